@@ -1,0 +1,24 @@
+"""MNIST with one hidden layer of 128 sigmoids: AlgoPerf's development workload.
+
+Needs the data, from OPTSUITE_DATA or a download.
+The workload asks for an accuracy of 0.97 on both validation and test data; the clock stops on validation, as everywhere.
+"""
+
+from functools import partial
+
+import torch.nn.functional as F
+from torch import nn
+
+from optsuite import Benchmark, Target, data, models
+
+BENCHMARK = Benchmark(
+    name="mnist_mlp",
+    dataset=data.mnist,
+    model=partial(models.mlp, (784, 128, 10), nn.Sigmoid),
+    loss=F.cross_entropy,
+    metrics={"accuracy": models.accuracy},
+    batch_size=128,
+    max_steps=3_900,
+    eval_every=195,
+    target=Target("validation/accuracy", 0.97),
+)

@@ -1,0 +1,53 @@
+"""optsuite: which optimizer is best at its best learning rate on this benchmark, and how sure is that?
+
+Names are handed on lazily, so that importing optsuite costs nothing until one of them is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optsuite import data, models
+    from optsuite.definition import Benchmark, LogUniform, OptimizerSpec, Splits, Suite, Target
+    from optsuite.models import accuracy
+    from optsuite.notebook import leaderboard, runs
+    from optsuite.optimizers import OPTIMIZERS
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Benchmark": "definition",
+    "LogUniform": "definition",
+    "OptimizerSpec": "definition",
+    "Splits": "definition",
+    "Suite": "definition",
+    "Target": "definition",
+    "OPTIMIZERS": "optimizers",
+    "accuracy": "models",
+    "leaderboard": "notebook",
+    "runs": "notebook",
+}
+_MODULES = ("data", "models")
+
+__all__ = [
+    "OPTIMIZERS",
+    "Benchmark",
+    "LogUniform",
+    "OptimizerSpec",
+    "Splits",
+    "Suite",
+    "Target",
+    "accuracy",
+    "data",
+    "leaderboard",
+    "models",
+    "runs",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"optsuite.{name}")
+    if name in _HOMES:
+        return getattr(import_module(f"optsuite.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'optsuite' has no attribute {name!r}")

@@ -1,0 +1,6 @@
+"""python -m optsuite."""
+
+from optsuite.cli import main
+
+if __name__ == "__main__":
+    main()

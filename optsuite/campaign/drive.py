@@ -1,0 +1,84 @@
+"""A campaign from its lock to its end: what `run` and `train` share."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+
+import pandas as pd
+
+from optsuite.campaign.events import Event, Ready
+from optsuite.campaign.held import Held
+from optsuite.campaign.ledger import Ledger
+from optsuite.campaign.lock import campaign_lock
+from optsuite.campaign.loop import Campaign
+from optsuite.campaign.prepare import Problem
+from optsuite.campaign.study import Study, given, tune_and_evaluate
+from optsuite.definition import Suite
+from optsuite.execution.pool import Pool
+from optsuite.tracking.location import store_exists
+from optsuite.tracking.reading import read_runs
+from optsuite.tracking.store import open_store
+
+ENGINE = "plain"
+
+
+def studies_of(suite: Suite, problems: Sequence[Problem], *, device: str) -> list[Study]:
+    """A study of every optimizer on every problem."""
+    return [
+        Study(
+            problem=problem,
+            spec=spec,
+            suite=suite,
+            asks=tune_and_evaluate(problem.benchmark.name, spec, suite),
+            device=device,
+            engine=ENGINE,
+            n_runs=suite.n_trials * suite.n_tuning_seeds + suite.n_seeds * (1 if spec.default_lr is None else 2),
+        )
+        for problem in problems
+        for spec in suite.optimizers
+    ]
+
+
+def given_study(suite: Suite, problem: Problem, *, lr: float, seeds: Sequence[int], device: str) -> Study:
+    """Runs of the suite's first optimizer at a given rate, in the shape of a study."""
+    spec = suite.optimizers[0]
+    return Study(
+        problem=problem,
+        spec=spec,
+        suite=suite,
+        asks=given(problem.benchmark.name, spec, lr, seeds),
+        device=device,
+        engine=ENGINE,
+        n_runs=len(seeds),
+        is_given=True,
+    )
+
+
+def drive(
+    studies: Sequence[Study],
+    *,
+    uri: str,
+    campaign: str,
+    suite: str,
+    pool: Callable[[], AbstractContextManager[Pool]],
+    stop: Callable[[], bool],
+) -> Iterator[Event]:
+    """Hold the campaign, replay it, train what is missing in a pool and record it. `suite` is the suite's name."""
+    with campaign_lock(uri, campaign):
+        store = open_store(uri)
+        held = Held(read_runs(store, campaign, everything=True))
+        work = Campaign(studies, held)
+        yield from work.replay()
+        yield Ready(missing=work.missing())
+        held.tidy(store, studies)
+        ledger = Ledger(store, held, campaign=campaign, suite=suite)
+        with pool() as workers:
+            yield from work.train(ledger, workers, stop)
+
+
+def missing(studies: Sequence[Study], *, uri: str, campaign: str) -> dict[str, int]:
+    """How many runs each benchmark of the studies still needs. Writes nothing."""
+    rows = read_runs(open_store(uri), campaign, everything=True) if store_exists(uri) else pd.DataFrame()
+    work = Campaign(studies, Held(rows))
+    for _ in work.replay():
+        pass
+    return work.missing()

@@ -1,0 +1,40 @@
+"""What a campaign reports while it goes on, for whoever shows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from optsuite.training.run import Run, Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """The store has been read: how many runs each benchmark still needs."""
+
+    missing: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEnded:
+    """A run has its score: trained just now, or `reused` from the store."""
+
+    run: Run
+    score: Score
+    reused: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyEnded:
+    """A study is complete, its rate tuned and evaluated; or it had to stop, and `error` says why in one line.
+
+    `score` is the interquartile mean of its evaluations, nan where there are none.
+    """
+
+    benchmark: str
+    optimizer: str
+    lr: float | None
+    score: float
+    reused: bool
+    error: str | None = None
+
+
+Event = Ready | RunEnded | StudyEnded

@@ -1,0 +1,112 @@
+"""What the store already holds of a campaign, and what of it no longer belongs there."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from optsuite.campaign.study import Study
+from optsuite.tracking.store import SUPERSEDED, Store
+from optsuite.training.run import Score
+
+
+@dataclass
+class HeldRun:
+    """One run in the store."""
+
+    run_id: str
+    name: tuple[str, str]  # benchmark and optimizer
+    kind: str
+    given: bool
+    lr_and_seed: tuple[float, float]
+    status: str
+    fingerprint: str
+    parent: str | None
+    superseded: bool
+    score: Score
+
+
+class Held:
+    """The runs of a campaign in the store, by fingerprint."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        """Take all rows of `read_runs(..., everything=True)`."""
+        self.by_fingerprint: dict[str, HeldRun] = {}
+        self._leftover: list[HeldRun] = []
+        for row in rows.to_dict("records"):
+            held = _held_run(row)
+            if held.kind == "study" or (held.status == "FINISHED" and held.fingerprint not in self.by_fingerprint):
+                self.by_fingerprint[held.fingerprint] = held
+            else:  # unfinished, failed (the cause may have gone), or the second of its kind
+                self._leftover.append(held)
+
+    def score(self, fingerprint: str) -> Score | None:
+        """The score of a run, where the store holds it."""
+        held = self.by_fingerprint.get(fingerprint)
+        return None if held is None else held.score
+
+    def tidy(self, store: Store, studies: Iterable[Study]) -> None:
+        """Delete what was left unfinished, and mark as superseded what an older definition of these studies gave."""
+        for held in self._leftover:
+            store.delete(held.run_id)
+        self._leftover = []
+        settings = {study.name[0]: study.problem.setting for study in studies}
+        definitions = {study.name: study.definition for study in studies}
+        for held in self.by_fingerprint.values():
+            setting, definition, _ = held.fingerprint.split("-")
+            current = settings.get(held.name[0], setting), definitions.get(held.name, definition)
+            if (setting, definition) != current:
+                _supersede(store, held)
+            if held.status == "RUNNING":
+                store.terminate(held.run_id, "KILLED", time.time())
+                held.status = "KILLED"
+
+    def settle(self, store: Store, study: Study, parent: str | None) -> None:
+        """Bring back the runs that the study asked for, under its own run `parent`.
+
+        Once it has ended, what it did not ask for of its benchmark and optimizer is superseded.
+        """
+        asked = {study.fingerprint(run) for run in study.answers}
+        for fingerprint in asked & self.by_fingerprint.keys():
+            _revive(store, self.by_fingerprint[fingerprint], parent)
+        if not study.ended:
+            return
+        asked.add(study.identity)
+        rates = {(run.lr, run.seed) for run in study.answers}
+        for held in self.by_fingerprint.values():
+            same = held.name == study.name and held.given == study.is_given
+            if same and held.fingerprint not in asked and (not held.given or held.lr_and_seed in rates):
+                _supersede(store, held)
+
+
+def _supersede(store: Store, held: HeldRun) -> None:
+    """Take a run out of the report without erasing it."""
+    if not held.superseded:
+        store.tag(held.run_id, SUPERSEDED, "true")
+        held.superseded = True
+
+
+def _revive(store: Store, held: HeldRun, parent: str | None) -> None:
+    if held.superseded:
+        store.tag(held.run_id, SUPERSEDED, None)
+        held.superseded = False
+    if parent is not None and held.parent != parent:
+        store.tag(held.run_id, "mlflow.parentRunId", parent)
+        held.parent = parent
+
+
+def _held_run(row: dict[Any, Any]) -> HeldRun:
+    return HeldRun(
+        run_id=row["run_id"],
+        name=(row["benchmark"], row["optimizer"]),
+        kind=row["kind"],
+        given=row["arm"] == "given",
+        lr_and_seed=(row["lr"], row["seed"]),
+        status=row["status"],
+        fingerprint=row["fingerprint"],
+        parent=row["parent"],
+        superseded=row["superseded"],
+        score=Score(outcome=row["outcome"], score=row["score"], initial_loss=row["initial/validation_loss"]),
+    )

@@ -1,0 +1,101 @@
+"""What a campaign writes: the run of each study in the store, and the recordings of its children."""
+
+import time
+
+from optsuite.campaign.held import Held
+from optsuite.campaign.study import Curves, Study, curves_of
+from optsuite.tracking.recording import Recording
+from optsuite.tracking.store import Store
+from optsuite.training.run import Ended, Run, Score
+
+
+class Ledger:
+    """The store, as one campaign writes to it."""
+
+    def __init__(self, store: Store, held: Held, *, campaign: str, suite: str) -> None:
+        """`suite` is the name of the suite that the studies belong to."""
+        self._store = store
+        self._held = held
+        self._common = {"optsuite.campaign": campaign, "optsuite.suite": suite}
+        self._study_runs: dict[Study, str] = {}
+        self._curves: dict[Study, dict[Run, Curves]] = {}
+
+    def recording(self, study: Study, run: Run) -> Recording:
+        """A new recording of one of the study's runs. Nothing is written before it has something to say."""
+        own = {"optsuite.seed": str(run.seed)} | ({"optsuite.arm": run.arm} if run.arm else {})
+        return Recording(
+            store=self._store,
+            run=run,
+            parent=lambda: None if study.is_given else self._study_run(study),
+            target=study.problem.benchmark.target,
+            tags=self._tags(study, run.kind, study.fingerprint(run)) | own,
+            params=study.params() | {"lr": run.lr, "seed": run.seed},
+        )
+
+    def end(self, study: Study, recording: Recording, ended: Ended) -> Score:
+        """End a recording, and keep its curves where the study will want their median."""
+        if recording.run.arm == "tuned":
+            self._curves.setdefault(study, {})[recording.run] = curves_of(recording.measurements)
+        return recording.end(ended)
+
+    def finish(self, study: Study) -> bool:
+        """Write what a study that has ended found out. False when the store knew it all."""
+        if study.error is not None:
+            if study in self._study_runs:
+                self._write_end(study, "FAILED", tags={"optsuite.outcome": "failed", "optsuite.error": study.error})
+        elif not study.is_given and not self._is_finished(study):
+            self._write_end(study, "FINISHED", tags={"optsuite.outcome": "finished"})
+        elif study not in self._study_runs:
+            self._held.settle(self._store, study, None)
+            return False
+        self._held.settle(self._store, study, self._study_runs.get(study))
+        return True
+
+    def interrupt(self, study: Study) -> None:
+        """Leave a study that has not ended in a state that the next start goes on from."""
+        self._held.settle(self._store, study, self._study_runs.get(study))
+        if study in self._study_runs and not self._is_finished(study):
+            self._store.terminate(self._study_runs[study], "KILLED", time.time())
+
+    def _write_end(self, study: Study, status: str, tags: dict[str, str]) -> None:
+        run_id, now = self._study_run(study), time.time()
+        if status == "FINISHED":
+            curves = study.median_curves(self._tuned_curves(study))
+            summary = {"score": study.score()}
+            self._store.log(run_id, measurements=curves, summary=summary, params=study.findings(), tags=tags, time=now)
+        else:
+            self._store.log(run_id, tags=tags, time=now)
+        self._store.terminate(run_id, status, now)
+
+    def _tuned_curves(self, study: Study) -> dict[Run, Curves]:
+        metrics = ["loss", *study.problem.benchmark.metrics]
+        names = ["train/loss", *(f"{split}/{metric}" for split in ("validation", "test") for metric in metrics)]
+        curves = self._curves.pop(study, {})
+        for run in study.evaluations():
+            if run not in curves:
+                run_id = self._held.by_fingerprint[study.fingerprint(run)].run_id
+                curves[run] = self._store.curves(run_id, names)
+        return curves
+
+    def _is_finished(self, study: Study) -> bool:
+        held = self._held.by_fingerprint.get(study.identity)
+        return held is not None and held.status == "FINISHED"
+
+    def _study_run(self, study: Study) -> str:
+        """The study's own run in the store, found or created."""
+        if study not in self._study_runs:
+            held = self._held.by_fingerprint.get(study.identity)
+            if held is None:
+                tags = self._tags(study, "study", study.identity)
+                run_id = self._store.create(study.name[0], study.spec.name, tags, time.time())
+                self._store.log(run_id, params=study.params() | study.budget(), time=time.time())
+            else:
+                run_id = held.run_id
+                if held.status != "FINISHED":
+                    self._store.reopen(run_id)
+            self._study_runs[study] = run_id
+        return self._study_runs[study]
+
+    def _tags(self, study: Study, kind: str, fingerprint: str) -> dict[str, str]:
+        own = {"kind": kind, "benchmark": study.name[0], "optimizer": study.name[1], "fingerprint": fingerprint}
+        return self._common | {f"optsuite.{key}": value for key, value in own.items()}

@@ -1,0 +1,56 @@
+"""One process at a time works on a campaign; the lock goes with the process, however it ends."""
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import filelock
+
+from optsuite.definition import require
+from optsuite.errors import BadInput
+from optsuite.tracking.location import database_path
+
+
+def check_campaign_name(name: str) -> None:
+    """Raise BadInput unless the name is safe in a file name and in a query."""
+    usable = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name)
+    require(usable, "campaign", name, "1 to 100 letters, digits, dots, dashes and underscores")
+
+
+@contextmanager
+def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
+    """Hold the campaign, or raise BadInput that names the process that does and when it started."""
+    path = database_path(uri)
+    elsewhere = Path(tempfile.gettempdir()) / f"optsuite-{hashlib.blake2b(uri.encode(), digest_size=8).hexdigest()}"
+    folder = (elsewhere if path is None else path.parent) / "locks"
+    owner = folder / f"{campaign}.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / f"{campaign}.lock", timeout=0)
+        lock.acquire()
+        owner.write_text(json.dumps({"pid": os.getpid(), "start": datetime.now().isoformat(" ", "seconds")}))
+    except filelock.Timeout:
+        who = _read(owner)
+        by = f"process {who['pid']} since {who['start']}" if who else "another process"
+        raise BadInput(
+            f"campaign: got {campaign!r}, which is being run by {by}; allowed: another --campaign, or waiting for it to end"
+        ) from None
+    except OSError as error:
+        raise BadInput(f"store: got {uri}, cannot write to {folder} ({error.strerror}); allowed: a writable folder") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _read(owner: Path) -> dict[str, object] | None:
+    try:
+        return dict(json.loads(owner.read_text()))
+    except (OSError, ValueError):
+        return None

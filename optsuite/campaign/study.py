@@ -1,0 +1,144 @@
+"""One study of a campaign: the generator that asks for runs, the answers to it, and its own run in the store."""
+
+import time
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from optsuite.campaign.prepare import Problem
+from optsuite.definition import OptimizerSpec, Suite
+from optsuite.statistics import interquartile_mean
+from optsuite.tracking.store import VERSIONS
+from optsuite.training.identity import definition, digest, fingerprint
+from optsuite.training.run import Measurement, Run, Score, penalty
+from optsuite.tuning import Tuned, evaluate, tune
+
+Asks = Generator[list[Run], list[Score], Tuned | None]
+Curves = Mapping[str, Mapping[int, float]]
+
+
+def tune_and_evaluate(benchmark: str, spec: OptimizerSpec, suite: Suite) -> Asks:
+    """The whole protocol for one optimizer on one benchmark: tune on tuning seeds, then evaluate on fresh ones."""
+    tuned = yield from tune(benchmark, spec, suite)
+    yield evaluate(benchmark, spec, suite, tuned.lr)
+    return tuned
+
+
+def given(benchmark: str, spec: OptimizerSpec, lr: float, seeds: Iterable[int]) -> Asks:
+    """Evaluations at a rate given by hand; nothing is tuned."""
+    yield [Run(benchmark=benchmark, optimizer=spec.name, lr=lr, seed=seed, kind="evaluation", arm="given") for seed in seeds]
+    return None
+
+
+@dataclass(eq=False)
+class Study:
+    """The state of one study while its campaign goes on. `asks` has been answered up to `requested`."""
+
+    problem: Problem
+    spec: OptimizerSpec
+    suite: Suite
+    asks: Asks
+    device: str
+    engine: str
+    n_runs: int
+    is_given: bool = False
+    requested: list[Run] = field(default_factory=list)
+    answers: dict[Run, Score] = field(default_factory=dict)
+    tuned: Tuned | None = None
+    ended: bool = False
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        self.definition = definition(self.spec)
+        self.advance()
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """The benchmark and the optimizer."""
+        return self.problem.benchmark.name, self.spec.name
+
+    @property
+    def lr(self) -> float | None:
+        """The rate that was tuned or given; None when the study has not come so far."""
+        if self.is_given:
+            return self.requested[0].lr
+        return self.tuned.lr if self.tuned else None
+
+    @property
+    def identity(self) -> str:
+        """The fingerprint of the study's own run: what it does, its interval and budget."""
+        low, high, suite = self.spec.lr.low, self.spec.lr.high, self.suite
+        budget = (low, high, self.spec.default_lr, suite.n_trials, suite.n_tuning_seeds, suite.n_seeds, self.engine)
+        return f"{self.problem.setting}-{self.definition}-{digest('study', *budget)}"
+
+    def fingerprint(self, run: Run) -> str:
+        """The identity of one of the study's runs."""
+        return fingerprint(run, setting=self.problem.setting, definition=self.definition, engine=self.engine)
+
+    def advance(self) -> None:
+        """Hand the generator its answers, once all are there, and take its next request."""
+        while not self.ended and all(run in self.answers for run in self.requested):
+            scores = [self.answers[run] for run in self.requested]
+            if any(score.outcome == "failed" for score in scores):
+                self.ended, self.error = True, self.error or "a run failed"
+                return
+            try:
+                self.requested = self.asks.send(scores) if self.requested else next(self.asks)
+            except StopIteration as stop:
+                self.tuned, self.ended = stop.value, True
+
+    def params(self) -> dict[str, object]:
+        """What the store is told of every run of the study, and of the study itself."""
+        benchmark = self.problem.benchmark
+        return {
+            "optimizer": self.spec.name,
+            "batch_size": benchmark.batch_size,
+            "max_steps": benchmark.max_steps,
+            **({"target": str(benchmark.target)} if benchmark.target else {}),
+            "device": self.device,
+            "engine": self.engine,
+            **VERSIONS,
+            **self.spec.fixed,
+        }
+
+    def budget(self) -> dict[str, object]:
+        """The part of the protocol that must be the same for all optimizers of a table."""
+        suite = self.suite
+        return {"n_trials": suite.n_trials, "n_tuning_seeds": suite.n_tuning_seeds, "n_seeds": suite.n_seeds}
+
+    def findings(self) -> dict[str, object]:
+        """What the study found out, as params."""
+        assert self.tuned is not None
+        interval = self.tuned.interval
+        return {"lr": self.tuned.lr, "lr_low": interval.low, "lr_high": interval.high, "at_edge": self.tuned.at_edge}
+
+    def evaluations(self) -> list[Run]:
+        """The evaluations at the tuned or given rate, once they have been asked for."""
+        return [run for run in self.requested if run.arm in ("tuned", "given")]
+
+    def score(self) -> float:
+        """The interquartile mean of these evaluations' scores, a diverged run counting its penalty; nan without any."""
+        scores = [self.answers[run] for run in self.evaluations()]
+        worst = penalty(scores)
+        return interquartile_mean([s.score if s.outcome == "finished" else worst for s in scores])
+
+    def median_curves(self, curves: Mapping[Run, Curves]) -> list[Measurement]:
+        """The median over the tuned evaluations at each step, where it is finite; a run that has diverged is infinite."""
+        now, steps = time.time(), sorted({s for c in curves.values() for curve in c.values() for s in curve})
+        names = sorted({name for c in curves.values() for name in c})
+        measurements = []
+        for step in steps:
+            values = {name: float(np.median([c.get(name, {}).get(step, np.inf) for c in curves.values()])) for name in names}
+            finite = {name: value for name, value in values.items() if np.isfinite(value)}
+            measurements.append(Measurement(step=step, values=finite, time=now))
+        return measurements
+
+
+def curves_of(measurements: Iterable[Measurement]) -> Curves:
+    """The measurements of a run by curve name and step."""
+    curves: dict[str, dict[int, float]] = {}
+    for m in measurements:
+        for name, value in m.values.items():
+            curves.setdefault(name, {})[m.step] = value
+    return curves

@@ -1,0 +1,147 @@
+"""The commands and their options. Each imports what it needs when it is called."""
+
+import math
+import os
+from pathlib import Path
+
+import click
+
+import optsuite
+
+SUITE = click.option("--suite", default="benchmarks", show_default=True, help="File or module that defines SUITE.")
+CAMPAIGN = click.option("--campaign", default="default", show_default=True, help="Name of the set of results.")
+WORKERS = click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]")
+DEVICE = click.option("--device", default="cpu", show_default=True, help="Where to train: cpu, cuda, cuda:1, mps.")
+ENGINE = click.option("--engine", type=click.Choice(["auto", "plain"]), default="auto", help="How runs are trained.")
+OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("mlruns/report"), show_default=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(optsuite.__version__, message="optsuite %(version)s")
+def cli() -> None:
+    """Which optimizer is best at its best learning rate, and how sure is that?"""
+
+
+@cli.command()
+@SUITE
+@click.option("-b", "--benchmark", "benchmarks", multiple=True, help="Only this benchmark; repeats.")
+@click.option("-o", "--optimizer", "optimizers", multiple=True, help="Only this optimizer; repeats.")
+@click.option("--trials", type=click.IntRange(min=1), help="Learning rates tried for each optimizer.")
+@click.option("--seeds", type=click.IntRange(min=1), help="Fresh seeds that the table uses.")
+@CAMPAIGN
+@WORKERS
+@DEVICE
+@ENGINE
+@click.option("--dry-run", is_flag=True, help="Say what there is to train, and train nothing.")
+def run(
+    suite: str,
+    benchmarks: tuple[str, ...],
+    optimizers: tuple[str, ...],
+    trials: int | None,
+    seeds: int | None,
+    campaign: str,
+    workers: int | None,
+    device: str,
+    engine: str,
+    dry_run: bool,
+) -> int:
+    """Tune every optimizer on every benchmark, evaluate it on fresh seeds, and report."""
+    from optsuite.campaign.drive import studies_of
+    from optsuite.campaign.lock import check_campaign_name
+    from optsuite.campaign.prepare import prepare
+    from optsuite.cli.session import Session
+    from optsuite.suites import load_suite, select
+
+    check_campaign_name(campaign)
+    chosen = select(load_suite(suite), benchmarks=benchmarks, optimizers=optimizers, n_trials=trials, n_seeds=seeds)
+    problems, skipped = prepare(chosen, device=device, named=benchmarks)
+    session = Session(suite, chosen.name, campaign, device, workers or n_cores(), problems)
+    studies = studies_of(chosen, problems, device=device)
+    notes = [f"Skipped {s.benchmark}: {s.reason}" for s in skipped]
+    if dry_run:
+        return session.dry_run(studies, notes)
+    return session.run(studies, notes)
+
+
+@cli.command()
+@click.argument("benchmark")
+@click.argument("optimizer")
+@SUITE
+@click.option("--lr", type=float, required=True, help="The learning rate.")
+@click.option("--seeds", default="0", show_default=True, help="Seeds, separated by commas.")
+@CAMPAIGN
+@WORKERS
+@DEVICE
+@ENGINE
+def train(
+    benchmark: str,
+    optimizer: str,
+    suite: str,
+    lr: float,
+    seeds: str,
+    campaign: str,
+    workers: int | None,
+    device: str,
+    engine: str,
+) -> int:
+    """Train single runs at a given learning rate, tracked but never ranked."""
+    if not (math.isfinite(lr) and lr > 0):
+        raise click.BadParameter(f"got {lr:g}, allowed: a finite number above 0", param_hint="--lr")
+    numbers = parse_seeds(seeds)
+    from optsuite.campaign.drive import given_study
+    from optsuite.campaign.lock import check_campaign_name
+    from optsuite.campaign.prepare import prepare
+    from optsuite.cli.session import Session
+    from optsuite.suites import load_suite, select
+
+    check_campaign_name(campaign)
+    chosen = select(load_suite(suite), benchmarks=[benchmark], optimizers=[optimizer])
+    problems, _ = prepare(chosen, device=device, named=[benchmark])
+    session = Session(suite, chosen.name, campaign, device, workers or n_cores(), problems)
+    return session.train(given_study(chosen, problems[0], lr=lr, seeds=numbers, device=device))
+
+
+@cli.command()
+@CAMPAIGN
+@OUT
+def report(campaign: str, out: Path) -> int:
+    """Build the tables of a campaign again, and show them."""
+    from optsuite.cli.session import report as build
+
+    return build(campaign, out)
+
+
+@cli.command(name="list")
+@SUITE
+def list_(suite: str) -> int:
+    """Show the suite, its benchmarks and optimizers, and the campaigns there are."""
+    from optsuite.cli.listing import show
+
+    return show(suite)
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+@CAMPAIGN
+def ui(port: int, campaign: str) -> int:
+    """Open MLflow's UI at the comparison; on this machine only, until Ctrl-C."""
+    from optsuite.cli.ui import serve
+
+    return serve(port, campaign)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds separated by commas, each a whole number from 0, each once. Raises BadParameter."""
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        seeds = []
+    if not seeds or min(seeds) < 0 or max(seeds) >= 2**31 or len(set(seeds)) < len(seeds):
+        allowed = "different whole numbers from 0, separated by commas"
+        raise click.BadParameter(f"got {text!r}, allowed: {allowed}", param_hint="--seeds")
+    return seeds
+
+
+def n_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

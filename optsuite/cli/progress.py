@@ -1,0 +1,101 @@
+"""What a person sees while a campaign goes on: bars in a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Mapping
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from optsuite.campaign.events import Event, Ready, RunEnded, StudyEnded
+
+LINE_SECONDS = 30.0  # without a terminal, a sign of life at least this often
+
+
+class Display:
+    """Shows events. `costs` are the rough seconds of a run of each benchmark, `totals` its number of runs."""
+
+    def __init__(self, console: Console, costs: Mapping[str, float], totals: Mapping[str, int]) -> None:
+        self._console = console
+        self._costs = costs
+        self._totals = totals
+        self._left = dict(totals)
+        self._started = self._last_line = time.monotonic()
+        self._to_do = 0.0
+        self._ready = False
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self.n_failed = 0
+        if console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[now]}"))
+            self._bars = Progress(*columns, console=console)
+
+    def __enter__(self) -> Self:
+        if self._bars:
+            self._tasks = {name: self._bars.add_task(name, total=n, now="") for name, n in self._totals.items()}
+            self._tasks[""] = self._bars.add_task("all", total=sum(self._totals.values()), now="reading the store")
+            self._bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def show(self, event: Event) -> None:
+        """Take in one event."""
+        match event:
+            case Ready():
+                self._begin(event.missing)
+            case RunEnded():
+                self._count(event)
+            case StudyEnded():
+                self._end(event)
+
+    def _begin(self, missing: Mapping[str, int]) -> None:
+        self._started, self._ready = time.monotonic(), True
+        self._to_do = self._work()
+        held = sum(self._totals.values()) - sum(missing.values())
+        message = f"{sum(self._totals.values())} runs, {held} of them in the store already"
+        if self._bars:
+            self._bars.update(self._tasks[""], now="starting workers")
+        self._console.print(message, highlight=False)
+
+    def _count(self, event: RunEnded) -> None:
+        run = event.run
+        self._left[run.benchmark] -= 1
+        if event.score.outcome == "failed":
+            self.n_failed += 1
+        if self._bars:
+            doing = "tuning" if run.kind == "trial" else "evaluating"
+            self._bars.update(self._tasks[run.benchmark], advance=1, now=f"{doing} {run.optimizer}")
+            self._bars.update(self._tasks[""], advance=1, now=self._time_left())
+        elif time.monotonic() - self._last_line > LINE_SECONDS:
+            self._line(f"{run.benchmark} {run.optimizer} under way")
+
+    def _end(self, event: StudyEnded) -> None:
+        what = f"{event.benchmark} {event.optimizer}"
+        if event.error is not None:
+            self._console.print(f"{what} stopped: {event.error}", style="red", markup=False, highlight=False)
+        elif not self._bars and not event.reused:
+            self._line(f"{what} lr={event.lr:.3g} score={event.score:.4g}")
+        if self._bars:
+            self._bars.update(self._tasks[event.benchmark], now="" if self._left[event.benchmark] <= 0 else "…")
+
+    def _line(self, text: str) -> None:
+        n, total = sum(self._totals.values()) - sum(self._left.values()), sum(self._totals.values())
+        self._console.print(f"{n:>5}/{total} runs  {self._time_left():<16}{text}", markup=False, highlight=False)
+        self._last_line = time.monotonic()
+
+    def _work(self) -> float:
+        return sum(n * self._costs[name] for name, n in self._left.items())
+
+    def _time_left(self) -> str:
+        """Time left, from the time that the work done so far has taken."""
+        if not self._ready:
+            return ""
+        left = self._work()
+        done = self._to_do - left
+        if done <= 0:
+            return ""
+        seconds = (time.monotonic() - self._started) * left / done
+        return f"{seconds:.0f} s left" if seconds < 90 else f"{seconds / 60:.0f} min left"

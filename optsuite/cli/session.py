@@ -1,0 +1,159 @@
+"""What run, train and report do once their input has been checked, up to the exit code."""
+
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from optsuite.campaign.drive import drive, missing
+from optsuite.campaign.prepare import Problem
+from optsuite.campaign.study import Study
+from optsuite.cli.console import console
+from optsuite.cli.progress import Display
+from optsuite.execution.local import LocalPool
+from optsuite.report.tables import leaderboard, write
+from optsuite.report.text import LEGEND, readable
+from optsuite.tracking.location import campaign_names, require_campaign, tracking_uri
+from optsuite.tracking.reading import read_runs
+from optsuite.tracking.store import open_store
+
+REPORT = Path("mlruns/report")
+INTERRUPTED = 130
+
+
+class Session:
+    """One call of run or train."""
+
+    def __init__(self, where: str, suite: str, campaign: str, device: str, n_workers: int, problems: Sequence[Problem]) -> None:
+        """`where` is the suite's file or module, `suite` its name."""
+        self._where = where
+        self._suite = suite
+        self._campaign = campaign
+        self._device = device
+        self._n_workers = n_workers
+        self._costs = {p.benchmark.name: p.seconds_per_run for p in problems}
+        self._uri = tracking_uri()
+        self._console = console()
+
+    def run(self, studies: Sequence[Study], notes: Sequence[str]) -> int:
+        """Bring the studies to their end and report."""
+        code = self._drive(studies)
+        if code != INTERRUPTED or self._campaign in campaign_names(self._uri):
+            runs = read_runs(open_store(self._uri), self._campaign)
+            _report(self._console, runs, self._campaign, REPORT, notes)
+        if code == INTERRUPTED:
+            self._console.print("Interrupted. Nothing is lost: the same command goes on from here.")
+        return code
+
+    def train(self, study: Study) -> int:
+        """Train the runs of a given rate and show their row."""
+        code = self._drive([study])
+        benchmark, optimizer = study.name
+        runs = read_runs(open_store(self._uri), self._campaign)
+        own = (runs["benchmark"] == benchmark) & (runs["optimizer"] == optimizer) & (runs["arm"] == "given")
+        _show(self._console, leaderboard(runs[own & (runs["lr"] == study.lr)]))
+        return code
+
+    def dry_run(self, studies: Sequence[Study], notes: Sequence[str]) -> int:
+        """Say what there is to train."""
+        left = missing(studies, uri=self._uri, campaign=self._campaign)
+        table = Table("benchmark", "runs", "in the store", "to train", "estimated minutes")
+        total = 0.0
+        for name, n in left.items():
+            n_runs = sum(study.n_runs for study in studies if study.name[0] == name)
+            minutes = n * self._costs[name] / self._n_workers / 60
+            total += minutes
+            table.add_row(name, str(n_runs), str(n_runs - n), str(n), f"{minutes:.1f}")
+        self._console.print(table)
+        stacks = sum(left.values())
+        self._console.print(f"{stacks} runs in {stacks} stacks of one, about {total:.1f} minutes on {self._n_workers} workers.")
+        for note in notes:
+            self._console.print(note, markup=False)
+        return 0
+
+    def _drive(self, studies: Sequence[Study]) -> int:
+        totals: dict[str, int] = {}
+        for study in studies:
+            totals[study.name[0]] = totals.get(study.name[0], 0) + study.n_runs
+        pool = partial(LocalPool, self._n_workers, suite=self._where, device=self._device)
+        interrupted: list[int] = []
+        with Display(self._console, self._costs, totals) as display, _interrupts(self._console, interrupted):
+            events = drive(
+                studies,
+                uri=self._uri,
+                campaign=self._campaign,
+                suite=self._suite,
+                pool=pool,
+                stop=lambda: bool(interrupted),
+            )
+            for event in events:
+                display.show(event)
+        if interrupted:
+            return INTERRUPTED
+        return 1 if display.n_failed else 0
+
+
+def report(campaign: str, out: Path) -> int:
+    """Build the report of a campaign from the store."""
+    uri = tracking_uri()
+    require_campaign(uri, campaign)
+    _report(console(), read_runs(open_store(uri), campaign), campaign, out, ())
+    return 0
+
+
+def _report(out: Console, runs: pd.DataFrame, campaign: str, folder: Path, notes: Sequence[str]) -> None:
+    table = leaderboard(runs)
+    write(table, folder, notes=notes)
+    _show(out, table)
+    for note in notes:
+        out.print(note, markup=False, highlight=False)
+    if len(table):
+        out.print(LEGEND, style="dim", highlight=False)
+    else:
+        out.print(f"Nothing has been evaluated yet in campaign {campaign}.", highlight=False)
+    out.print(f"\nReport:  {folder / 'leaderboard.md'}", soft_wrap=True, highlight=False)
+    flag = "" if campaign == "default" else f" --campaign {campaign}"
+    out.print(f"Curves:  {_command()} ui{flag}", soft_wrap=True, highlight=False)
+
+
+def _show(out: Console, table: pd.DataFrame) -> None:
+    for name, rows in table.groupby("benchmark", sort=False):
+        text = readable(rows)
+        shown = Table(*text.columns, title=Text(str(name)), title_justify="left", title_style="bold")
+        for line in text.itertuples(index=False):
+            shown.add_row(*(Text(cell) for cell in line))  # not a str, in which brackets would be markup
+        out.print(shown)
+
+
+def _command() -> str:
+    """How this program was called, as a person would call it again."""
+    name = Path(sys.argv[0])
+    if name.name == "__main__.py":
+        return "python -m optsuite"
+    return str(name.relative_to(Path.cwd())) if name.is_relative_to(Path.cwd()) else str(name)
+
+
+@contextmanager
+def _interrupts(out: Console, received: list[int]) -> Iterator[None]:
+    """Collect the first Ctrl-C or SIGTERM in `received`, so that all can be left tidy; a second one stops at once."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        out.print("Stopping. What has ended is kept.")
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,31 @@
+"""What can be wrong with what a person hands in. Each error's text is one line: what, received, allowed."""
+
+from collections.abc import Iterable
+
+
+class BadInput(ValueError):
+    """Something a person wrote cannot be used; nothing has been started because of it."""
+
+
+class UnknownName(BadInput):
+    """A name that is in no list. The message names the true choices."""
+
+    def __init__(self, what: str, name: str, choices: Iterable[str]) -> None:
+        known = ", ".join(sorted(choices))
+        super().__init__(f"{what}: got {name!r}, " + (f"one of: {known}" if known else f"there is no {what} yet"))
+
+
+class DatasetUnavailable(BadInput):
+    """A dataset that is neither where datasets lie nor can be downloaded."""
+
+    def __init__(self, name: str, root: object, cause: str) -> None:
+        super().__init__(
+            f"dataset: {name} is not in {root} and could not be downloaded ({cause}); "
+            "set OPTSUITE_DATA to the folder that holds it"
+        )
+
+
+def one_line(error: BaseException) -> str:
+    """The error as a single line: its type, unless it is bad input that speaks for itself, and its text."""
+    text = " ".join(str(error).split()) or "no message"
+    return text if isinstance(error, BadInput) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,47 @@
+"""The interface between the campaign and whatever trains for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from optsuite.training.run import Ended, Measurement, Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Runs of one benchmark and one optimizer that one worker trains together. A lower priority number goes first."""
+
+    id: int
+    priority: int
+    engine: str
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """What a worker reports of one run of a task: a measurement, or how it ended."""
+
+    task: int
+    index: int
+    fact: Measurement | Ended
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """A task whose worker died. Runs of it that have not ended are untrained."""
+
+    task: int
+    reason: str
+
+
+class Pool(Protocol):
+    """Takes tasks, hands back facts. Close it, or leave its `with` block, to stop all work at once."""
+
+    def submit(self, task: Task) -> None:
+        """Queue a task."""
+
+    def poll(self, timeout: float) -> Sequence[Fact | Lost]:
+        """What has happened since the last call; waits up to `timeout` seconds for something to."""
+
+    def close(self) -> None:
+        """Stop the workers, whatever they are doing."""

@@ -1,0 +1,1 @@
+"""The report: tables of a campaign, from its runs alone."""

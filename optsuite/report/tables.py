@@ -1,0 +1,147 @@
+"""Tables of a campaign's runs: pure functions from DataFrame to DataFrame, the same bytes for the same runs."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from optsuite.report.text import markdown
+from optsuite.statistics import bootstrap_interval, interquartile_mean
+
+COLUMNS = (
+    "benchmark",
+    "optimizer",
+    "arm",
+    "lr",
+    "score",
+    "ci_low",
+    "ci_high",
+    "test_loss",
+    "test_accuracy",
+    "steps_to_target",
+    "seeds",
+    "trials",
+    "diverged",
+    "collapsed",
+    "failed",
+    "at_edge",
+    "rank",
+    "verdict",
+)
+COUNTS = ("seeds", "trials", "diverged", "collapsed", "failed", "rank")
+ARMS = ("tuned", "default", "given")  # in the order of the table
+
+
+def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row for each benchmark, optimizer, arm and rate, best first, from the rows that `optsuite.runs` gives.
+
+    `score`, with its 95 % interval, and the test columns are interquartile means over the seeds, in which a diverged
+    run counts as the worst of its benchmark. `steps_to_target` is the median, a miss being infinite. Only tuned rows
+    that had the full and the same budget are ranked.
+    """
+    evaluations = runs[runs["kind"] == "evaluation"].sort_values(["benchmark", "optimizer", "arm", "lr", "seed"])
+    studies = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")]
+    tables = [_table(group, studies[studies["benchmark"] == name]) for name, group in evaluations.groupby("benchmark")]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
+
+
+def _table(evaluations: pd.DataFrame, studies: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one benchmark."""
+    trained = evaluations[evaluations["outcome"] != "failed"]
+    worst = {
+        "score": trained[["initial/validation_loss", "score"]].max(axis=None),
+        "best/test_loss": trained[["initial/test_loss", "best/test_loss"]].max(axis=None),
+        "best/test_accuracy": trained["best/test_accuracy"].min() * 0,  # nan where there is no accuracy
+    }
+    rows = [_row(group, worst) for _, group in evaluations.groupby(["optimizer", "arm", "lr"])]
+    table = pd.DataFrame(rows).merge(_budgets(studies), on="optimizer", how="left")
+    table["trials"] = table["n_trials"].where(table["arm"] == "tuned")
+    table["at_edge"] = (table["arm"] == "tuned") & (table["at_edge"] == True)  # noqa: E712, it may be nan
+    table["rank"] = table["score"].where(_rankable(table)).rank(method="min")
+    table["verdict"] = _verdicts(table)
+    table["position"] = table["arm"].map(ARMS.index)
+    table = table.sort_values(["position", "rank", "score", "optimizer", "lr"], ignore_index=True)
+    return table.astype(dict.fromkeys(COUNTS, "Int64"))[list(COLUMNS)]
+
+
+def _row(group: pd.DataFrame, worst: dict[str, float]) -> dict[str, object]:
+    """One row from the evaluations of one optimizer at one rate, sorted by seed."""
+    trained = group[group["outcome"] != "failed"]
+    finished = trained["outcome"] == "finished"
+    values = {name: trained[name].where(finished, loss).to_numpy(float) for name, loss in worst.items()}
+    low, high = bootstrap_interval(values["score"])
+    has_target = trained["target"].notna()
+    return {
+        **{name: group[name].iloc[0] for name in ("benchmark", "optimizer", "arm", "lr")},
+        "score": interquartile_mean(values["score"]),
+        "ci_low": low,
+        "ci_high": high,
+        "test_loss": interquartile_mean(values["best/test_loss"]),
+        "test_accuracy": interquartile_mean(values["best/test_accuracy"]),
+        "steps_to_target": trained["steps_to_target"].fillna(math.inf).where(has_target).median(),
+        "seeds": len(trained),
+        "diverged": (trained["outcome"] == "diverged").sum(),
+        "collapsed": (trained["best/step"] == 0).sum(),
+        "failed": len(group) - len(trained),
+    }
+
+
+def _budgets(studies: pd.DataFrame) -> pd.DataFrame:
+    """The budget of each optimizer that finished its study, and whether it is the full one: the largest of the table."""
+    budgets = studies[["optimizer", "n_trials", "n_seeds", "at_edge"]].copy()
+    full = budgets[["n_trials", "n_seeds"]].max()
+    budgets["full"] = (budgets["n_trials"] == full["n_trials"]) & (budgets["n_seeds"] == full["n_seeds"])
+    return budgets
+
+
+def _rankable(table: pd.DataFrame) -> pd.Series:
+    complete = (table["full"] == True) & (table["seeds"] == table["n_seeds"]) & (table["failed"] == 0)  # noqa: E712
+    return (table["arm"] == "tuned") & complete & (table["diverged"] < table["seeds"])
+
+
+def _verdicts(table: pd.DataFrame) -> list[str]:
+    """Each row in a few words: best, the gap to the best, the default's gap to tuned, or why there is no verdict."""
+    tuned = table[table["arm"] == "tuned"].set_index("optimizer")["score"]
+    best = table.loc[table["rank"] == 1, "score"].min()
+    return [_verdict(row, best, tuned.get(row["optimizer"], math.nan)) for row in table.to_dict("records")]
+
+
+def _verdict(row: dict[Any, Any], best: float, tuned: float) -> str:
+    if row["failed"]:
+        return f"{row['failed']} failed"
+    if row["arm"] == "given":
+        return "not ranked"
+    if row["diverged"] == row["seeds"]:
+        return "diverged on every seed"
+    if row["arm"] == "default":
+        return f"{_gap(row['score'], tuned)} against tuned" if math.isfinite(tuned) else "study incomplete"
+    if row["rank"] == 1:
+        return "best"
+    if row["rank"] > 1:
+        return f"{_gap(row['score'], best)} against best"
+    if row["seeds"] == row["n_seeds"]:
+        return f"not ranked: {row['n_trials']:.0f} trials, {row['seeds']} seeds, less than others"
+    return "study incomplete"
+
+
+def _gap(score: float, reference: float) -> str:
+    """How much larger the score is than the reference, as a percentage of it."""
+    difference = score - reference
+    return f"{difference / abs(reference):+.1%}" if reference else f"{difference:+.3g}"
+
+
+def write(table: pd.DataFrame, folder: Path, *, notes: Sequence[str] = ()) -> None:
+    """Write `leaderboard.csv` and `leaderboard.md` into the folder, each at once or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_text(folder / "leaderboard.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    replace_text(folder / "leaderboard.md", markdown(table, notes))
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a kill in the middle, sees the old or the new one."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    os.replace(fresh, path)

@@ -1,0 +1,82 @@
+"""The leaderboard as people read it: short columns of text, for a terminal and for Markdown."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+HEADERS = (
+    "rank",
+    "optimizer",
+    "lr",
+    "score",
+    "95 % interval",
+    "test loss",
+    "test acc.",
+    "steps",
+    "div.",
+    "verdict",
+    "at default lr",
+)
+
+
+def readable(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one benchmark as text: a line for each tuned and given row, the default arm beside its tuned one.
+
+    `!` marks a rate at the edge of its interval. Columns without a single entry are left out.
+    """
+    defaults = {row["optimizer"]: row for row in rows[rows["arm"] == "default"].to_dict("records")}
+    main = rows[rows["arm"] != "default"].to_dict("records")
+    main += [row for name, row in defaults.items() if not any(other["optimizer"] == name for other in main)]
+    lines = [_line(row, defaults.get(row["optimizer"])) for row in main]
+    table = pd.DataFrame(lines, columns=list(HEADERS))
+    return table.loc[:, (table != "").any()]
+
+
+def _line(row: dict[Any, Any], default: dict[Any, Any] | None) -> tuple[str, ...]:
+    interval = f"{row['ci_low']:.4g} to {row['ci_high']:.4g}" if math.isfinite(row["ci_low"]) else ""
+    steps = "" if math.isnan(row["steps_to_target"]) else f"{row['steps_to_target']:.0f}"
+    beside = ""
+    if default is not None and row["arm"] == "tuned":
+        beside = f"{default['lr']:.3g}: {default['verdict'].removesuffix(' against tuned')}"
+    return (
+        "" if pd.isna(row["rank"]) else str(row["rank"]),
+        row["optimizer"],
+        f"{row['lr']:.3g}{'!' if row['at_edge'] else ''}",
+        "" if math.isnan(row["score"]) else f"{row['score']:.4g}",
+        interval,
+        "" if math.isnan(row["test_loss"]) else f"{row['test_loss']:.4g}",
+        "" if math.isnan(row["test_accuracy"]) else f"{row['test_accuracy']:.1%}",
+        "never" if steps == "inf" else steps,
+        f"{row['diverged']}/{row['seeds']}" if row["diverged"] else "",
+        row["verdict"].removesuffix(" against best"),
+        beside,
+    )
+
+
+def markdown(table: pd.DataFrame, notes: Sequence[str]) -> str:
+    """The whole leaderboard, a section for each benchmark, and the notes."""
+    parts = ["# Leaderboard\n"]
+    for name, rows in table.groupby("benchmark", sort=False):
+        parts.append(
+            f"## {escape(str(name))}\n\n{readable(rows).map(escape).to_markdown(index=False, disable_numparse=True)}\n"
+        )
+    if table.empty:
+        parts.append("Nothing has been evaluated yet.\n")
+    parts += [f"{escape(note)}\n" for note in notes]
+    parts.append(LEGEND + "\n")
+    return "\n".join(parts)
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, in a cell of a table too."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|" else c for c in text)
+
+
+LEGEND = (
+    "Score: interquartile mean over fresh seeds of the lowest validation loss, at the learning rate tuned on other seeds. "
+    "Verdict: best, or how much worse than the best. Steps: median number of steps to the target. div.: seeds that "
+    "diverged; each counts as the worst loss of its benchmark. At default lr: the documented rate, and how much worse it is "
+    "than the tuned one. !: the tuned rate lies at the edge of what was searched."
+)

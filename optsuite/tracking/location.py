@@ -1,0 +1,47 @@
+"""Where the store is, and what can be read of it without the three seconds that importing MLflow takes."""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from optsuite.errors import UnknownName
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, else the database in the folder mlruns of the current folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd()}/mlruns/mlflow.db"
+
+
+def database_path(uri: str) -> Path | None:
+    """The file of a SQLite store; None for any other."""
+    return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
+
+
+def store_exists(uri: str) -> bool:
+    """Whether there is anything to open. Only a missing SQLite file is known not to be there."""
+    path = database_path(uri)
+    return path is None or path.is_file()
+
+
+def campaign_names(uri: str) -> list[str]:
+    """The campaigns that hold runs. Reads SQLite directly, and asks MLflow for any other store."""
+    path = database_path(uri)
+    if path is None:
+        from optsuite.tracking.store import open_store
+
+        return open_store(uri).campaign_names()
+    query = """SELECT DISTINCT value FROM tags JOIN runs USING (run_uuid)
+               WHERE key = 'optsuite.campaign' AND lifecycle_stage = 'active' ORDER BY value"""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            return [name for (name,) in connection.execute(query)]
+    except sqlite3.Error:
+        return []  # no store yet, or one that only opening it can explain
+
+
+def require_campaign(uri: str, campaign: str) -> None:
+    """Raise UnknownName unless the store holds runs of the campaign."""
+    names = campaign_names(uri) if store_exists(uri) else []
+    if campaign not in names:
+        raise UnknownName("campaign", campaign, names)

@@ -1,0 +1,73 @@
+"""One run on its way into the store: a short one is written with one batch, a long one every few seconds."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from optsuite.definition import Target
+from optsuite.tracking.store import Store
+from optsuite.training.run import Ended, Measurement, Run, Score, summarise
+
+FLUSH_SECONDS = 5.0  # so that the curves of a long run live in the UI while it trains
+
+
+@dataclass
+class Recording:
+    """Collects what a run measures and writes it. Until it ends, what the store holds of it is marked as running."""
+
+    store: Store
+    run: Run
+    parent: Callable[[], str | None]  # asked when the run is created
+    target: Target | None
+    tags: Mapping[str, str]
+    params: Mapping[str, object]
+    measurements: list[Measurement] = field(default_factory=list)
+    run_id: str | None = None
+    _flushed: int = 0
+    _last_flush: float = field(default_factory=time.monotonic)
+
+    def add(self, measurement: Measurement) -> None:
+        """Take in a measurement."""
+        self.measurements.append(measurement)
+        if time.monotonic() - self._last_flush > FLUSH_SECONDS:
+            self._flush({}, {})
+
+    def end(self, ended: Ended) -> Score:
+        """Write what is not yet written, mark the run as ended, and return its score."""
+        summary = summarise(self.measurements, ended.outcome, self.target)
+        error = {"optsuite.error": ended.error} if ended.error else {}
+        self._flush(summary, {"optsuite.outcome": ended.outcome, **error})
+        assert self.run_id is not None
+        self.store.terminate(self.run_id, "FAILED" if ended.outcome == "failed" else "FINISHED", self._now())
+        nan = float("nan")
+        return Score(
+            outcome=ended.outcome,
+            score=summary.get("score", nan),
+            initial_loss=summary.get("initial/validation_loss", nan),
+        )
+
+    def discard(self) -> None:
+        """Remove what the store holds of a run that will not end."""
+        if self.run_id is not None:
+            self.store.delete(self.run_id)
+
+    def _flush(self, summary: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        params: Mapping[str, object] = {}
+        if self.run_id is None:
+            started = self.measurements[0].time if self.measurements else time.time()
+            name = f"{self.run.optimizer} lr={self.run.lr:.3g} seed={self.run.seed}"
+            self.run_id = self.store.create(self.run.benchmark, name, self.tags, started, self.parent())
+            params = self.params
+        self.store.log(
+            self.run_id,
+            measurements=self.measurements[self._flushed :],
+            summary=summary,
+            params=params,
+            tags=tags,
+            time=self._now(),
+        )
+        self._flushed = len(self.measurements)
+        self._last_flush = time.monotonic()
+
+    def _now(self) -> float:
+        return self.measurements[-1].time if self.measurements else time.time()

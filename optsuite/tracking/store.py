@@ -1,0 +1,155 @@
+"""The MLflow store: opening it, its experiments, and what is written to it. One process writes at a time."""
+
+import os
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported
+
+import logging
+
+import filelock
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Run as MlflowRun
+from mlflow.tracking.context.registry import resolve_tags
+
+from optsuite.errors import BadInput, one_line
+from optsuite.tracking.location import database_path
+from optsuite.training.run import Measurement
+
+SUPERSEDED = "optsuite.superseded"  # the tag of runs that an older definition gave
+PAGE = 1_000  # search_runs hands out no more at once
+VERSIONS = {f"{name}_version": version(name) for name in ("optsuite", "torch", "mlflow", "optuna")}
+
+
+def open_store(uri: str) -> "Store":
+    """Open the store, a SQLite one created where there is none. Raises BadInput when it cannot be opened."""
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    path = database_path(uri)
+    if path is None:
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # else a wrong address is tried for minutes
+    try:
+        if path is not None and not path.exists():
+            _create(path)
+        client = MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+    except Exception as error:
+        text = one_line(error)
+        if "database schema" in text or "locate revision" in text:
+            cause = f"it was written by another version of MLflow; this is {mlflow.__version__}"
+            remedy = "back it up and run 'mlflow db upgrade', or set MLFLOW_TRACKING_URI to another store"
+        else:
+            cause = text.split(" [SQL")[0][:200]
+            remedy = "a SQLite, PostgreSQL or MySQL database that can be opened, or an MLflow server (MLFLOW_TRACKING_URI)"
+        raise BadInput(f"store: got {uri}, which cannot be opened: {cause}; allowed: {remedy}") from error
+    return Store(uri, client)
+
+
+def _create(path: Path) -> None:
+    """Create the database under another name: MLflow killed while it creates one leaves a file that never opens again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(path.with_name(".creating.lock")):  # two processes that create one database crash each other
+        for stale in path.parent.glob(".creating-*"):
+            stale.unlink()
+        if path.exists():
+            return
+        fresh = path.with_name(f".creating-{uuid.uuid4().hex}.db")
+        MlflowClient(tracking_uri=f"sqlite:///{fresh}").search_experiments(max_results=1)
+        os.replace(fresh, path)
+
+
+class Store:
+    """MLflow as optsuite writes it: an experiment per benchmark, a study run per optimizer, its runs as children."""
+
+    def __init__(self, uri: str, client: MlflowClient) -> None:
+        """Wrap a client whose store has been opened."""
+        self.uri = uri
+        self.client = client
+        self._experiments: dict[str, str] = {}
+        self._context = {k: v for k, v in resolve_tags().items() if k != "mlflow.runName"}  # source commit, user, ...
+
+    def experiment(self, benchmark: str) -> str:
+        """The id of the benchmark's experiment, created or restored as needed."""
+        if benchmark not in self._experiments:
+            found = self.client.get_experiment_by_name(benchmark)
+            if found is None:
+                path = database_path(self.uri)
+                folder = re.sub(r"[^A-Za-z0-9._-]", "_", benchmark)
+                location = None if path is None else (path.parent / "artifacts" / folder).as_uri()  # else a server decides
+                self._experiments[benchmark] = self.client.create_experiment(benchmark, artifact_location=location)
+            else:
+                if found.lifecycle_stage == "deleted":
+                    self.client.restore_experiment(found.experiment_id)
+                self._experiments[benchmark] = found.experiment_id
+        return self._experiments[benchmark]
+
+    def create(self, benchmark: str, name: str, tags: Mapping[str, str], started: float, parent: str | None = None) -> str:
+        """Create a run, marked as running since `started` (Unix seconds), and return its id."""
+        own = dict(tags) | ({"mlflow.parentRunId": parent} if parent else {})
+        run = self.client.create_run(
+            self.experiment(benchmark), start_time=int(started * 1e3), tags=self._context | own, run_name=name
+        )
+        return str(run.info.run_id)
+
+    def log(
+        self,
+        run_id: str,
+        *,
+        measurements: Iterable[Measurement] = (),
+        summary: Mapping[str, float] = {},
+        params: Mapping[str, object] = {},
+        tags: Mapping[str, str] = {},
+        time: float,
+    ) -> None:
+        """Write curves, summaries, params and tags of a run in one batch."""
+        metrics = [Metric(k, v, int(m.time * 1e3), m.step) for m in measurements for k, v in m.values.items()]
+        metrics += [Metric(key, value, int(time * 1e3), 0) for key, value in summary.items()]
+        self.client.log_batch(
+            run_id,
+            metrics,
+            [Param(key, str(value)) for key, value in params.items()],
+            [RunTag(key, value) for key, value in tags.items()],
+        )
+
+    def reopen(self, run_id: str) -> None:
+        """Mark a run as running again."""
+        self.client.update_run(run_id, status="RUNNING")
+
+    def terminate(self, run_id: str, status: str, ended: float) -> None:
+        """Mark a run as FINISHED, FAILED or KILLED at a time in Unix seconds."""
+        self.client.set_terminated(run_id, status, int(ended * 1e3))
+
+    def delete(self, run_id: str) -> None:
+        """Move a run to MLflow's bin."""
+        self.client.delete_run(run_id)
+
+    def tag(self, run_id: str, key: str, value: str | None) -> None:
+        """Set a tag of a run, or remove it."""
+        if value is None:
+            self.client.delete_tag(run_id, key)
+        else:
+            self.client.set_tag(run_id, key, value)
+
+    def search(self, condition: str) -> list[MlflowRun]:
+        """All active runs of all experiments that fulfil a condition in MLflow's search language."""
+        ids = [e.experiment_id for e in self.client.search_experiments(max_results=PAGE)]
+        runs: list[MlflowRun] = []
+        token: str | None = None
+        while token != "":
+            page = self.client.search_runs(ids, condition, max_results=PAGE, page_token=token)
+            runs += page
+            token = page.token or ""
+        return runs
+
+    def campaign_names(self) -> list[str]:
+        """The campaigns that hold runs."""
+        return sorted({run.data.tags["optsuite.campaign"] for run in self.search("tags.`optsuite.kind` LIKE '%'")})
+
+    def curves(self, run_id: str, names: Iterable[str]) -> dict[str, dict[int, float]]:
+        """Curves of a run by name, each a mapping of step to value."""
+        return {name: {m.step: m.value for m in self.client.get_metric_history(run_id, name)} for name in names}

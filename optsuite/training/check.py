@@ -1,0 +1,74 @@
+"""Trying a definition before anything is started: does the data load, the loss fit the model, the optimizer build?"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from optsuite.definition import Benchmark, OptimizerSpec, Splits
+from optsuite.errors import BadInput, one_line
+from optsuite.training.plain import initial_model
+
+
+def check_device(device: str) -> None:
+    """Raise BadInput unless tensors can be made on the device."""
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        there = ["cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
+        raise BadInput(f"device: got {device!r}, allowed on this machine: {', '.join(there)}") from error
+
+
+def load_splits(benchmark: Benchmark) -> Splits:
+    """The dataset of a benchmark. Raises BadInput, DatasetUnavailable among it."""
+    with _blamed(f"benchmark {benchmark.name}: its dataset"):
+        splits = benchmark.dataset()
+        if not isinstance(splits, Splits):
+            raise BadInput(f"got {type(splits).__name__}, allowed: Splits")
+    n = len(splits.train[0])
+    if n < benchmark.batch_size:
+        raise BadInput(f"benchmark {benchmark.name}: got batch_size {benchmark.batch_size}, allowed: at most {n}, its examples")
+    return splits
+
+
+def check_benchmark(benchmark: Benchmark, splits: Splits) -> None:
+    """Run one forward and backward pass of the benchmark. Raises BadInput that names it and the shapes."""
+    where = f"benchmark {benchmark.name}"
+    x, y = (part[: benchmark.batch_size] for part in splits.train)
+    with _blamed(f"{where}: its model, given inputs {tuple(x.shape)},"):
+        model = initial_model(benchmark, 0)
+        outputs = model(x)
+    shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+    for name, function in {"loss": benchmark.loss, **benchmark.metrics}.items():
+        with _blamed(f"{where}: its {name}, given outputs {shape} and targets {tuple(y.shape)},"):
+            value = function(outputs, y)
+            if not (isinstance(value, Tensor) and value.ndim == 0):
+                received = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+                raise BadInput(f"returned {received}, allowed: a tensor without dimensions, the mean over the examples")
+            if name == "loss":
+                value.backward()  # type: ignore[no-untyped-call]
+
+
+def check_pair(benchmark: Benchmark, spec: OptimizerSpec) -> None:
+    """Build the optimizer for the benchmark's model. Raises BadInput that names both."""
+    with _blamed(f"optimizer {spec.name} on benchmark {benchmark.name}: its build"):
+        optimizer = spec.build(initial_model(benchmark, 0), spec.lr.low, **spec.fixed)
+        if not isinstance(optimizer, Optimizer):
+            raise BadInput(f"returned {type(optimizer).__name__}, allowed: a torch.optim.Optimizer")
+
+
+@contextmanager
+def _blamed(culprit: str) -> Iterator[None]:
+    """Turn what goes wrong inside, warnings about shapes included, into BadInput that names the culprit."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*target size.*")  # a loss that broadcasts is a wrong loss
+            yield
+    except BadInput as error:
+        raise error if str(error).startswith("dataset:") else BadInput(f"{culprit} {error}") from error
+    except Exception as error:
+        raise BadInput(f"{culprit} raised {one_line(error)}") from error

@@ -1,0 +1,125 @@
+"""The reference loop: one run after another, as everyone would write it."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits
+from optsuite.errors import one_line
+from optsuite.training.identity import derived_seed
+from optsuite.training.run import Ended, Measurement, Run
+
+CHUNK = 2_000  # examples measured at once: bounds memory, and is large enough to lose no speed
+
+
+def train(
+    benchmark: Benchmark,
+    spec: OptimizerSpec,
+    runs: Sequence[Run],
+    splits: Splits,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[tuple[int, Measurement | Ended]]:
+    """Train the runs and yield (index of the run, what it measured or how it ended).
+
+    The splits lie on the device in the dtype already. An exception ends its run as failed and leaves the others alone.
+    Sets torch's global generator.
+    """
+    for index, run in enumerate(runs):
+        try:
+            for fact in _train_one(benchmark, spec, run, splits, device=device, dtype=dtype):
+                yield index, fact
+        except Exception as error:
+            yield index, Ended(outcome="failed", error=one_line(error))
+
+
+def _train_one(
+    benchmark: Benchmark, spec: OptimizerSpec, run: Run, splits: Splits, *, device: str, dtype: torch.dtype
+) -> Iterator[Measurement | Ended]:
+    model = initial_model(benchmark, run.seed).to(device, dtype)
+    optimizer = spec.build(model, run.lr, **spec.fixed)
+    batches = batch_indices(len(splits.train[0]), benchmark, run.seed)
+    x, y = splits.train
+
+    measured = measure(benchmark, model, splits)
+    if not _finite(measured):
+        raise ValueError(f"a loss is not finite before training: {measured}")
+    yield Measurement(step=0, values=measured, time=time.time())
+
+    total = torch.zeros((), device=device, dtype=dtype)
+    since = 0
+    for step in range(1, benchmark.max_steps + 1):
+        batch = next(batches).to(device)
+        seed_generators(derived_seed(run.seed, step), device)  # a forward that draws random numbers stays paired by seed
+        optimizer.zero_grad()
+        loss = benchmark.loss(model(x[batch]), y[batch])
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        total += loss.detach()
+        since += 1
+        if step % benchmark.eval_every == 0 or step == benchmark.max_steps:
+            measured = {"train/loss": total.item() / since} | measure(benchmark, model, splits)
+            healthy = _finite(measured)
+            yield Measurement(step=step, values={k: v for k, v in measured.items() if math.isfinite(v)}, time=time.time())
+            if not healthy:
+                yield Ended(outcome="diverged")
+                return
+            total.zero_()
+            since = 0
+    yield Ended(outcome="finished")
+
+
+def seed_generators(seed: int, device: str) -> None:
+    """Seed torch's generators of the CPU and of the device. torch.manual_seed, at 60 us against 1, is no match for a step."""
+    torch.default_generator.manual_seed(seed)
+    if torch.device(device).type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif torch.device(device).type == "mps":
+        torch.mps.manual_seed(seed)
+
+
+def initial_model(benchmark: Benchmark, seed: int) -> nn.Module:
+    """The module with the initial weights of this seed, on the CPU: the same for every optimizer and device."""
+    seed_generators(derived_seed("initial weights", seed), "cpu")
+    return benchmark.model()
+
+
+def batch_indices(n: int, benchmark: Benchmark, seed: int) -> Iterator[Tensor]:
+    """Endless batches of example indices (batch_size,), the same for every optimizer; the end of each epoch is dropped."""
+    generator = torch.Generator().manual_seed(derived_seed("batch order", seed))
+    order = torch.randperm(n, generator=generator)
+    while True:
+        yield from torch.split(order, benchmark.batch_size)[: n // benchmark.batch_size]
+        if benchmark.shuffle == "epoch":
+            order = torch.randperm(n, generator=generator)
+
+
+@torch.no_grad()
+def measure(benchmark: Benchmark, model: nn.Module, splits: Splits) -> dict[str, float]:
+    """Loss and metrics on the whole validation and test splits, by curve name; leaves the model in training mode."""
+    model.eval()
+    values = {}
+    for name, split in (("validation", splits.validation), ("test", splits.test)):
+        for metric, mean in _means(benchmark, model, split).items():
+            values[f"{name}/{metric}"] = mean
+    model.train()
+    return values
+
+
+def _means(benchmark: Benchmark, model: nn.Module, split: Split) -> dict[str, float]:
+    """The mean over all examples of the loss and each metric, which are means over the examples they are given."""
+    functions = {"loss": benchmark.loss, **benchmark.metrics}
+    totals = dict.fromkeys(functions, 0.0)
+    for x, y in zip(*(torch.split(part, CHUNK) for part in split), strict=True):
+        outputs = model(x)
+        for name, function in functions.items():
+            totals[name] += function(outputs, y).item() * len(y)
+    return {name: total / len(split[0]) for name, total in totals.items()}
+
+
+def _finite(values: dict[str, float]) -> bool:
+    return all(math.isfinite(value) for name, value in values.items() if name.endswith("/loss"))

@@ -1,0 +1,84 @@
+"""The values of training: a run, its measurements, how it ended, and the one score that everybody uses."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from optsuite.definition import Target, require_count, require_rate
+
+Kind = Literal["trial", "evaluation"]
+Arm = Literal["tuned", "default", "given"]
+Outcome = Literal["finished", "diverged", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training, named by what determines it. Trials have no arm."""
+
+    benchmark: str
+    optimizer: str
+    lr: float
+    seed: int
+    kind: Kind
+    arm: Arm | None = None
+
+    def __post_init__(self) -> None:
+        require_rate("learning rate", self.lr)
+        require_count("seed", self.seed, low=0, high=2**31 - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """Losses and metrics after `step` updates, by curve name (`validation/loss`, ...); all finite. Time in Unix seconds."""
+
+    step: int
+    values: Mapping[str, float]
+    time: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a run ended; `error` is one line, and only a failed run has it."""
+
+    outcome: Outcome
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """What a study and a table need of one run: its outcome, score, and validation loss at step 0 (nan where there is none)."""
+
+    outcome: Outcome
+    score: float
+    initial_loss: float
+
+
+def score(measurements: Iterable[Measurement]) -> float:
+    """The lowest validation loss among the measurements; nan when there is none."""
+    return min((m.values["validation/loss"] for m in measurements if "validation/loss" in m.values), default=math.nan)
+
+
+def summarise(measurements: Sequence[Measurement], outcome: Outcome, target: Target | None) -> dict[str, float]:
+    """The summaries of a run, read at the step of its score. A run that did not finish has no score: it would look healthy."""
+    first = measurements[0].values if measurements else {}
+    summary = {f"initial/{name.replace('/', '_')}": value for name, value in first.items() if name.endswith("/loss")}
+    if outcome != "finished":
+        return summary
+    best = min(measurements, key=lambda m: m.values["validation/loss"])
+    summary |= {"score": score(measurements), "best/step": best.step}
+    summary |= {f"best/{name.replace('/', '_')}": v for name, v in best.values.items() if name.startswith("test/")}
+    summary["final/train_loss"] = measurements[-1].values["train/loss"]
+    if target is not None:
+        reached = [m.step for m in measurements if target.reached(m.values)]
+        summary |= {"steps_to_target": reached[0]} if reached else {}
+    return summary
+
+
+def penalty(scores: Sequence[Score]) -> float:
+    """What a diverged run counts: the worst of the losses at step 0 and the healthy scores beside it; finite, nan if neither.
+
+    Infinity would blind the model of a study and a mean in a table; a finite value no better than untrained does not.
+    """
+    known = [s.initial_loss for s in scores] + [s.score for s in scores if s.outcome == "finished"]
+    return max((value for value in known if math.isfinite(value)), default=math.nan)

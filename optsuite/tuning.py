@@ -1,0 +1,130 @@
+"""One study: a generator that yields the runs it needs and is sent their scores. It knows no worker and no store."""
+
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+import optuna
+from optuna.distributions import FloatDistribution
+from optuna.samplers import GPSampler
+
+from optsuite.definition import LogUniform, OptimizerSpec, Suite
+from optsuite.training.identity import derived_seed
+from optsuite.training.run import Run, Score, penalty
+
+N_INITIAL = 8  # log-spaced rates of the first round: 8 + 2 rounds of 4 had the least regret of the searches we tried
+N_PER_ROUND = 4
+EDGE = 0.1  # a best rate this near to an end of the interval, as a fraction of its decades, lies at the edge
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One learning rate and its score: the mean over the tuning seeds, nan where one of them diverged."""
+
+    lr: float
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """What a study found: the best rate, the interval it ended with, and whether the best lies at its edge."""
+
+    lr: float
+    interval: LogUniform
+    at_edge: bool
+    trials: tuple[Trial, ...]
+
+
+def tune(benchmark: str, spec: OptimizerSpec, suite: Suite) -> Generator[list[Run], list[Score], Tuned]:
+    """Search the learning rate in `suite.n_trials` trials: a log-spaced round, then rounds that a Gaussian process proposes.
+
+    When the best rate lies at the edge of the interval, the remaining rounds search one decade further out. The rates
+    depend on nothing but the scores received, so that a replay asks for the same runs again.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    interval, trials, received = spec.lr, list[Trial](), list[Score]()
+    rates = initial_rates(interval, min(N_INITIAL, suite.n_trials), spec.default_lr)
+    seeds = suite.tuning_seeds
+    for round_number in count(1):
+        runs = [Run(benchmark=benchmark, optimizer=spec.name, lr=lr, seed=seed, kind="trial") for lr in rates for seed in seeds]
+        scores = yield runs
+        received += scores
+        for position, lr in enumerate(rates):
+            own = scores[position * len(seeds) : (position + 1) * len(seeds)]
+            healthy = all(score.outcome == "finished" for score in own)
+            trials.append(Trial(lr=lr, score=float(np.mean([s.score for s in own])) if healthy else math.nan))
+        n_left = suite.n_trials - len(trials)
+        if not n_left:
+            break
+        interval = widen(interval, best_rate(trials))
+        seed = derived_seed("round", benchmark, round_number) % 2**32
+        rates = propose(trials, penalty(received), interval, min(N_PER_ROUND, n_left), seed)
+    best = best_rate(trials)
+    return Tuned(lr=best, interval=interval, at_edge=edge(interval, best) != 0, trials=tuple(trials))
+
+
+def evaluate(benchmark: str, spec: OptimizerSpec, suite: Suite, tuned_lr: float) -> list[Run]:
+    """The runs on fresh seeds: at the tuned rate and, where the optimizer has one, at its default."""
+    arms = [("tuned", tuned_lr), *([("default", spec.default_lr)] if spec.default_lr is not None else [])]
+    return [
+        Run(benchmark=benchmark, optimizer=spec.name, lr=lr, seed=seed, kind="evaluation", arm=arm)  # type: ignore[arg-type]
+        for arm, lr in arms
+        for seed in suite.seeds
+    ]
+
+
+def initial_rates(interval: LogUniform, n: int, default: float | None) -> list[float]:
+    """`n` log-spaced rates from end to end, the one nearest to the default replaced by it; a single one is the default."""
+    middle = math.sqrt(interval.low * interval.high)
+    rates = list(np.geomspace(interval.low, interval.high, n)) if n > 1 else [default or middle]
+    if default is not None and interval.low <= default <= interval.high:
+        nearest = min(range(len(rates)), key=lambda i: abs(math.log(rates[i] / default)))
+        rates[nearest] = default
+    return distinct(rates, taken=())
+
+
+def distinct(rates: Sequence[float], taken: Sequence[float]) -> list[float]:
+    """The rates to three significant digits, each moved up by the last digit until no earlier one equals it."""
+    chosen: list[float] = []
+    for rate in rates:
+        rounded = float(f"{rate:.2e}")
+        while rounded in chosen or rounded in taken:
+            rounded = float(f"{rounded * (1 + 0.01):.2e}")
+        chosen.append(rounded)
+    return chosen
+
+
+def best_rate(trials: Sequence[Trial]) -> float:
+    """The rate of the lowest score; among equals, and where all diverged, the smallest."""
+    return min(trials, key=lambda t: (math.inf if math.isnan(t.score) else t.score, t.lr)).lr
+
+
+def edge(interval: LogUniform, lr: float) -> int:
+    """-1 where the rate lies at the low edge of the interval, 1 at the high edge, else 0."""
+    position = math.log(lr / interval.low) / math.log(interval.high / interval.low)
+    return -1 if position < EDGE else int(position > 1 - EDGE)
+
+
+def widen(interval: LogUniform, best: float) -> LogUniform:
+    """The interval, one decade further out on the side at whose edge the best rate lies."""
+    match edge(interval, best):
+        case -1:
+            return LogUniform(low=float(f"{interval.low / 10:.6g}"), high=interval.high)
+        case 1:
+            return LogUniform(low=interval.low, high=float(f"{interval.high * 10:.6g}"))
+    return interval
+
+
+def propose(trials: Sequence[Trial], worst: float, interval: LogUniform, n: int, seed: int) -> list[float]:
+    """`n` rates from a fresh sampler that is given the earlier trials, under the interval as it is now."""
+    distribution = FloatDistribution(interval.low, interval.high, log=True)
+    sampler = GPSampler(seed=seed, n_startup_trials=0, deterministic_objective=False)
+    study = optuna.create_study(sampler=sampler)
+    for trial in trials:
+        value = worst if math.isnan(trial.score) else trial.score
+        lr = min(max(trial.lr, interval.low), interval.high)  # rounding may have moved it over an end
+        study.add_trial(optuna.trial.create_trial(params={"lr": lr}, distributions={"lr": distribution}, value=value))
+    asked = [study.ask({"lr": distribution}).params["lr"] for _ in range(n)]
+    return distinct(asked, taken=[trial.lr for trial in trials])
