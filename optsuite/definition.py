@@ -19,6 +19,7 @@ Loss = Callable[[Any, Tensor], Tensor]
 Split = tuple[Tensor, Tensor]
 
 METRIC_NAME = re.compile(r"[A-Za-z0-9_.: -]+")  # what MLflow takes as a metric key, less the slash that we join with
+RUN_PARAMS = frozenset({"optimizer", "lr", "seed", "batch_size", "max_steps", "target", "device", "engine"})  # of every run
 FIRST_TUNING_SEED = 1_000  # evaluation seeds are 0, 1, ...; tuning seeds start here, so that the two never meet
 
 
@@ -169,7 +170,8 @@ class OptimizerSpec:
         where = f"optimizer {self.name}"
         require(callable(self.build), f"{where}: build", self.build, "a function (model, lr, **fixed)")
         require(isinstance(self.lr, LogUniform), f"{where}: lr", self.lr, "LogUniform(low=..., high=...)")
-        require("lr" not in self.fixed, f"{where}: fixed", "lr", "anything but lr, which is tuned")
+        for key in RUN_PARAMS & self.fixed.keys():
+            require(False, f"{where}: fixed", key, "names that say nothing else of a run")
         if self.default_lr is not None:
             require_rate(f"{where}: default_lr", self.default_lr)
 

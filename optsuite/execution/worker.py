@@ -14,21 +14,22 @@ from optsuite.training.run import Ended
 def serve(connection: Connection, suite: str, device: str) -> None:
     """Train the tasks that arrive until the connection closes; None follows the facts of each."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products are not repeatable
-    trainer = _trainer(suite, device)
+    train = trainer(suite, device)
     try:
         while True:
-            for fact in _facts(connection.recv(), trainer):
+            for fact in facts(connection.recv(), train):
                 connection.send(fact)
             connection.send(None)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the driver has gone: nobody is left to train for
 
 
-def _facts(task: Task, trainer: Callable[[Task], Iterator[tuple[int, Any]]]) -> Iterator[Fact]:
+def facts(task: Task, train: Callable[[Task], Iterator[tuple[int, Any]]]) -> Iterator[Fact]:
+    """Train a task and yield its facts. Whatever goes wrong, every run of it ends, as failed if need be."""
     ended: set[int] = set()
     error = "the engine stopped without saying how the run ended"
     try:
-        for index, fact in trainer(task):
+        for index, fact in train(task):
             if isinstance(fact, Ended):
                 ended.add(index)
             yield Fact(task=task.id, index=index, fact=fact)
@@ -38,8 +39,8 @@ def _facts(task: Task, trainer: Callable[[Task], Iterator[tuple[int, Any]]]) -> 
         yield Fact(task=task.id, index=index, fact=Ended(outcome="failed", error=error))
 
 
-def _trainer(where: str, device: str) -> Callable[[Task], Iterator[tuple[int, Any]]]:
-    """Import everything training needs, so that a worker warms up before its first task, and return what trains one."""
+def trainer(where: str, device: str) -> Callable[[Task], Iterator[tuple[int, Any]]]:
+    """Import what training needs, so that a worker is warm before its first task, and return what trains a task."""
     import torch
 
     from optsuite.definition import Splits

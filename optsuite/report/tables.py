@@ -128,9 +128,13 @@ def _verdict(row: dict[Any, Any], best: float, tuned: float) -> str:
 
 
 def _gap(score: float, reference: float) -> str:
-    """How much larger the score is than the reference, as a percentage of it."""
-    difference = score - reference
-    return f"{difference / abs(reference):+.1%}" if reference else f"{difference:+.3g}"
+    """How much larger the score is than the reference: a percentage, or a factor where it is more than twice as large."""
+    if not reference:
+        return f"{score - reference:+.3g}"
+    difference = (score - reference) / abs(reference)
+    if difference > 1:
+        return f"{difference + 1:.3g}x"
+    return f"{difference:+.1%}".replace("-0.0%", "+0.0%")
 
 
 def write(table: pd.DataFrame, folder: Path, *, notes: Sequence[str] = ()) -> None:

@@ -1,0 +1,58 @@
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import mlflow
+import pytest
+import torch
+
+from optsuite.execution.pool import Fact, Lost, Task
+from optsuite.execution.worker import facts, trainer
+from optsuite.tracking.store import open_store
+
+torch.set_num_threads(1)
+TINY = Path(__file__).parent / "suites" / "tiny.py"
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh MLflow database: making one takes seconds, copying it none."""
+    path = tmp_path_factory.mktemp("template") / f"mlflow-{mlflow.__version__}.db"
+    open_store(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with an empty store in its usual place."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(template, tmp_path / "mlruns" / "mlflow.db")
+    return tmp_path
+
+
+class InlinePool:
+    """Trains in this process, one task at a poll: a pool to step through. Counts what it trains."""
+
+    def __init__(self, suite: str, device: str = "cpu") -> None:
+        self._trainer = trainer(suite, device)
+        self._queue: list[Task] = []
+        self.n_trained = 0
+
+    def __enter__(self) -> "InlinePool":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def submit(self, task: Task) -> None:
+        self._queue.append(task)
+
+    def poll(self, timeout: float) -> Sequence[Fact | Lost]:
+        task = self._queue.pop(0)
+        self.n_trained += len(task.runs)
+        return list(facts(task, self._trainer))
+
+    def close(self) -> None:
+        self._queue.clear()

@@ -1,0 +1,124 @@
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from optsuite import OPTIMIZERS, Benchmark, LogUniform, OptimizerSpec, Splits, Suite, Target
+from optsuite.errors import BadInput, UnknownName
+
+X, Y = torch.zeros(4, 2), torch.zeros(4)
+SPLITS = Splits(train=(X, Y), validation=(X, Y), test=(X, Y))
+BENCHMARK = Benchmark(
+    name="b",
+    dataset=lambda: SPLITS,
+    model=lambda: nn.Linear(2, 1),
+    loss=F.mse_loss,
+    batch_size=2,
+    max_steps=10,
+    eval_every=5,
+)
+SUITE = Suite(name="s", benchmarks=(BENCHMARK,), optimizers=(OPTIMIZERS["sgd"],))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": ""}, "benchmark name: got ''"),
+        ({"name": "a/b"}, "benchmark name: got 'a/b'"),
+        ({"name": "a\nb"}, "printable"),
+        ({"dataset": None}, "dataset: got None, allowed: a function"),
+        ({"batch_size": 0}, "batch_size: got 0, allowed: a whole number from 1"),
+        ({"batch_size": True}, "batch_size: got True"),
+        ({"max_steps": -5}, "max_steps: got -5"),
+        ({"eval_every": 11}, "eval_every: got 11, allowed: a whole number from 1 to 10"),
+        ({"shuffle": "never"}, "shuffle: got 'never', allowed: 'epoch' or 'once'"),
+        ({"metrics": {"loss": F.mse_loss}}, "metric name: got 'loss'"),
+        ({"metrics": {"a/b": F.mse_loss}}, "metric name: got 'a/b'"),
+        ({"target": Target("validation/accuracy", 0.9)}, "target metric: got 'validation/accuracy', allowed: one of loss"),
+    ],
+)
+def test_benchmark_says_what_is_wrong(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(message)):
+        replace(BENCHMARK, **change)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "message"),
+    [
+        (0.1, 0.1, "interval: got 'low=0.1, high=0.1', allowed: low below high"),
+        (1.0, 0.1, "low below high"),
+        (0.0, 0.1, "interval low: got 0.0, allowed: a finite number above 0"),
+        (-1.0, 0.1, "interval low: got -1.0"),
+        (0.1, float("inf"), "interval high: got inf"),
+        (float("nan"), 1.0, "interval low: got nan"),
+    ],
+)
+def test_interval_says_what_is_wrong(low: float, high: float, message: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(message)):
+        LogUniform(low=low, high=high)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"default_lr": -1.0}, "default_lr: got -1.0"),
+        ({"lr": (0.1, 1.0)}, "lr: got (0.1, 1.0), allowed: LogUniform"),
+        ({"build": 3}, "build: got 3"),
+        ({"fixed": {"lr": 0.1}}, "fixed: got 'lr'"),
+        ({"fixed": {"seed": 1}}, "fixed: got 'seed'"),
+    ],
+)
+def test_optimizer_says_what_is_wrong(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(message)):
+        replace(OPTIMIZERS["sgd"], **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"benchmarks": ()}, "benchmarks: got (), allowed: at least one"),
+        ({"optimizers": ()}, "optimizers: got (), allowed: at least one"),
+        ({"optimizers": (OPTIMIZERS["sgd"], OPTIMIZERS["sgd"])}, "each name once"),
+        ({"on_request": (BENCHMARK,)}, "each name once"),
+        ({"benchmarks": [BENCHMARK]}, "a tuple of Benchmark"),
+        ({"n_trials": 0}, "n_trials: got 0"),
+        ({"n_seeds": -1}, "n_seeds: got -1"),
+        ({"n_seeds": 1_001}, "n_seeds: got 1001, allowed: a whole number from 1 to 1000"),
+        ({"n_tuning_seeds": 1.5}, "n_tuning_seeds: got 1.5"),
+    ],
+)
+def test_suite_says_what_is_wrong(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(message)):
+        replace(SUITE, **change)
+
+
+def test_tuning_seeds_and_evaluation_seeds_never_meet() -> None:
+    suite = replace(SUITE, n_seeds=1_000, n_tuning_seeds=50)
+    assert not set(suite.seeds) & set(suite.tuning_seeds)
+
+
+@pytest.mark.parametrize("split", [(X, Y[:3]), (X[:0], Y[:0]), X, (X, [0, 1])])
+def test_splits_need_pairs_of_equal_length(split: Any) -> None:
+    with pytest.raises(BadInput, match="validation split"):
+        Splits(train=(X, Y), validation=split, test=(X, Y))
+
+
+def test_target_is_reached_from_its_side() -> None:
+    assert Target("validation/accuracy", 0.9).reached({"validation/accuracy": 0.9})
+    assert not Target("validation/accuracy", 0.9).reached({"validation/accuracy": 0.8})
+    assert Target("test/loss", 0.5).reached({"test/loss": 0.4})
+    assert not Target("test/loss", 0.5).reached({"test/loss": float("nan")})
+    with pytest.raises(BadInput, match="target metric: got 'train/loss'"):
+        Target("train/loss", 0.5)
+
+
+def test_unknown_name_lists_the_choices() -> None:
+    assert str(UnknownName("optimizer", "adm", ["sgd", "adam"])) == "optimizer: got 'adm', one of: adam, sgd"
+
+
+def test_optimizer_without_a_default_rate_is_allowed() -> None:
+    assert OptimizerSpec(name="x", build=lambda model, lr: None, lr=LogUniform(low=0.1, high=1.0)).default_lr is None

@@ -1,0 +1,239 @@
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from suites import tiny
+from torch import nn
+
+from benchmarks import SUITE
+from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec, Splits, Target
+from optsuite.errors import BadInput
+from optsuite.training.check import check_benchmark, check_device, check_pair, load_splits
+from optsuite.training.plain import batch_indices, train
+from optsuite.training.run import Ended, Measurement, Run, Score, penalty, summarise
+
+SGD = OPTIMIZERS["sgd"]
+SPLITS = tiny.line()
+
+
+def run(lr: float = 0.05, seed: int = 0, benchmark: Benchmark = tiny.BENCHMARK) -> Run:
+    return Run(benchmark=benchmark.name, optimizer="sgd", lr=lr, seed=seed, kind="evaluation", arm="tuned")
+
+
+def curve(benchmark: Benchmark, spec: OptimizerSpec, runs: Sequence[Run], splits: Splits) -> tuple[list[Any], list[Ended]]:
+    """The measured (index, step, values) of the runs, without their times, and how each ended."""
+    facts = list(train(benchmark, spec, runs, splits))
+    measured = [(i, f.step, dict(f.values)) for i, f in facts if isinstance(f, Measurement)]
+    return measured, [f for _, f in facts if isinstance(f, Ended)]
+
+
+def test_measures_at_the_start_every_so_often_and_at_the_end() -> None:
+    benchmark = replace(tiny.BENCHMARK, max_steps=25, eval_every=10)
+    measured, ended = curve(benchmark, SGD, [run()], SPLITS)
+    assert [step for _, step, _ in measured] == [0, 10, 20, 25]
+    assert set(measured[0][2]) == {"validation/loss", "test/loss"}
+    assert set(measured[1][2]) == {"train/loss", "validation/loss", "test/loss"}
+    assert ended == [Ended(outcome="finished")]
+
+
+def test_a_run_is_a_function_of_its_identity_alone() -> None:
+    together, _ = curve(tiny.BENCHMARK, SGD, [run(seed=3), run(seed=4)], SPLITS)
+    torch.manual_seed(99)
+    alone, _ = curve(tiny.BENCHMARK, SGD, [run(seed=4)], SPLITS)
+    assert [m[1:] for m in together if m[0] == 1] == [m[1:] for m in alone]
+    assert [m[1:] for m in together if m[0] == 0] != [m[1:] for m in alone]
+
+
+def test_training_equals_the_loop_written_by_hand() -> None:
+    measured, _ = curve(replace(tiny.BENCHMARK, max_steps=4, eval_every=2), SGD, [run(lr=0.1)], SPLITS)
+    from optsuite.training.plain import initial_model
+
+    model = initial_model(tiny.BENCHMARK, 0)
+    batches = batch_indices(64, tiny.BENCHMARK, 0)
+    losses = []
+    for batch in [next(batches) for _ in range(4)]:
+        x, y = SPLITS.train[0][batch], SPLITS.train[1][batch]
+        loss = F.mse_loss(model(x), y)
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        with torch.no_grad():
+            for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                parameter -= 0.1 * gradient
+        losses.append(loss.item())
+    assert measured[-1][2]["train/loss"] == pytest.approx(sum(losses[2:]) / 2)
+    x, y = SPLITS.validation
+    assert measured[-1][2]["validation/loss"] == pytest.approx(F.mse_loss(model(x), y).item())
+
+
+def test_batches_are_full_and_cover_the_epoch_in_an_order_of_the_seed() -> None:
+    def epochs(seed: int, shuffle: str) -> list[list[int]]:
+        batches = batch_indices(10, replace(tiny.BENCHMARK, batch_size=4, shuffle=shuffle), seed)  # type: ignore[arg-type]
+        return [torch.cat([next(batches), next(batches)]).tolist() for _ in range(2)]
+
+    first, second = epochs(0, "epoch")
+    assert len(set(first)) == 8
+    assert first != second
+    assert epochs(0, "epoch") == [first, second] != epochs(1, "epoch")
+    assert epochs(0, "once") == [first, first]
+
+
+def test_a_rate_that_diverges_is_an_outcome() -> None:
+    measured, ended = curve(tiny.BENCHMARK, SGD, [run(lr=1e6), run()], SPLITS)
+    assert ended == [Ended(outcome="diverged"), Ended(outcome="finished")]
+    assert max(step for i, step, _ in measured if i == 0) < tiny.BENCHMARK.max_steps
+    assert all(math.isfinite(value) for _, _, values in measured for value in values.values())
+
+
+def test_an_error_fails_its_run_and_no_other() -> None:
+    calls = []
+
+    def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 6:
+            raise RuntimeError("broken at\ncall six")
+        return F.mse_loss(outputs, targets)
+
+    _, ended = curve(replace(tiny.BENCHMARK, loss=loss), SGD, [run(), run()], SPLITS)
+    assert ended == [Ended(outcome="failed", error="RuntimeError: broken at call six"), Ended(outcome="finished")]
+
+
+def test_a_loss_that_is_not_finite_before_training_is_no_divergence() -> None:
+    _, ended = curve(replace(tiny.BENCHMARK, loss=lambda o, t: F.mse_loss(o, t) * math.nan), SGD, [run()], SPLITS)
+    assert ended[0].outcome == "failed"
+    assert "before training" in str(ended[0].error)
+
+
+def test_random_forwards_are_paired_by_seed() -> None:
+    benchmark = replace(tiny.BENCHMARK, model=lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 1)))
+    first, _ = curve(benchmark, SGD, [run(seed=1), run(seed=2)], SPLITS)
+    torch.rand(17)
+    again, _ = curve(benchmark, SGD, [run(seed=2)], SPLITS)
+    assert [m[1:] for m in first if m[0] == 1] == [m[1:] for m in again]
+
+
+def measured(step: int, validation: float, **values: float) -> Measurement:
+    named = {name.replace("__", "/"): value for name, value in values.items()}
+    return Measurement(step=step, values={"validation/loss": validation} | named, time=0.0)
+
+
+def test_summaries_are_read_at_the_step_of_the_score() -> None:
+    curve = [
+        measured(0, 3.0, test__loss=3.5, test__accuracy=0.1),
+        measured(10, 1.0, test__loss=1.5, test__accuracy=0.9, train__loss=0.9),
+        measured(20, 2.0, test__loss=0.1, test__accuracy=1.0, train__loss=0.2),
+    ]
+    assert summarise(curve, "finished", Target("test/accuracy", 0.85)) == {
+        "initial/validation_loss": 3.0,
+        "initial/test_loss": 3.5,
+        "score": 1.0,
+        "best/step": 10,
+        "best/test_loss": 1.5,
+        "best/test_accuracy": 0.9,
+        "final/train_loss": 0.2,
+        "steps_to_target": 10,
+    }
+    assert "steps_to_target" not in summarise(curve, "finished", Target("test/accuracy", 2))
+
+
+def test_a_diverged_run_has_no_score_that_looks_healthy() -> None:
+    assert summarise([measured(0, 3.0), measured(10, 0.5)], "diverged", None) == {"initial/validation_loss": 3.0}
+
+
+def test_the_penalty_is_the_worst_of_initial_losses_and_healthy_scores() -> None:
+    nan = math.nan
+    scores = [
+        Score(outcome="finished", score=1.0, initial_loss=3.0),
+        Score(outcome="diverged", score=nan, initial_loss=4.0),
+        Score(outcome="failed", score=9.0, initial_loss=nan),
+    ]
+    assert penalty(scores) == 4.0
+    assert math.isnan(penalty([]))
+
+
+@pytest.mark.parametrize("change", [{"lr": -1.0}, {"lr": math.nan}, {"lr": 0.0}, {"seed": -1}, {"seed": 2**31}])
+def test_runs_are_checked(change: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match="got"):
+        replace(run(), **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": partial(nn.Linear, 4, 1)}, r"benchmark tiny_line: its model, given inputs \(16, 3\), raised"),
+        ({"model": partial(nn.Linear, 3, 2)}, r"its loss, given outputs \(16, 2\) and targets \(16, 1\), raised"),
+        ({"loss": partial(F.mse_loss, reduction="none")}, r"its loss.*returned shape \(16, 1\)"),
+        ({"metrics": {"bad": lambda o, t: 3}}, r"its bad.*returned int"),
+        ({"batch_size": 65}, "batch_size 65, allowed: at most 64"),
+        ({"dataset": lambda: 5}, "its dataset got int, allowed: Splits"),
+        ({"dataset": lambda: 1 / 0}, "its dataset raised ZeroDivisionError"),
+    ],
+)
+def test_a_definition_that_cannot_be_trained_is_named(change: dict[str, Any], message: str) -> None:
+    benchmark = replace(tiny.BENCHMARK, **change)
+    with pytest.raises(BadInput, match=message):
+        check_benchmark(benchmark, load_splits(benchmark))
+
+
+def test_an_optimizer_that_cannot_be_built_is_named() -> None:
+    with pytest.raises(BadInput, match="optimizer sgd on benchmark tiny_line: its build raised TypeError"):
+        check_pair(tiny.BENCHMARK, replace(SGD, fixed={"nesterov_": True}))
+    with pytest.raises(BadInput, match=r"its build returned NoneType, allowed: a torch.optim.Optimizer"):
+        check_pair(tiny.BENCHMARK, replace(SGD, build=lambda model, lr, **fixed: None))
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", ""])
+def test_devices_are_checked(device: str) -> None:
+    with pytest.raises(BadInput, match=f"device: got '{device}', allowed on this machine: cpu"):
+        check_device(device)
+
+
+# Contracts: every optimizer of the registry, on every embedded benchmark, keeps these.
+
+
+@cache
+def dataset(name: str) -> Splits:
+    return next(b for b in SUITE.benchmarks if b.name == name).dataset()
+
+
+PAIRS = [
+    pytest.param(benchmark, spec, id=f"{benchmark.name}-{spec.name}")
+    for benchmark in SUITE.benchmarks
+    for spec in OPTIMIZERS.values()
+]
+
+
+@pytest.mark.parametrize(("benchmark", "spec"), PAIRS)
+def test_contract_same_seed_same_curve(benchmark: Benchmark, spec: OptimizerSpec) -> None:
+    short = replace(benchmark, max_steps=20, eval_every=10)
+    runs = [run(lr=1e-3, benchmark=benchmark)] * 2
+    measured, _ = curve(short, spec, runs, dataset(benchmark.name))
+    assert [m[1:] for m in measured if m[0] == 0] == [m[1:] for m in measured if m[0] == 1]
+
+
+@pytest.mark.parametrize(("benchmark", "spec"), PAIRS)
+def test_contract_some_rate_beats_the_initial_loss(benchmark: Benchmark, spec: OptimizerSpec) -> None:
+    short = replace(benchmark, max_steps=50, eval_every=50)
+    measured, _ = curve(short, spec, [run(lr=spec.default_lr or 1e-2, benchmark=benchmark)], dataset(benchmark.name))
+    assert measured[-1][2]["validation/loss"] < measured[0][2]["validation/loss"]
+
+
+@pytest.mark.parametrize(("benchmark", "spec"), PAIRS)
+def test_contract_a_huge_rate_diverges_or_collapses(benchmark: Benchmark, spec: OptimizerSpec) -> None:
+    short = replace(benchmark, max_steps=20, eval_every=10)
+    measured, ended = curve(short, spec, [run(lr=1e30, benchmark=benchmark)], dataset(benchmark.name))
+    losses = [values["validation/loss"] for _, _, values in measured if "validation/loss" in values]
+    # softmax regression takes finite losses of 1e30 in its stride; it never gets below the first
+    assert ended == [Ended(outcome="diverged")] or (ended[0].outcome == "finished" and min(losses) == losses[0])
+
+
+@pytest.mark.parametrize("spec", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_contract_an_entry_says_all_about_itself(spec: OptimizerSpec) -> None:
+    assert spec.source
+    assert spec.default_lr is not None
+    assert spec.lr.low <= spec.default_lr <= spec.lr.high
+    assert spec.lr.high / spec.lr.low == pytest.approx(1e4)
+    assert "weight_decay" in spec.fixed
