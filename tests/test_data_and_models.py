@@ -14,7 +14,7 @@ def test_digits_are_split_once_and_for_all() -> None:
     assert [len(split[0]) for split in (splits.train, splits.validation, splits.test)] == [1_077, 360, 360]
     x = torch.cat([splits.train[0], splits.validation[0], splits.test[0]])
     assert x.shape == (1_797, 64)
-    assert (x.min(), x.max()) == (0, 1)
+    assert (x.min().item(), x.max().item()) == (0, 1)
     again = data.digits()
     assert torch.equal(splits.train[0], again.train[0])
     assert torch.equal(data.digits_images().test[0].flatten(1), splits.test[0])

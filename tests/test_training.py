@@ -62,7 +62,7 @@ def test_training_equals_the_loop_written_by_hand() -> None:
         gradients = torch.autograd.grad(loss, list(model.parameters()))
         with torch.no_grad():
             for parameter, gradient in zip(model.parameters(), gradients, strict=True):
-                parameter -= 0.1 * gradient
+                parameter.sub_(0.1 * gradient)
         losses.append(loss.item())
     assert measured[-1][2]["train/loss"] == pytest.approx(sum(losses[2:]) / 2)
     x, y = SPLITS.validation
@@ -179,10 +179,13 @@ def test_a_definition_that_cannot_be_trained_is_named(change: dict[str, Any], me
 
 
 def test_an_optimizer_that_cannot_be_built_is_named() -> None:
+    def nothing(model: nn.Module, lr: float, **fixed: object) -> Any:
+        return None
+
     with pytest.raises(BadInput, match="optimizer sgd on benchmark tiny_line: its build raised TypeError"):
         check_pair(tiny.BENCHMARK, replace(SGD, fixed={"nesterov_": True}))
     with pytest.raises(BadInput, match=r"its build returned NoneType, allowed: a torch.optim.Optimizer"):
-        check_pair(tiny.BENCHMARK, replace(SGD, build=lambda model, lr, **fixed: None))
+        check_pair(tiny.BENCHMARK, replace(SGD, build=nothing))
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", ""])

@@ -63,21 +63,16 @@ class Held:
                 store.terminate(held.run_id, "KILLED", time.time())
                 held.status = "KILLED"
 
-    def settle(self, store: Store, study: Study, parent: str | None) -> None:
-        """Bring back the runs that the study asked for, under its own run `parent`.
-
-        Once it has ended, what it did not ask for of its benchmark and optimizer is superseded.
-        """
-        asked = {study.fingerprint(run) for run in study.answers}
-        for fingerprint in asked & self.by_fingerprint.keys():
-            _revive(store, self.by_fingerprint[fingerprint], parent)
-        if not study.ended:
-            return
-        asked.add(study.identity)
+    def settle(self, store: Store, study: Study, study_run: str | None) -> None:
+        """Bring back what the study asked for, under its own run. Once it has ended, supersede what it did not ask for."""
+        asked = {study.fingerprint(run) for run in study.answers} | {study.identity}
         rates = {(run.lr, run.seed) for run in study.answers}
         for held in self.by_fingerprint.values():
-            same = held.name == study.name and held.given == study.is_given
-            if same and held.fingerprint not in asked and (not held.given or held.lr_and_seed in rates):
+            if held.name != study.name or held.given != study.is_given:
+                continue
+            if held.fingerprint in asked:
+                _revive(store, held, study_run if held.kind != "study" else None)
+            elif study.ended and (not held.given or held.lr_and_seed in rates):
                 _supersede(store, held)
 
 

@@ -38,24 +38,24 @@ class Ledger:
             self._curves.setdefault(study, {})[recording.run] = curves_of(recording.measurements)
         return recording.end(ended)
 
-    def finish(self, study: Study) -> bool:
-        """Write what a study that has ended found out. False when the store knew it all."""
+    def finish(self, study: Study) -> None:
+        """Write what a study that has ended found out, unless the store knows it all."""
         if study.error is not None:
             if study in self._study_runs:
                 self._write_end(study, "FAILED", tags={"optsuite.outcome": "failed", "optsuite.error": study.error})
         elif not study.is_given and not self._is_finished(study):
             self._write_end(study, "FINISHED", tags={"optsuite.outcome": "finished"})
-        elif study not in self._study_runs:
-            self._held.settle(self._store, study, None)
-            return False
-        self._held.settle(self._store, study, self._study_runs.get(study))
-        return True
+        self._settle(study)
 
     def interrupt(self, study: Study) -> None:
         """Leave a study that has not ended in a state that the next start goes on from."""
-        self._held.settle(self._store, study, self._study_runs.get(study))
+        self._settle(study)
         if study in self._study_runs and not self._is_finished(study):
             self._store.terminate(self._study_runs[study], "KILLED", time.time())
+
+    def _settle(self, study: Study) -> None:
+        held = self._held.by_fingerprint.get(study.identity)
+        self._held.settle(self._store, study, self._study_runs.get(study) or (held.run_id if held else None))
 
     def _write_end(self, study: Study, status: str, tags: dict[str, str]) -> None:
         run_id, now = self._study_run(study), time.time()

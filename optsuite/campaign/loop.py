@@ -35,6 +35,7 @@ class Campaign:
         self._held = held
         self._jobs: dict[int, _Job] = {}
         self._n_tasks = 0
+        self._trained: set[Study] = set()
         self._initial_losses: dict[tuple[str, int], tuple[float, str]] = {}
 
     def replay(self) -> Iterator[RunEnded]:
@@ -78,14 +79,14 @@ class Campaign:
         """Replay the study's next request; submit what is missing of it, or finish the study."""
         yield from self._replay(study)
         if study.ended:
-            reused = not ledger.finish(study)
+            ledger.finish(study)
             benchmark, optimizer = study.name
             yield StudyEnded(
                 benchmark=benchmark,
                 optimizer=optimizer,
                 lr=study.lr,
                 score=study.score(),
-                reused=reused,
+                reused=study not in self._trained,
                 error=study.error,
             )
             return
@@ -128,6 +129,7 @@ class Campaign:
         ended = self._paired(run, recording.measurements, ended)
         score = ledger.end(study, recording, ended)
         study.answers[run] = score
+        self._trained.add(study)
         if ended.error is not None:
             study.error = f"the run lr={run.lr:.3g} seed={run.seed} failed: {ended.error}"
         return RunEnded(run=run, score=score, reused=False)

@@ -1,0 +1,278 @@
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import TINY, InlinePool
+from suites import tiny
+
+import optsuite
+from optsuite import OPTIMIZERS, Suite
+from optsuite.campaign.drive import drive, given_study, missing, studies_of
+from optsuite.campaign.events import Event, Ready, RunEnded, StudyEnded
+from optsuite.campaign.lock import campaign_lock, check_campaign_name
+from optsuite.campaign.prepare import Problem, prepare
+from optsuite.errors import BadInput
+from optsuite.execution.pool import Fact, Lost
+from optsuite.report.tables import leaderboard
+from optsuite.tracking.location import tracking_uri
+from optsuite.tracking.reading import read_runs
+from optsuite.tracking.store import open_store
+from optsuite.training.run import Ended
+
+SUITE = replace(tiny.SUITE, n_trials=9, n_seeds=2)
+N_SGD, N_SIGN = 9 + 2 + 2, 9 + 2  # the optimizer of the suite has no default rate
+
+
+@pytest.fixture
+def pool() -> InlinePool:
+    return InlinePool(str(TINY))
+
+
+def problems(suite: Suite = SUITE) -> list[Problem]:
+    return prepare(suite, device="cpu")[0]
+
+
+def go(pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = lambda: False) -> list[Event]:
+    """Run the suite in the current folder and return the events."""
+    studies = studies_of(suite, problems(suite), device="cpu")
+    return list(drive(studies, uri=tracking_uri(), campaign="c", suite=suite.name, pool=lambda: pool, stop=stop))
+
+
+def everything() -> pd.DataFrame:
+    return read_runs(open_store(tracking_uri()), "c", everything=True)
+
+
+def test_a_campaign_holds_just_what_the_protocol_asks_for(folder: Path, pool: InlinePool) -> None:
+    events = go(pool)
+    assert pool.n_trained == N_SGD + N_SIGN
+    assert [e.optimizer for e in events if isinstance(e, StudyEnded)] == ["sgd", "sign"]
+    runs = everything()
+    arms = runs["arm"].fillna(runs["kind"])
+    assert runs.groupby(["optimizer", arms]).size().to_dict() == {
+        ("sgd", "default"): 2,
+        ("sgd", "study"): 1,
+        ("sgd", "trial"): 9,
+        ("sgd", "tuned"): 2,
+        ("sign", "study"): 1,
+        ("sign", "trial"): 9,
+        ("sign", "tuned"): 2,
+    }
+    assert set(runs["status"]) == {"FINISHED"}
+    assert runs["fingerprint"].is_unique
+    studies = runs[runs["kind"] == "study"].set_index("optimizer")
+    children = runs[runs["kind"] != "study"]
+    assert (children["parent"] == children["optimizer"].map(studies["run_id"])).all()
+    assert studies["parent"].isna().all()
+    trials = runs[runs["kind"] == "trial"]
+    best = trials.loc[trials.groupby("optimizer")["score"].idxmin()].set_index("optimizer")["lr"]
+    assert studies["lr"].to_dict() == best.to_dict()
+    assert set(trials["seed"]) & set(runs.loc[runs["kind"] == "evaluation", "seed"]) == set()
+
+
+def test_the_study_run_carries_the_rate_the_score_and_the_median_curves(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    store, runs = open_store(tracking_uri()), everything()
+    study = runs[(runs["kind"] == "study") & (runs["optimizer"] == "sgd")].iloc[0]
+    tuned = runs[(runs["arm"] == "tuned") & (runs["optimizer"] == "sgd")]
+    curves = [store.curves(run_id, ["validation/loss"])["validation/loss"] for run_id in tuned["run_id"]]
+    expected = {step: (curves[0][step] + curves[1][step]) / 2 for step in curves[0]}
+    assert store.curves(study["run_id"], ["validation/loss"])["validation/loss"] == pytest.approx(expected)
+    assert study["score"] == pytest.approx(tuned["score"].mean())
+    params = store.client.get_run(study["run_id"]).data.params
+    assert params["momentum"] == "0.0"
+    assert {"n_trials", "n_seeds", "lr", "lr_low", "lr_high", "at_edge", "torch_version", "engine"} <= params.keys()
+
+
+def test_a_second_start_trains_nothing_and_writes_nothing(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    before, n = everything(), pool.n_trained
+    events = go(pool)
+    assert pool.n_trained == n
+    assert [e.missing for e in events if isinstance(e, Ready)] == [{"tiny_line": 0}]
+    assert all(e.reused for e in events if isinstance(e, RunEnded | StudyEnded))
+    pd.testing.assert_frame_equal(everything(), before)
+
+
+def test_an_interrupted_campaign_goes_on_to_the_same_end(folder: Path, pool: InlinePool) -> None:
+    whole = folder / "whole.db"
+    shutil.copy(folder / "mlruns" / "mlflow.db", whole)
+    go(pool)
+    expected = leaderboard(optsuite.runs("c"))
+    shutil.copy(whole, folder / "mlruns" / "mlflow.db")
+    for n in (1, 8, 9, 12, 20):
+        count = pool.n_trained
+        go(pool, stop=lambda n=n, count=count: pool.n_trained - count >= n)  # type: ignore[misc]
+        runs = everything()
+        assert "RUNNING" not in set(runs["status"])
+        assert runs["fingerprint"].is_unique
+        pool.close()
+    go(pool)
+    pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), expected)
+    assert set(everything()["status"]) == {"FINISHED"}
+
+
+def test_what_a_kill_leaves_running_is_deleted_and_trained_again(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    store, runs = open_store(tracking_uri()), everything()
+    n = pool.n_trained
+    study = runs[(runs["kind"] == "study") & (runs["optimizer"] == "sgd")].iloc[0]
+    trial = runs[(runs["kind"] == "trial") & (runs["optimizer"] == "sgd")].iloc[4]
+    for run_id in (study["run_id"], trial["run_id"]):
+        store.client.update_run(run_id, status="RUNNING")
+    go(pool)
+    assert pool.n_trained == n + 1
+    again = everything()
+    assert set(again["status"]) == {"FINISHED"}
+    assert trial["run_id"] not in set(again["run_id"])
+    columns = ["optimizer", "kind", "lr", "seed", "score", "fingerprint"]
+    pd.testing.assert_frame_equal(again[columns], runs[columns])
+
+
+def test_a_run_deleted_in_the_ui_is_trained_again(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    n, runs = pool.n_trained, everything()
+    open_store(tracking_uri()).delete(runs[runs["arm"] == "tuned"].iloc[0]["run_id"])
+    go(pool)
+    assert pool.n_trained == n + 1
+    pd.testing.assert_series_equal(everything()["score"], runs["score"])
+
+
+def test_a_run_recorded_twice_is_kept_once(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    store, runs = open_store(tracking_uri()), everything()
+    one = store.client.get_run(runs[runs["arm"] == "tuned"].iloc[0]["run_id"])
+    double = store.client.create_run(one.info.experiment_id, tags=one.data.tags)
+    store.client.set_terminated(double.info.run_id)
+    go(pool)
+    assert len(everything()) == len(runs)
+
+
+def test_a_changed_optimizer_supersedes_its_runs_and_no_others(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    n = pool.n_trained
+    changed = replace(SUITE, optimizers=(replace(OPTIMIZERS["sgd"], fixed={"momentum": 0.5}), SUITE.optimizers[1]))
+    studies = studies_of(changed, problems(changed), device="cpu")
+    assert missing(studies, uri=tracking_uri(), campaign="c") == {"tiny_line": N_SGD}
+    list(drive(studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=lambda: pool, stop=lambda: False))
+    assert pool.n_trained == n + N_SGD
+    runs = everything()
+    assert runs.groupby("optimizer")["superseded"].sum().to_dict() == {"sgd": N_SGD + 1, "sign": 0}
+    assert len(leaderboard(optsuite.runs("c"))) == 3
+    go(pool)  # the first definition again: nothing was erased
+    assert pool.n_trained == n + N_SGD
+    runs = everything()
+    assert runs.groupby("optimizer")["superseded"].sum().to_dict() == {"sgd": N_SGD + 1, "sign": 0}
+
+
+def test_a_changed_benchmark_supersedes_the_runs_of_all_optimizers(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    harder = replace(tiny.BENCHMARK, batch_size=8)
+    only = replace(SUITE, benchmarks=(harder,), optimizers=SUITE.optimizers[:1])
+    go(pool, only)
+    runs = optsuite.runs("c")
+    assert set(runs["optimizer"]) == {"sgd"}
+
+
+def test_more_trials_reuse_the_first_and_supersede_the_old_rate(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    n = pool.n_trained
+    go(pool, replace(SUITE, n_trials=12, n_seeds=3))
+    runs = optsuite.runs("c")
+    assert runs[runs["kind"] == "trial"].groupby("optimizer").size().to_dict() == {"sgd": 12, "sign": 12}
+    assert runs[runs["arm"] == "tuned"].groupby("optimizer").size().to_dict() == {"sgd": 3, "sign": 3}
+    assert len(runs[runs["kind"] == "study"]) == 2
+    studies = runs[runs["kind"] == "study"].set_index("optimizer")
+    children = runs[runs["kind"] != "study"]
+    assert (children["parent"] == children["optimizer"].map(studies["run_id"])).all()
+    assert pool.n_trained - n < 2 * 12 + 9
+
+
+def test_a_failed_run_ends_its_study_alone_and_is_tried_again(folder: Path, pool: InlinePool) -> None:
+    train, broken = pool._trainer, [True]
+
+    def failing(task: object) -> Iterator[tuple[int, object]]:
+        (run,) = task.runs  # type: ignore[attr-defined]
+        if broken[0] and run.optimizer == "sgd" and run.lr == 0.001 and run.kind == "trial":
+            raise RuntimeError("disk on fire")
+        return train(task)  # type: ignore[arg-type]
+
+    pool._trainer = failing
+    ended = {e.optimizer: e for e in go(pool) if isinstance(e, StudyEnded)}
+    assert ended["sgd"].error == "the run lr=0.001 seed=1000 failed: RuntimeError: disk on fire"
+    assert ended["sign"].error is None
+    runs = everything()
+    assert runs[(runs["status"] == "FAILED")]["kind"].tolist() == ["study", "trial"]
+    broken[0] = False
+    go(pool)
+    assert set(everything()["status"]) == {"FINISHED"}
+    assert len(everything()) == N_SGD + N_SIGN + 2
+
+
+def test_a_task_whose_worker_dies_is_tried_once_more(folder: Path, pool: InlinePool) -> None:
+    poll, deaths = pool.poll, [1]
+
+    def dying(timeout: float) -> list[Fact | Lost]:
+        events = list(poll(timeout))
+        if deaths[0] and isinstance(events[0], Fact):
+            deaths[0] -= 1
+            return [*events[:2], Lost(task=events[0].task, reason="its worker died with exit code -9")]
+        return events
+
+    pool.poll = dying  # type: ignore[method-assign]
+    assert not [e for e in go(pool) if isinstance(e, StudyEnded) and e.error]
+    assert len(everything()) == N_SGD + N_SIGN + 2
+    deaths[0] = 2
+    open_store(tracking_uri()).delete(everything().query("kind == 'trial' and optimizer == 'sign'").iloc[0]["run_id"])
+    (failed,) = [e for e in go(pool) if isinstance(e, StudyEnded) and e.error]
+    assert "its worker died with exit code -9" in str(failed.error)
+
+
+def test_runs_that_do_not_start_alike_fail(folder: Path, pool: InlinePool) -> None:
+    train = pool._trainer
+
+    def elsewhere(task: object) -> Iterator[tuple[int, object]]:
+        for index, fact in train(task):  # type: ignore[arg-type]
+            if not isinstance(fact, Ended) and task.runs[0].optimizer == "sign":  # type: ignore[attr-defined]
+                fact = replace(fact, values={name: value * 2 for name, value in fact.values.items()})
+            yield index, fact
+
+    pool._trainer = elsewhere
+    (failed,) = [e for e in go(pool) if isinstance(e, StudyEnded) and e.error]
+    assert failed.optimizer == "sign"
+    assert "validation loss at step 0 is" in str(failed.error)
+    assert "with sgd: it must depend on the seed alone" in str(failed.error)
+
+
+def test_given_rates_are_tracked_and_never_ranked(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    for _ in range(2):
+        study = given_study(SUITE, problems()[0], lr=0.05, seeds=[0, 5], device="cpu")
+        list(drive([study], uri=tracking_uri(), campaign="c", suite="tiny", pool=lambda: pool, stop=lambda: False))
+    assert pool.n_trained == N_SGD + N_SIGN + 2
+    table = leaderboard(optsuite.runs("c"))
+    (row,) = table[table["arm"] == "given"].to_dict("records")
+    assert (row["lr"], row["seeds"], row["verdict"]) == (0.05, 2, "not ranked")
+    assert pd.isna(row["rank"])
+    go(pool)
+    assert len(leaderboard(optsuite.runs("c"))) == 4
+
+
+def test_one_process_at_a_time_holds_a_campaign(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with (
+        campaign_lock(uri, "c"),
+        pytest.raises(BadInput, match=r"campaign: got 'c', which is being run by process \d+ since 2"),
+        campaign_lock(uri, "c"),
+    ):
+        pass
+    with campaign_lock(uri, "c"), campaign_lock(uri, "d"):
+        pass
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "x'y", "-o", "ä", "a" * 101])
+def test_campaign_names_are_safe(name: str) -> None:
+    with pytest.raises(BadInput, match="campaign: got"):
+        check_campaign_name(name)

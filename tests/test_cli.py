@@ -1,0 +1,324 @@
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import TINY
+
+from optsuite.cli import main
+
+PROGRAM = Path(sys.executable).with_name("optsuite")
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Call the command line in this process: exit code, standard output, standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["optsuite", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, and no dataset."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("OPTSUITE_DATA", str(tmp_path.parent / "no-data"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def suite(folder: Path, text: str) -> str:
+    path = folder.parent / f"{folder.name}_suite.py"
+    path.write_text(text)
+    return str(path)
+
+
+RUN = ("run", "--suite", str(TINY))
+BAD_INTERVAL = "from optsuite import *\nLogUniform(low=1.0, high=0.1)\n"
+EMPTY_SUITE = "from optsuite import *\nSUITE = Suite(name='s', benchmarks=(), optimizers=())\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "-b", "digits_mpl"), "benchmark: got 'digits_mpl', one of: digits_cnn, digits_logreg, digits_mlp, mnist_mlp"),
+        (("run", "-o", "adm"), "optimizer: got 'adm', one of: adagrad, adam, adamw"),
+        (("run", "-o", ""), "optimizer: got '', one of"),
+        (("run", "--suite", "nowhere"), "suite: got 'nowhere', allowed: a Python file, or a module importable from"),
+        (("run", "--suite", "nowhere.py"), "nowhere.py', which is not a file"),
+        ((*RUN, "--device", "gpu"), "device: got 'gpu', allowed on this machine: cpu"),
+        ((*RUN, "--device", "cuda:7"), "device: got 'cuda:7', allowed on this machine: cpu"),
+        ((*RUN, "--trials", "0"), "Invalid value for '--trials': 0 is not in the range x>=1."),
+        ((*RUN, "--seeds", "-1"), "Invalid value for '--seeds': -1 is not in the range x>=1."),
+        ((*RUN, "--seeds", "1001"), "n_seeds: got 1001, allowed: a whole number from 1 to 1000"),
+        ((*RUN, "--workers", "-2"), "Invalid value for '--workers'"),
+        ((*RUN, "--trials", "many"), "'many' is not a valid integer"),
+        ((*RUN, "--engine", "warp"), "'warp' is not one of"),
+        ((*RUN, "--campaign", "a/b"), "campaign: got 'a/b', allowed: 1 to 100 letters"),
+        ((*RUN, "--nonsense"), "No such option '--nonsense'"),
+        (("nonsense",), "No such command 'nonsense'"),
+        (("train", "digits_mlp", "adam", "--lr", "-0.1"), "Invalid value for --lr: got -0.1, allowed: a finite number above 0"),
+        (("train", "digits_mlp", "adam", "--lr", "nan"), "got nan"),
+        (("train", "digits_mlp", "adam", "--lr", "0.1", "--seeds", ""), "--seeds: got ''"),
+        (("train", "digits_mlp", "adam", "--lr", "0.1", "--seeds", "1,-2"), "--seeds: got '1,-2', allowed: different whole"),
+        (("train", "digits_mlp", "adam", "--lr", "0.1", "--seeds", "1,1"), "--seeds: got '1,1'"),
+        (("train", "digits_mlp", "adam"), "Missing option '--lr'"),
+        (("train", "digits_mlp", "adm", "--lr", "0.1"), "optimizer: got 'adm'"),
+        (("report",), "campaign: got 'default', there is no campaign yet"),
+        (("report", "--campaign", "nope"), "campaign: got 'nope', there is no campaign yet"),
+        (("ui",), "campaign: got 'default', there is no campaign yet"),
+        (("ui", "--port", "0"), "Invalid value for '--port'"),
+    ],
+    ids=lambda value: " ".join(value[-2:]) if isinstance(value, tuple) else "",
+)
+def test_bad_input_gets_one_line_and_leaves_nothing(empty: Path, call: Call, arguments: tuple[str, ...], message: str) -> None:
+    code, out, err = call(*arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("optsuite: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert list(empty.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("raise KeyError('x')\n", r"_suite.py \(\S+_suite.py, line 1\) raised KeyError: 'x'"),
+        ("import nowhere_to_be_found\n", "raised ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+        ("def f(:\n", "raised SyntaxError"),
+        ("import sys\nsys.exit(3)\n", r"line 2\) raised SystemExit: 3"),
+        ("x = 1\n", "got no SUITE, allowed: SUITE = Suite"),
+        ("SUITE = 3\n", "got SUITE of type int"),
+        (BAD_INTERVAL, r"line 2\): interval: got 'low=1, high=0.1', allowed: low below"),
+        (EMPTY_SUITE, "benchmarks: got (), allowed: at least one"),
+    ],
+)
+def test_a_broken_suite_file_gets_one_line(empty: Path, call: Call, text: str, message: str) -> None:
+    for command in (("run",), ("list",), ("train", "a", "b", "--lr", "0.1")):
+        code, out, err = call(*command, "--suite", suite(empty, text))
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert re.search(message.replace("()", r"\(\)"), err)
+    assert list(empty.iterdir()) == []
+
+
+def test_a_model_that_does_not_fit_its_loss_is_named_with_its_shapes(empty: Path, call: Call) -> None:
+    text = TINY.read_text().replace("partial(nn.Linear, 3, 1)", "partial(nn.Linear, 3, 2)")
+    code, _, err = call("run", "--suite", suite(empty, text))
+    assert code == 2
+    assert "benchmark tiny_line: its loss, given outputs (16, 2) and targets (16, 1)," in err
+    assert err.count("\n") == 1
+    assert list(empty.iterdir()) == []
+
+
+MISSING = """
+from optsuite.errors import DatasetUnavailable
+def absent():
+    raise DatasetUnavailable("Absent", "/data", "no network")
+SUITE = replace(SUITE, benchmarks=(BENCHMARK, replace(BENCHMARK, name="absent", dataset=absent)))
+"""
+
+
+def test_a_missing_dataset_is_bad_input_when_its_benchmark_is_named(empty: Path, call: Call) -> None:
+    where = suite(empty, "from dataclasses import replace\n" + TINY.read_text() + MISSING)
+    code, _, err = call("run", "--suite", where, "-b", "absent")
+    assert code == 2
+    assert "dataset: Absent is not in /data and could not be downloaded (no network); set OPTSUITE_DATA" in err
+    code, out, _ = call("run", "--suite", where, "--dry-run")
+    assert code == 0
+    assert "Skipped absent: dataset: Absent" in out
+    assert list(empty.iterdir()) == []
+
+
+def test_mnist_that_is_not_there_is_named(empty: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.datasets import MNIST
+
+    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    code, out, err = call("run", "-b", "mnist_mlp")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "dataset: MNIST is not in" in err
+    assert not (empty.parent / "no-data").exists()
+
+
+def test_a_broken_store_gets_one_line(folder: Path, call: Call) -> None:
+    connection = sqlite3.connect(folder / "mlruns" / "mlflow.db")
+    connection.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
+    connection.commit()
+    connection.close()
+    code, _, err = call(*RUN)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "written by another version of MLflow" in err
+
+
+def test_dry_run_says_what_there_is_to_train_and_makes_nothing(empty: Path, call: Call) -> None:
+    code, out, _ = call(*RUN, "--dry-run", "--workers", "2")
+    assert code == 0
+    assert re.search(r"tiny_line +│ 29 +│ 0 +│ 29 +│ 0\.0", out)
+    assert "29 runs in 29 stacks of one, about 0.0 minutes on 2 workers." in out
+    assert list(empty.iterdir()) == []
+
+
+def test_list_shows_what_there_is(empty: Path, call: Call) -> None:
+    code, out, _ = call("list")
+    assert code == 0
+    for text in ("Suite default", "mnist_mlp", "when named (-b)", "validation/accuracy >= 0.97", "Kingma and Ba", "none yet"):
+        assert text in out
+    assert list(empty.iterdir()) == []
+
+
+def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+    command = [str(PROGRAM), *arguments]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def count(folder: Path) -> int:
+    """How many runs the store holds at this moment."""
+    try:
+        connection = sqlite3.connect(f"file:{folder}/mlruns/mlflow.db?mode=ro", uri=True)
+        try:
+            return int(connection.execute("SELECT count(*) FROM runs WHERE status = 'FINISHED'").fetchone()[0])
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return 0
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def store_is_whole(folder: Path) -> None:
+    """No run twice, none left running, and nothing but what the protocol asks for."""
+    connection = sqlite3.connect(folder / "mlruns" / "mlflow.db")
+    active = "FROM runs JOIN tags USING (run_uuid) WHERE lifecycle_stage = 'active' AND key = 'optsuite.fingerprint'"
+    total, different = connection.execute(f"SELECT count(*), count(DISTINCT value) {active}").fetchone()
+    statuses = connection.execute("SELECT DISTINCT status FROM runs WHERE lifecycle_stage = 'active'").fetchall()
+    connection.close()
+    assert total == different == 29 + 2
+    assert statuses == [("FINISHED",)]
+
+
+def test_the_whole_command_killed_interrupted_and_repeated(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One long story, since every start of the program takes seconds."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    process = start(*RUN, folder=whole)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    for text in ("29 runs, 0 of them in the store already", "29/29 runs", "best", "leaderboard.md", "optsuite ui"):
+        assert text in out
+    expected = (whole / "mlruns/report/leaderboard.csv").read_bytes()
+    store_is_whole(whole)
+
+    process = start(*RUN, folder=broken)  # killed while MLflow creates its database
+    wait_until(lambda: any(broken.glob("mlruns/.creating-*.db")), process)
+    process.kill()
+    process.communicate()
+    for n in (1, 9, 15, 24):  # and at four moments of the training
+        process = start(*RUN, folder=broken)
+        wait_until(lambda n=n: count(broken) >= n, process)  # type: ignore[misc]
+        process.kill()
+        process.communicate()
+        assert count(broken) < 31
+
+    process = start(*RUN, folder=broken)  # interrupted by Ctrl-C, as a terminal sends it
+    wait_until(lambda: count(broken) > n, process)
+    second = start(*RUN, folder=broken)  # a second run of the same campaign stops at once
+    _, err = second.communicate(timeout=60)
+    if process.poll() is None:
+        assert second.returncode == 2
+        assert re.search(rf"campaign: got 'default', which is being run by process {process.pid} since 20\d\d-", err)
+        process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode in (0, 130)
+
+    process = start(*RUN, folder=broken)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    assert (broken / "mlruns/report/leaderboard.csv").read_bytes() == expected
+    store_is_whole(broken)
+
+    monkeypatch.chdir(broken)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.rmtree("mlruns/report")
+    code, out, _ = call("report")
+    assert code == 0
+    assert Path("mlruns/report/leaderboard.csv").read_bytes() == expected
+    code, _, err = call("report", "--campaign", "nope")
+    assert (code, err) == (2, "optsuite: campaign: got 'nope', one of: default\n")
+    code, out, _ = call("train", "tiny_line", "sgd", "--suite", str(TINY), "--lr", "0.05", "--seeds", "0,7")
+    assert code == 0
+    assert "not ranked" in out
+    code, out, _ = call("list", "--suite", str(TINY))
+    assert "Campaigns: default" in out
+    table = pd.read_csv("mlruns/report/leaderboard.csv")
+    assert table["verdict"].tolist()[0] == "best"
+
+
+def test_an_interruption_ends_with_130_and_a_report_of_what_is_done(tmp_path: Path) -> None:
+    slow = TINY.read_text().replace("max_steps=40", "max_steps=20_000").replace("eval_every=10", "eval_every=5_000")
+    (tmp_path / "slow.py").write_text(slow)
+    process = start("run", "--suite", "slow.py", folder=tmp_path)
+    wait_until(lambda: count(tmp_path) >= 2, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    for text in ("Stopping. What has ended is kept.", "Nothing has been evaluated yet", "Nothing is lost"):
+        assert text in out
+    assert (tmp_path / "mlruns/report/leaderboard.csv").read_text().startswith("benchmark,optimizer,arm,lr,score")
+    connection = sqlite3.connect(tmp_path / "mlruns" / "mlflow.db")
+    assert "RUNNING" not in {s for (s,) in connection.execute("SELECT status FROM runs WHERE lifecycle_stage = 'active'")}
+    connection.close()
+    assert not workers_of(process.pid)
+
+
+def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
+    process = start(*RUN, "--workers", "2", folder=tmp_path)
+    wait_until(lambda: count(tmp_path) >= 1, process)
+    process.kill()
+    workers = workers_of(process.pid)
+    process.communicate()
+    deadline = time.monotonic() + 20
+    while any(alive(pid) for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def workers_of(pid: int) -> list[int]:
+    """The processes that name the given one as their parent."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            if int(entry.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(entry.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -1,0 +1,81 @@
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from conftest import TINY
+
+from optsuite.execution.local import LocalPool
+from optsuite.execution.pool import Fact, Lost, Task
+from optsuite.training.run import Ended, Measurement, Run
+
+
+def task(number: int, *, optimizer: str = "sgd", priority: int = 0, n: int = 1) -> Task:
+    runs = [Run(benchmark="tiny_line", optimizer=optimizer, lr=0.01, seed=seed, kind="trial") for seed in range(n)]
+    return Task(id=number, priority=priority, engine="plain", runs=tuple(runs))
+
+
+def collect(pool: LocalPool, n: int, seconds: float = 90) -> list[Fact | Lost]:
+    """The events until so many runs have ended or tasks have been lost."""
+    events: list[Fact | Lost] = []
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if sum(isinstance(e, Lost) or isinstance(e.fact, Ended) for e in events) == n:
+            return events
+        events += pool.poll(0.5)
+    raise AssertionError(f"only {events}")
+
+
+def test_workers_train_report_die_and_are_replaced() -> None:
+    with LocalPool(2, suite=str(TINY), device="cpu") as pool:
+        for number in range(4):
+            pool.submit(task(number, n=2 if number == 3 else 1))
+        events = collect(pool, 5)
+        facts = [(e.task, e.index, e.fact) for e in events if isinstance(e, Fact)]
+        assert [f for t, i, f in facts if (t, i) == (3, 1) and isinstance(f, Ended)] == [Ended(outcome="finished")]
+        curves = [
+            [(f.step, f.values) for t, i, f in facts if t == n and i == 0 and isinstance(f, Measurement)] for n in range(4)
+        ]
+        assert curves[0] == curves[1] == curves[2] == curves[3]  # the same seed, whichever worker had it
+
+        pool.submit(task(4, optimizer="nobody"))
+        (event,) = collect(pool, 1)
+        assert isinstance(event, Fact)
+        assert isinstance(event.fact, Ended)
+        assert event.fact.outcome == "failed"
+        assert event.fact.error == "KeyError: 'nobody'"
+
+        processes = [worker.process for worker in pool._workers]
+        assert all(process.pid for process in processes)
+        victim = processes[0].pid
+        assert victim is not None
+        os.kill(victim, signal.SIGSTOP)  # so that it is still at it when it is killed
+        pool.submit(task(5))
+        os.kill(victim, signal.SIGKILL)
+        (lost,) = collect(pool, 1)
+        assert lost == Lost(task=5, reason="its worker died with exit code -9")
+        pool.submit(task(6))
+        assert any(isinstance(e, Fact) for e in collect(pool, 1))
+        processes = [worker.process for worker in pool._workers]
+    assert not any(process.is_alive() for process in processes)
+
+
+def test_a_suite_that_breaks_in_the_worker_fails_its_runs(tmp_path: Path) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text("raise RuntimeError('not today')\n")
+    with LocalPool(1, suite=str(path), device="cpu") as pool:
+        pool.submit(task(0))
+        (event,) = collect(pool, 1)
+    assert isinstance(event, Fact)
+    assert isinstance(event.fact, Ended)
+    assert "broken.py, line 1) raised RuntimeError: not today" in str(event.fact.error)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_closing_stops_work_at_once(n: int) -> None:
+    pool = LocalPool(n, suite=str(TINY), device="cpu")
+    started = time.monotonic()
+    pool.submit(task(0))
+    pool.close()
+    assert time.monotonic() - started < 5

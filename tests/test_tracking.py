@@ -1,0 +1,179 @@
+import math
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from optsuite.definition import Target
+from optsuite.errors import BadInput, UnknownName
+from optsuite.tracking.location import campaign_names, database_path, require_campaign, tracking_uri
+from optsuite.tracking.reading import COLUMNS, read_runs
+from optsuite.tracking.recording import Recording
+from optsuite.tracking.store import Store, open_store
+from optsuite.training.run import Ended, Measurement, Run
+
+RUN = Run(benchmark="b", optimizer="adam", lr=0.00316, seed=4, kind="evaluation", arm="tuned")
+TAGS = {
+    "optsuite.kind": "evaluation",
+    "optsuite.arm": "tuned",
+    "optsuite.benchmark": "b",
+    "optsuite.optimizer": "adam",
+    "optsuite.campaign": "c",
+    "optsuite.seed": "4",
+    "optsuite.fingerprint": "1-2-3",
+}
+
+
+@pytest.fixture
+def store(folder: Path) -> Store:
+    return open_store(tracking_uri())
+
+
+def recording(store: Store, run: Run = RUN) -> Recording:
+    params = {"optimizer": "adam", "lr": run.lr, "seed": run.seed}
+    target = Target("validation/loss", 1.0)
+    return Recording(store=store, run=run, parent=lambda: None, target=target, tags=TAGS, params=params)
+
+
+def measurement(step: int, loss: float) -> Measurement:
+    values = {"validation/loss": loss, "test/loss": loss + 1} | ({"train/loss": loss - 0.5} if step else {})
+    return Measurement(step=step, values=values, time=1_000.0 + step)
+
+
+def record(store: Store, losses: list[float], outcome: str = "finished", error: str | None = None) -> None:
+    own = recording(store)
+    for step, loss in enumerate(losses):
+        own.add(measurement(step * 10, loss))
+    own.end(Ended(outcome=outcome, error=error))  # type: ignore[arg-type]
+
+
+def test_what_is_recorded_comes_back(store: Store) -> None:
+    record(store, [3.0, 0.5, 2.0])
+    (row,) = read_runs(store, "c").to_dict("records")
+    assert (row["benchmark"], row["optimizer"], row["kind"], row["arm"], row["outcome"]) == (
+        "b",
+        "adam",
+        "evaluation",
+        "tuned",
+        "finished",
+    )
+    assert (row["lr"], row["seed"], row["score"], row["best/step"]) == (0.00316, 4, 0.5, 10)
+    assert (row["initial/validation_loss"], row["best/test_loss"], row["final/train_loss"]) == (3.0, 1.5, 1.5)
+    assert row["steps_to_target"] == 10
+    assert (row["seconds"], row["status"], row["superseded"]) == (20.0, "FINISHED", False)
+    curves = store.curves(row["run_id"], ["validation/loss", "train/loss"])
+    assert curves == {"validation/loss": {0: 3.0, 10: 0.5, 20: 2.0}, "train/loss": {10: 0.0, 20: 1.5}}
+    info = store.client.get_run(row["run_id"])
+    assert info.info.run_name == "adam lr=0.00316 seed=4"
+    assert info.data.params["lr"] == "0.00316"
+
+
+def test_a_diverged_run_ends_without_a_score(store: Store) -> None:
+    record(store, [3.0, 0.5], outcome="diverged")
+    (row,) = read_runs(store, "c").to_dict("records")
+    assert (row["outcome"], row["status"]) == ("diverged", "FINISHED")
+    assert math.isnan(row["score"])
+
+
+def test_a_failed_run_says_why(store: Store) -> None:
+    record(store, [], outcome="failed", error="RuntimeError: no")
+    (row,) = read_runs(store, "c").to_dict("records")
+    assert (row["outcome"], row["status"], row["error"]) == ("failed", "FAILED", "RuntimeError: no")
+
+
+def test_a_long_run_lives_in_the_store_while_it_trains(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("optsuite.tracking.recording.FLUSH_SECONDS", 0.0)
+    own = recording(store)
+    own.add(measurement(0, 3.0))
+    own.add(measurement(10, 2.0))
+    (row,) = read_runs(store, "c", everything=True).to_dict("records")
+    assert row["status"] == "RUNNING"
+    assert store.curves(row["run_id"], ["validation/loss"]) == {"validation/loss": {0: 3.0, 10: 2.0}}
+    assert read_runs(store, "c").empty
+    own.end(Ended(outcome="finished"))
+    assert read_runs(store, "c")["score"].tolist() == [2.0]
+    unfinished = recording(store)
+    unfinished.add(measurement(0, 3.0))
+    unfinished.discard()
+    assert len(read_runs(store, "c", everything=True)) == 1
+
+
+def test_reading_nothing_gives_the_same_columns(store: Store) -> None:
+    empty = read_runs(store, "c")
+    assert list(empty.columns) == list(COLUMNS)
+    record(store, [3.0, 1.0])
+    assert read_runs(store, "c").dtypes.equals(empty.dtypes)
+
+
+def test_more_runs_than_a_page_come_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("optsuite.tracking.store.PAGE", 2)
+    for _ in range(5):
+        record(store, [1.0, 0.5])
+    assert len(read_runs(store, "c")) == 5
+
+
+def test_an_experiment_deleted_in_the_ui_is_restored(store: Store) -> None:
+    record(store, [1.0, 0.5])
+    experiment = store.client.get_experiment_by_name("b")
+    assert experiment is not None
+    assert experiment.artifact_location.endswith("mlruns/artifacts/b")
+    store.client.delete_experiment(experiment.experiment_id)
+    again = open_store(store.uri)
+    record(again, [1.0, 0.5])
+    assert again.experiment("b") == experiment.experiment_id
+
+
+def test_campaigns_are_named_without_mlflow(store: Store) -> None:
+    assert campaign_names(store.uri) == []
+    record(store, [1.0, 0.5])
+    assert campaign_names(store.uri) == store.campaign_names() == ["c"]
+    require_campaign(store.uri, "c")
+    with pytest.raises(UnknownName, match="campaign: got 'd', one of: c"):
+        require_campaign(store.uri, "d")
+
+
+def test_nothing_is_made_by_asking_for_an_unknown_campaign(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="there is no campaign yet"):
+        require_campaign(f"sqlite:///{tmp_path}/no/mlflow.db", "default")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_store_is_where_it_is_said_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert database_path(tracking_uri()) == tmp_path / "mlruns" / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert tracking_uri() == "http://127.0.0.1:5000"
+    assert database_path(tracking_uri()) is None
+
+
+def test_creating_a_store_leaves_just_the_store(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / ".creating-killed.db").write_text("left by a kill")
+    open_store(f"sqlite:///{tmp_path}/new/mlflow.db")
+    assert [p.name for p in (tmp_path / "new").iterdir() if not p.name.endswith(".lock")] == ["mlflow.db"]
+
+
+def test_a_store_of_another_mlflow_version_is_named(folder: Path) -> None:
+    connection = sqlite3.connect(folder / "mlruns" / "mlflow.db")
+    connection.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(BadInput, match=r"store: got sqlite:.*written by another version of MLflow.*mlflow db upgrade") as error:
+        open_store(tracking_uri())
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("uri", ["file:/tmp/somewhere", "nonsense://x", "http://127.0.0.1:9"])
+def test_a_store_that_cannot_be_opened_is_named(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(BadInput, match=f"store: got {uri}, which cannot be opened"):
+        open_store(uri)
+
+
+def test_a_file_that_is_no_database_is_named_and_kept(folder: Path) -> None:
+    (folder / "mlruns" / "mlflow.db").write_text("some other file, longer than the header of a database" * 20)
+    with pytest.raises(BadInput, match="file is not a database") as error:
+        open_store(tracking_uri())
+    assert "\n" not in str(error.value)
+    assert (folder / "mlruns" / "mlflow.db").read_text().startswith("some other file")
