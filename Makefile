@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup bench test check report ui lock clean
+.PHONY: setup bench test check lint report ui lock clean
 
 setup: $(READY)
 
@@ -26,11 +26,12 @@ report ui: $(READY)
 test: $(READY)
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: $(READY)
+check: lint test
+
+lint: $(READY)
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest $(ARGS)
 
 # requirements.lock pins every package, on every platform, and names no index.
 lock: $(READY)

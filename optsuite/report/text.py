@@ -71,7 +71,7 @@ def markdown(table: pd.DataFrame, notes: Sequence[str]) -> str:
 
 def escape(text: str) -> str:
     """Text that Markdown shows as it is, in a cell of a table too."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|" else c for c in text)
+    return "".join(f"\\{c}" if c in "\\`*{}[]<>#|" else c for c in text)
 
 
 LEGEND = (
