@@ -155,13 +155,15 @@ class OptimizerSpec:
     """A named way to build an optimizer, the rates that are searched for it, and what it holds fixed.
 
     `build(model, lr, **fixed)` gets one run's module. `default_lr` is the rate that `source` (its paper or
-    documentation) recommends; without one the optimizer has no default arm.
+    documentation) recommends; without one the optimizer has no default arm. `proportional` says that an element's step
+    depends on that element alone and is proportional to lr, so that many runs can share one instance.
     """
 
     name: str
     build: Callable[..., Optimizer]
     lr: LogUniform
     default_lr: float | None = None
+    proportional: bool = False
     fixed: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
 

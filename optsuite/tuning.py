@@ -12,7 +12,7 @@ from optuna.samplers import GPSampler
 
 from optsuite.definition import LogUniform, OptimizerSpec, Suite
 from optsuite.training.identity import derived_seed
-from optsuite.training.run import Run, Score, penalty
+from optsuite.training.run import Arm, Run, Score, penalty
 
 N_INITIAL = 8  # log-spaced rates of the first round: 8 + 2 rounds of 4 had the least regret of the searches we tried
 N_PER_ROUND = 4
@@ -65,14 +65,18 @@ def tune(benchmark: str, spec: OptimizerSpec, suite: Suite) -> Generator[list[Ru
     return Tuned(lr=best, interval=interval, at_edge=edge(interval, best) != 0, trials=tuple(trials))
 
 
-def evaluate(benchmark: str, spec: OptimizerSpec, suite: Suite, tuned_lr: float) -> list[Run]:
-    """The runs on fresh seeds: at the tuned rate and, where the optimizer has one, at its default."""
-    arms = [("tuned", tuned_lr), *([("default", spec.default_lr)] if spec.default_lr is not None else [])]
-    return [
-        Run(benchmark=benchmark, optimizer=spec.name, lr=lr, seed=seed, kind="evaluation", arm=arm)  # type: ignore[arg-type]
-        for arm, lr in arms
-        for seed in suite.seeds
-    ]
+def tuned_runs(benchmark: str, spec: OptimizerSpec, suite: Suite, lr: float) -> list[Run]:
+    """The evaluations on fresh seeds at the tuned rate."""
+    return _evaluations(benchmark, spec, suite, lr, "tuned")
+
+
+def default_runs(benchmark: str, spec: OptimizerSpec, suite: Suite) -> list[Run]:
+    """The evaluations on fresh seeds at the default rate, where the optimizer has one."""
+    return [] if spec.default_lr is None else _evaluations(benchmark, spec, suite, spec.default_lr, "default")
+
+
+def _evaluations(benchmark: str, spec: OptimizerSpec, suite: Suite, lr: float, arm: Arm) -> list[Run]:
+    return [Run(benchmark=benchmark, optimizer=spec.name, lr=lr, seed=seed, kind="evaluation", arm=arm) for seed in suite.seeds]
 
 
 def initial_rates(interval: LogUniform, n: int, default: float | None) -> list[float]:

@@ -20,7 +20,7 @@ def test_the_suite_of_the_readme_runs_and_the_notebook_reads_it(tmp_path: Path) 
     (elsewhere / "mysuite.py").write_text(suite)
     folder = tmp_path / "here"
     folder.mkdir()
-    command = [PROGRAM, "run", "--suite", elsewhere / "mysuite.py", "--trials", "2", "--seeds", "2"]
+    command = [str(PROGRAM), "run", "--suite", str(elsewhere / "mysuite.py"), "--trials", "2", "--seeds", "2"]
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert (run.returncode, run.stderr) == (0, "")
     assert "iris_mlp" in run.stdout

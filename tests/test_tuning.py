@@ -7,7 +7,19 @@ from suites import tiny
 
 from optsuite import OPTIMIZERS, LogUniform, OptimizerSpec
 from optsuite.training.run import Run, Score
-from optsuite.tuning import Trial, Tuned, best_rate, distinct, edge, evaluate, initial_rates, propose, tune, widen
+from optsuite.tuning import (
+    Trial,
+    Tuned,
+    best_rate,
+    default_runs,
+    distinct,
+    edge,
+    initial_rates,
+    propose,
+    tune,
+    tuned_runs,
+    widen,
+)
 
 ADAM = OPTIMIZERS["adam"]  # searched from 1e-5 to 1e-1
 SUITE = replace(tiny.SUITE, n_trials=16, n_tuning_seeds=1)
@@ -126,9 +138,10 @@ def test_proposals_stay_in_the_interval_even_beside_trials_outside_of_it() -> No
 
 
 def test_evaluations_use_fresh_seeds_at_the_tuned_and_the_default_rate() -> None:
-    runs = evaluate("b", ADAM, SUITE, 0.02)
-    assert [(run.arm, run.lr, run.seed) for run in runs] == [
-        *[("tuned", 0.02, seed) for seed in range(3)],
-        *[("default", 0.001, seed) for seed in range(3)],
+    assert [(run.arm, run.lr, run.seed) for run in tuned_runs("b", ADAM, SUITE, 0.02)] == [
+        ("tuned", 0.02, seed) for seed in range(3)
     ]
-    assert {run.arm for run in evaluate("b", tiny.SUITE.optimizers[1], SUITE, 0.02)} == {"tuned"}
+    assert [(run.arm, run.lr, run.seed) for run in default_runs("b", ADAM, SUITE)] == [
+        ("default", 0.001, seed) for seed in range(3)
+    ]
+    assert default_runs("b", tiny.SUITE.optimizers[1], SUITE) == []

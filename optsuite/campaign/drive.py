@@ -9,16 +9,16 @@ from optsuite.campaign.events import Event, Ready
 from optsuite.campaign.held import Held
 from optsuite.campaign.ledger import Ledger
 from optsuite.campaign.lock import campaign_lock
-from optsuite.campaign.loop import Campaign
+from optsuite.campaign.loop import Training
 from optsuite.campaign.prepare import Problem
+from optsuite.campaign.replay import Campaign
 from optsuite.campaign.study import Study, given, tune_and_evaluate
+from optsuite.campaign.writer import Writer
 from optsuite.definition import Suite
 from optsuite.execution.pool import Pool
 from optsuite.tracking.location import store_exists
 from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import open_store
-
-ENGINE = "plain"
 
 
 def studies_of(suite: Suite, problems: Sequence[Problem], *, device: str) -> list[Study]:
@@ -30,7 +30,6 @@ def studies_of(suite: Suite, problems: Sequence[Problem], *, device: str) -> lis
             suite=suite,
             asks=tune_and_evaluate(problem.benchmark.name, spec, suite),
             device=device,
-            engine=ENGINE,
             n_runs=suite.n_trials * suite.n_tuning_seeds + suite.n_seeds * (1 if spec.default_lr is None else 2),
         )
         for problem in problems
@@ -47,7 +46,6 @@ def given_study(suite: Suite, problem: Problem, *, lr: float, seeds: Sequence[in
         suite=suite,
         asks=given(problem.benchmark.name, spec, lr, seeds),
         device=device,
-        engine=ENGINE,
         n_runs=len(seeds),
         is_given=True,
     )
@@ -71,8 +69,8 @@ def drive(
         yield Ready(missing=work.missing())
         held.tidy(store, studies)
         ledger = Ledger(store, held, campaign=campaign, suite=suite)
-        with pool() as workers:
-            yield from work.train(ledger, workers, stop)
+        with pool() as workers, Writer() as writer:
+            yield from Training(work, ledger, writer, workers).run(stop)
 
 
 def missing(studies: Sequence[Study], *, uri: str, campaign: str) -> dict[str, int]:

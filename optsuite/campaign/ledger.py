@@ -6,11 +6,11 @@ from optsuite.campaign.held import Held
 from optsuite.campaign.study import Curves, Study, curves_of
 from optsuite.tracking.recording import Recording
 from optsuite.tracking.store import Store
-from optsuite.training.run import Ended, Run, Score
+from optsuite.training.run import Ended, Run
 
 
 class Ledger:
-    """The store, as one campaign writes to it."""
+    """The store, as one campaign writes to it; all from one thread."""
 
     def __init__(self, store: Store, held: Held, *, campaign: str, suite: str) -> None:
         """`suite` is the name of the suite that the studies belong to."""
@@ -32,11 +32,11 @@ class Ledger:
             params=study.params() | {"lr": run.lr, "seed": run.seed},
         )
 
-    def end(self, study: Study, recording: Recording, ended: Ended) -> Score:
+    def end(self, study: Study, recording: Recording, ended: Ended) -> None:
         """End a recording, and keep its curves where the study will want their median."""
         if recording.run.arm == "tuned":
             self._curves.setdefault(study, {})[recording.run] = curves_of(recording.measurements)
-        return recording.end(ended)
+        recording.end(ended)
 
     def finish(self, study: Study) -> None:
         """Write what a study that has ended found out, unless the store knows it all."""

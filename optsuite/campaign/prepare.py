@@ -1,9 +1,8 @@
 """Checking everything that a campaign will use before anything is started or written."""
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -11,17 +10,24 @@ from optsuite.definition import Benchmark, OptimizerSpec, Splits, Suite
 from optsuite.errors import DatasetUnavailable
 from optsuite.training.check import check_benchmark, check_device, check_pair, load_splits
 from optsuite.training.identity import setting
-from optsuite.training.plain import batch_indices, initial_model, measure
+from optsuite.training.plan import ENGINES, Plan, plan
+from optsuite.training.run import Run
+from optsuite.training.stacked import MULTIPLE
 
 DTYPE = torch.float32
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """A benchmark that can be trained here: its setting, as in `identity`, and what one plain run takes, in seconds."""
+    """A benchmark that can be trained here.
+
+    `setting` is that of `identity`, `plans` says by optimizer how runs are trained, and `seconds_per_run` is roughly what
+    one of them takes of a worker's time.
+    """
 
     benchmark: Benchmark
     setting: str
+    plans: Mapping[str, Plan]
     seconds_per_run: float
 
 
@@ -33,7 +39,9 @@ class Skipped:
     reason: str
 
 
-def prepare(suite: Suite, *, device: str, named: Iterable[str] = ()) -> tuple[list[Problem], list[Skipped]]:
+def prepare(
+    suite: Suite, *, device: str, engine: str = "auto", named: Iterable[str] = ()
+) -> tuple[list[Problem], list[Skipped]]:
     """Load and try out every benchmark and optimizer of the suite. Raises BadInput.
 
     A dataset that is not to be had is bad input when its benchmark was named, and skips the benchmark otherwise.
@@ -51,33 +59,39 @@ def prepare(suite: Suite, *, device: str, named: Iterable[str] = ()) -> tuple[li
                 raise
             skipped.append(Skipped(benchmark=benchmark.name, reason=str(error)))
             continue
-        problems.append(_try(benchmark, splits, suite.optimizers, device))
+        problems.append(_try(benchmark, splits, suite.optimizers, device, engine))
     return problems, skipped
 
 
-def _try(benchmark: Benchmark, splits: Splits, specs: Iterable[OptimizerSpec], device: str) -> Problem:
+def _try(benchmark: Benchmark, splits: Splits, specs: Iterable[OptimizerSpec], device: str, engine: str) -> Problem:
     splits = splits.to("cpu", DTYPE)
     check_benchmark(benchmark, splits)
+    plans = {}
     for spec in specs:
         check_pair(benchmark, spec)
+        plans[spec.name] = plan(benchmark, spec, splits, device=device, engine=engine)
+        seconds = _seconds_per_run(benchmark, spec, splits, plans[spec.name].engine)
     return Problem(
         benchmark=benchmark,
         setting=setting(benchmark, splits, dtype=DTYPE, device=device),
-        seconds_per_run=_seconds_per_run(benchmark, splits),
+        plans=plans,
+        seconds_per_run=seconds,
     )
 
 
-def _seconds_per_run(benchmark: Benchmark, splits: Splits, n_steps: int = 8) -> float:
-    """A rough cost of a run on one thread, from a few steps of SGD that do not move the weights, and one measurement."""
-    model = initial_model(benchmark, 0)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
-    x, y = splits.train
-    started = time.perf_counter()
-    measure(benchmark, model, splits)
-    measured = time.perf_counter()
-    for batch in islice(batch_indices(len(x), benchmark, 0), n_steps):
-        optimizer.zero_grad()
-        benchmark.loss(model(x[batch]), y[batch]).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    per_step = (time.perf_counter() - measured) / n_steps
-    return per_step * benchmark.max_steps + (measured - started) * (benchmark.max_steps / benchmark.eval_every + 1)
+def _seconds_per_run(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, engine: str) -> float:
+    """A rough cost of a run on one thread, from two short trainings; a stacked one takes its share of the smallest stack."""
+    n = MULTIPLE if engine == "stacked" else 1
+    runs = [Run(benchmark=benchmark.name, optimizer=spec.name, lr=spec.lr.low, seed=0, kind="trial")] * n
+
+    def seconds(n_steps: int) -> float:
+        short = replace(benchmark, max_steps=n_steps, eval_every=n_steps)
+        started = time.perf_counter()
+        for _ in ENGINES[engine](short, spec, runs, splits):
+            pass
+        return (time.perf_counter() - started) / n
+
+    few, more = seconds(1), seconds(6)
+    per_step = max(0.0, more - few) / 5
+    per_measurement = max(0.0, few - per_step) / 2
+    return per_step * benchmark.max_steps + per_measurement * (benchmark.max_steps / benchmark.eval_every + 1)

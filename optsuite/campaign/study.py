@@ -12,17 +12,30 @@ from optsuite.statistics import interquartile_mean
 from optsuite.tracking.store import VERSIONS
 from optsuite.training.identity import definition, digest, fingerprint
 from optsuite.training.run import Measurement, Run, Score, penalty
-from optsuite.tuning import Tuned, evaluate, tune
+from optsuite.training.stacked import MULTIPLE
+from optsuite.tuning import Tuned, default_runs, tune, tuned_runs
 
 Asks = Generator[list[Run], list[Score], Tuned | None]
 Curves = Mapping[str, Mapping[int, float]]
 
 
 def tune_and_evaluate(benchmark: str, spec: OptimizerSpec, suite: Suite) -> Asks:
-    """The whole protocol for one optimizer on one benchmark: tune on tuning seeds, then evaluate on fresh ones."""
-    tuned = yield from tune(benchmark, spec, suite)
-    yield evaluate(benchmark, spec, suite, tuned.lr)
-    return tuned
+    """The whole protocol for one optimizer on one benchmark: tune on tuning seeds, then evaluate on fresh ones.
+
+    Evaluations at the default rate, which wait for nothing, fill up the stacks of the rounds.
+    """
+    tuning = tune(benchmark, spec, suite)
+    spare = default_runs(benchmark, spec, suite)
+    asked = next(tuning)
+    while True:
+        fill, spare = spare[: -len(asked) % MULTIPLE], spare[-len(asked) % MULTIPLE :]
+        scores = yield asked + fill
+        try:
+            asked = tuning.send(scores[: len(asked)])
+        except StopIteration as stop:
+            tuned: Tuned = stop.value
+            yield tuned_runs(benchmark, spec, suite, tuned.lr) + spare
+            return tuned
 
 
 def given(benchmark: str, spec: OptimizerSpec, lr: float, seeds: Iterable[int]) -> Asks:
@@ -40,7 +53,6 @@ class Study:
     suite: Suite
     asks: Asks
     device: str
-    engine: str
     n_runs: int
     is_given: bool = False
     requested: list[Run] = field(default_factory=list)
@@ -51,6 +63,7 @@ class Study:
 
     def __post_init__(self) -> None:
         self.definition = definition(self.spec)
+        self.plan = self.problem.plans[self.spec.name]
         self.advance()
 
     @property
@@ -69,12 +82,12 @@ class Study:
     def identity(self) -> str:
         """The fingerprint of the study's own run: what it does, its interval and budget."""
         low, high, suite = self.spec.lr.low, self.spec.lr.high, self.suite
-        budget = (low, high, self.spec.default_lr, suite.n_trials, suite.n_tuning_seeds, suite.n_seeds, self.engine)
+        budget = (low, high, self.spec.default_lr, suite.n_trials, suite.n_tuning_seeds, suite.n_seeds, self.plan.engine)
         return f"{self.problem.setting}-{self.definition}-{digest('study', *budget)}"
 
     def fingerprint(self, run: Run) -> str:
         """The identity of one of the study's runs."""
-        return fingerprint(run, setting=self.problem.setting, definition=self.definition, engine=self.engine)
+        return fingerprint(run, setting=self.problem.setting, definition=self.definition, engine=self.plan.engine)
 
     def advance(self) -> None:
         """Hand the generator its answers, once all are there, and take its next request."""
@@ -97,7 +110,7 @@ class Study:
             "max_steps": benchmark.max_steps,
             **({"target": str(benchmark.target)} if benchmark.target else {}),
             "device": self.device,
-            "engine": self.engine,
+            "engine": f"plain: {self.plan.reason}" if self.plan.reason else self.plan.engine,
             **VERSIONS,
             **self.spec.fixed,
         }

@@ -12,7 +12,7 @@ SUITE = click.option("--suite", default="benchmarks", show_default=True, help="F
 CAMPAIGN = click.option("--campaign", default="default", show_default=True, help="Name of the set of results.")
 WORKERS = click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]")
 DEVICE = click.option("--device", default="cpu", show_default=True, help="Where to train: cpu, cuda, cuda:1, mps.")
-ENGINE = click.option("--engine", type=click.Choice(["auto", "plain"]), default="auto", help="How runs are trained.")
+ENGINE = click.option("--engine", type=click.Choice(["auto", "plain", "stacked"]), default="auto", help="How runs are trained.")
 OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("mlruns/report"), show_default=True)
 
 
@@ -54,7 +54,7 @@ def run(
 
     check_campaign_name(campaign)
     chosen = select(load_suite(suite), benchmarks=benchmarks, optimizers=optimizers, n_trials=trials, n_seeds=seeds)
-    problems, skipped = prepare(chosen, device=device, named=benchmarks)
+    problems, skipped = prepare(chosen, device=device, engine=engine, named=benchmarks)
     session = Session(suite, chosen.name, campaign, device, workers or n_cores(), problems)
     studies = studies_of(chosen, problems, device=device)
     notes = [f"Skipped {s.benchmark}: {s.reason}" for s in skipped]
@@ -96,7 +96,7 @@ def train(
 
     check_campaign_name(campaign)
     chosen = select(load_suite(suite), benchmarks=[benchmark], optimizers=[optimizer])
-    problems, _ = prepare(chosen, device=device, named=[benchmark])
+    problems, _ = prepare(chosen, device=device, engine=engine, named=[benchmark])
     session = Session(suite, chosen.name, campaign, device, workers or n_cores(), problems)
     return session.train(given_study(chosen, problems[0], lr=lr, seeds=numbers, device=device))
 

@@ -45,8 +45,8 @@ def trainer(where: str, device: str) -> Callable[[Task], Iterator[tuple[int, Any
 
     from optsuite.definition import Splits
     from optsuite.suites import benchmark_choices, load_suite, optimizer_choices
-    from optsuite.training import plain
     from optsuite.training.check import load_splits
+    from optsuite.training.plan import ENGINES
 
     torch.set_num_threads(1)  # results differ in their last bits between thread counts
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -60,6 +60,6 @@ def trainer(where: str, device: str) -> Callable[[Task], Iterator[tuple[int, Any
         first = task.runs[0]
         benchmark = benchmark_choices(suite())[first.benchmark]
         spec = optimizer_choices(suite())[first.optimizer]
-        return plain.train(benchmark, spec, task.runs, splits_on_device(benchmark.name), device=device)
+        return ENGINES[task.engine](benchmark, spec, task.runs, splits_on_device(benchmark.name), device=device)
 
     return train

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from optsuite.definition import Target
 from optsuite.tracking.store import Store
-from optsuite.training.run import Ended, Measurement, Run, Score, summarise
+from optsuite.training.run import Ended, Measurement, Run, summarise
 
 FLUSH_SECONDS = 5.0  # so that the curves of a long run live in the UI while it trains
 
@@ -32,19 +32,13 @@ class Recording:
         if time.monotonic() - self._last_flush > FLUSH_SECONDS:
             self._flush({}, {})
 
-    def end(self, ended: Ended) -> Score:
-        """Write what is not yet written, mark the run as ended, and return its score."""
+    def end(self, ended: Ended) -> None:
+        """Write what is not yet written, and mark the run as ended."""
         summary = summarise(self.measurements, ended.outcome, self.target)
         error = {"optsuite.error": ended.error} if ended.error else {}
         self._flush(summary, {"optsuite.outcome": ended.outcome, **error})
         assert self.run_id is not None
         self.store.terminate(self.run_id, "FAILED" if ended.outcome == "failed" else "FINISHED", self._now())
-        nan = float("nan")
-        return Score(
-            outcome=ended.outcome,
-            score=summary.get("score", nan),
-            initial_loss=summary.get("initial/validation_loss", nan),
-        )
 
     def discard(self) -> None:
         """Remove what the store holds of a run that will not end."""

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +46,7 @@ def _train_one(
     x, y = splits.train
 
     measured = measure(benchmark, model, splits)
-    if not _finite(measured):
+    if not is_finite(measured):
         raise ValueError(f"a loss is not finite before training: {measured}")
     yield Measurement(step=0, values=measured, time=time.time())
 
@@ -63,7 +63,7 @@ def _train_one(
         since += 1
         if step % benchmark.eval_every == 0 or step == benchmark.max_steps:
             measured = {"train/loss": total.item() / since} | measure(benchmark, model, splits)
-            healthy = _finite(measured)
+            healthy = is_finite(measured)
             yield Measurement(step=step, values={k: v for k, v in measured.items() if math.isfinite(v)}, time=time.time())
             if not healthy:
                 yield Ended(outcome="diverged")
@@ -121,5 +121,6 @@ def _means(benchmark: Benchmark, model: nn.Module, split: Split) -> dict[str, fl
     return {name: total / len(split[0]) for name, total in totals.items()}
 
 
-def _finite(values: dict[str, float]) -> bool:
+def is_finite(values: Mapping[str, float]) -> bool:
+    """Whether all losses among the measured values are finite."""
     return all(math.isfinite(value) for name, value in values.items() if name.endswith("/loss"))

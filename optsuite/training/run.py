@@ -75,6 +75,12 @@ def summarise(measurements: Sequence[Measurement], outcome: Outcome, target: Tar
     return summary
 
 
+def score_of(measurements: Sequence[Measurement], outcome: Outcome) -> Score:
+    """The score of a run that ended so after these measurements."""
+    initial = measurements[0].values.get("validation/loss", math.nan) if measurements else math.nan
+    return Score(outcome=outcome, score=score(measurements) if outcome == "finished" else math.nan, initial_loss=initial)
+
+
 def penalty(scores: Sequence[Score]) -> float:
     """What a diverged run counts: the worst of the losses at step 0 and the healthy scores beside it; finite, nan if neither.
 

@@ -1,0 +1,184 @@
+"""K runs of one benchmark and one optimizer trained in lockstep as one stacked model: rates, seeds, or both differ.
+
+The parameters of all runs lie in one flat tensor, block by block, each block (K, ...); `vmap` runs the model over the
+first dimension, and one backward pass gives all gradients. An optimizer whose step is elementwise and proportional to
+its rate steps the flat tensor as a whole with rate 1, and each run's step is then scaled by its own rate; of any other
+optimizer, each run has an instance over its views. `plain` is the reference: a contract test holds the two together.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from optsuite.definition import Benchmark, OptimizerSpec, Splits
+from optsuite.training.plain import CHUNK, batch_indices, initial_model, is_finite
+from optsuite.training.run import Ended, Measurement, Run
+
+MULTIPLE = 8  # stacks are padded to it: vectorised kernels treat the end of an array differently, which would show in the bits
+
+
+class Stack:
+    """The parameters and buffers of K models, of which `base` lends its structure."""
+
+    def __init__(self, models: Sequence[nn.Module]) -> None:
+        self.base = models[0]
+        self.size = len(models)
+        named = [dict(model.named_parameters()) for model in models]
+        n = sum(parameter.numel() for parameter in named[0].values())
+        first = next(iter(named[0].values()))
+        self.flat = torch.empty(n * self.size, dtype=first.dtype, device=first.device)
+        self.grad = torch.zeros_like(self.flat)
+        self.parameters: dict[str, Tensor] = {}
+        start = 0
+        for name, parameter in named[0].items():
+            block = slice(start, start := start + parameter.numel() * self.size)
+            shape = (self.size, *parameter.shape)
+            self.flat[block].view(shape).copy_(torch.stack([parameters[name].detach() for parameters in named]))
+            self.parameters[name] = self.flat[block].view(shape).detach().requires_grad_()
+            self.parameters[name].grad = self.grad[block].view(shape)  # backward adds to it in place
+        buffers = [dict(model.named_buffers()) for model in models]
+        self.buffers = {name: torch.stack([own[name] for own in buffers]) for name in buffers[0]}
+
+    def rates(self, rates: Sequence[float]) -> Tensor:
+        """The rate of each element's run, in the layout of `flat`."""
+        lr = torch.tensor(rates, dtype=self.flat.dtype, device=self.flat.device)
+        blocks = [lr.repeat_interleave(parameter[0].numel()) for parameter in self.parameters.values()]
+        return torch.cat(blocks)
+
+    def view(self, position: int) -> nn.Module:
+        """The module of one run, its parameters and gradients views of the stack's."""
+        model = copy.deepcopy(self.base)
+        for name, parameter in model.named_parameters():
+            parameter.data = self.parameters[name].detach()[position]
+            gradient = self.parameters[name].grad
+            assert gradient is not None
+            parameter.grad = gradient[position]
+        return model
+
+
+class _Flat(nn.Module):
+    """A module whose only parameter is the flat tensor of a stack."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__()
+        self.flat = nn.Parameter(stack.flat)
+        self.flat.grad = stack.grad
+
+
+def train(
+    benchmark: Benchmark,
+    spec: OptimizerSpec,
+    runs: Sequence[Run],
+    splits: Splits,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[tuple[int, Measurement | Ended]]:
+    """Train the runs as one stack, with the meaning of `plain.train`. An exception ends all of them.
+
+    Raises RuntimeError where the model draws random numbers or has an operation that cannot be stacked.
+    """
+    padded = [*runs, *[runs[0]] * (-len(runs) % MULTIPLE)]
+    stack = Stack([initial_model(benchmark, run.seed).to(device, dtype) for run in padded])
+    step_optimizer = _steps(spec, stack, [run.lr for run in padded])
+    batches = _batches(len(splits.train[0]), benchmark, padded)
+    losses_of = vmap(_loss(benchmark, stack.base), randomness="error")
+    x, y = splits.train
+    live = set(range(len(runs)))
+
+    for index, values in enumerate(_measure(benchmark, stack, splits)[: len(runs)]):
+        if is_finite(values):
+            yield index, Measurement(step=0, values=values, time=time.time())
+        else:
+            live.discard(index)
+            yield index, Ended(outcome="failed", error=f"ValueError: a loss is not finite before training: {values}")
+
+    total, since = torch.zeros(stack.size, device=device, dtype=dtype), 0
+    for step in range(1, benchmark.max_steps + 1):
+        batch = next(batches).to(device)
+        stack.grad.zero_()
+        losses = losses_of(stack.parameters, stack.buffers, x[batch], y[batch])
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        step_optimizer()
+        total += losses.detach()
+        since += 1
+        if step % benchmark.eval_every and step != benchmark.max_steps:
+            continue
+        now, train_losses = time.time(), (total / since).tolist()
+        for index, values in enumerate(_measure(benchmark, stack, splits)):
+            if index in live:
+                measured = {"train/loss": train_losses[index]} | values
+                finite = {name: value for name, value in measured.items() if math.isfinite(value)}
+                yield index, Measurement(step=step, values=finite, time=now)
+                if not is_finite(measured):
+                    live.discard(index)
+                    yield index, Ended(outcome="diverged")
+        if not live:
+            return
+        total.zero_()
+        since = 0
+    for index in sorted(live):
+        yield index, Ended(outcome="finished")
+
+
+def _loss(benchmark: Benchmark, base: nn.Module) -> Callable[..., Tensor]:
+    def loss(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        return benchmark.loss(functional_call(base, (parameters, buffers), (x,)), y)
+
+    return loss
+
+
+def _steps(spec: OptimizerSpec, stack: Stack, rates: Sequence[float]) -> Callable[[], None]:
+    """A function that makes one step of every run from the gradients that lie in the stack."""
+    if not spec.proportional:
+        each = [spec.build(stack.view(position), lr, **spec.fixed) for position, lr in enumerate(rates)]
+
+        def step_each() -> None:
+            for optimizer in each:
+                optimizer.step()
+
+        return step_each
+
+    optimizer = spec.build(_Flat(stack), 1.0, **spec.fixed)
+    lr, before = stack.rates(rates), torch.empty_like(stack.flat)
+
+    def step_all() -> None:
+        before.copy_(stack.flat)
+        optimizer.step()
+        torch.lerp(before, stack.flat, lr, out=stack.flat)
+
+    return step_all
+
+
+def _batches(n: int, benchmark: Benchmark, runs: Sequence[Run]) -> Iterator[Tensor]:
+    """Endless batches of example indices (K, batch_size), each row in the order of its run's seed."""
+    own = {run.seed: batch_indices(n, benchmark, run.seed) for run in runs}
+    while True:
+        batch = {seed: next(batches) for seed, batches in own.items()}
+        yield torch.stack([batch[run.seed] for run in runs])
+
+
+@torch.no_grad()
+def _measure(benchmark: Benchmark, stack: Stack, splits: Splits) -> list[dict[str, float]]:
+    """For each run, loss and metrics on the whole validation and test splits, by curve name."""
+    functions = {"loss": benchmark.loss, **benchmark.metrics}
+
+    def of_one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        outputs = functional_call(stack.base, (parameters, buffers), (x,))
+        return torch.stack([function(outputs, y) for function in functions.values()])
+
+    of_all = vmap(of_one, in_dims=(0, 0, None, None), randomness="error")
+    stack.base.eval()
+    columns: dict[str, list[float]] = {}
+    for name, split in (("validation", splits.validation), ("test", splits.test)):
+        chunks = list(zip(*(torch.split(part, CHUNK) for part in split), strict=True))
+        sums = sum(of_all(stack.parameters, stack.buffers, x, y) * len(y) for x, y in chunks)
+        means = torch.as_tensor(sums / len(split[0])).T.tolist()
+        columns |= {f"{name}/{metric}": column for metric, column in zip(functions, means, strict=True)}
+    stack.base.train()
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

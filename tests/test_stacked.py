@@ -1,0 +1,171 @@
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from suites import tiny
+from torch import nn
+
+from benchmarks import SUITE
+from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec, Splits
+from optsuite.training import plain, stacked
+from optsuite.training.plan import group, max_stack, plan, step_flops, why_not_stacked
+from optsuite.training.run import Ended, Measurement, Run
+
+SGD = OPTIMIZERS["sgd"]
+Curves = dict[tuple[int, int, str], float]
+
+
+@cache
+def dataset(name: str) -> Splits:
+    return next(b for b in (*SUITE.benchmarks, tiny.BENCHMARK) if b.name == name).dataset()
+
+
+def runs(benchmark: Benchmark, rates: Sequence[float], seeds: Sequence[int]) -> list[Run]:
+    return [
+        Run(benchmark=benchmark.name, optimizer="any", lr=lr, seed=seed, kind="trial")
+        for lr, seed in zip(rates, seeds, strict=True)
+    ]
+
+
+def curves(engine: Any, benchmark: Benchmark, spec: OptimizerSpec, runs: Sequence[Run], dtype: torch.dtype) -> Curves:
+    """Everything measured, by index of the run, step and curve."""
+    splits = dataset(benchmark.name).to("cpu", dtype)
+    facts = list(engine.train(benchmark, spec, runs, splits, dtype=dtype))
+    assert [f for _, f in facts if isinstance(f, Ended)] == [Ended(outcome="finished")] * len(runs)
+    return {(i, f.step, name): v for i, f in facts if isinstance(f, Measurement) for name, v in f.values.items()}
+
+
+def largest_difference(one: Curves, other: Curves) -> float:
+    """Relative, over all losses; an accuracy may jump by an example."""
+    assert one.keys() == other.keys()
+    return max(abs(one[key] - other[key]) / abs(one[key]) for key in one if key[2].endswith("/loss"))
+
+
+PAIRS = [
+    pytest.param(benchmark, replace(spec, proportional=proportional), id=f"{benchmark.name}-{spec.name}-{path}")
+    for benchmark in SUITE.benchmarks
+    for spec in OPTIMIZERS.values()
+    for proportional, path in ((True, "flat"), (False, "views"))
+    if spec.proportional or not proportional
+]
+
+
+@pytest.mark.parametrize(("benchmark", "spec"), PAIRS)
+def test_contract_both_engines_give_the_same_curves(benchmark: Benchmark, spec: OptimizerSpec) -> None:
+    lr = spec.default_lr or 1e-3
+    for dtype, n_steps, factor, tolerance in ((torch.float64, 50, 1.0, 1e-7), (torch.float32, 200, 0.1, 1e-3)):
+        short = replace(benchmark, max_steps=n_steps, eval_every=25)
+        three = runs(benchmark, [lr * factor, lr * factor / 2, lr * factor], [0, 0, 1])
+        expected, received = (curves(engine, short, spec, three, dtype) for engine in (plain, stacked))
+        assert largest_difference(expected, received) < tolerance
+
+
+@pytest.mark.parametrize(("benchmark", "spec"), PAIRS)
+def test_contract_the_bits_of_a_run_do_not_depend_on_its_stack(benchmark: Benchmark, spec: OptimizerSpec) -> None:
+    lr = spec.default_lr or 1e-3
+    short = replace(benchmark, max_steps=20, eval_every=10)
+    many = runs(benchmark, [lr * (1 + i / 10) for i in range(19)], [i % 3 for i in range(19)])
+    together = curves(stacked, short, spec, many, torch.float32)
+    for place in (0, 8, 18):
+        alone = curves(stacked, short, spec, [many[place]], torch.float32)
+        assert {key[1:]: value for key, value in together.items() if key[0] == place} == {
+            key[1:]: value for key, value in alone.items()
+        }
+
+
+def test_a_diverging_neighbour_disturbs_nobody() -> None:
+    splits = dataset("tiny_line")
+    together = list(stacked.train(tiny.BENCHMARK, SGD, runs(tiny.BENCHMARK, [0.05, 1e6, 0.1], [0, 1, 2]), splits))
+    alone = list(stacked.train(tiny.BENCHMARK, SGD, runs(tiny.BENCHMARK, [0.1], [2]), splits))
+    ended = {index: fact for index, fact in together if isinstance(fact, Ended)}
+    assert [ended[i].outcome for i in range(3)] == ["finished", "diverged", "finished"]
+    values = [
+        [f.values for i, f in facts if i == index and isinstance(f, Measurement)]
+        for facts, index in ((together, 2), (alone, 0))
+    ]
+    assert values[0] == values[1]
+    steps = [f.step for i, f in together if i == 1 and isinstance(f, Measurement)]
+    assert steps == [0, 10]
+    assert all(math.isfinite(v) for _, f in together if isinstance(f, Measurement) for v in f.values.values())
+
+
+def test_a_stack_in_which_all_diverge_stops_early() -> None:
+    facts = list(stacked.train(tiny.BENCHMARK, SGD, runs(tiny.BENCHMARK, [1e6] * 2, [0, 1]), dataset("tiny_line")))
+    assert max(f.step for _, f in facts if isinstance(f, Measurement)) == 10
+
+
+def test_batch_norm_keeps_statistics_of_its_own_in_every_run() -> None:
+    benchmark = replace(tiny.BENCHMARK, model=lambda: nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1)))
+    two = runs(benchmark, [0.05, 0.01], [0, 1])
+    assert largest_difference(*(curves(engine, benchmark, SGD, two, torch.float64) for engine in (plain, stacked))) < 1e-7
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"model": lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 1))}, "random"),
+        ({"loss": lambda o, t: F.mse_loss(o, t) if o.sum().item() else o.mean()}, "item"),
+        ({"metrics": {"plain": lambda o, t: torch.tensor(o.mean().item())}}, "item"),
+    ],
+    ids=["dropout", "loss", "metric"],
+)
+def test_what_cannot_be_stacked_falls_back_and_says_why(change: dict[str, Any], reason: str) -> None:
+    benchmark = replace(tiny.BENCHMARK, **change)
+    chosen = plan(benchmark, SGD, tiny.line(), device="cpu", engine="stacked")
+    assert (chosen.engine, chosen.max_stack) == ("plain", 1)
+    assert reason in chosen.reason
+    assert "\n" not in chosen.reason
+
+
+def test_an_optimizer_that_is_not_what_it_says_falls_back() -> None:
+    class Normalised(torch.optim.SGD):
+        """Its step depends on the norm of all gradients, which in a stack are those of all runs."""
+
+        def step(self, closure: Any = None) -> None:  # type: ignore[override]
+            torch.nn.utils.clip_grad_norm_(self.param_groups[0]["params"], 0.1)
+            super().step(closure)
+
+    def build(model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Optimizer:
+        return Normalised(model.parameters(), lr=lr)
+
+    spec = replace(SGD, build=build, fixed={})
+    assert why_not_stacked(tiny.BENCHMARK, spec, tiny.line()) == "its stacked runs do not equal plain ones"
+    assert why_not_stacked(tiny.BENCHMARK, replace(spec, proportional=False), tiny.line()) == ""
+
+
+def test_the_plan_is_made_from_the_definition() -> None:
+    by_name = {b.name: b for b in SUITE.benchmarks}
+    engines = {name: plan(benchmark, SGD, dataset(name), device="cpu").engine for name, benchmark in by_name.items()}
+    assert engines == {"quadratic_deep": "stacked", "digits_logreg": "stacked", "digits_mlp": "stacked", "digits_cnn": "plain"}
+    assert plan(by_name["digits_cnn"], SGD, dataset("digits_cnn"), device="cpu", engine="stacked").engine == "stacked"
+    chosen = plan(by_name["digits_mlp"], SGD, dataset("digits_mlp"), device="cpu", engine="plain")
+    assert (chosen.engine, chosen.reason) == ("plain", "as asked")
+
+
+def test_flops_are_those_of_a_step() -> None:
+    batch, weights = 64, 64 * 10
+    benchmark = next(b for b in SUITE.benchmarks if b.name == "digits_logreg")
+    assert step_flops(benchmark, dataset(benchmark.name)) == 2 * (2 * batch * weights)  # forward, and back to the weights
+
+
+def test_stacks_are_no_larger_than_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    splits = dataset("tiny_line")
+    whole = max_stack(tiny.BENCHMARK, splits, "cpu")
+    monkeypatch.setattr("optsuite.training.plan.STACK_BYTES", 2**29)
+    assert max_stack(tiny.BENCHMARK, splits, "cpu") == whole // 2
+    monkeypatch.setattr("optsuite.training.plan.STACK_BYTES", 1)
+    assert plan(tiny.BENCHMARK, SGD, splits, device="cpu").max_stack == 1
+
+
+def test_runs_are_grouped_evenly() -> None:
+    nine = runs(tiny.BENCHMARK, [0.1] * 9, range(9))
+    assert [len(stack) for stack in group(nine, 4)] == [3, 3, 3]
+    assert [run for stack in group(nine, 4) for run in stack] == nine
+    assert [len(stack) for stack in group(nine, 9)] == [9]
+    assert [len(stack) for stack in group(nine, 1)] == [1] * 9
+    assert group([], 4) == []
