@@ -19,7 +19,9 @@ Loss = Callable[[Any, Tensor], Tensor]
 Split = tuple[Tensor, Tensor]
 
 METRIC_NAME = re.compile(r"[A-Za-z0-9_.: -]+")  # what MLflow takes as a metric key, less the slash that we join with
-RUN_PARAMS = frozenset({"optimizer", "lr", "seed", "batch_size", "max_steps", "target", "device", "engine"})  # of every run
+OF_RUNS = {"optimizer", "lr", "seed", "batch_size", "max_steps", "target", "device", "engine"}
+OF_STUDIES = {"n_trials", "n_tuning_seeds", "n_seeds", "lr_low", "lr_high", "at_edge"}
+RUN_PARAMS = OF_RUNS | OF_STUDIES  # what the store is told beside the fixed hyperparameters
 FIRST_TUNING_SEED = 1_000  # evaluation seeds are 0, 1, ...; tuning seeds start here, so that the two never meet
 
 
@@ -173,7 +175,7 @@ class OptimizerSpec:
         require(callable(self.build), f"{where}: build", self.build, "a function (model, lr, **fixed)")
         require(isinstance(self.lr, LogUniform), f"{where}: lr", self.lr, "LogUniform(low=..., high=...)")
         for key in RUN_PARAMS & self.fixed.keys():
-            require(False, f"{where}: fixed", key, "names that say nothing else of a run")
+            raise BadInput(f"{where}: fixed: got {key!r}, allowed: names that say nothing else of a run")
         if self.default_lr is not None:
             require_rate(f"{where}: default_lr", self.default_lr)
 

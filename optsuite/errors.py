@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+LONGEST = 1_000  # characters of an error that a line and a tag in the store can take
+
 
 class BadInput(ValueError):
     """Something a person wrote cannot be used; nothing has been started because of it."""
@@ -27,5 +29,5 @@ class DatasetUnavailable(BadInput):
 
 def one_line(error: BaseException) -> str:
     """The error as a single line: its type, unless it is bad input that speaks for itself, and its text."""
-    text = " ".join(str(error).split()) or "no message"
+    text = " ".join(str(error).split())[:LONGEST] or "no message"
     return text if isinstance(error, BadInput) else f"{type(error).__name__}: {text}"

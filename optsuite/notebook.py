@@ -9,7 +9,7 @@ __all__ = ["leaderboard", "runs"]
 
 
 def runs(campaign: str = "default") -> pd.DataFrame:
-    """The finished runs of a campaign, one row each: what they are, their summaries, and their ids in MLflow.
+    """The ended runs of a campaign, one row each: what they are, their outcome and summaries, and their ids in MLflow.
 
     Reads the store of MLFLOW_TRACKING_URI, else mlruns/mlflow.db in the current folder. Raises UnknownName.
     """

@@ -1,6 +1,6 @@
 """The registry of optimizers: how each is built, which rates are searched, what it holds fixed, and where that is from.
 
-Every interval spans four decades around the default rate, so that no optimizer has more room than another. Defaults
+Every interval spans four decades and holds the default rate, so that no optimizer has more room than another. Defaults
 of momentum, Adam, Adagrad and RMSprop are those of the comparison that optsuite began as; the others are torch's.
 """
 

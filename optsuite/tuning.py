@@ -12,8 +12,9 @@ from optuna.samplers import GPSampler
 
 from optsuite.definition import LogUniform, OptimizerSpec, Suite
 from optsuite.training.identity import derived_seed
-from optsuite.training.run import Arm, Run, Score, penalty
+from optsuite.training.run import Arm, Run, Score, penalised
 
+SEARCH = f"1, optuna {optuna.__version__}"  # what proposes the rates: raise the number when it is changed here
 N_INITIAL = 8  # log-spaced rates of the first round: 8 + 2 rounds of 4 had the least regret of the searches we tried
 N_PER_ROUND = 4
 EDGE = 0.1  # a best rate this near to an end of the interval, as a fraction of its decades, lies at the edge
@@ -60,7 +61,7 @@ def tune(benchmark: str, spec: OptimizerSpec, suite: Suite) -> Generator[list[Ru
             break
         interval = widen(interval, best_rate(trials))
         seed = derived_seed("round", benchmark, round_number) % 2**32
-        rates = propose(trials, penalty(received), interval, min(N_PER_ROUND, n_left), seed)
+        rates = propose(trials, max(penalised(received)), interval, min(N_PER_ROUND, n_left), seed)
     best = best_rate(trials)
     return Tuned(lr=best, interval=interval, at_edge=edge(interval, best) != 0, trials=tuple(trials))
 

@@ -6,8 +6,9 @@ import mlflow
 import pytest
 import torch
 
+from optsuite import Suite
 from optsuite.execution.pool import Fact, Lost, Task
-from optsuite.execution.worker import facts, trainer
+from optsuite.execution.worker import Train, facts, trainer
 from optsuite.tracking.store import open_store
 
 torch.set_num_threads(1)
@@ -35,10 +36,14 @@ def folder(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> P
 class InlinePool:
     """Trains in this process, one task at a poll: a pool to step through. Counts what it trains."""
 
-    def __init__(self, suite: str, device: str = "cpu") -> None:
-        self._trainer = trainer(suite, device)
+    def __init__(self) -> None:
         self._queue: list[Task] = []
+        self.train: Train | None = None
         self.n_trained = 0
+
+    def load(self, suite: Suite) -> None:
+        """Train the definitions of this suite from now on, unless a test has put something else there."""
+        self.train = trainer(lambda: suite, "cpu")
 
     def __enter__(self) -> "InlinePool":
         return self
@@ -52,7 +57,8 @@ class InlinePool:
     def poll(self, timeout: float) -> Sequence[Fact | Lost]:
         task = self._queue.pop(0)
         self.n_trained += len(task.runs)
-        return list(facts(task, self._trainer))
+        assert self.train is not None
+        return list(facts(task, self.train))
 
     def close(self) -> None:
         self._queue.clear()

@@ -1,11 +1,13 @@
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import TINY, InlinePool
+from conftest import InlinePool
+from mlflow import MlflowClient
 from suites import tiny
 
 import optsuite
@@ -15,12 +17,12 @@ from optsuite.campaign.events import Event, Ready, RunEnded, StudyEnded
 from optsuite.campaign.lock import campaign_lock, check_campaign_name
 from optsuite.campaign.prepare import Problem, prepare
 from optsuite.errors import BadInput
-from optsuite.execution.pool import Fact, Lost
+from optsuite.execution.pool import Fact, Lost, Task
 from optsuite.report.tables import leaderboard
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import open_store
-from optsuite.training.run import Ended
+from optsuite.training.run import Ended, Measurement
 
 SUITE = replace(tiny.SUITE, n_trials=9, n_seeds=2)
 N_SGD, N_SIGN = 9 + 2 + 2, 9 + 2  # the optimizer of the suite has no default rate
@@ -28,7 +30,7 @@ N_SGD, N_SIGN = 9 + 2 + 2, 9 + 2  # the optimizer of the suite has no default ra
 
 @pytest.fixture
 def pool() -> InlinePool:
-    return InlinePool(str(TINY))
+    return InlinePool()
 
 
 def problems(suite: Suite = SUITE) -> list[Problem]:
@@ -37,6 +39,12 @@ def problems(suite: Suite = SUITE) -> list[Problem]:
 
 def go(pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = lambda: False) -> list[Event]:
     """Run the suite in the current folder and return the events."""
+    pool.load(suite)
+    return resume(pool, suite, stop)
+
+
+def resume(pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = lambda: False) -> list[Event]:
+    """The same with whatever trains in the pool."""
     studies = studies_of(suite, problems(suite), device="cpu")
     return list(drive(studies, uri=tracking_uri(), campaign="c", suite=suite.name, pool=lambda: pool, stop=stop))
 
@@ -154,6 +162,7 @@ def test_a_changed_optimizer_supersedes_its_runs_and_no_others(folder: Path, poo
     go(pool)
     n = pool.n_trained
     changed = replace(SUITE, optimizers=(replace(OPTIMIZERS["sgd"], fixed={"momentum": 0.5}), SUITE.optimizers[1]))
+    pool.load(changed)
     studies = studies_of(changed, problems(changed), device="cpu")
     assert missing(studies, uri=tracking_uri(), campaign="c") == {"tiny_line": N_SGD}
     list(drive(studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=lambda: pool, stop=lambda: False))
@@ -191,24 +200,37 @@ def test_more_trials_reuse_the_first_and_supersede_the_old_rate(folder: Path, po
 
 
 def test_a_failed_run_ends_its_study_alone_and_is_tried_again(folder: Path, pool: InlinePool) -> None:
-    train, broken = pool._trainer, [True]
+    pool.load(SUITE)
+    train, broken = pool.train, [True]
+    assert train is not None
 
-    def failing(task: object) -> Iterator[tuple[int, object]]:
-        last = task.runs[-1]  # type: ignore[attr-defined]
-        if broken[0] and last.optimizer == "sgd" and last.kind == "trial":
+    def failing(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+        if broken[0] and task.runs[0].optimizer == "sgd" and task.runs[0].kind == "trial":
             raise RuntimeError("disk on fire")
-        return train(task)  # type: ignore[arg-type]
+        return train(task)
 
-    pool._trainer = failing
-    ended = {e.optimizer: e for e in go(pool) if isinstance(e, StudyEnded)}
+    pool.train = failing
+    ended = {e.optimizer: e for e in resume(pool) if isinstance(e, StudyEnded)}
     assert ended["sgd"].error == "the run lr=10 seed=1000 failed: RuntimeError: disk on fire"
     assert ended["sign"].error is None
     runs = everything()
     assert runs[(runs["status"] == "FAILED")]["kind"].tolist() == ["study", *["trial"] * 8]
     broken[0] = False
-    go(pool)
+    resume(pool)
     assert set(everything()["status"]) == {"FINISHED"}
     assert len(everything()) == N_SGD + N_SIGN + 2
+
+
+def test_a_study_that_fails_when_repeated_leaves_the_good_result(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    before = leaderboard(optsuite.runs("c"))
+
+    def failing(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+        raise RuntimeError("no")
+
+    pool.train = failing
+    assert all(e.error for e in resume(pool, replace(SUITE, n_trials=12)) if isinstance(e, StudyEnded))
+    pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), before)
 
 
 def test_a_task_whose_worker_dies_is_tried_once_more(folder: Path, pool: InlinePool) -> None:
@@ -231,19 +253,78 @@ def test_a_task_whose_worker_dies_is_tried_once_more(folder: Path, pool: InlineP
 
 
 def test_runs_that_do_not_start_alike_fail(folder: Path, pool: InlinePool) -> None:
-    train = pool._trainer
+    pool.load(SUITE)
+    train = pool.train
+    assert train is not None
 
-    def elsewhere(task: object) -> Iterator[tuple[int, object]]:
-        for index, fact in train(task):  # type: ignore[arg-type]
-            if not isinstance(fact, Ended) and task.runs[0].optimizer == "sign":  # type: ignore[attr-defined]
+    def elsewhere(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+        for index, fact in train(task):
+            if isinstance(fact, Measurement) and task.runs[0].optimizer == "sign":
                 fact = replace(fact, values={name: value * 2 for name, value in fact.values.items()})
             yield index, fact
 
-    pool._trainer = elsewhere
-    (failed,) = [e for e in go(pool) if isinstance(e, StudyEnded) and e.error]
+    pool.train = elsewhere
+    (failed,) = [e for e in resume(pool) if isinstance(e, StudyEnded) and e.error]
     assert failed.optimizer == "sign"
     assert "validation loss at step 0 is" in str(failed.error)
     assert "with sgd: it must depend on the seed alone" in str(failed.error)
+
+
+def test_a_suite_that_changes_while_it_runs_fails(folder: Path, pool: InlinePool) -> None:
+    pool.load(replace(SUITE, benchmarks=(replace(tiny.BENCHMARK, batch_size=8),)))
+    errors = [str(e.error) for e in resume(pool) if isinstance(e, StudyEnded)]
+    assert all("the suite or its data changed while the campaign was running" in error for error in errors)
+
+
+class Killed(BaseException):
+    """What happens to a process that is killed: nothing more is written."""
+
+
+def test_a_kill_before_any_write_changes_nothing(folder: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = replace(SUITE, n_trials=2, n_seeds=2, optimizers=SUITE.optimizers[:1])
+    database = folder / "mlruns" / "mlflow.db"
+    shutil.copy(database, folder / "fresh.db")
+    go(pool, suite)
+    expected = leaderboard(optsuite.runs("c"))
+    names = ("create_run", "log_batch", "set_terminated", "delete_run", "set_tag", "delete_tag", "create_experiment")
+    writes = {name: getattr(MlflowClient, name) for name in names}
+    for n in range(100):
+        shutil.copy(folder / "fresh.db", database)
+        done = [0]
+
+        def write(
+            self: MlflowClient, *arguments: object, name: str, n: int = n, done: list[int] = done, **named: object
+        ) -> object:
+            done[0] += 1
+            if done[0] > n:
+                raise Killed
+            return writes[name](self, *arguments, **named)
+
+        with monkeypatch.context() as patch:
+            for name in names:
+                patch.setattr(MlflowClient, name, partialmethod(write, name=name))
+            try:
+                go(pool, suite)
+                assert n > 15
+                return
+            except Killed:
+                pool.close()
+        go(pool, suite)
+        pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), expected)
+        runs = everything()
+        assert set(runs["status"]) == {"FINISHED"}
+        assert runs["fingerprint"].is_unique
+        assert (runs["parent"].dropna() == runs[runs["kind"] == "study"]["run_id"].iloc[0]).all()
+    raise AssertionError("it never ended")
+
+
+def test_an_experiment_deleted_in_the_ui_comes_back_with_its_runs(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    before, n, store = everything(), pool.n_trained, open_store(tracking_uri())
+    store.client.delete_experiment(before["experiment_id"].iloc[0])
+    go(pool)
+    assert pool.n_trained == n
+    pd.testing.assert_frame_equal(everything(), before)
 
 
 def test_given_rates_are_tracked_and_never_ranked(folder: Path, pool: InlinePool) -> None:
@@ -253,6 +334,8 @@ def test_given_rates_are_tracked_and_never_ranked(folder: Path, pool: InlinePool
         list(drive([study], uri=tracking_uri(), campaign="c", suite="tiny", pool=lambda: pool, stop=lambda: False))
     assert pool.n_trained == N_SGD + N_SIGN + 2
     table = leaderboard(optsuite.runs("c"))
+    runs = everything()
+    assert runs[runs["arm"] == "given"]["parent"].isna().all()
     (row,) = table[table["arm"] == "given"].to_dict("records")
     assert (row["lr"], row["seeds"], row["verdict"]) == (0.05, 2, "not ranked")
     assert pd.isna(row["rank"])

@@ -5,15 +5,22 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY
+from suites import tiny
 
 from optsuite.execution.local import LocalPool
 from optsuite.execution.pool import Fact, Lost, Task
+from optsuite.training.identity import DTYPE, definition, setting
 from optsuite.training.run import Ended, Measurement, Run
+
+SETTING = setting(tiny.BENCHMARK, tiny.line(), dtype=DTYPE, device="cpu")
+DEFINITIONS = {spec.name: definition(spec) for spec in tiny.SUITE.optimizers} | {"nobody": ""}
 
 
 def task(number: int, *, optimizer: str = "sgd", priority: int = 0, n: int = 1) -> Task:
     runs = [Run(benchmark="tiny_line", optimizer=optimizer, lr=0.01, seed=seed, kind="trial") for seed in range(n)]
-    return Task(id=number, priority=priority, engine="plain", runs=tuple(runs))
+    return Task(
+        id=number, priority=priority, engine="plain", setting=SETTING, definition=DEFINITIONS[optimizer], runs=tuple(runs)
+    )
 
 
 def collect(pool: LocalPool, n: int, seconds: float = 90) -> list[Fact | Lost]:

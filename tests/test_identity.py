@@ -1,17 +1,22 @@
 import importlib.util
+import linecache
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from suites import tiny
 
 from optsuite import OPTIMIZERS, LogUniform, Target, models
-from optsuite.training.identity import definition, derived_seed, describe, fingerprint, hash_splits, setting
+from optsuite.errors import BadInput
+from optsuite.training.describe import describe
+from optsuite.training.identity import definition, derived_seed, fingerprint, hash_splits, setting
 from optsuite.training.run import Run
 
 RUN = Run(benchmark="tiny_line", optimizer="sgd", lr=0.1, seed=0, kind="evaluation", arm="tuned")
@@ -68,20 +73,37 @@ def test_optimizers_differ_by_what_they_do_not_by_what_is_searched() -> None:
 
 
 def load(folder: Path, text: str) -> ModuleType:
-    """The text as a module of its own, always of the same name."""
-    path = folder / f"{abs(hash(text))}.py"
+    """The text as a module of its own, always of the same name, with its neighbours of the folder."""
+    path = folder / f"m{len(list(folder.iterdir()))}.py"
     path.write_text(text)
-    spec = importlib.util.spec_from_file_location("written", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    if not (folder / "neighbour.py").exists():
+        (folder / "neighbour.py").write_text("WIDTH = 1\n")
+    sys.path.insert(0, str(folder))
+    sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
+    try:
+        importlib.invalidate_caches()
+        sys.modules.pop("neighbour", None)
+        spec = importlib.util.spec_from_file_location("written", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["written"] = module
+        linecache.checkcache()
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(folder))
+        sys.dont_write_bytecode = before
     return module
 
 
 TEXT = """
+import functools
+import numpy as np
 import torch
+import neighbour
+from neighbour import WIDTH as OTHER
 WIDTH = 4
+TABLE = np.arange(3)
 def helper():
     return 1
 def model(n=2):
@@ -91,18 +113,96 @@ def made(scale):
         return outputs.mean() * scale
     return loss
 loss = made(2.0)
+def orthogonal(g):
+    return g * 3
+class Base(torch.optim.Optimizer):
+    def scale(self):
+        return 7
+class Own(Base):
+    @torch.no_grad()
+    def step(self):
+        return orthogonal(TABLE)
+    @staticmethod
+    def constant():
+        return WIDTH
+def build(model, lr):
+    return Own(model.parameters(), {})
+@functools.cache
+def cached():
+    return 11
+def reads_cached():
+    return cached()
+bound = Own.constant
+spread = lambda x: (
+    x + 13
+)
+def imported():
+    return OTHER
+def called():
+    return neighbour.WIDTH
 """
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
-    [("WIDTH = 4", "WIDTH = 5"), ("return 1", "return 2"), ("n=2", "n=3"), ("n + helper()", "n - helper()")],
-    ids=["constant", "helper", "default", "body"],
+    ("name", "old", "new"),
+    [
+        ("model", "WIDTH = 4", "WIDTH = 5"),
+        ("model", "return 1\n", "return 2\n"),
+        ("model", "n=2", "n=3"),
+        ("model", "n + helper()", "n - helper()"),
+        ("build", "g * 3", "g * 4"),
+        ("build", "arange(3)", "arange(4)"),
+        ("build", "return 7", "return 8"),
+        ("build", "WIDTH = 4", "WIDTH = 5"),
+        ("bound", "WIDTH = 4", "WIDTH = 5"),
+        ("reads_cached", "return 11", "return 12"),
+        ("spread", "x + 13", "x + 14"),
+    ],
 )
-def test_edits_of_what_a_function_reads_are_noticed(tmp_path: Path, old: str, new: str) -> None:
+def test_edits_of_what_a_definition_reads_are_noticed(tmp_path: Path, name: str, old: str, new: str) -> None:
+    (tmp_path / "neighbour.py").write_text("WIDTH = 1\n")
     before, after = load(tmp_path, TEXT), load(tmp_path, TEXT.replace(old, new))
-    assert describe(before.model) != describe(after.model)
+    assert describe(getattr(before, name)) != describe(getattr(after, name))
     assert describe(before.loss) == describe(after.loss)
+
+
+@pytest.mark.parametrize("name", ["imported", "called"])
+def test_edits_in_another_file_are_noticed(tmp_path: Path, name: str) -> None:
+    descriptions = []
+    for text in ("WIDTH = 1\n", "WIDTH = 2\n"):
+        (tmp_path / "neighbour.py").write_text(text)
+        descriptions.append(describe(getattr(load(tmp_path, TEXT), name)))
+    assert descriptions[0] != descriptions[1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (np.arange(3), np.arange(3.0)),
+        (torch.bfloat16, torch.float32),
+        (torch.ones(2, dtype=torch.bfloat16), torch.zeros(2, dtype=torch.bfloat16)),
+        (torch.tensor(True), torch.tensor(False)),
+        (Path("a"), Path("b")),
+        (range(3), range(4)),
+        (1, 1.0),
+        ({"a": 1}, {"a": 2}),
+        ({1, 2}, {1, 3}),
+        (torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(2, 2, bias=False)),
+    ],
+    ids=str,
+)
+def test_values_are_told_apart(one: object, other: object) -> None:
+    assert describe(one) != describe(other)
+    assert describe(one) == describe(one)
+
+
+def test_equal_numbers_are_equal() -> None:
+    assert describe(np.float64(0.9)) == describe(0.9)
+
+
+def test_what_cannot_be_told_apart_is_refused() -> None:
+    with pytest.raises(BadInput, match="cannot be told from others of its kind"):
+        describe(np.random.default_rng(0))
 
 
 def test_what_a_function_closes_over_is_noticed(tmp_path: Path) -> None:
@@ -112,7 +212,7 @@ def test_what_a_function_closes_over_is_noticed(tmp_path: Path) -> None:
 
 def test_functions_that_call_each_other_are_described(tmp_path: Path) -> None:
     module = load(tmp_path, "def even(n):\n    return n == 0 or odd(n - 1)\ndef odd(n):\n    return n != 0 and even(n - 1)\n")
-    assert "recursion" in str(describe(module.even))
+    assert "again" in str(describe(module.even))
 
 
 def test_classes_and_partials_are_described_by_source_and_arguments() -> None:

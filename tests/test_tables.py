@@ -19,6 +19,7 @@ def run(optimizer: str, score: float, seed: int = 0, **change: Any) -> dict[str,
     """An evaluation at the tuned rate; a score of nan is a diverged run."""
     row = dict.fromkeys(COLUMNS) | {
         "run_id": f"{optimizer}{seed}",
+        "parent": f"study {optimizer}",
         "status": "FINISHED",
         "target": "validation/loss <= 0.5",
         "kind": "evaluation",
@@ -42,8 +43,9 @@ def run(optimizer: str, score: float, seed: int = 0, **change: Any) -> dict[str,
 
 
 def study(optimizer: str, n_seeds: int = 1, n_trials: int = 16, **change: Any) -> dict[str, Any]:
-    own = {"kind": "study", "arm": None, "seed": NAN, "n_seeds": float(n_seeds), "n_trials": float(n_trials)}
-    return run(optimizer, 1.0) | own | change
+    budget = {"n_seeds": float(n_seeds), "n_trials": float(n_trials), "n_tuning_seeds": 1.0}
+    own = {"run_id": f"study {optimizer}", "parent": None, "kind": "study", "arm": None, "seed": NAN}
+    return run(optimizer, 1.0) | budget | own | change
 
 
 def frame(*rows: dict[str, Any]) -> pd.DataFrame:
@@ -111,15 +113,39 @@ def test_failures_are_counted_and_leave_the_ranking() -> None:
 
 
 def test_an_unfinished_study_is_not_ranked() -> None:
-    result = table(run("a", 1.0), run("b", 2.0), study("b"))
+    result = table(run("a", 1.0), run("b", 2.0), study("b"), run("c", 3.0), study("c"))
     assert result["a", "tuned"]["verdict"] == "study incomplete"
     assert result["b", "tuned"]["verdict"] == "best"
+    half = table(run("a", 1.0), run("a", 2.0, arm="default"), study("a", 2))
+    assert {row["verdict"] for row in half.values()} == {"study incomplete"}
 
 
-def test_a_smaller_budget_is_not_ranked() -> None:
-    result = table(run("a", 1.0), study("a", n_trials=4), run("b", 2.0), study("b"))
-    assert result["a", "tuned"]["verdict"] == "not ranked: 4 trials, 1 seeds, less than others"
-    assert result["b", "tuned"]["rank"] == 1
+def test_only_the_same_budget_is_compared_and_that_of_most() -> None:
+    common = (run("b", 2.0), study("b"), run("c", 3.0), study("c"))
+    for other in (study("a", n_trials=4), study("a", n_trials=99), study("a", n_tuning_seeds=5.0)):
+        result = table(run("a", 1.0), other, *common)
+        assert result["a", "tuned"]["verdict"].startswith("not ranked: ")
+        assert pd.isna(result["a", "tuned"]["rank"])
+        assert result["b", "tuned"]["verdict"] == "best"
+
+
+def test_one_alone_is_not_the_best() -> None:
+    assert table(run("a", 1.0), study("a"))["a", "tuned"]["verdict"] == "nothing to compare with"
+
+
+def test_only_the_evaluations_of_the_finished_study_count() -> None:
+    again = [run("a", 0.1, seed, lr=0.2, parent="later study") for seed in range(3)]
+    result = leaderboard(frame(run("a", 1.0), study("a"), *again, run("b", 2.0), study("b")))
+    assert result[["optimizer", "lr", "seeds"]].to_numpy().tolist() == [["a", 0.1, 1], ["b", 0.1, 1]]
+    unfinished = leaderboard(frame(run("a", 1.0), *again))
+    assert unfinished[["lr", "seeds", "verdict"]].to_numpy().tolist() == [[0.2, 3, "study incomplete"]]
+
+
+def test_given_runs_move_no_other_number() -> None:
+    rows = [run("a", NAN), run("a", 1.0, 1), study("a", 2), run("b", 2.0), run("b", 2.0, 1), study("b", 2)]
+    wild = run("a", NAN, arm="given", parent=None) | {"initial/validation_loss": 1000.0}
+    assert table(*rows)["a", "tuned"] == table(*rows, wild)["a", "tuned"]
+    assert table(*rows, wild)["a", "given"]["score"] == 1000.0
 
 
 def test_a_target_that_is_missed_and_none_at_all() -> None:
@@ -165,8 +191,8 @@ def test_names_that_could_be_markup_stay_names() -> None:
 
 
 def test_readable_rows_put_the_default_beside_the_tuned_rate() -> None:
-    rows = [run("a", 1.0, at_edge=True), study("a", at_edge=True), run("a", 3.0, arm="default", lr=0.01)]
-    (line,) = readable(leaderboard(frame(*rows))).to_dict("records")
+    rows = [run("a", 1.0), study("a", at_edge=True), run("a", 3.0, arm="default", lr=0.01), run("b", 9.0), study("b")]
+    line, _ = readable(leaderboard(frame(*rows))).to_dict("records")
     assert line == {
         "rank": "1",
         "optimizer": "a",

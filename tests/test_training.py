@@ -15,7 +15,7 @@ from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec, Splits, Target
 from optsuite.errors import BadInput
 from optsuite.training.check import check_benchmark, check_device, check_pair, load_splits
 from optsuite.training.plain import batch_indices, train
-from optsuite.training.run import Ended, Measurement, Run, Score, penalty, summarise
+from optsuite.training.run import Ended, Measurement, Run, Score, penalised, penalty, summarise
 
 SGD = OPTIMIZERS["sgd"]
 SPLITS = tiny.line()
@@ -148,10 +148,18 @@ def test_the_penalty_is_the_worst_of_initial_losses_and_healthy_scores() -> None
     scores = [
         Score(outcome="finished", score=1.0, initial_loss=3.0),
         Score(outcome="diverged", score=nan, initial_loss=4.0),
-        Score(outcome="failed", score=9.0, initial_loss=nan),
+        Score(outcome="diverged", score=nan, initial_loss=nan),
     ]
-    assert penalty(scores) == 4.0
-    assert math.isnan(penalty([]))
+    assert penalised(scores) == [1.0, 4.0, 4.0]
+    assert penalty([3.0, nan], [5.0]) == 5.0
+    assert math.isnan(penalty([], []))
+
+
+def test_test_data_decide_nothing() -> None:
+    splits = replace(SPLITS, test=(SPLITS.test[0] * math.inf, SPLITS.test[1]))
+    measured, ended = curve(tiny.BENCHMARK, SGD, [run()], splits)
+    assert ended == [Ended(outcome="finished")]
+    assert not any("test/loss" in values for _, _, values in measured)
 
 
 @pytest.mark.parametrize("change", [{"lr": -1.0}, {"lr": math.nan}, {"lr": 0.0}, {"seed": -1}, {"seed": 2**31}])
@@ -183,12 +191,12 @@ def test_an_optimizer_that_cannot_be_built_is_named() -> None:
         return None
 
     with pytest.raises(BadInput, match="optimizer sgd on benchmark tiny_line: its build raised TypeError"):
-        check_pair(tiny.BENCHMARK, replace(SGD, fixed={"nesterov_": True}))
+        check_pair(tiny.BENCHMARK, replace(SGD, fixed={"nesterov_": True}), SPLITS)
     with pytest.raises(BadInput, match=r"its build returned NoneType, allowed: a torch.optim.Optimizer"):
-        check_pair(tiny.BENCHMARK, replace(SGD, build=nothing))
+        check_pair(tiny.BENCHMARK, replace(SGD, build=nothing), SPLITS)
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:99", ""])
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "", "meta", "cpu:5"])
 def test_devices_are_checked(device: str) -> None:
     with pytest.raises(BadInput, match=f"device: got '{device}', allowed on this machine: cpu"):
         check_device(device)

@@ -63,6 +63,8 @@ def drive(
     """Hold the campaign, replay it, train what is missing in a pool and record it. `suite` is the suite's name."""
     with campaign_lock(uri, campaign):
         store = open_store(uri)
+        for benchmark in dict.fromkeys(study.name[0] for study in studies):
+            store.restore(benchmark)
         held = Held(read_runs(store, campaign, everything=True))
         work = Campaign(studies, held)
         yield from work.replay()

@@ -1,6 +1,5 @@
 """What the store already holds of a campaign, and what of it no longer belongs there."""
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -32,14 +31,16 @@ class Held:
     """The runs of a campaign in the store, by fingerprint."""
 
     def __init__(self, rows: pd.DataFrame) -> None:
-        """Take all rows of `read_runs(..., everything=True)`."""
+        """Take all rows of `read_runs(..., everything=True)`. Those that optsuite has not written are left alone."""
         self.by_fingerprint: dict[str, HeldRun] = {}
         self._leftover: list[HeldRun] = []
         for row in rows.to_dict("records"):
+            if not (isinstance(row["fingerprint"], str) and row["fingerprint"].count("-") == 2):
+                continue
             held = _held_run(row)
-            if held.kind == "study" or (held.status == "FINISHED" and held.fingerprint not in self.by_fingerprint):
+            if held.status == "FINISHED" and held.fingerprint not in self.by_fingerprint:
                 self.by_fingerprint[held.fingerprint] = held
-            else:  # unfinished, failed (the cause may have gone), or the second of its kind
+            else:  # unfinished, failed, or the second of its kind
                 self._leftover.append(held)
 
     def score(self, fingerprint: str) -> Score | None:
@@ -48,23 +49,26 @@ class Held:
         return None if held is None else held.score
 
     def tidy(self, store: Store, studies: Iterable[Study]) -> None:
-        """Delete what was left unfinished, and mark as superseded what an older definition of these studies gave."""
+        """Delete what was left unfinished, and mark as superseded what an older definition of these studies gave.
+
+        Failed runs are deleted with their studies only, which try them again: the cause may have gone.
+        """
+        settings = {  # runs at given rates follow the definitions of a comparison, never the reverse
+            (study.name[0], given): study.problem.setting for study in studies for given in {study.is_given, True}
+        }
+        definitions = {(study.name, study.is_given): study.definition for study in studies}
         for held in self._leftover:
-            store.delete(held.run_id)
+            if held.status != "FAILED" or (held.name, held.given) in definitions:
+                store.delete(held.run_id)
         self._leftover = []
-        settings = {study.name[0]: study.problem.setting for study in studies}
-        definitions = {study.name: study.definition for study in studies}
         for held in self.by_fingerprint.values():
             setting, definition, _ = held.fingerprint.split("-")
-            current = settings.get(held.name[0], setting), definitions.get(held.name, definition)
-            if (setting, definition) != current:
+            current_setting = settings.get((held.name[0], held.given), setting)
+            if (setting, definition) != (current_setting, definitions.get((held.name, held.given), definition)):
                 _supersede(store, held)
-            if held.status == "RUNNING":
-                store.terminate(held.run_id, "KILLED", time.time())
-                held.status = "KILLED"
 
     def settle(self, store: Store, study: Study, study_run: str | None) -> None:
-        """Bring back what the study asked for, under its own run. Once it has ended, supersede what it did not ask for."""
+        """After a study has ended well, bring back what it asked for, under its own run, and supersede the rest of its own."""
         asked = {study.fingerprint(run) for run in study.answers} | {study.identity}
         rates = {(run.lr, run.seed) for run in study.answers}
         for held in self.by_fingerprint.values():
@@ -72,7 +76,7 @@ class Held:
                 continue
             if held.fingerprint in asked:
                 _revive(store, held, study_run if held.kind != "study" else None)
-            elif study.ended and (not held.given or held.lr_and_seed in rates):
+            elif not held.given or held.lr_and_seed in rates:
                 _supersede(store, held)
 
 

@@ -39,33 +39,33 @@ class Ledger:
         recording.end(ended)
 
     def finish(self, study: Study) -> None:
-        """Write what a study that has ended found out, unless the store knows it all."""
+        """Write what a study that has ended found out, unless the store knows it all. One that failed settles nothing."""
         if study.error is not None:
             if study in self._study_runs:
-                self._write_end(study, "FAILED", tags={"optsuite.outcome": "failed", "optsuite.error": study.error})
-        elif not study.is_given and not self._is_finished(study):
-            self._write_end(study, "FINISHED", tags={"optsuite.outcome": "finished"})
-        self._settle(study)
+                self._end_study(study, "FAILED", {"optsuite.outcome": "failed", "optsuite.error": study.error})
+            return
+        if study.is_given:
+            self._held.settle(self._store, study, None)
+            return
+        if study.identity not in self._held.by_fingerprint:
+            self._store.log(
+                self._study_run(study),
+                measurements=study.median_curves(self._tuned_curves(study)),
+                summary={"score": study.score()},
+                params=study.findings(),
+                time=time.time(),
+            )
+            self._end_study(study, "FINISHED", {"optsuite.outcome": "finished"})
+        self._held.settle(self._store, study, self._study_run(study))
 
     def interrupt(self, study: Study) -> None:
-        """Leave a study that has not ended in a state that the next start goes on from."""
-        self._settle(study)
-        if study in self._study_runs and not self._is_finished(study):
+        """Mark the run of a study that has not ended as such. The next start makes it anew."""
+        if study in self._study_runs and study.identity not in self._held.by_fingerprint:
             self._store.terminate(self._study_runs[study], "KILLED", time.time())
 
-    def _settle(self, study: Study) -> None:
-        held = self._held.by_fingerprint.get(study.identity)
-        self._held.settle(self._store, study, self._study_runs.get(study) or (held.run_id if held else None))
-
-    def _write_end(self, study: Study, status: str, tags: dict[str, str]) -> None:
-        run_id, now = self._study_run(study), time.time()
-        if status == "FINISHED":
-            curves = study.median_curves(self._tuned_curves(study))
-            summary = {"score": study.score()}
-            self._store.log(run_id, measurements=curves, summary=summary, params=study.findings(), tags=tags, time=now)
-        else:
-            self._store.log(run_id, tags=tags, time=now)
-        self._store.terminate(run_id, status, now)
+    def _end_study(self, study: Study, status: str, tags: dict[str, str]) -> None:
+        self._store.log(self._study_run(study), tags=tags, time=time.time())
+        self._store.terminate(self._study_run(study), status, time.time())
 
     def _tuned_curves(self, study: Study) -> dict[Run, Curves]:
         metrics = ["loss", *study.problem.benchmark.metrics]
@@ -77,24 +77,17 @@ class Ledger:
                 curves[run] = self._store.curves(run_id, names)
         return curves
 
-    def _is_finished(self, study: Study) -> bool:
-        held = self._held.by_fingerprint.get(study.identity)
-        return held is not None and held.status == "FINISHED"
-
     def _study_run(self, study: Study) -> str:
         """The study's own run in the store, found or created."""
         if study not in self._study_runs:
             held = self._held.by_fingerprint.get(study.identity)
-            if held is None:
-                tags = self._tags(study, "study", study.identity)
-                run_id = self._store.create(study.name[0], study.spec.name, tags, time.time())
-                self._store.log(run_id, params=study.params() | study.budget(), time=time.time())
-            else:
-                run_id = held.run_id
-                if held.status != "FINISHED":
-                    self._store.reopen(run_id)
-            self._study_runs[study] = run_id
+            self._study_runs[study] = held.run_id if held else self._create(study)
         return self._study_runs[study]
+
+    def _create(self, study: Study) -> str:
+        run_id = self._store.create(study.name[0], study.spec.name, self._tags(study, "study", study.identity), time.time())
+        self._store.log(run_id, params=study.params() | study.budget(), time=time.time())
+        return run_id
 
     def _tags(self, study: Study, kind: str, fingerprint: str) -> dict[str, str]:
         own = {"kind": kind, "benchmark": study.name[0], "optimizer": study.name[1], "fingerprint": fingerprint}

@@ -25,8 +25,12 @@ def check_campaign_name(name: str) -> None:
 
 @contextmanager
 def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
-    """Hold the campaign, or raise BadInput that names the process that does and when it started."""
+    """Hold the campaign, or raise BadInput that names the process that does and when it started.
+
+    For a store behind a server the lock holds among the processes of one person on one machine.
+    """
     path = database_path(uri)
+    uri = uri.rstrip("/")
     elsewhere = Path(tempfile.gettempdir()) / f"optsuite-{hashlib.blake2b(uri.encode(), digest_size=8).hexdigest()}"
     folder = (elsewhere if path is None else path.parent) / "locks"
     owner = folder / f"{campaign}.json"
@@ -46,6 +50,7 @@ def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
     try:
         yield
     finally:
+        owner.unlink(missing_ok=True)
         lock.release()
 
 

@@ -81,7 +81,14 @@ class Training:
     def _submit(self, study: Study, runs: tuple[Run, ...], tries: int = 1) -> None:
         self._n_tasks += 1
         priority = self._campaign.studies.index(study)
-        task = Task(id=self._n_tasks, priority=priority, engine=study.plan.engine, runs=runs)
+        task = Task(
+            id=self._n_tasks,
+            priority=priority,
+            engine=study.plan.engine,
+            setting=study.problem.setting,
+            definition=study.definition,
+            runs=runs,
+        )
         recordings = {index: self._ledger.recording(study, run) for index, run in enumerate(runs)}
         self._jobs[task.id] = _Job(study, task, {index: [] for index in recordings}, recordings, tries)
         self._pool.submit(task)

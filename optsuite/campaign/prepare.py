@@ -9,12 +9,10 @@ import torch
 from optsuite.definition import Benchmark, OptimizerSpec, Splits, Suite
 from optsuite.errors import DatasetUnavailable
 from optsuite.training.check import check_benchmark, check_device, check_pair, load_splits
-from optsuite.training.identity import setting
+from optsuite.training.identity import DTYPE, setting
 from optsuite.training.plan import ENGINES, Plan, plan
 from optsuite.training.run import Run
 from optsuite.training.stacked import MULTIPLE
-
-DTYPE = torch.float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +66,7 @@ def _try(benchmark: Benchmark, splits: Splits, specs: Iterable[OptimizerSpec], d
     check_benchmark(benchmark, splits)
     plans = {}
     for spec in specs:
-        check_pair(benchmark, spec)
+        check_pair(benchmark, spec, splits)
         plans[spec.name] = plan(benchmark, spec, splits, device=device, engine=engine)
         seconds = _seconds_per_run(benchmark, spec, splits, plans[spec.name].engine)
     return Problem(

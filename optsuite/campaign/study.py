@@ -11,9 +11,9 @@ from optsuite.definition import OptimizerSpec, Suite
 from optsuite.statistics import interquartile_mean
 from optsuite.tracking.store import VERSIONS
 from optsuite.training.identity import definition, digest, fingerprint
-from optsuite.training.run import Measurement, Run, Score, penalty
+from optsuite.training.run import Measurement, Run, Score, penalised
 from optsuite.training.stacked import MULTIPLE
-from optsuite.tuning import Tuned, default_runs, tune, tuned_runs
+from optsuite.tuning import SEARCH, Tuned, default_runs, tune, tuned_runs
 
 Asks = Generator[list[Run], list[Score], Tuned | None]
 Curves = Mapping[str, Mapping[int, float]]
@@ -82,7 +82,16 @@ class Study:
     def identity(self) -> str:
         """The fingerprint of the study's own run: what it does, its interval and budget."""
         low, high, suite = self.spec.lr.low, self.spec.lr.high, self.suite
-        budget = (low, high, self.spec.default_lr, suite.n_trials, suite.n_tuning_seeds, suite.n_seeds, self.plan.engine)
+        budget = (
+            SEARCH,
+            low,
+            high,
+            self.spec.default_lr,
+            suite.n_trials,
+            suite.n_tuning_seeds,
+            suite.n_seeds,
+            self.plan.engine,
+        )
         return f"{self.problem.setting}-{self.definition}-{digest('study', *budget)}"
 
     def fingerprint(self, run: Run) -> str:
@@ -132,20 +141,24 @@ class Study:
 
     def score(self) -> float:
         """The interquartile mean of these evaluations' scores, a diverged run counting its penalty; nan without any."""
-        scores = [self.answers[run] for run in self.evaluations()]
-        worst = penalty(scores)
-        return interquartile_mean([s.score if s.outcome == "finished" else worst for s in scores])
+        return interquartile_mean(penalised([self.answers[run] for run in self.evaluations()]))
 
     def median_curves(self, curves: Mapping[Run, Curves]) -> list[Measurement]:
-        """The median over the tuned evaluations at each step, where it is finite; a run that has diverged is infinite."""
+        """The median over the tuned evaluations at each step, where it is finite; a run that has diverged is infinitely bad."""
         now, steps = time.time(), sorted({s for c in curves.values() for curve in c.values() for s in curve})
         names = sorted({name for c in curves.values() for name in c})
         measurements = []
         for step in steps:
-            values = {name: float(np.median([c.get(name, {}).get(step, np.inf) for c in curves.values()])) for name in names}
+            values = {
+                name: float(np.median([c.get(name, {}).get(step, _worst(name)) for c in curves.values()])) for name in names
+            }
             finite = {name: value for name, value in values.items() if np.isfinite(value)}
             measurements.append(Measurement(step=step, values=finite, time=now))
         return measurements
+
+
+def _worst(curve: str) -> float:
+    return np.inf if curve.endswith("/loss") else -np.inf
 
 
 def curves_of(measurements: Iterable[Measurement]) -> Curves:

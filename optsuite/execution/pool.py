@@ -9,11 +9,16 @@ from optsuite.training.run import Ended, Measurement, Run
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Runs of one benchmark and one optimizer that one worker trains together. A lower priority number goes first."""
+    """Runs of one benchmark and one optimizer that one worker trains together. A lower priority number goes first.
+
+    `setting` and `definition`, as in `identity`, are what the worker must find in the suite that it has loaded.
+    """
 
     id: int
     priority: int
     engine: str
+    setting: str
+    definition: str
     runs: tuple[Run, ...]
 
 

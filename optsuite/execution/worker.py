@@ -2,19 +2,27 @@
 
 import os
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from multiprocessing.connection import Connection
-from typing import Any
 
+import torch
+
+from optsuite.definition import Benchmark, OptimizerSpec, Splits, Suite
 from optsuite.errors import one_line
 from optsuite.execution.pool import Fact, Task
-from optsuite.training.run import Ended
+from optsuite.suites import benchmark_choices, load_suite, optimizer_choices
+from optsuite.training.check import load_splits
+from optsuite.training.identity import DTYPE, definition, setting
+from optsuite.training.plan import ENGINES
+from optsuite.training.run import Ended, Measurement
+
+Train = Callable[[Task], Iterator[tuple[int, Measurement | Ended]]]
 
 
 def serve(connection: Connection, suite: str, device: str) -> None:
     """Train the tasks that arrive until the connection closes; None follows the facts of each."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products are not repeatable
-    train = trainer(suite, device)
+    train = trainer(partial(load_suite, suite), device)
     try:
         while True:
             for fact in facts(connection.recv(), train):
@@ -24,7 +32,7 @@ def serve(connection: Connection, suite: str, device: str) -> None:
         return  # the driver has gone: nobody is left to train for
 
 
-def facts(task: Task, train: Callable[[Task], Iterator[tuple[int, Any]]]) -> Iterator[Fact]:
+def facts(task: Task, train: Train) -> Iterator[Fact]:
     """Train a task and yield its facts. Whatever goes wrong, every run of it ends, as failed if need be."""
     ended: set[int] = set()
     error = "the engine stopped without saying how the run ended"
@@ -39,27 +47,29 @@ def facts(task: Task, train: Callable[[Task], Iterator[tuple[int, Any]]]) -> Ite
         yield Fact(task=task.id, index=index, fact=Ended(outcome="failed", error=error))
 
 
-def trainer(where: str, device: str) -> Callable[[Task], Iterator[tuple[int, Any]]]:
-    """Import what training needs, so that a worker is warm before its first task, and return what trains a task."""
-    import torch
-
-    from optsuite.definition import Splits
-    from optsuite.suites import benchmark_choices, load_suite, optimizer_choices
-    from optsuite.training.check import load_splits
-    from optsuite.training.plan import ENGINES
-
+def trainer(load: Callable[[], Suite], device: str) -> Train:
+    """What trains a task of the suite. Suite, data and definitions are loaded once, when a task needs them."""
     torch.set_num_threads(1)  # results differ in their last bits between thread counts
     torch.use_deterministic_algorithms(True, warn_only=True)
-    suite = cache(lambda: load_suite(where))
+    suite = cache(load)
 
     @cache
-    def splits_on_device(name: str) -> Splits:
-        return load_splits(benchmark_choices(suite())[name]).to(device, torch.float32)
+    def problem(name: str) -> tuple[Benchmark, Splits, str]:
+        benchmark = benchmark_choices(suite())[name]
+        splits = load_splits(benchmark).to("cpu", DTYPE)
+        found = setting(benchmark, splits, dtype=DTYPE, device=device)
+        return benchmark, splits.to(device, DTYPE), found
 
-    def train(task: Task) -> Iterator[tuple[int, Any]]:
-        first = task.runs[0]
-        benchmark = benchmark_choices(suite())[first.benchmark]
-        spec = optimizer_choices(suite())[first.optimizer]
-        return ENGINES[task.engine](benchmark, spec, task.runs, splits_on_device(benchmark.name), device=device)
+    @cache
+    def optimizer(name: str) -> tuple[OptimizerSpec, str]:
+        spec = optimizer_choices(suite())[name]
+        return spec, definition(spec)
+
+    def train(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+        benchmark, splits, found_setting = problem(task.runs[0].benchmark)
+        spec, found_definition = optimizer(task.runs[0].optimizer)
+        if (found_setting, found_definition) != (task.setting, task.definition):
+            raise RuntimeError("the suite or its data changed while the campaign was running; start it again")
+        return ENGINES[task.engine](benchmark, spec, task.runs, splits, device=device, dtype=DTYPE)
 
     return train

@@ -10,6 +10,7 @@ import pandas as pd
 
 from optsuite.report.text import markdown
 from optsuite.statistics import bootstrap_interval, interquartile_mean
+from optsuite.training.run import penalty
 
 COLUMNS = (
     "benchmark",
@@ -32,6 +33,7 @@ COLUMNS = (
     "verdict",
 )
 COUNTS = ("seeds", "trials", "diverged", "collapsed", "failed", "rank")
+BUDGET = ("n_trials", "n_tuning_seeds", "n_seeds")
 ARMS = ("tuned", "default", "given")  # in the order of the table
 
 
@@ -39,8 +41,8 @@ def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     """One row for each benchmark, optimizer, arm and rate, best first, from the rows that `optsuite.runs` gives.
 
     `score`, with its 95 % interval, and the test columns are interquartile means over the seeds, in which a diverged
-    run counts as the worst of its benchmark. `steps_to_target` is the median, a miss being infinite. Only tuned rows
-    that had the full and the same budget are ranked.
+    run counts as the worst of its benchmark. `steps_to_target` is the median, a miss being infinite. Tuned rows are
+    ranked where their study is complete, and only among those that had the same budget.
     """
     evaluations = runs[runs["kind"] == "evaluation"].sort_values(["benchmark", "optimizer", "arm", "lr", "seed"])
     studies = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")]
@@ -50,21 +52,40 @@ def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _table(evaluations: pd.DataFrame, studies: pd.DataFrame) -> pd.DataFrame:
     """The rows of one benchmark."""
-    trained = evaluations[evaluations["outcome"] != "failed"]
-    worst = {
-        "score": trained[["initial/validation_loss", "score"]].max(axis=None),
-        "best/test_loss": trained[["initial/test_loss", "best/test_loss"]].max(axis=None),
-        "best/test_accuracy": trained["best/test_accuracy"].min() * 0,  # nan where there is no accuracy
-    }
-    rows = [_row(group, worst) for _, group in evaluations.groupby(["optimizer", "arm", "lr"])]
+    given = evaluations["arm"] == "given"
+    compared = _of_one_study(evaluations[~given], studies)
+    rows = [*_rows(compared), *_rows(evaluations[given])]
     table = pd.DataFrame(rows).merge(_budgets(studies), on="optimizer", how="left")
-    table["trials"] = table["n_trials"].where(table["arm"] == "tuned")
-    table["at_edge"] = (table["arm"] == "tuned") & (table["at_edge"] == True)  # noqa: E712, it may be nan
-    table["rank"] = table["score"].where(_rankable(table)).rank(method="min")
+    tuned = table["arm"] == "tuned"
+    table["trials"] = table["n_trials"].where(tuned)
+    table["at_edge"] = tuned & (table["at_edge"] == True)  # noqa: E712, it is nan without a finished study
+    table["complete"] = (table["arm"] != "given") & (table["seeds"] == table["n_seeds"]) & (table["failed"] == 0)
+    rankable = tuned & table["complete"] & (table["same_budget"] == True) & (table["diverged"] < table["seeds"])  # noqa: E712
+    table["rank"] = table["score"].where(rankable).rank(method="min")
     table["verdict"] = _verdicts(table)
     table["position"] = table["arm"].map(ARMS.index)
     table = table.sort_values(["position", "rank", "score", "optimizer", "lr"], ignore_index=True)
     return table.astype(dict.fromkeys(COUNTS, "Int64"))[list(COLUMNS)]
+
+
+def _of_one_study(evaluations: pd.DataFrame, studies: pd.DataFrame) -> pd.DataFrame:
+    """The evaluations of each optimizer's finished study; where there is none, of the one that has come furthest."""
+    finished = evaluations["parent"].isin(studies["run_id"])
+    sizes = evaluations.groupby("parent")["run_id"].transform("size")
+    order = evaluations.assign(finished=finished, size=sizes).sort_values(["finished", "size", "parent"])
+    chosen = order.groupby("optimizer")["parent"].last()
+    return evaluations[evaluations["parent"] == evaluations["optimizer"].map(chosen)]
+
+
+def _rows(evaluations: pd.DataFrame) -> list[dict[str, object]]:
+    trained = evaluations[evaluations["outcome"] != "failed"]
+    healthy = trained[trained["outcome"] == "finished"]
+    worst = {
+        "score": penalty(trained["initial/validation_loss"], healthy["score"]),
+        "best/test_loss": penalty(trained["initial/test_loss"], healthy["best/test_loss"]),
+        "best/test_accuracy": trained["best/test_accuracy"].min() * 0,  # nan where there is no accuracy
+    }
+    return [_row(group, worst) for _, group in evaluations.groupby(["optimizer", "arm", "lr"])]
 
 
 def _row(group: pd.DataFrame, worst: dict[str, float]) -> dict[str, object]:
@@ -90,41 +111,39 @@ def _row(group: pd.DataFrame, worst: dict[str, float]) -> dict[str, object]:
 
 
 def _budgets(studies: pd.DataFrame) -> pd.DataFrame:
-    """The budget of each optimizer that finished its study, and whether it is the full one: the largest of the table."""
-    budgets = studies[["optimizer", "n_trials", "n_seeds", "at_edge"]].copy()
-    full = budgets[["n_trials", "n_seeds"]].max()
-    budgets["full"] = (budgets["n_trials"] == full["n_trials"]) & (budgets["n_seeds"] == full["n_seeds"])
+    """The budget of each finished study, and whether it is that of the comparison: the one most optimizers had."""
+    budgets = studies[["optimizer", *BUDGET, "at_edge"]].drop_duplicates("optimizer").copy()
+    sizes = budgets.groupby(list(BUDGET))["optimizer"].transform("size")
+    largest = budgets.assign(size=sizes).sort_values(["size", *BUDGET]).tail(1)[list(BUDGET)]
+    budgets["same_budget"] = (budgets[list(BUDGET)].to_numpy() == largest.to_numpy()).all(axis=1) if len(budgets) else False
     return budgets
-
-
-def _rankable(table: pd.DataFrame) -> pd.Series:
-    complete = (table["full"] == True) & (table["seeds"] == table["n_seeds"]) & (table["failed"] == 0)  # noqa: E712
-    return (table["arm"] == "tuned") & complete & (table["diverged"] < table["seeds"])
 
 
 def _verdicts(table: pd.DataFrame) -> list[str]:
     """Each row in a few words: best, the gap to the best, the default's gap to tuned, or why there is no verdict."""
-    tuned = table[table["arm"] == "tuned"].set_index("optimizer")["score"]
+    complete = table[table["complete"] & (table["arm"] == "tuned")]
+    tuned = complete.set_index("optimizer")["score"].to_dict()
     best = table.loc[table["rank"] == 1, "score"].min()
-    return [_verdict(row, best, tuned.get(row["optimizer"], math.nan)) for row in table.to_dict("records")]
+    alone = table["rank"].notna().sum() == 1
+    return [_verdict(row, best, tuned.get(row["optimizer"], math.nan), alone) for row in table.to_dict("records")]
 
 
-def _verdict(row: dict[Any, Any], best: float, tuned: float) -> str:
+def _verdict(row: dict[Any, Any], best: float, tuned: float, alone: bool) -> str:
     if row["failed"]:
         return f"{row['failed']} failed"
     if row["arm"] == "given":
         return "not ranked"
+    if not row["complete"]:
+        return "study incomplete"
     if row["diverged"] == row["seeds"]:
         return "diverged on every seed"
     if row["arm"] == "default":
         return f"{_gap(row['score'], tuned)} against tuned" if math.isfinite(tuned) else "study incomplete"
     if row["rank"] == 1:
-        return "best"
+        return "nothing to compare with" if alone else "best"
     if row["rank"] > 1:
         return f"{_gap(row['score'], best)} against best"
-    if row["seeds"] == row["n_seeds"]:
-        return f"not ranked: {row['n_trials']:.0f} trials, {row['seeds']} seeds, less than others"
-    return "study incomplete"
+    return "not ranked: {n_trials:.0f} trials on {n_tuning_seeds:.0f} seeds, {n_seeds:.0f} seeds".format(**row)
 
 
 def _gap(score: float, reference: float) -> str:
@@ -132,7 +151,7 @@ def _gap(score: float, reference: float) -> str:
     if not reference:
         return f"{score - reference:+.3g}"
     difference = (score - reference) / abs(reference)
-    if difference > 1:
+    if difference > 1 and reference > 0:
         return f"{difference + 1:.3g}x"
     return f"{difference:+.1%}".replace("-0.0%", "+0.0%")
 

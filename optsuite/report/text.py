@@ -16,6 +16,7 @@ HEADERS = (
     "test acc.",
     "steps",
     "div.",
+    "coll.",
     "verdict",
     "at default lr",
 )
@@ -50,6 +51,7 @@ def _line(row: dict[Any, Any], default: dict[Any, Any] | None) -> tuple[str, ...
         "" if math.isnan(row["test_accuracy"]) else f"{row['test_accuracy']:.1%}",
         "never" if steps == "inf" else steps,
         f"{row['diverged']}/{row['seeds']}" if row["diverged"] else "",
+        f"{row['collapsed']}/{row['seeds']}" if row["collapsed"] else "",
         row["verdict"].removesuffix(" against best"),
         beside,
     )
@@ -77,6 +79,7 @@ def escape(text: str) -> str:
 LEGEND = (
     "Score: interquartile mean over fresh seeds of the lowest validation loss, at the learning rate tuned on other seeds. "
     "Verdict: best, or how much worse than the best. Steps: median number of steps to the target. div.: seeds that "
-    "diverged; each counts as the worst loss of its benchmark. At default lr: the documented rate, and how much worse it is "
-    "than the tuned one. !: the tuned rate lies at the edge of what was searched."
+    "diverged; each counts as the worst loss of its benchmark. coll.: seeds that never beat their initial loss. "
+    "At default lr: the documented rate, and how much worse it is than the tuned one. !: the tuned rate lies at the edge "
+    "of what was searched."
 )

@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from optsuite.errors import UnknownName
+from optsuite.errors import BadInput, UnknownName
 
 
 def tracking_uri() -> str:
@@ -14,8 +14,12 @@ def tracking_uri() -> str:
 
 
 def database_path(uri: str) -> Path | None:
-    """The file of a SQLite store; None for any other."""
-    return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
+    """The file of a SQLite store; None for any other. Raises BadInput for a path that cannot be opened."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    if set(uri) & set("?%"):
+        raise BadInput(f"store: got {uri}, allowed: a path without ? and %, which SQLite's address cannot hold")
+    return Path(uri.removeprefix("sqlite:///")).absolute()
 
 
 def store_exists(uri: str) -> bool:
@@ -34,7 +38,7 @@ def campaign_names(uri: str) -> list[str]:
     query = """SELECT DISTINCT value FROM tags JOIN runs USING (run_uuid)
                WHERE key = 'optsuite.campaign' AND lifecycle_stage = 'active' ORDER BY value"""
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
             return [name for (name,) in connection.execute(query)]
     except sqlite3.Error:
         return []  # no store yet, or one that only opening it can explain

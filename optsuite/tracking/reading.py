@@ -6,7 +6,7 @@ from mlflow.entities import Run as MlflowRun
 from optsuite.tracking.store import SUPERSEDED, Store
 
 TAGS = ("kind", "arm", "benchmark", "optimizer", "campaign", "suite", "outcome", "fingerprint", "error")
-PARAMS = ("lr", "n_trials", "n_seeds")
+PARAMS = ("lr", "n_trials", "n_tuning_seeds", "n_seeds")
 SUMMARIES = (
     "initial/validation_loss",
     "initial/test_loss",

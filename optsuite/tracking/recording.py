@@ -24,10 +24,12 @@ class Recording:
     measurements: list[Measurement] = field(default_factory=list)
     run_id: str | None = None
     _flushed: int = 0
-    _last_flush: float = field(default_factory=time.monotonic)
+    _last_flush: float = 0.0
 
     def add(self, measurement: Measurement) -> None:
         """Take in a measurement."""
+        if not self.measurements:
+            self._last_flush = time.monotonic()
         self.measurements.append(measurement)
         if time.monotonic() - self._last_flush > FLUSH_SECONDS:
             self._flush({}, {})

@@ -3,25 +3,31 @@
 import os
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported
 
 import logging
+from typing import TypeVar
 
 import filelock
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
+from mlflow.store.entities import PagedList
 from mlflow.tracking.context.registry import resolve_tags
 
 from optsuite.errors import BadInput, one_line
 from optsuite.tracking.location import database_path
 from optsuite.training.run import Measurement
 
+T = TypeVar("T")
 SUPERSEDED = "optsuite.superseded"  # the tag of runs that an older definition gave
 PAGE = 1_000  # search_runs hands out no more at once
 VERSIONS = {f"{name}_version": version(name) for name in ("optsuite", "torch", "mlflow", "optuna")}
@@ -76,17 +82,29 @@ class Store:
     def experiment(self, benchmark: str) -> str:
         """The id of the benchmark's experiment, created or restored as needed."""
         if benchmark not in self._experiments:
-            found = self.client.get_experiment_by_name(benchmark)
+            found = self.restore(benchmark)
             if found is None:
-                path = database_path(self.uri)
-                folder = re.sub(r"[^A-Za-z0-9._-]", "_", benchmark)
-                location = None if path is None else (path.parent / "artifacts" / folder).as_uri()  # else a server decides
-                self._experiments[benchmark] = self.client.create_experiment(benchmark, artifact_location=location)
-            else:
-                if found.lifecycle_stage == "deleted":
-                    self.client.restore_experiment(found.experiment_id)
-                self._experiments[benchmark] = found.experiment_id
+                with suppress(MlflowException):  # another campaign may have been faster
+                    self._create_experiment(benchmark)
+                found = self.restore(benchmark)
+            assert found is not None
+            self._experiments[benchmark] = found
         return self._experiments[benchmark]
+
+    def restore(self, benchmark: str) -> str | None:
+        """The id of the benchmark's experiment, brought back where it was deleted in the UI; None where there is none."""
+        found = self.client.get_experiment_by_name(benchmark)
+        if found is None:
+            return None
+        if found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    def _create_experiment(self, benchmark: str) -> None:
+        path = database_path(self.uri)
+        folder = re.sub(r"[^A-Za-z0-9._-]", "_", benchmark)
+        location = None if path is None else (path.parent / "artifacts" / folder).as_uri()  # else a server decides
+        self.client.create_experiment(benchmark, artifact_location=location)
 
     def create(self, benchmark: str, name: str, tags: Mapping[str, str], started: float, parent: str | None = None) -> str:
         """Create a run, marked as running since `started` (Unix seconds), and return its id."""
@@ -116,10 +134,6 @@ class Store:
             [RunTag(key, value) for key, value in tags.items()],
         )
 
-    def reopen(self, run_id: str) -> None:
-        """Mark a run as running again."""
-        self.client.update_run(run_id, status="RUNNING")
-
     def terminate(self, run_id: str, status: str, ended: float) -> None:
         """Mark a run as FINISHED, FAILED or KILLED at a time in Unix seconds."""
         self.client.set_terminated(run_id, status, int(ended * 1e3))
@@ -137,14 +151,8 @@ class Store:
 
     def search(self, condition: str) -> list[MlflowRun]:
         """All active runs of all experiments that fulfil a condition in MLflow's search language."""
-        ids = [e.experiment_id for e in self.client.search_experiments(max_results=PAGE)]
-        runs: list[MlflowRun] = []
-        token: str | None = None
-        while token != "":
-            page = self.client.search_runs(ids, condition, max_results=PAGE, page_token=token)
-            runs += page
-            token = page.token or ""
-        return runs
+        ids = [e.experiment_id for e in _all(partial(self.client.search_experiments, max_results=PAGE))]
+        return list(_all(partial(self.client.search_runs, ids, condition, max_results=PAGE)))
 
     def campaign_names(self) -> list[str]:
         """The campaigns that hold runs."""
@@ -153,3 +161,12 @@ class Store:
     def curves(self, run_id: str, names: Iterable[str]) -> dict[str, dict[int, float]]:
         """Curves of a run by name, each a mapping of step to value."""
         return {name: {m.step: m.value for m in self.client.get_metric_history(run_id, name)} for name in names}
+
+
+def _all(search: Callable[..., PagedList[T]]) -> Iterator[T]:
+    """What a search finds on all its pages."""
+    token: str | None = None
+    while token != "":
+        page = search(page_token=token)
+        yield from page
+        token = page.token or ""

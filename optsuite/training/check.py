@@ -10,13 +10,16 @@ from torch.optim import Optimizer
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.errors import BadInput, one_line
-from optsuite.training.plain import initial_model
+from optsuite.training.plain import initial_model, mean_values
 
 
 def check_device(device: str) -> None:
     """Raise BadInput unless tensors can be made on the device."""
     try:
-        torch.zeros(1, device=device)
+        kind = torch.device(device)
+        if kind.type not in ("cpu", "cuda", "mps") or (kind.type == "cpu" and kind.index):
+            raise RuntimeError("not a device to train on")
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         there = ["cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
@@ -51,14 +54,30 @@ def check_benchmark(benchmark: Benchmark, splits: Splits) -> None:
                 raise BadInput(f"returned {received}, allowed: a tensor without dimensions, the mean over the examples")
             if name == "loss":
                 value.backward()  # type: ignore[no-untyped-call]
+    for name in ("validation", "test"):
+        x, y = getattr(splits, name)
+        with _blamed(f"{where}: measuring its {name} split of inputs {tuple(x.shape)} and targets {tuple(y.shape)}"):
+            mean_values(benchmark, model, (x, y))
+    again = initial_model(benchmark, 0)
+    if not all(torch.equal(a, b) for a, b in zip(initial_model(benchmark, 0).parameters(), again.parameters(), strict=True)):
+        raise BadInput(f"{where}: got a model whose initial weights differ each time, allowed: torch's generator alone")
 
 
-def check_pair(benchmark: Benchmark, spec: OptimizerSpec) -> None:
-    """Build the optimizer for the benchmark's model. Raises BadInput that names both."""
-    with _blamed(f"optimizer {spec.name} on benchmark {benchmark.name}: its build"):
-        optimizer = spec.build(initial_model(benchmark, 0), spec.lr.low, **spec.fixed)
+def check_pair(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> None:
+    """Build the optimizer for the benchmark's model and take a step. Raises BadInput that names both."""
+    where = f"optimizer {spec.name} on benchmark {benchmark.name}"
+    model = initial_model(benchmark, 0)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    with _blamed(f"{where}: its build"):
+        optimizer = spec.build(model, spec.lr.low, **spec.fixed)
         if not isinstance(optimizer, Optimizer):
             raise BadInput(f"returned {type(optimizer).__name__}, allowed: a torch.optim.Optimizer")
+        if not all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)):
+            raise BadInput("changed the weights of the model, allowed: leaving them, so that all optimizers start alike")
+    with _blamed(f"{where}: its step, called without a closure,"):
+        x, y = (part[: benchmark.batch_size] for part in splits.train)
+        benchmark.loss(model(x), y).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def _train_one(
     measured = measure(benchmark, model, splits)
     if not is_finite(measured):
         raise ValueError(f"a loss is not finite before training: {measured}")
-    yield Measurement(step=0, values=measured, time=time.time())
+    yield measurement(0, measured)
 
     total = torch.zeros((), device=device, dtype=dtype)
     since = 0
@@ -64,7 +64,7 @@ def _train_one(
         if step % benchmark.eval_every == 0 or step == benchmark.max_steps:
             measured = {"train/loss": total.item() / since} | measure(benchmark, model, splits)
             healthy = is_finite(measured)
-            yield Measurement(step=step, values={k: v for k, v in measured.items() if math.isfinite(v)}, time=time.time())
+            yield measurement(step, measured)
             if not healthy:
                 yield Ended(outcome="diverged")
                 return
@@ -104,13 +104,14 @@ def measure(benchmark: Benchmark, model: nn.Module, splits: Splits) -> dict[str,
     model.eval()
     values = {}
     for name, split in (("validation", splits.validation), ("test", splits.test)):
-        for metric, mean in _means(benchmark, model, split).items():
+        for metric, mean in mean_values(benchmark, model, split).items():
             values[f"{name}/{metric}"] = mean
     model.train()
     return values
 
 
-def _means(benchmark: Benchmark, model: nn.Module, split: Split) -> dict[str, float]:
+@torch.no_grad()
+def mean_values(benchmark: Benchmark, model: nn.Module, split: Split) -> dict[str, float]:
     """The mean over all examples of the loss and each metric, which are means over the examples they are given."""
     functions = {"loss": benchmark.loss, **benchmark.metrics}
     totals = dict.fromkeys(functions, 0.0)
@@ -121,6 +122,12 @@ def _means(benchmark: Benchmark, model: nn.Module, split: Split) -> dict[str, fl
     return {name: total / len(split[0]) for name, total in totals.items()}
 
 
+def measurement(step: int, values: Mapping[str, float]) -> Measurement:
+    """What was measured just now, less what is not finite."""
+    finite = {name: value for name, value in values.items() if math.isfinite(value)}
+    return Measurement(step=step, values=finite, time=time.time())
+
+
 def is_finite(values: Mapping[str, float]) -> bool:
-    """Whether all losses among the measured values are finite."""
-    return all(math.isfinite(value) for name, value in values.items() if name.endswith("/loss"))
+    """Whether the losses that may decide over a run are finite: those on test data may not."""
+    return all(math.isfinite(value) for name, value in values.items() if name in ("train/loss", "validation/loss"))

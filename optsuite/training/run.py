@@ -81,10 +81,15 @@ def score_of(measurements: Sequence[Measurement], outcome: Outcome) -> Score:
     return Score(outcome=outcome, score=score(measurements) if outcome == "finished" else math.nan, initial_loss=initial)
 
 
-def penalty(scores: Sequence[Score]) -> float:
-    """What a diverged run counts: the worst of the losses at step 0 and the healthy scores beside it; finite, nan if neither.
+def penalty(initial_losses: Iterable[float], healthy_scores: Iterable[float]) -> float:
+    """What a diverged run counts: the worst of the losses at step 0 and the healthy scores beside it; nan without any.
 
     Infinity would blind the model of a study and a mean in a table; a finite value no better than untrained does not.
     """
-    known = [s.initial_loss for s in scores] + [s.score for s in scores if s.outcome == "finished"]
-    return max((value for value in known if math.isfinite(value)), default=math.nan)
+    return max((v for values in (initial_losses, healthy_scores) for v in values if math.isfinite(v)), default=math.nan)
+
+
+def penalised(scores: Sequence[Score]) -> list[float]:
+    """The scores as numbers, each diverged run counting its penalty."""
+    worst = penalty([s.initial_loss for s in scores], [s.score for s in scores if s.outcome == "finished"])
+    return [s.score if s.outcome == "finished" else worst for s in scores]

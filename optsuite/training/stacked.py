@@ -7,8 +7,6 @@ optimizer, each run has an instance over its views. `plain` is the reference: a 
 """
 
 import copy
-import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -16,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
-from optsuite.training.plain import CHUNK, batch_indices, initial_model, is_finite
+from optsuite.training.plain import CHUNK, batch_indices, initial_model, is_finite, measurement
 from optsuite.training.run import Ended, Measurement, Run
 
 MULTIPLE = 8  # stacks are padded to it: vectorised kernels treat the end of an array differently, which would show in the bits
@@ -93,7 +91,7 @@ def train(
 
     for index, values in enumerate(_measure(benchmark, stack, splits)[: len(runs)]):
         if is_finite(values):
-            yield index, Measurement(step=0, values=values, time=time.time())
+            yield index, measurement(0, values)
         else:
             live.discard(index)
             yield index, Ended(outcome="failed", error=f"ValueError: a loss is not finite before training: {values}")
@@ -109,12 +107,11 @@ def train(
         since += 1
         if step % benchmark.eval_every and step != benchmark.max_steps:
             continue
-        now, train_losses = time.time(), (total / since).tolist()
+        train_losses = (total / since).tolist()
         for index, values in enumerate(_measure(benchmark, stack, splits)):
             if index in live:
                 measured = {"train/loss": train_losses[index]} | values
-                finite = {name: value for name, value in measured.items() if math.isfinite(value)}
-                yield index, Measurement(step=step, values=finite, time=now)
+                yield index, measurement(step, measured)
                 if not is_finite(measured):
                     live.discard(index)
                     yield index, Ended(outcome="diverged")
