@@ -4,6 +4,7 @@ Names are handed on lazily, so that importing optsuite costs nothing until one o
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from optsuite.notebook import leaderboard, runs
     from optsuite.optimizers import OPTIMIZERS
 
-__version__ = "0.1.0"
+    __version__: str
 
 _HOMES = {
     "Benchmark": "definition",
@@ -48,6 +49,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"optsuite.{name}")
+    if name == "__version__":
+        return version("optsuite")
     if name in _HOMES:
         return getattr(import_module(f"optsuite.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'optsuite' has no attribute {name!r}")

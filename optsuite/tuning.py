@@ -3,7 +3,6 @@
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 import optuna
@@ -46,9 +45,10 @@ def tune(benchmark: str, spec: OptimizerSpec, suite: Suite) -> Generator[list[Ru
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     interval, trials, received = spec.lr, list[Trial](), list[Score]()
-    rates = initial_rates(interval, min(N_INITIAL, suite.n_trials), spec.default_lr)
+    first, *later = round_sizes(suite.n_trials)
+    rates = initial_rates(interval, first, spec.default_lr)
     seeds = suite.tuning_seeds
-    for round_number in count(1):
+    for round_number, next_size in enumerate([*later, 0], start=1):
         runs = [Run(benchmark=benchmark, optimizer=spec.name, lr=lr, seed=seed, kind="trial") for lr in rates for seed in seeds]
         scores = yield runs
         received += scores
@@ -56,14 +56,20 @@ def tune(benchmark: str, spec: OptimizerSpec, suite: Suite) -> Generator[list[Ru
             own = scores[position * len(seeds) : (position + 1) * len(seeds)]
             healthy = all(score.outcome == "finished" for score in own)
             trials.append(Trial(lr=lr, score=float(np.mean([s.score for s in own])) if healthy else math.nan))
-        n_left = suite.n_trials - len(trials)
-        if not n_left:
+        if not next_size:
             break
         interval = widen(interval, best_rate(trials))
         seed = derived_seed("round", benchmark, round_number) % 2**32
-        rates = propose(trials, max(penalised(received)), interval, min(N_PER_ROUND, n_left), seed)
+        rates = propose(trials, max(penalised(received)), interval, next_size, seed)
     best = best_rate(trials)
     return Tuned(lr=best, interval=interval, at_edge=edge(interval, best) != 0, trials=tuple(trials))
+
+
+def round_sizes(n_trials: int) -> list[int]:
+    """How many trials each round of a study has."""
+    rest = max(0, n_trials - N_INITIAL)
+    whole, last = divmod(rest, N_PER_ROUND)
+    return [min(N_INITIAL, n_trials), *[N_PER_ROUND] * whole, *([last] if last else [])]
 
 
 def tuned_runs(benchmark: str, spec: OptimizerSpec, suite: Suite, lr: float) -> list[Run]:

@@ -94,7 +94,7 @@ def test_a_suite_needs_no_store_no_study_and_no_torchvision() -> None:
 
 
 def test_workers_load_no_store_and_no_study() -> None:
-    code = "from optsuite.execution.worker import trainer\ntrainer('benchmarks', 'cpu')"
+    code = "from optsuite.execution.worker import trainer\nimport benchmarks\ntrainer(lambda: benchmarks.SUITE, 'cpu')"
     assert not loaded(code) & {"mlflow", "optuna", "pandas", "torchvision"}
 
 

@@ -1,5 +1,7 @@
 import importlib.util
 import linecache
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
@@ -198,6 +200,16 @@ def test_values_are_told_apart(one: object, other: object) -> None:
 
 def test_equal_numbers_are_equal() -> None:
     assert describe(np.float64(0.9)) == describe(0.9)
+
+
+def test_a_class_that_has_been_used_is_still_the_same() -> None:
+    spec = tiny.SUITE.optimizers[1]
+    program = "from suites import tiny\nfrom optsuite.training.identity import definition\n"
+    program += "print(definition(tiny.SUITE.optimizers[1]))"
+    paths = {"PYTHONPATH": f"{Path(__file__).parent}"}
+    fresh = subprocess.run([sys.executable, "-c", program], env=os.environ | paths, capture_output=True, text=True, check=True)
+    spec.build(torch.nn.Linear(3, 1), 0.1)
+    assert definition(spec) == fresh.stdout.strip()
 
 
 def test_what_cannot_be_told_apart_is_refused() -> None:

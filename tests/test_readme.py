@@ -42,6 +42,6 @@ def test_the_command_line_knows_the_options(line: str) -> None:
         assert re.search(rf"(^|[\s,]){option}\b", text), f"optsuite {command} has no {option}"
 
 
-def test_the_leaderboard_is_one_that_the_suite_made() -> None:
+def test_the_leaderboard_has_all_optimizers_of_the_suite() -> None:
     for optimizer in ("sgd", "momentum", "adam", "adamw", "adagrad", "rmsprop"):
         assert re.search(rf"\| *\d *\| *{optimizer} ", README)

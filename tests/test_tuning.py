@@ -16,6 +16,7 @@ from optsuite.tuning import (
     edge,
     initial_rates,
     propose,
+    round_sizes,
     tune,
     tuned_runs,
     widen,
@@ -53,6 +54,7 @@ def test_rounds_of_eight_and_four_and_never_more_trials_than_asked() -> None:
     assert len(tuned.trials) == 16
     assert [len(runs) for runs in study(answer(3e-3), n_trials=10)[0]] == [8, 2]
     assert [len(runs) for runs in study(answer(3e-3), n_trials=3)[0]] == [3]
+    assert [round_sizes(n) for n in (1, 8, 10, 16)] == [[1], [8], [8, 2], [8, 4, 4]]
 
 
 def test_the_default_rate_is_among_the_first() -> None:

@@ -37,4 +37,9 @@ class StudyEnded:
     error: str | None = None
 
 
-Event = Ready | RunEnded | StudyEnded
+@dataclass(frozen=True)
+class Tick:
+    """Some time has passed."""
+
+
+Event = Ready | Tick | RunEnded | StudyEnded

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from optsuite.campaign.events import Event, RunEnded, StudyEnded
+from optsuite.campaign.events import Event, RunEnded, StudyEnded, Tick
 from optsuite.campaign.ledger import Ledger
 from optsuite.campaign.replay import Campaign
 from optsuite.campaign.study import Study
@@ -50,6 +50,7 @@ class Training:
             yield from self._go_on(study)
         while self._jobs and not stop():
             self._writer.check()
+            yield Tick()
             for event in self._pool.poll(POLL_SECONDS):
                 yield from self._lost(event) if isinstance(event, Lost) else self._fact(event)
         for job in self._jobs.values():

@@ -1,5 +1,6 @@
 """One study of a campaign: the generator that asks for runs, the answers to it, and its own run in the store."""
 
+import math
 import time
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from optsuite.tracking.store import VERSIONS
 from optsuite.training.identity import definition, digest, fingerprint
 from optsuite.training.run import Measurement, Run, Score, penalised
 from optsuite.training.stacked import MULTIPLE
-from optsuite.tuning import SEARCH, Tuned, default_runs, tune, tuned_runs
+from optsuite.tuning import SEARCH, Tuned, default_runs, round_sizes, tune, tuned_runs
 
 Asks = Generator[list[Run], list[Score], Tuned | None]
 Curves = Mapping[str, Mapping[int, float]]
@@ -77,6 +78,25 @@ class Study:
         if self.is_given:
             return self.requested[0].lr
         return self.tuned.lr if self.tuned else None
+
+    @property
+    def n_stacks_left(self) -> int:
+        """How many stacks are still to be trained, from the sizes of the rounds."""
+        if self.ended:
+            return 0
+        rounds = [] if self.is_given else [n * self.suite.n_tuning_seeds for n in round_sizes(self.suite.n_trials)]
+        sizes, spare = [], 0 if self.spec.default_lr is None or self.is_given else self.suite.n_seeds
+        for size in rounds:
+            fill = min(spare, -size % MULTIPLE)
+            sizes.append(size + fill)
+            spare -= fill
+        sizes.append(self.n_runs - sum(sizes))
+        done, stacks = len(self.answers), 0
+        for size in sizes:
+            missing = size - min(done, size)
+            done -= size - missing
+            stacks += math.ceil(missing / self.plan.max_stack)
+        return stacks
 
     @property
     def identity(self) -> str:

@@ -15,12 +15,15 @@ def main() -> NoReturn:
 
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        sys.exit(0)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except BadInput as error:
         _fail(one_line(error), 2)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted before anything was trained", 130)
+        _fail("interrupted; what had ended is kept", 130)
     except BrokenPipeError:  # the reader of our output, say head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

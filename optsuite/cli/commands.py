@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-import optsuite
-
 SUITE = click.option("--suite", default="benchmarks", show_default=True, help="File or module that defines SUITE.")
 CAMPAIGN = click.option("--campaign", default="default", show_default=True, help="Name of the set of results.")
 WORKERS = click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]")
@@ -17,7 +15,7 @@ OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), de
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(optsuite.__version__, message="optsuite %(version)s")
+@click.version_option(package_name="optsuite", message="optsuite %(version)s")
 def cli() -> None:
     """Which optimizer is best at its best learning rate, and how sure is that?"""
 
@@ -57,10 +55,9 @@ def run(
     problems, skipped = prepare(chosen, device=device, engine=engine, named=benchmarks)
     session = Session(suite, chosen.name, campaign, device, workers or n_cores(), problems)
     studies = studies_of(chosen, problems, device=device)
-    notes = [f"Skipped {s.benchmark}: {s.reason}" for s in skipped]
     if dry_run:
-        return session.dry_run(studies, notes)
-    return session.run(studies, notes)
+        return session.dry_run(studies, skipped)
+    return session.run(studies, skipped)
 
 
 @cli.command()

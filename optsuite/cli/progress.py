@@ -7,7 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from optsuite.campaign.events import Event, Ready, RunEnded, StudyEnded
+from optsuite.campaign.events import Event, Ready, RunEnded, StudyEnded, Tick
 
 LINE_SECONDS = 30.0  # without a terminal, a sign of life at least this often
 
@@ -23,6 +23,7 @@ class Display:
         self._started = self._last_line = time.monotonic()
         self._to_do = 0.0
         self._ready = False
+        self._doing = "starting workers"
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self.n_failed = 0
@@ -46,6 +47,8 @@ class Display:
         match event:
             case Ready():
                 self._begin(event.missing)
+            case Tick():
+                self._breathe()
             case RunEnded():
                 self._count(event)
             case StudyEnded():
@@ -69,8 +72,12 @@ class Display:
             doing = "tuning" if run.kind == "trial" else "evaluating"
             self._bars.update(self._tasks[run.benchmark], advance=1, now=f"{doing} {run.optimizer}")
             self._bars.update(self._tasks[""], advance=1, now=self._time_left())
-        elif time.monotonic() - self._last_line > LINE_SECONDS:
-            self._line(f"{run.benchmark} {run.optimizer} under way")
+        self._doing = f"{run.benchmark} {run.optimizer} under way"
+
+    def _breathe(self) -> None:
+        """Without a terminal, say at least every LINE_SECONDS that all is well."""
+        if not self._bars and time.monotonic() - self._last_line > LINE_SECONDS:
+            self._line(self._doing)
 
     def _end(self, event: StudyEnded) -> None:
         what = f"{event.benchmark} {event.optimizer}"

@@ -14,14 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from optsuite.campaign.drive import drive, missing
-from optsuite.campaign.prepare import Problem
+from optsuite.campaign.prepare import Problem, Skipped
 from optsuite.campaign.study import Study
 from optsuite.cli.console import console
 from optsuite.cli.progress import Display
 from optsuite.execution.local import LocalPool
 from optsuite.report.tables import leaderboard, write
 from optsuite.report.text import LEGEND, readable
-from optsuite.tracking.location import campaign_names, require_campaign, tracking_uri
+from optsuite.tracking.location import require_campaign, tracking_uri
 from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import open_store
 
@@ -43,12 +43,11 @@ class Session:
         self._uri = tracking_uri()
         self._console = console()
 
-    def run(self, studies: Sequence[Study], notes: Sequence[str]) -> int:
+    def run(self, studies: Sequence[Study], skipped: Sequence[Skipped]) -> int:
         """Bring the studies to their end and report."""
         code = self._drive(studies)
-        if code != INTERRUPTED or self._campaign in campaign_names(self._uri):
-            runs = read_runs(open_store(self._uri), self._campaign)
-            _report(self._console, runs, self._campaign, REPORT, notes)
+        runs = read_runs(open_store(self._uri), self._campaign)
+        _report(self._console, runs, self._campaign, REPORT, skipped)
         if code == INTERRUPTED:
             self._console.print("Interrupted. Nothing is lost: the same command goes on from here.")
         return code
@@ -62,7 +61,7 @@ class Session:
         _show(self._console, leaderboard(runs[own & (runs["lr"] == study.lr)]))
         return code
 
-    def dry_run(self, studies: Sequence[Study], notes: Sequence[str]) -> int:
+    def dry_run(self, studies: Sequence[Study], skipped: Sequence[Skipped]) -> int:
         """Say what there is to train."""
         left = missing(studies, uri=self._uri, campaign=self._campaign)
         table = Table("benchmark", "runs", "in the store", "to train", "estimated minutes")
@@ -73,16 +72,19 @@ class Session:
             total += minutes
             table.add_row(name, str(n_runs), str(n_runs - n), str(n), f"{minutes:.1f}")
         self._console.print(table)
-        stacks = sum(left.values())
-        self._console.print(f"{stacks} runs in {stacks} stacks of one, about {total:.1f} minutes on {self._n_workers} workers.")
-        for note in notes:
-            self._console.print(note, markup=False)
+        stacks = sum(study.n_stacks_left for study in studies)
+        self._console.print(
+            f"{sum(left.values())} runs in {stacks} stacks, about {total:.1f} minutes on {self._n_workers} workers."
+        )
+        _show_skipped(self._console, skipped)
         return 0
 
     def _drive(self, studies: Sequence[Study]) -> int:
         totals: dict[str, int] = {}
         for study in studies:
             totals[study.name[0]] = totals.get(study.name[0], 0) + study.n_runs
+        for line in dict.fromkeys(f"{s.name[0]}: trained one by one: {s.plan.reason}" for s in studies if s.plan.reason):
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         pool = partial(LocalPool, self._n_workers, suite=self._where, device=self._device)
         interrupted: list[int] = []
         with Display(self._console, self._costs, totals) as display, _interrupts(self._console, interrupted):
@@ -109,12 +111,11 @@ def report(campaign: str, out: Path) -> int:
     return 0
 
 
-def _report(out: Console, runs: pd.DataFrame, campaign: str, folder: Path, notes: Sequence[str]) -> None:
+def _report(out: Console, runs: pd.DataFrame, campaign: str, folder: Path, skipped: Sequence[Skipped]) -> None:
     table = leaderboard(runs)
-    write(table, folder, notes=notes)
+    write(table, folder, notes=[f"Skipped {s.benchmark}: its dataset is not there." for s in skipped])
     _show(out, table)
-    for note in notes:
-        out.print(note, markup=False, highlight=False)
+    _show_skipped(out, skipped)
     if len(table):
         out.print(LEGEND, style="dim", highlight=False)
     else:
@@ -131,6 +132,11 @@ def _show(out: Console, table: pd.DataFrame) -> None:
         for line in text.itertuples(index=False):
             shown.add_row(*(Text(cell) for cell in line))  # not a str, in which brackets would be markup
         out.print(shown)
+
+
+def _show_skipped(out: Console, skipped: Sequence[Skipped]) -> None:
+    for one in skipped:
+        out.print(f"Skipped {one.benchmark}: {one.reason}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _command() -> str:

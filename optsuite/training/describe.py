@@ -44,6 +44,8 @@ def _describe(value: Any, seen: dict[int, tuple[int, object]]) -> Any:
     """`seen` numbers, by id, the functions, classes and instances met before, which may refer to each other."""
     if isinstance(value, np.generic):
         value = value.item()
+    if getattr(value, "hooked", False):  # torch wraps the step of a class when it is first used: the same class still
+        value = value.__wrapped__
     if isinstance(value, float):
         return ["float", float(value).hex()]
     if isinstance(value, FAITHFUL):
