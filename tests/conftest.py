@@ -45,12 +45,6 @@ class InlinePool:
         """Train the definitions of this suite from now on, unless a test has put something else there."""
         self.train = trainer(lambda: suite, "cpu")
 
-    def __enter__(self) -> "InlinePool":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
     def submit(self, task: Task) -> None:
         self._queue.append(task)
 
@@ -60,5 +54,6 @@ class InlinePool:
         assert self.train is not None
         return list(facts(task, self.train))
 
-    def close(self) -> None:
+    def clear(self) -> None:
+        """Forget what an interrupted campaign had asked for."""
         self._queue.clear()

@@ -46,7 +46,7 @@ def go(pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = lambda
 def resume(pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = lambda: False) -> list[Event]:
     """The same with whatever trains in the pool."""
     studies = studies_of(suite, problems(suite), device="cpu")
-    return list(drive(studies, uri=tracking_uri(), campaign="c", suite=suite.name, pool=lambda: pool, stop=stop))
+    return list(drive(studies, uri=tracking_uri(), campaign="c", suite=suite.name, pool=pool, stop=stop))
 
 
 def everything() -> pd.DataFrame:
@@ -111,12 +111,13 @@ def test_an_interrupted_campaign_goes_on_to_the_same_end(folder: Path, pool: Inl
     expected = leaderboard(optsuite.runs("c"))
     shutil.copy(whole, folder / "mlruns" / "mlflow.db")
     for n in (1, 8, 9, 12, 20):
+        pool.clear()
         count = pool.n_trained
         go(pool, stop=lambda n=n, count=count: pool.n_trained - count >= n)  # type: ignore[misc]
         runs = everything()
         assert "RUNNING" not in set(runs["status"])
         assert runs["fingerprint"].is_unique
-        pool.close()
+    pool.clear()
     go(pool)
     pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), expected)
     assert set(everything()["status"]) == {"FINISHED"}
@@ -165,7 +166,7 @@ def test_a_changed_optimizer_supersedes_its_runs_and_no_others(folder: Path, poo
     pool.load(changed)
     studies = studies_of(changed, problems(changed), device="cpu")
     assert missing(studies, uri=tracking_uri(), campaign="c") == {"tiny_line": N_SGD}
-    list(drive(studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=lambda: pool, stop=lambda: False))
+    list(drive(studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
     assert pool.n_trained == n + N_SGD
     runs = everything()
     assert runs.groupby("optimizer")["superseded"].sum().to_dict() == {"sgd": N_SGD + 1, "sign": 0}
@@ -308,7 +309,7 @@ def test_a_kill_before_any_write_changes_nothing(folder: Path, pool: InlinePool,
                 assert n > 15
                 return
             except Killed:
-                pool.close()
+                pool.clear()
         go(pool, suite)
         pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), expected)
         runs = everything()
@@ -331,7 +332,7 @@ def test_given_rates_are_tracked_and_never_ranked(folder: Path, pool: InlinePool
     go(pool)
     for _ in range(2):
         study = given_study(SUITE, problems()[0], lr=0.05, seeds=[0, 5], device="cpu")
-        list(drive([study], uri=tracking_uri(), campaign="c", suite="tiny", pool=lambda: pool, stop=lambda: False))
+        list(drive([study], uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
     assert pool.n_trained == N_SGD + N_SIGN + 2
     table = leaderboard(optsuite.runs("c"))
     runs = everything()

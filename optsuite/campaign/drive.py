@@ -1,7 +1,6 @@
 """A campaign from its lock to its end: what `run` and `train` share."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 
 import pandas as pd
 
@@ -57,7 +56,7 @@ def drive(
     uri: str,
     campaign: str,
     suite: str,
-    pool: Callable[[], AbstractContextManager[Pool]],
+    pool: Pool,
     stop: Callable[[], bool],
 ) -> Iterator[Event]:
     """Hold the campaign, replay it, train what is missing in a pool and record it. `suite` is the suite's name."""
@@ -71,8 +70,8 @@ def drive(
         yield Ready(missing=work.missing())
         held.tidy(store, studies)
         ledger = Ledger(store, held, campaign=campaign, suite=suite)
-        with pool() as workers, Writer() as writer:
-            yield from Training(work, ledger, writer, workers).run(stop)
+        with Writer() as writer:
+            yield from Training(work, ledger, writer, pool).run(stop)
 
 
 def missing(studies: Sequence[Study], *, uri: str, campaign: str) -> dict[str, int]:

@@ -48,16 +48,16 @@ def run(
     from optsuite.campaign.lock import check_campaign_name
     from optsuite.campaign.prepare import prepare
     from optsuite.cli.session import Session
+    from optsuite.execution.local import LocalPool
     from optsuite.suites import load_suite, select
 
     check_campaign_name(campaign)
     chosen = select(load_suite(suite), benchmarks=benchmarks, optimizers=optimizers, n_trials=trials, n_seeds=seeds)
-    problems, skipped = prepare(chosen, device=device, engine=engine, named=benchmarks)
-    session = Session(suite, chosen.name, campaign, device, workers or n_cores(), problems)
-    studies = studies_of(chosen, problems, device=device)
-    if dry_run:
-        return session.dry_run(studies, skipped)
-    return session.run(studies, skipped)
+    with LocalPool(workers or n_cores(), suite=suite, device=device) as pool:
+        problems, skipped = prepare(chosen, device=device, engine=engine, named=benchmarks)
+        session = Session(chosen.name, campaign, pool, problems)
+        studies = studies_of(chosen, problems, device=device)
+        return session.dry_run(studies, skipped) if dry_run else session.run(studies, skipped)
 
 
 @cli.command()
@@ -89,13 +89,15 @@ def train(
     from optsuite.campaign.lock import check_campaign_name
     from optsuite.campaign.prepare import prepare
     from optsuite.cli.session import Session
+    from optsuite.execution.local import LocalPool
     from optsuite.suites import load_suite, select
 
     check_campaign_name(campaign)
     chosen = select(load_suite(suite), benchmarks=[benchmark], optimizers=[optimizer])
     problems, _ = prepare(chosen, device=device, engine=engine, named=[benchmark])
-    session = Session(suite, chosen.name, campaign, device, workers or n_cores(), problems)
-    return session.train(given_study(chosen, problems[0], lr=lr, seeds=numbers, device=device))
+    with LocalPool(workers or n_cores(), suite=suite, device=device) as pool:
+        session = Session(chosen.name, campaign, pool, problems)
+        return session.train(given_study(chosen, problems[0], lr=lr, seeds=numbers, device=device))
 
 
 @cli.command()

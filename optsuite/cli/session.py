@@ -4,7 +4,6 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -32,13 +31,11 @@ INTERRUPTED = 130
 class Session:
     """One call of run or train."""
 
-    def __init__(self, where: str, suite: str, campaign: str, device: str, n_workers: int, problems: Sequence[Problem]) -> None:
-        """`where` is the suite's file or module, `suite` its name."""
-        self._where = where
+    def __init__(self, suite: str, campaign: str, pool: LocalPool, problems: Sequence[Problem]) -> None:
+        """`suite` is the suite's name."""
         self._suite = suite
         self._campaign = campaign
-        self._device = device
-        self._n_workers = n_workers
+        self._pool = pool
         self._costs = {p.benchmark.name: p.seconds_per_run for p in problems}
         self._uri = tracking_uri()
         self._console = console()
@@ -68,13 +65,13 @@ class Session:
         total = 0.0
         for name, n in left.items():
             n_runs = sum(study.n_runs for study in studies if study.name[0] == name)
-            minutes = n * self._costs[name] / self._n_workers / 60
+            minutes = n * self._costs[name] / self._pool.n_workers / 60
             total += minutes
             table.add_row(name, str(n_runs), str(n_runs - n), str(n), f"{minutes:.1f}")
         self._console.print(table)
         stacks = sum(study.n_stacks_left for study in studies)
         self._console.print(
-            f"{sum(left.values())} runs in {stacks} stacks, about {total:.1f} minutes on {self._n_workers} workers."
+            f"{sum(left.values())} runs in {stacks} stacks, about {total:.1f} minutes on {self._pool.n_workers} workers."
         )
         _show_skipped(self._console, skipped)
         return 0
@@ -85,7 +82,6 @@ class Session:
             totals[study.name[0]] = totals.get(study.name[0], 0) + study.n_runs
         for line in dict.fromkeys(f"{s.name[0]}: trained one by one: {s.plan.reason}" for s in studies if s.plan.reason):
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-        pool = partial(LocalPool, self._n_workers, suite=self._where, device=self._device)
         interrupted: list[int] = []
         with Display(self._console, self._costs, totals) as display, _interrupts(self._console, interrupted):
             events = drive(
@@ -93,7 +89,7 @@ class Session:
                 uri=self._uri,
                 campaign=self._campaign,
                 suite=self._suite,
-                pool=pool,
+                pool=self._pool,
                 stop=lambda: bool(interrupted),
             )
             for event in events:

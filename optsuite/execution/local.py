@@ -24,13 +24,14 @@ class _Worker:
 
 
 class LocalPool:
-    """Long-lived worker processes that import while the driver goes on. Implements Pool."""
+    """Long-lived worker processes, started with the first task. Implements Pool."""
 
     def __init__(self, n_workers: int, *, suite: str, device: str) -> None:
-        """Start the workers. They load the suite by the name or path that load_suite takes."""
+        """The workers load the suite by the name or path that load_suite takes."""
+        self.n_workers = n_workers
         self._arguments = (suite, device)
         self._queue: list[tuple[int, int, Task]] = []
-        self._workers = [self._start() for _ in range(n_workers)]
+        self._workers: list[_Worker] = []
 
     def __enter__(self) -> "LocalPool":
         return self
@@ -40,6 +41,7 @@ class LocalPool:
 
     def submit(self, task: Task) -> None:
         """Queue a task."""
+        self._workers += [self._spawn() for _ in range(self.n_workers - len(self._workers))]
         heapq.heappush(self._queue, (task.priority, task.id, task))
         self._dispatch()
 
@@ -61,7 +63,7 @@ class LocalPool:
             worker.connection.close()
         self._workers, self._queue = [], []
 
-    def _start(self) -> _Worker:
+    def _spawn(self) -> _Worker:
         here, there = _SPAWN.Pipe()
         with _interrupts_ignored():
             process = _SPAWN.Process(target=serve, args=(there, *self._arguments), daemon=True)
@@ -90,7 +92,7 @@ class LocalPool:
             worker.connection.close()
             if worker.task is not None:
                 events.append(Lost(task=worker.task.id, reason=f"its worker died with exit code {worker.process.exitcode}"))
-            self._workers[self._workers.index(worker)] = self._start()
+            self._workers[self._workers.index(worker)] = self._spawn()
         return events
 
 

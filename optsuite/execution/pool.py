@@ -40,13 +40,10 @@ class Lost:
 
 
 class Pool(Protocol):
-    """Takes tasks, hands back facts. Close it, or leave its `with` block, to stop all work at once."""
+    """Takes tasks, hands back facts. Who made it closes it, which stops all work at once."""
 
     def submit(self, task: Task) -> None:
         """Queue a task."""
 
     def poll(self, timeout: float) -> Sequence[Fact | Lost]:
         """What has happened since the last call; waits up to `timeout` seconds for something to."""
-
-    def close(self) -> None:
-        """Stop the workers, whatever they are doing."""

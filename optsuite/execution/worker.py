@@ -23,6 +23,7 @@ def serve(connection: Connection, suite: str, device: str) -> None:
     """Train the tasks that arrive until the connection closes; None follows the facts of each."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products are not repeatable
     train = trainer(partial(load_suite, suite), device)
+    torch.optim.SGD([torch.zeros(1)], lr=0.0).step()  # torch imports half of itself with the first step
     try:
         while True:
             for fact in facts(connection.recv(), train):
