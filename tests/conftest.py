@@ -23,14 +23,19 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def enter(folder: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make the folder the current one, with an empty store in its usual place."""
+    (folder / "mlruns").mkdir(parents=True)
+    shutil.copy(template, folder / "mlruns" / "mlflow.db")
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return folder
+
+
 @pytest.fixture
 def folder(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with an empty store in its usual place."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (tmp_path / "mlruns").mkdir()
-    shutil.copy(template, tmp_path / "mlruns" / "mlflow.db")
-    return tmp_path
+    """A current folder with an empty store."""
+    return enter(tmp_path, template, monkeypatch)
 
 
 class InlinePool:

@@ -1,4 +1,3 @@
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partialmethod
@@ -6,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import InlinePool
+from conftest import InlinePool, enter
 from mlflow import MlflowClient
 from suites import tiny
 
@@ -104,12 +103,13 @@ def test_a_second_start_trains_nothing_and_writes_nothing(folder: Path, pool: In
     pd.testing.assert_frame_equal(everything(), before)
 
 
-def test_an_interrupted_campaign_goes_on_to_the_same_end(folder: Path, pool: InlinePool) -> None:
-    whole = folder / "whole.db"
-    shutil.copy(folder / "mlruns" / "mlflow.db", whole)
+def test_an_interrupted_campaign_goes_on_to_the_same_end(
+    folder: Path, template: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(folder / "whole", template, monkeypatch)
     go(pool)
     expected = leaderboard(optsuite.runs("c"))
-    shutil.copy(whole, folder / "mlruns" / "mlflow.db")
+    monkeypatch.chdir(folder)
     for n in (1, 8, 9, 12, 20):
         pool.clear()
         count = pool.n_trained
@@ -281,16 +281,16 @@ class Killed(BaseException):
     """What happens to a process that is killed: nothing more is written."""
 
 
-def test_a_kill_before_any_write_changes_nothing(folder: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_before_any_write_changes_nothing(
+    folder: Path, template: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     suite = replace(SUITE, n_trials=2, n_seeds=2, optimizers=SUITE.optimizers[:1])
-    database = folder / "mlruns" / "mlflow.db"
-    shutil.copy(database, folder / "fresh.db")
     go(pool, suite)
     expected = leaderboard(optsuite.runs("c"))
     names = ("create_run", "log_batch", "set_terminated", "delete_run", "set_tag", "delete_tag", "create_experiment")
     writes = {name: getattr(MlflowClient, name) for name in names}
     for n in range(100):
-        shutil.copy(folder / "fresh.db", database)
+        enter(folder / str(n), template, monkeypatch)
         done = [0]
 
         def write(

@@ -147,11 +147,14 @@ def test_the_store_is_where_it_is_said_to_be(monkeypatch: pytest.MonkeyPatch, tm
     assert database_path(tracking_uri()) is None
 
 
+SIDE_FILES = (".creating.lock", "mlflow.db-shm", "mlflow.db-wal")  # the last two are SQLite's, while it is open
+
+
 def test_creating_a_store_leaves_just_the_store(tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / ".creating-killed.db").write_text("left by a kill")
     open_store(f"sqlite:///{tmp_path}/new/mlflow.db")
-    assert [p.name for p in (tmp_path / "new").iterdir() if not p.name.endswith(".lock")] == ["mlflow.db"]
+    assert [p.name for p in (tmp_path / "new").iterdir() if p.name not in SIDE_FILES] == ["mlflow.db"]
 
 
 def test_a_store_of_another_mlflow_version_is_named(folder: Path) -> None:

@@ -86,7 +86,7 @@ class LocalPool:
                 if message is None:
                     worker.task = None
                 else:
-                    events.append(message)
+                    events += message
         except (EOFError, OSError):
             worker.process.join()
             worker.connection.close()
