@@ -28,7 +28,8 @@ FIRST_TUNING_SEED = 1_000  # evaluation seeds are 0, 1, ...; tuning seeds start 
 def require(condition: object, what: str, received: object, allowed: str) -> None:
     """Raise BadInput naming what, received and allowed unless the condition holds."""
     if not condition:
-        raise BadInput(f"{what}: got {received!r}, allowed: {allowed}")
+        text = repr(received)
+        raise BadInput(f"{what}: got {text if len(text) < 200 else text[:200] + '...'}, allowed: {allowed}")
 
 
 def _require_name(what: str, name: object) -> None:
@@ -124,6 +125,7 @@ class Benchmark:
         where = f"benchmark {self.name}"
         for part in ("dataset", "model", "loss"):
             require(callable(getattr(self, part)), f"{where}: {part}", getattr(self, part), "a function")
+        require(isinstance(self.metrics, Mapping), f"{where}: metrics", self.metrics, "a mapping of names to functions")
         for key, metric in self.metrics.items():
             named = isinstance(key, str) and METRIC_NAME.fullmatch(key) and key != "loss"
             require(named, f"{where}: metric name", key, "letters, digits, _ . : - and spaces, but not 'loss'")

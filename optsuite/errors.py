@@ -1,6 +1,9 @@
 """What can be wrong with what a person hands in. Each error's text is one line: what, received, allowed."""
 
+import sys
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 LONGEST = 1_000  # characters of an error that a line and a tag in the store can take
 
@@ -31,3 +34,14 @@ def one_line(error: BaseException) -> str:
     """The error as a single line: its type, unless it is bad input that speaks for itself, and its text."""
     text = " ".join(str(error).split())[:LONGEST] or "no message"
     return text if isinstance(error, BadInput) else f"{type(error).__name__}: {text}"
+
+
+def location(error: BaseException) -> str:
+    """Where in a person's own files the error arose, as ' (file.py, line 8)'; empty when nowhere there."""
+    ours = Path(__file__).parent
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        installed = "site-packages" in file.parts or frame.filename.startswith(sys.base_prefix)
+        if file.is_file() and not installed and ours not in file.parents:
+            return f" ({file.name}, line {frame.lineno})"
+    return ""

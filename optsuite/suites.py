@@ -3,14 +3,13 @@
 import importlib
 import importlib.util
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from optsuite.definition import Benchmark, OptimizerSpec, Suite
-from optsuite.errors import BadInput, UnknownName, one_line
+from optsuite.definition import Benchmark, OptimizerSpec, Suite, require
+from optsuite.errors import BadInput, UnknownName, location, one_line
 from optsuite.optimizers import OPTIMIZERS
 
 T = TypeVar("T")
@@ -20,6 +19,7 @@ DEFAULT = "benchmarks"  # the package of the current folder
 
 def load_suite(where: str = DEFAULT) -> Suite:
     """The SUITE of a file or module. The current folder, and that of the file, are on the import path. Raises BadInput."""
+    require(where, "suite", where, "a Python file or a module")
     importlib.invalidate_caches()
     _on_path(Path.cwd())
     is_file = where.endswith(".py") or "/" in where
@@ -29,8 +29,8 @@ def load_suite(where: str = DEFAULT) -> Suite:
         if isinstance(error, ModuleNotFoundError) and error.name == where.partition(".")[0] and not is_file:
             raise BadInput(f"suite: got {where!r}, allowed: a Python file, or a module importable from {Path.cwd()}") from None
         if isinstance(error, BadInput):
-            raise BadInput(f"suite {where}{_line(error)}: {error}") from None
-        raise BadInput(f"suite {where}{_line(error)} raised {one_line(error)}") from error
+            raise BadInput(f"suite {where}{location(error)}: {error}") from None
+        raise BadInput(f"suite {where}{location(error)} raised {one_line(error)}") from error
     suite = getattr(module, "SUITE", None)
     if not isinstance(suite, Suite):
         found = "no SUITE" if suite is None else f"SUITE of type {type(suite).__name__}"
@@ -55,15 +55,6 @@ def _import_file(path: Path) -> object:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
-
-
-def _line(error: BaseException) -> str:
-    """Where in a person's own files the error arose, as ' (file.py, line 8)'; empty when nowhere there."""
-    own = Path(__file__).parent
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename]
-    theirs = [f for f in frames if Path(f.filename).is_file() and own not in Path(f.filename).parents]
-    theirs = [f for f in theirs if not f.filename.startswith(sys.base_prefix)]
-    return f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
 
 
 def benchmark_choices(suite: Suite) -> dict[str, Benchmark]:

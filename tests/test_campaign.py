@@ -212,7 +212,7 @@ def test_a_failed_run_ends_its_study_alone_and_is_tried_again(folder: Path, pool
 
     pool.train = failing
     ended = {e.optimizer: e for e in resume(pool) if isinstance(e, StudyEnded)}
-    assert ended["sgd"].error == "the run lr=10 seed=1000 failed: RuntimeError: disk on fire"
+    assert str(ended["sgd"].error).startswith("the run lr=10 seed=1000 failed: RuntimeError: disk on fire (test_campaign.py, ")
     assert ended["sign"].error is None
     runs = everything()
     assert runs[(runs["status"] == "FAILED")]["kind"].tolist() == ["study", *["trial"] * 8]

@@ -51,7 +51,7 @@ def test_workers_train_report_die_and_are_replaced() -> None:
         assert isinstance(event, Fact)
         assert isinstance(event.fact, Ended)
         assert event.fact.outcome == "failed"
-        assert event.fact.error == "KeyError: 'nobody'"
+        assert str(event.fact.error).startswith("KeyError: 'nobody'")
 
         processes = [worker.process for worker in pool._workers]
         assert all(process.pid for process in processes)

@@ -8,7 +8,7 @@ import pytest
 
 from optsuite.report.tables import COLUMNS as TABLE
 from optsuite.report.tables import leaderboard, write
-from optsuite.report.text import escape, markdown, readable
+from optsuite.report.text import escape, markdown, narrowed, readable
 from optsuite.statistics import bootstrap_interval, interquartile_mean
 from optsuite.tracking.reading import COLUMNS, NUMBERS
 
@@ -95,7 +95,7 @@ def test_all_diverged_is_never_best() -> None:
     assert result["a", "tuned"]["verdict"] == "diverged on every seed"
     assert pd.isna(result["a", "tuned"]["rank"])
     assert result["a", "tuned"]["score"] == 9.0
-    assert markdown(leaderboard(frame(run("a", NAN), study("a"))), []).count("diverged on every seed") == 1
+    assert markdown(leaderboard(frame(run("a", NAN), study("a"))), "c", []).count("diverged on every seed") == 1
 
 
 def test_collapse_is_counted() -> None:
@@ -110,6 +110,22 @@ def test_failures_are_counted_and_leave_the_ranking() -> None:
     assert pd.isna(row["rank"])
     only = table(failed)["a", "tuned"]
     assert math.isnan(only["score"])
+
+
+def test_a_study_that_failed_while_tuning_has_a_row() -> None:
+    failed = study("a") | {"outcome": "failed", "status": "FAILED"}
+    result = table(failed, run("b", 2.0), study("b"), run("c", 3.0), study("c"))
+    assert (result["a", "tuned"]["verdict"], result["a", "tuned"]["failed"]) == ("failed", 1)
+    assert result["b", "tuned"]["verdict"] == "best"
+    assert table(failed)["a", "tuned"]["verdict"] == "failed"
+    assert "failed" in markdown(leaderboard(frame(failed)), "c", [])
+
+
+def test_a_narrow_terminal_gets_the_columns_that_matter() -> None:
+    text = readable(leaderboard(frame(run("a", 1.0), study("a"), run("b", 2.0), study("b"))))
+    assert narrowed(text, 200) is text
+    narrow = narrowed(text, 60)
+    assert {"rank", "optimizer", "lr", "score", "verdict"} <= set(narrow.columns) < set(text.columns)
 
 
 def test_an_unfinished_study_is_not_ranked() -> None:
@@ -159,14 +175,14 @@ def test_one_seed_has_no_interval_and_nothing_has_a_table() -> None:
     row = table(run("a", 1.0), study("a"))["a", "tuned"]
     assert math.isnan(row["ci_low"])
     assert list(leaderboard(frame()).columns) == list(TABLE)
-    assert "Nothing has been evaluated yet" in markdown(leaderboard(frame()), [])
+    assert "Nothing has been evaluated yet" in markdown(leaderboard(frame()), "c", [])
 
 
 def test_the_order_of_reading_changes_no_byte(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = [run(name, float(rng.lognormal()), seed) for name in "ab" for seed in range(12)] + [study("a", 12), study("b", 12)]
     for folder in ("one", "two"):
-        write(leaderboard(frame(*rows)), tmp_path / folder, notes=["Skipped c: no data"])
+        write(leaderboard(frame(*rows)), tmp_path / folder, campaign="c", notes=["Skipped c: no data"])
         rng.shuffle(rows)
     for name in ("leaderboard.csv", "leaderboard.md"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
@@ -175,7 +191,7 @@ def test_the_order_of_reading_changes_no_byte(tmp_path: Path) -> None:
 
 
 def test_the_csv_has_six_digits_and_reads_back(tmp_path: Path) -> None:
-    write(leaderboard(frame(run("a", 1 / 3), study("a"), run("b", 4.0, seed=0), study("b"))), tmp_path)
+    write(leaderboard(frame(run("a", 1 / 3), study("a"), run("b", 4.0, seed=0), study("b"))), tmp_path, campaign="c")
     text = (tmp_path / "leaderboard.csv").read_text()
     assert "0.333333," in text
     back = pd.read_csv(tmp_path / "leaderboard.csv")
@@ -185,7 +201,7 @@ def test_the_csv_has_six_digits_and_reads_back(tmp_path: Path) -> None:
 
 def test_names_that_could_be_markup_stay_names() -> None:
     name = "<script>alert('x')</script> | [red]"
-    text = markdown(leaderboard(frame(run(name, 1.0), study(name))), [])
+    text = markdown(leaderboard(frame(run(name, 1.0), study(name))), "c", [])
     assert "<script>" not in text.replace("\\<", "")
     assert escape("a|b") == "a\\|b"
 

@@ -17,9 +17,10 @@ from optsuite.campaign.prepare import Problem, Skipped
 from optsuite.campaign.study import Study
 from optsuite.cli.console import console
 from optsuite.cli.progress import Display
+from optsuite.errors import BadInput
 from optsuite.execution.local import LocalPool
 from optsuite.report.tables import leaderboard, write
-from optsuite.report.text import LEGEND, readable
+from optsuite.report.text import LEGEND, narrowed, readable
 from optsuite.tracking.location import require_campaign, tracking_uri
 from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import open_store
@@ -109,9 +110,15 @@ def report(campaign: str, out: Path) -> int:
 
 def _report(out: Console, runs: pd.DataFrame, campaign: str, folder: Path, skipped: Sequence[Skipped]) -> None:
     table = leaderboard(runs)
-    write(table, folder, notes=[f"Skipped {s.benchmark}: its dataset is not there." for s in skipped])
     _show(out, table)
     _show_skipped(out, skipped)
+    notes = [f"Skipped {one.benchmark}: its dataset is not there." for one in skipped]
+    try:
+        write(table, folder, campaign=campaign, notes=notes)
+    except OSError as error:
+        raise BadInput(
+            f"report folder: got {folder}, which cannot be written ({error.strerror}); allowed: another --out"
+        ) from error
     if len(table):
         out.print(LEGEND, style="dim", highlight=False)
     else:
@@ -123,7 +130,7 @@ def _report(out: Console, runs: pd.DataFrame, campaign: str, folder: Path, skipp
 
 def _show(out: Console, table: pd.DataFrame) -> None:
     for name, rows in table.groupby("benchmark", sort=False):
-        text = readable(rows)
+        text = narrowed(readable(rows), out.width)
         shown = Table(*text.columns, title=Text(str(name)), title_justify="left", title_style="bold")
         for line in text.itertuples(index=False):
             shown.add_row(*(Text(cell) for cell in line))  # not a str, in which brackets would be markup

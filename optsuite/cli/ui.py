@@ -13,6 +13,7 @@ from urllib.request import urlopen
 
 from rich.console import Console
 
+from optsuite.cli.console import console
 from optsuite.errors import BadInput
 from optsuite.tracking.location import database_path, require_campaign, tracking_uri
 
@@ -23,7 +24,7 @@ CHARTS = "/#/experiments/{id}/runs?workflowType=machine_learning&compareRunsMode
 
 def serve(port: int, campaign: str) -> int:
     """Start MLflow's server on the loopback, print where the comparisons are, and wait until it is stopped."""
-    uri, out = tracking_uri(), Console()
+    uri, out = tracking_uri(), console()
     require_campaign(uri, campaign)
     from optsuite.tracking.reading import read_runs
     from optsuite.tracking.store import open_store

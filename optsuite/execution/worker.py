@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 import torch
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits, Suite
-from optsuite.errors import one_line
+from optsuite.errors import location, one_line
 from optsuite.execution.pool import Fact, Task
 from optsuite.suites import benchmark_choices, load_suite, optimizer_choices
 from optsuite.training.check import load_splits
@@ -51,7 +51,7 @@ def facts(task: Task, train: Train) -> Iterator[Fact]:
                 ended.add(index)
             yield Fact(task=task.id, index=index, fact=fact)
     except Exception as problem:
-        error = one_line(problem)
+        error = one_line(problem) + location(problem)
     for index in set(range(len(task.runs))) - ended:
         yield Fact(task=task.id, index=index, fact=Ended(outcome="failed", error=error))
 

@@ -45,16 +45,20 @@ def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     ranked where their study is complete, and only among those that had the same budget.
     """
     evaluations = runs[runs["kind"] == "evaluation"].sort_values(["benchmark", "optimizer", "arm", "lr", "seed"])
-    studies = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")]
-    tables = [_table(group, studies[studies["benchmark"] == name]) for name, group in evaluations.groupby("benchmark")]
+    studies = runs[(runs["kind"] == "study")]
+    names = sorted({*evaluations["benchmark"], *studies.loc[studies["outcome"] == "failed", "benchmark"]})
+    tables = [_table(evaluations[evaluations["benchmark"] == n], studies[studies["benchmark"] == n]) for n in names]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
 
 
 def _table(evaluations: pd.DataFrame, studies: pd.DataFrame) -> pd.DataFrame:
     """The rows of one benchmark."""
+    failed, studies = (studies[studies["outcome"] == outcome] for outcome in ("failed", "finished"))
     given = evaluations["arm"] == "given"
     compared = _of_one_study(evaluations[~given], studies)
     rows = [*_rows(compared), *_rows(evaluations[given])]
+    tuned_so_far = set(compared.loc[compared["arm"] == "tuned", "optimizer"])
+    rows += [_failed_row(study) for study in failed.to_dict("records") if study["optimizer"] not in tuned_so_far]
     table = pd.DataFrame(rows).merge(_budgets(studies), on="optimizer", how="left")
     tuned = table["arm"] == "tuned"
     table["trials"] = table["n_trials"].where(tuned)
@@ -86,6 +90,13 @@ def _rows(evaluations: pd.DataFrame) -> list[dict[str, object]]:
         "best/test_accuracy": trained["best/test_accuracy"].min() * 0,  # nan where there is no accuracy
     }
     return [_row(group, worst) for _, group in evaluations.groupby(["optimizer", "arm", "lr"])]
+
+
+def _failed_row(study: dict[Any, Any]) -> dict[str, object]:
+    """A row for a study that failed before it had a rate to evaluate."""
+    numbers = dict.fromkeys(("lr", "score", "ci_low", "ci_high", "test_loss", "test_accuracy", "steps_to_target"), math.nan)
+    counts = {"seeds": 0, "diverged": 0, "collapsed": 0, "failed": 1}
+    return {"benchmark": study["benchmark"], "optimizer": study["optimizer"], "arm": "tuned"} | numbers | counts
 
 
 def _row(group: pd.DataFrame, worst: dict[str, float]) -> dict[str, object]:
@@ -129,6 +140,8 @@ def _verdicts(table: pd.DataFrame) -> list[str]:
 
 
 def _verdict(row: dict[Any, Any], best: float, tuned: float, alone: bool) -> str:
+    if row["failed"] and not row["seeds"]:
+        return "failed"
     if row["failed"]:
         return f"{row['failed']} failed"
     if row["arm"] == "given":
@@ -156,11 +169,11 @@ def _gap(score: float, reference: float) -> str:
     return f"{difference:+.1%}".replace("-0.0%", "+0.0%")
 
 
-def write(table: pd.DataFrame, folder: Path, *, notes: Sequence[str] = ()) -> None:
+def write(table: pd.DataFrame, folder: Path, *, campaign: str, notes: Sequence[str] = ()) -> None:
     """Write `leaderboard.csv` and `leaderboard.md` into the folder, each at once or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     replace_text(folder / "leaderboard.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    replace_text(folder / "leaderboard.md", markdown(table, notes))
+    replace_text(folder / "leaderboard.md", markdown(table, campaign, notes))
 
 
 def replace_text(path: Path, text: str) -> None:

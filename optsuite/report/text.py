@@ -22,6 +22,9 @@ HEADERS = (
 )
 
 
+LESS_IMPORTANT = ("test acc.", "test loss", "steps", "at default lr", "95 % interval")
+
+
 def readable(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of one benchmark as text: a line for each tuned and given row, the default arm beside its tuned one.
 
@@ -35,6 +38,18 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
     return table.loc[:, (table != "").any()]
 
 
+def narrowed(table: pd.DataFrame, width: int) -> pd.DataFrame:
+    """The table without the columns that a terminal of this width has no room for, the least important first."""
+
+    def needed(table: pd.DataFrame) -> int:
+        return sum(max(len(text) for text in (name, *table[name])) + 3 for name in table.columns) + 1
+
+    for name in LESS_IMPORTANT:
+        if needed(table) > width and name in table.columns:
+            table = table.drop(columns=name)
+    return table
+
+
 def _line(row: dict[Any, Any], default: dict[Any, Any] | None) -> tuple[str, ...]:
     interval = f"{row['ci_low']:.4g} to {row['ci_high']:.4g}" if math.isfinite(row["ci_low"]) else ""
     steps = "" if math.isnan(row["steps_to_target"]) else f"{row['steps_to_target']:.0f}"
@@ -44,7 +59,7 @@ def _line(row: dict[Any, Any], default: dict[Any, Any] | None) -> tuple[str, ...
     return (
         "" if pd.isna(row["rank"]) else str(row["rank"]),
         row["optimizer"],
-        f"{row['lr']:.3g}{'!' if row['at_edge'] else ''}",
+        "" if math.isnan(row["lr"]) else f"{row['lr']:.3g}{'!' if row['at_edge'] else ''}",
         "" if math.isnan(row["score"]) else f"{row['score']:.4g}",
         interval,
         "" if math.isnan(row["test_loss"]) else f"{row['test_loss']:.4g}",
@@ -57,9 +72,9 @@ def _line(row: dict[Any, Any], default: dict[Any, Any] | None) -> tuple[str, ...
     )
 
 
-def markdown(table: pd.DataFrame, notes: Sequence[str]) -> str:
+def markdown(table: pd.DataFrame, campaign: str, notes: Sequence[str]) -> str:
     """The whole leaderboard, a section for each benchmark, and the notes."""
-    parts = ["# Leaderboard\n"]
+    parts = [f"# Leaderboard of campaign {escape(campaign)}\n"]
     for name, rows in table.groupby("benchmark", sort=False):
         parts.append(
             f"## {escape(str(name))}\n\n{readable(rows).map(escape).to_markdown(index=False, disable_numparse=True)}\n"
@@ -79,7 +94,7 @@ def escape(text: str) -> str:
 LEGEND = (
     "Score: interquartile mean over fresh seeds of the lowest validation loss, at the learning rate tuned on other seeds. "
     "Verdict: best, or how much worse than the best. Steps: median number of steps to the target. div.: seeds that "
-    "diverged; each counts as the worst loss of its benchmark. coll.: seeds that never beat their initial loss. "
-    "At default lr: the documented rate, and how much worse it is than the tuned one. !: the tuned rate lies at the edge "
-    "of what was searched."
+    "diverged; each counts as the worst loss of its benchmark. coll.: seeds that never beat their initial loss. At default "
+    "lr: the documented rate, and how much worse (with a minus, better) than the tuned one it is. !: the tuned rate lies "
+    "at the edge of what was searched."
 )

@@ -1,6 +1,7 @@
 """Where the store is, and what can be read of it without the three seconds that importing MLflow takes."""
 
 import os
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -15,11 +16,19 @@ def tracking_uri() -> str:
 
 def database_path(uri: str) -> Path | None:
     """The file of a SQLite store; None for any other. Raises BadInput for a path that cannot be opened."""
-    if not uri.startswith("sqlite:///"):
+    if not uri.startswith("sqlite:"):
         return None
+    file = uri.removeprefix("sqlite:///")
+    if file in ("", ":memory:", uri) or Path(file).is_dir():
+        raise BadInput(f"store: got {uri}, allowed: the path of a file, as in sqlite:////home/me/mlflow.db")
     if set(uri) & set("?%"):
         raise BadInput(f"store: got {uri}, allowed: a path without ? and %, which SQLite's address cannot hold")
-    return Path(uri.removeprefix("sqlite:///")).absolute()
+    return Path(file).absolute()
+
+
+def public(uri: str) -> str:
+    """The address without the name and password that it may hold."""
+    return re.sub(r"//[^@/]*@", "//", uri)
 
 
 def store_exists(uri: str) -> bool:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines a run, with a server
 
 import logging
 from typing import TypeVar
@@ -25,7 +26,7 @@ from mlflow.store.entities import PagedList
 from mlflow.tracking.context.registry import resolve_tags
 
 from optsuite.errors import BadInput, one_line
-from optsuite.tracking.location import database_path
+from optsuite.tracking.location import database_path, public
 from optsuite.training.run import Measurement
 
 T = TypeVar("T")
@@ -53,9 +54,9 @@ def open_store(uri: str) -> "Store":
             cause = f"it was written by another version of MLflow; this is {mlflow.__version__}"
             remedy = "back it up and run 'mlflow db upgrade', or set MLFLOW_TRACKING_URI to another store"
         else:
-            cause = text.split(" [SQL")[0][:200]
+            cause = public(text.split(" [SQL")[0][-300:])
             remedy = "a SQLite, PostgreSQL or MySQL database that can be opened, or an MLflow server (MLFLOW_TRACKING_URI)"
-        raise BadInput(f"store: got {uri}, which cannot be opened: {cause}; allowed: {remedy}") from error
+        raise BadInput(f"store: got {public(uri)}, which cannot be opened: {cause}; allowed: {remedy}") from error
     return Store(uri, client)
 
 

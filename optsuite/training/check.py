@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
@@ -42,8 +42,11 @@ def check_benchmark(benchmark: Benchmark, splits: Splits) -> None:
     """Run one forward and backward pass of the benchmark. Raises BadInput that names it and the shapes."""
     where = f"benchmark {benchmark.name}"
     x, y = (part[: benchmark.batch_size] for part in splits.train)
-    with _blamed(f"{where}: its model, given inputs {tuple(x.shape)},"):
+    with _blamed(f"{where}: its model"):
         model = initial_model(benchmark, 0)
+        if not isinstance(model, nn.Module):
+            raise BadInput(f"returned {type(model).__name__}, allowed: a function that returns an nn.Module")
+    with _blamed(f"{where}: its model, given inputs {tuple(x.shape)},"):
         outputs = model(x)
     shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     for name, function in {"loss": benchmark.loss, **benchmark.metrics}.items():
@@ -53,6 +56,8 @@ def check_benchmark(benchmark: Benchmark, splits: Splits) -> None:
                 received = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
                 raise BadInput(f"returned {received}, allowed: a tensor without dimensions, the mean over the examples")
             if name == "loss":
+                if not value.isfinite():
+                    raise BadInput(f"returned {value.item()}, allowed: a finite number before training")
                 value.backward()  # type: ignore[no-untyped-call]
     for name in ("validation", "test"):
         x, y = getattr(splits, name)

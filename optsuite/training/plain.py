@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits
-from optsuite.errors import one_line
+from optsuite.errors import location, one_line
 from optsuite.training.identity import derived_seed
 from optsuite.training.run import Ended, Measurement, Run
 
@@ -34,7 +34,7 @@ def train(
             for fact in _train_one(benchmark, spec, run, splits, device=device, dtype=dtype):
                 yield index, fact
         except Exception as error:
-            yield index, Ended(outcome="failed", error=one_line(error))
+            yield index, Ended(outcome="failed", error=one_line(error) + location(error))
 
 
 def _train_one(
