@@ -7,7 +7,7 @@ optimizer, each run has an instance over its views. `plain` is the reference: a 
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -107,20 +107,25 @@ def train(
         since += 1
         if step % benchmark.eval_every and step != benchmark.max_steps:
             continue
-        train_losses = (total / since).tolist()
-        for index, values in enumerate(_measure(benchmark, stack, splits)):
-            if index in live:
-                measured = {"train/loss": train_losses[index]} | values
-                yield index, measurement(step, measured)
-                if not is_finite(measured):
-                    live.discard(index)
-                    yield index, Ended(outcome="diverged")
+        rows = _measure(benchmark, stack, splits)
+        yield from _facts(
+            step, [{"train/loss": loss} | row for loss, row in zip((total / since).tolist(), rows, strict=True)], live
+        )
         if not live:
             return
         total.zero_()
         since = 0
     for index in sorted(live):
         yield index, Ended(outcome="finished")
+
+
+def _facts(step: int, rows: Sequence[Mapping[str, float]], live: set[int]) -> Iterator[tuple[int, Measurement | Ended]]:
+    """What the live runs measured at a step. Those that have diverged end, and leave `live`."""
+    for index in sorted(live):
+        yield index, measurement(step, rows[index])
+        if not is_finite(rows[index]):
+            live.discard(index)
+            yield index, Ended(outcome="diverged")
 
 
 def _loss(benchmark: Benchmark, base: nn.Module) -> Callable[..., Tensor]:
