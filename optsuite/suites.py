@@ -14,10 +14,8 @@ from optsuite.optimizers import OPTIMIZERS
 
 T = TypeVar("T")
 
-DEFAULT = "benchmarks"  # the package of the current folder
 
-
-def load_suite(where: str = DEFAULT) -> Suite:
+def load_suite(where: str) -> Suite:
     """The SUITE of a file or module. The current folder, and that of the file, are on the import path. Raises BadInput."""
     require(where, "suite", where, "a Python file or a module")
     importlib.invalidate_caches()

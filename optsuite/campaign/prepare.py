@@ -1,7 +1,7 @@
 """Checking everything that a campaign will use before anything is started or written."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -61,19 +61,18 @@ def prepare(
     return problems, skipped
 
 
-def _try(benchmark: Benchmark, splits: Splits, specs: Iterable[OptimizerSpec], device: str, engine: str) -> Problem:
+def _try(benchmark: Benchmark, splits: Splits, specs: Sequence[OptimizerSpec], device: str, engine: str) -> Problem:
     splits = splits.to("cpu", DTYPE)
     check_benchmark(benchmark, splits)
     plans = {}
     for spec in specs:
         check_pair(benchmark, spec, splits)
         plans[spec.name] = plan(benchmark, spec, splits, device=device, engine=engine)
-        seconds = _seconds_per_run(benchmark, spec, splits, plans[spec.name].engine)
     return Problem(
         benchmark=benchmark,
         setting=setting(benchmark, splits, dtype=DTYPE, device=device),
         plans=plans,
-        seconds_per_run=seconds,
+        seconds_per_run=_seconds_per_run(benchmark, specs[-1], splits, plans[specs[-1].name].engine),
     )
 
 

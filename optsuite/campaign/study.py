@@ -101,18 +101,9 @@ class Study:
     @property
     def identity(self) -> str:
         """The fingerprint of the study's own run: what it does, its interval and budget."""
-        low, high, suite = self.spec.lr.low, self.spec.lr.high, self.suite
-        budget = (
-            SEARCH,
-            low,
-            high,
-            self.spec.default_lr,
-            suite.n_trials,
-            suite.n_tuning_seeds,
-            suite.n_seeds,
-            self.plan.engine,
-        )
-        return f"{self.problem.setting}-{self.definition}-{digest('study', *budget)}"
+        searched = (SEARCH, self.spec.lr.low, self.spec.lr.high, self.spec.default_lr)
+        own = digest("study", *searched, *self.budget().values(), self.plan.engine)
+        return f"{self.problem.setting}-{self.definition}-{own}"
 
     def fingerprint(self, run: Run) -> str:
         """The identity of one of the study's runs."""

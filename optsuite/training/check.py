@@ -64,7 +64,7 @@ def check_benchmark(benchmark: Benchmark, splits: Splits) -> None:
         with _blamed(f"{where}: measuring its {name} split of inputs {tuple(x.shape)} and targets {tuple(y.shape)}"):
             mean_values(benchmark, model, (x, y))
     again = initial_model(benchmark, 0)
-    if not all(torch.equal(a, b) for a, b in zip(initial_model(benchmark, 0).parameters(), again.parameters(), strict=True)):
+    if not all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True)):
         raise BadInput(f"{where}: got a model whose initial weights differ each time, allowed: torch's generator alone")
 
 

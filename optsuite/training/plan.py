@@ -66,14 +66,12 @@ def why_not_stacked(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -
     runs = [Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr * 2**-i, seed=i, kind="trial") for i in range(2)]
     few = _first(splits.to("cpu", torch.float64), benchmark.batch_size)
     try:
-        reference, stack = (
-            [(index, fact) for index, fact in train(short, spec, runs, few, dtype=torch.float64)]
-            for train in (plain.train, stacked.train)
-        )
+        reference, stack = (list(train(short, spec, runs, few, dtype=torch.float64)) for train in (plain.train, stacked.train))
     except Exception as error:
         return one_line(error).partition(". ")[0][:200]
-    curves = ({(i, f.step): f.values for i, f in facts if isinstance(f, Measurement)} for facts in (reference, stack))
-    expected, received = curves
+    expected, received = (
+        {(i, f.step): f.values for i, f in facts if isinstance(f, Measurement)} for facts in (reference, stack)
+    )
     same = expected.keys() == received.keys() and all(
         math.isclose(value, received[key].get(name, math.nan), rel_tol=AGREEMENT, abs_tol=1e-12)
         for key, values in expected.items()
