@@ -53,9 +53,9 @@ def test_workers_train_report_die_and_are_replaced() -> None:
         assert event.fact.outcome == "failed"
         assert str(event.fact.error).startswith("KeyError: 'nobody'")
 
-        processes = [worker.process for worker in pool._workers]
-        assert all(process.pid for process in processes)
-        victim = processes[0].pid
+        while any(worker.task for worker in pool._workers):  # the word that a task is over follows its last fact
+            pool.poll(0.5)
+        victim = pool._workers[0].process.pid
         assert victim is not None
         os.kill(victim, signal.SIGSTOP)  # so that it is still at it when it is killed
         pool.submit(task(5))
