@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup bench test check lint report ui lock clean
+.PHONY: setup bench test speed check lint report ui lock clean
 
 setup: $(READY)
 
@@ -25,6 +25,9 @@ report ui: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m pytest $(ARGS)
+
+speed: $(READY)
+	@PYTHONPATH=.:tests $(BIN)/python -m speed $(ARGS)
 
 check: lint test
 

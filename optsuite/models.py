@@ -22,15 +22,16 @@ def mlp(widths: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) ->
 
 
 def small_cnn() -> nn.Sequential:
-    """3x3 convolutions of 8 and 16 channels with ReLU, pooling by 2, a dense layer: (B, 1, 8, 8) -> (B, 10)."""
+    """3x3 convolutions of 8 and 16 channels, each with ReLU and pooling by 2, a dense layer: (B, 1, 8, 8) -> (B, 10)."""
     return nn.Sequential(
         nn.Conv2d(1, 8, 3, padding=1),
         nn.ReLU(),
+        nn.MaxPool2d(2),
         nn.Conv2d(8, 16, 3, padding=1),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Linear(16 * 4 * 4, 10),
+        nn.Linear(16 * 2 * 2, 10),
     )
 
 

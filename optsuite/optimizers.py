@@ -2,6 +2,7 @@
 
 Every interval spans four decades and holds the default rate, so that no optimizer has more room than another. Defaults
 of momentum, Adam, Adagrad and RMSprop are those of the comparison that optsuite began as; the others are torch's.
+Where torch has a fused step it is taken: one kernel, in half the time.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ def from_torch(kind: type[Optimizer], model: nn.Module, lr: float, **fixed: Any)
 _SPECS = (
     OptimizerSpec(
         name="sgd",
-        build=partial(from_torch, SGD),
+        build=partial(from_torch, SGD, fused=True),
         lr=LogUniform(low=1e-3, high=1e1),
         proportional=True,
         default_lr=1e-3,
@@ -32,7 +33,7 @@ _SPECS = (
     ),
     OptimizerSpec(
         name="momentum",
-        build=partial(from_torch, SGD),
+        build=partial(from_torch, SGD, fused=True),
         lr=LogUniform(low=1e-4, high=1e0),
         proportional=True,
         default_lr=0.01,
@@ -41,7 +42,7 @@ _SPECS = (
     ),
     OptimizerSpec(
         name="adam",
-        build=partial(from_torch, Adam),
+        build=partial(from_torch, Adam, fused=True),
         lr=LogUniform(low=1e-5, high=1e-1),
         proportional=True,
         default_lr=0.001,
@@ -50,7 +51,7 @@ _SPECS = (
     ),
     OptimizerSpec(
         name="adamw",
-        build=partial(from_torch, AdamW),
+        build=partial(from_torch, AdamW, fused=True),
         lr=LogUniform(low=1e-5, high=1e-1),
         proportional=True,
         default_lr=0.001,
@@ -59,7 +60,7 @@ _SPECS = (
     ),
     OptimizerSpec(
         name="adagrad",
-        build=partial(from_torch, Adagrad),
+        build=partial(from_torch, Adagrad, fused=True),
         lr=LogUniform(low=1e-4, high=1e0),
         proportional=True,
         default_lr=0.01,

@@ -1,4 +1,6 @@
-from collections.abc import Callable, Iterator
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partialmethod
 from pathlib import Path
@@ -91,6 +93,34 @@ def test_the_study_run_carries_the_rate_the_score_and_the_median_curves(folder: 
     params = store.client.get_run(study["run_id"]).data.params
     assert params["momentum"] == "0.0"
     assert {"n_trials", "n_seeds", "lr", "lr_low", "lr_high", "at_edge", "torch_version", "engine"} <= params.keys()
+
+
+def test_the_bits_depend_on_no_stack_and_no_order(
+    tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch, pool: InlinePool
+) -> None:
+    class Backwards(InlinePool):
+        """Takes the youngest task first."""
+
+        def poll(self, timeout: float) -> Sequence[Fact | Lost]:
+            self._queue.reverse()
+            return super().poll(timeout)
+
+    def results(name: str, pool: InlinePool, max_stack: int) -> pd.DataFrame:
+        enter(tmp_path / name, template, monkeypatch)
+        pool.load(SUITE)
+        (problem,) = problems()
+        plans = {optimizer: replace(plan, max_stack=max_stack) for optimizer, plan in problem.plans.items()}
+        assert {plan.engine for plan in plans.values()} == {"stacked"}
+        studies = studies_of(SUITE, [replace(problem, plans=plans)], device="cpu")
+        list(drive(studies, uri=tracking_uri(), campaign="c", suite=SUITE.name, pool=pool, stop=lambda: False))
+        with closing(sqlite3.connect("mlruns/mlflow.db")) as store:
+            query = """SELECT tags.value AS fingerprint, metrics.key, step, metrics.value FROM metrics
+                       JOIN tags USING (run_uuid) WHERE tags.key = 'optsuite.fingerprint'"""
+            return pd.read_sql(query, store).sort_values(["fingerprint", "key", "step"], ignore_index=True)
+
+    whole = results("whole", pool, 100)
+    assert len(whole) > 100
+    pd.testing.assert_frame_equal(whole, results("small", Backwards(), 3), check_exact=True)
 
 
 def test_a_second_start_trains_nothing_and_writes_nothing(folder: Path, pool: InlinePool) -> None:

@@ -274,7 +274,7 @@ def test_a_second_run_stops_at_once_and_an_interruption_ends_with_130_and_a_repo
     assert second.returncode == 2
     assert re.search(rf"campaign: got 'default', which is being run by process {process.pid} since 20\d\d-", err)
     assert err.count("\n") == 1
-    wait_until(lambda: len(workers_of(process.pid)) >= 1, process)
+    wait_until(lambda: len(descendants(process.pid)) >= 1, process)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -285,14 +285,15 @@ def test_a_second_run_stops_at_once_and_an_interruption_ends_with_130_and_a_repo
     connection = sqlite3.connect(tmp_path / "mlruns" / "mlflow.db")
     assert "RUNNING" not in {s for (s,) in connection.execute("SELECT status FROM runs WHERE lifecycle_stage = 'active'")}
     connection.close()
-    assert not workers_of(process.pid)
+    assert not descendants(process.pid)
 
 
 def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
     process = start(*RUN, "--workers", "2", folder=tmp_path)
     wait_until(lambda: count(tmp_path) >= 1, process)
+    workers = descendants(process.pid)
+    assert len(workers) >= 2
     process.kill()
-    workers = workers_of(process.pid)
     process.communicate()
     deadline = time.monotonic() + 20
     while any(alive(pid) for pid in workers):
@@ -300,16 +301,16 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
         time.sleep(0.1)
 
 
-def workers_of(pid: int) -> list[int]:
-    """The processes that name the given one as their parent."""
-    found = []
+def descendants(pid: int) -> list[int]:
+    """The processes that descend from the given one."""
+    children = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             if int(entry.read_text().rpartition(")")[2].split()[1]) == pid:
-                found.append(int(entry.parent.name))
+                children.append(int(entry.parent.name))
         except OSError:
             continue
-    return found
+    return [*children, *(own for child in children for own in descendants(child))]
 
 
 def alive(pid: int) -> bool:

@@ -1,7 +1,10 @@
 import math
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +14,12 @@ from suites import tiny
 from torch import nn
 
 from benchmarks import SUITE
-from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec, Splits
+from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec, Splits, models
 from optsuite.training import plain, stacked
 from optsuite.training.plan import group, max_stack, plan, step_flops, why_not_stacked
 from optsuite.training.run import Ended, Measurement, Run
 
+ROOT = Path(__file__).parents[1]
 SGD = OPTIMIZERS["sgd"]
 Curves = dict[tuple[int, int, str], float]
 
@@ -141,8 +145,11 @@ def test_an_optimizer_that_is_not_what_it_says_falls_back() -> None:
 def test_the_plan_is_made_from_the_definition() -> None:
     by_name = {b.name: b for b in SUITE.benchmarks}
     engines = {name: plan(benchmark, SGD, dataset(name), device="cpu").engine for name, benchmark in by_name.items()}
-    assert engines == {"quadratic_deep": "stacked", "digits_logreg": "stacked", "digits_mlp": "stacked", "digits_cnn": "plain"}
-    assert plan(by_name["digits_cnn"], SGD, dataset("digits_cnn"), device="cpu", engine="stacked").engine == "stacked"
+    assert set(engines.values()) == {"stacked"}
+    wide = replace(by_name["digits_mlp"], model=partial(models.mlp, (64, 640, 10)))
+    chosen = plan(wide, SGD, dataset("digits_mlp"), device="cpu")
+    assert (chosen.engine, chosen.reason) == ("plain", "a step of 13 MFLOP gains nothing from stacking on a CPU")
+    assert plan(wide, SGD, dataset("digits_mlp"), device="cpu", engine="stacked").engine == "stacked"
     chosen = plan(by_name["digits_mlp"], SGD, dataset("digits_mlp"), device="cpu", engine="plain")
     assert (chosen.engine, chosen.reason) == ("plain", "as asked")
 
@@ -155,11 +162,42 @@ def test_flops_are_those_of_a_step() -> None:
 
 def test_stacks_are_no_larger_than_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     splits = dataset("tiny_line")
+    assert max_stack(tiny.BENCHMARK, splits, "cpu") == 32
+    monkeypatch.setattr("optsuite.training.plan.STACK_RUNS", 2**30)
     whole = max_stack(tiny.BENCHMARK, splits, "cpu")
+    assert whole > 2**10
     monkeypatch.setattr("optsuite.training.plan.STACK_BYTES", 2**29)
     assert max_stack(tiny.BENCHMARK, splits, "cpu") == whole // 2
     monkeypatch.setattr("optsuite.training.plan.STACK_BYTES", 1)
     assert plan(tiny.BENCHMARK, SGD, splits, device="cpu").max_stack == 1
+
+
+MEMORY = """
+import resource
+from dataclasses import replace
+import torch
+from benchmarks import mnist_mlp
+from optsuite import OPTIMIZERS, Splits
+from optsuite.training import stacked
+from optsuite.training.run import Ended, Run
+
+def examples(n):  # as many and as large as MNIST's
+    return torch.rand(n, 784), torch.randint(10, (n,))
+
+torch.set_num_threads(1)
+splits = Splits(train=examples(50_000), validation=examples(10_000), test=examples(10_000))
+benchmark = replace(mnist_mlp.BENCHMARK, max_steps=4, eval_every=2)
+runs = [Run(benchmark="mnist_mlp", optimizer="adam", lr=0.001, seed=seed, kind="trial") for seed in range(64)]
+facts = list(stacked.train(benchmark, OPTIMIZERS["adam"], runs, splits))
+assert sum(fact == Ended(outcome="finished") for _, fact in facts) == 64
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is the platform's")
+def test_a_large_stack_stays_below_two_gigabytes() -> None:
+    out = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert int(out) * 1024 < 2 * 2**30
 
 
 def test_runs_are_grouped_evenly() -> None:

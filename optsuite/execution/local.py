@@ -1,24 +1,20 @@
 """Worker processes on this machine, one pipe each: a worker that dies takes nothing but its own task with it."""
 
 import heapq
-import multiprocessing
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 
 from optsuite.execution.pool import Fact, Lost, Task
+from optsuite.execution.processes import CONTEXT, start
 from optsuite.execution.worker import serve
-
-_SPAWN = multiprocessing.get_context("spawn")  # a forked torch or MLflow deadlocks
 
 
 @dataclass
 class _Worker:
-    process: SpawnProcess
+    process: BaseProcess
     connection: Connection
     task: Task | None = None
 
@@ -64,10 +60,8 @@ class LocalPool:
         self._workers, self._queue = [], []
 
     def _spawn(self) -> _Worker:
-        here, there = _SPAWN.Pipe()
-        with _interrupts_ignored():
-            process = _SPAWN.Process(target=serve, args=(there, *self._arguments), daemon=True)
-            process.start()
+        here, there = CONTEXT.Pipe()
+        process = start(serve, there, dict(os.environ), *self._arguments)
         there.close()
         return _Worker(process=process, connection=here)
 
@@ -94,16 +88,3 @@ class LocalPool:
                 events.append(Lost(task=worker.task.id, reason=f"its worker died with exit code {worker.process.exitcode}"))
             self._workers[self._workers.index(worker)] = self._spawn()
         return events
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach: the driver alone decides what an interruption means."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from multiprocessing.connection import Connection
 
@@ -21,8 +21,12 @@ SEND_SECONDS = 0.25  # facts are sent together: each message costs the driver, w
 Train = Callable[[Task], Iterator[tuple[int, Measurement | Ended]]]
 
 
-def serve(connection: Connection, suite: str, device: str) -> None:
-    """Train the tasks that arrive until the connection closes. Facts go back in lists; None follows those of a task."""
+def serve(connection: Connection, environment: Mapping[str, str], suite: str, device: str) -> None:
+    """Train the tasks that arrive until the connection closes. Facts go back in lists; None follows those of a task.
+
+    `environment` is the driver's: a process may be forked from one that started under another.
+    """
+    os.environ.update(environment)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products are not repeatable
     train = trainer(partial(load_suite, suite), device)
     torch.optim.SGD([torch.zeros(1)], lr=0.0).step()  # torch imports half of itself with the first step

@@ -18,6 +18,7 @@ from optsuite.training.run import Measurement, Run
 ENGINES = {"plain": plain.train, "stacked": stacked.train}
 STACK_FLOPS = 10e6  # a step with more is as fast run by run on a CPU; measured with make speed
 STACK_BYTES = 2**30  # what a stack may take on a CPU; the GPU's share is half of what is free
+STACK_RUNS = 32  # on a CPU more are no faster, and slower where they overflow its caches; and a second worker wants some
 COPIES = 7  # of the parameters in a stack: values, gradients, those before the step, rates, optimizer state, and one to spare
 AGREEMENT = 1e-7  # relative, in float64, between the engines after the trial steps
 
@@ -92,10 +93,10 @@ def max_stack(benchmark: Benchmark, splits: Splits, device: str) -> int:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         parameters = _backward(benchmark, splits)
     measured = kept * min(CHUNK, len(splits.validation[0])) / benchmark.batch_size
-    limit = STACK_BYTES
+    bytes_per_run = COPIES * parameters + 2 * kept + measured
     if torch.device(device).type == "cuda":
-        limit = torch.cuda.mem_get_info(device)[0] // 2
-    return max(1, int(limit / (COPIES * parameters + 2 * kept + measured)))
+        return max(1, int(torch.cuda.mem_get_info(device)[0] / 2 / bytes_per_run))
+    return max(1, min(STACK_RUNS, int(STACK_BYTES / bytes_per_run)))
 
 
 def _backward(benchmark: Benchmark, splits: Splits) -> int:

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
@@ -17,7 +18,9 @@ from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.training.plain import CHUNK, batch_indices, initial_model, is_finite, measurement
 from optsuite.training.run import Ended, Measurement, Run
 
-MULTIPLE = 8  # stacks are padded to it: vectorised kernels treat the end of an array differently, which would show in the bits
+# Vectorised kernels treat the end of an array differently, which would show in the bits of the last runs:
+MULTIPLE = 8  # so stacks are padded to a multiple of this many runs,
+ALIGNMENT = 64  # and flat tensors to one of this many elements, four of the widest vectors
 
 
 class Stack:
@@ -29,7 +32,7 @@ class Stack:
         named = [dict(model.named_parameters()) for model in models]
         n = sum(parameter.numel() for parameter in named[0].values())
         first = next(iter(named[0].values()))
-        self.flat = torch.empty(n * self.size, dtype=first.dtype, device=first.device)
+        self.flat = torch.zeros(-(-n * self.size // ALIGNMENT) * ALIGNMENT, dtype=first.dtype, device=first.device)
         self.grad = torch.zeros_like(self.flat)
         self.parameters: dict[str, Tensor] = {}
         start = 0
@@ -46,7 +49,8 @@ class Stack:
         """The rate of each element's run, in the layout of `flat`."""
         lr = torch.tensor(rates, dtype=self.flat.dtype, device=self.flat.device)
         blocks = [lr.repeat_interleave(parameter[0].numel()) for parameter in self.parameters.values()]
-        return torch.cat(blocks)
+        used = torch.cat(blocks)
+        return F.pad(used, (0, len(self.flat) - len(used)))
 
     def view(self, position: int) -> nn.Module:
         """The module of one run, its parameters and gradients views of the stack's."""

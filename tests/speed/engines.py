@@ -1,0 +1,103 @@
+"""Microseconds a run and step of the ways to train: a DataLoader, tensors, stacks; in one process and in workers.
+
+Alternatives are measured in turn, several times over, and the median counts: the speed of a machine changes by the minute.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from optsuite.definition import Benchmark, OptimizerSpec, Splits
+from optsuite.execution.local import LocalPool
+from optsuite.execution.pool import Fact, Task
+from optsuite.training import plain
+from optsuite.training.identity import DTYPE, definition, setting
+from optsuite.training.plan import ENGINES, group
+from optsuite.training.run import Ended, Run
+
+
+def in_turn(ways: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """The median of what each way returns, over rounds in which each has its turn, after one that does not count."""
+    results: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(1 + rounds):
+        for name, measure in ways.items():
+            results[name].append(measure())
+    return {name: statistics.median(values[1:]) for name, values in results.items()}
+
+
+def loops(
+    benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, stacks: Sequence[int], *, rounds: int, device: str
+) -> dict[str, float]:
+    """Microseconds a run and step in this process, with one thread: two loops, and stacks of several sizes."""
+    torch.set_num_threads(1)
+    here = splits.to(device, DTYPE)
+    measure = partial(_timed, benchmark)
+    ways = {
+        "DataLoader, .item()": partial(measure, lambda runs: _dataloader_loop(benchmark, spec, runs[0], here, device), 1),
+        "tensors": partial(measure, lambda runs: _exhaust("plain", benchmark, spec, runs, here, device), 1),
+    }
+    for k in stacks:
+        ways[f"stack of {k}"] = partial(measure, lambda runs: _exhaust("stacked", benchmark, spec, runs, here, device), k)
+    return in_turn(ways, rounds)
+
+
+def workers(
+    benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, pools: Sequence[LocalPool], *, n_runs: int, rounds: int
+) -> dict[str, float]:
+    """Microseconds of wall clock a run and step, by engine, in pools of workers that share the runs evenly."""
+    found = setting(benchmark, splits.to("cpu", DTYPE), dtype=DTYPE, device="cpu")
+
+    def train(engine: str, pool: LocalPool, runs: Sequence[Run]) -> None:
+        for number, stack in enumerate(group(runs, -(-n_runs // pool.n_workers))):
+            pool.submit(Task(id=number, priority=0, engine=engine, setting=found, definition=definition(spec), runs=stack))
+        left = n_runs
+        while left:
+            ended = [e.fact for e in pool.poll(1.0) if isinstance(e, Fact) and isinstance(e.fact, Ended)]
+            assert all(fact.outcome == "finished" for fact in ended), ended
+            left -= len(ended)
+
+    ways = {
+        f"{engine}, {pool.n_workers}": partial(_timed, benchmark, partial(train, engine, pool), n_runs)
+        for engine in ENGINES
+        for pool in pools
+    }
+    return in_turn(ways, rounds)
+
+
+def _timed(benchmark: Benchmark, train: Callable[[Sequence[Run]], None], n_runs: int) -> float:
+    """Microseconds a run and step of training so many runs of the same rate and different seeds."""
+    runs = [Run(benchmark=benchmark.name, optimizer="adam", lr=1e-3, seed=seed, kind="trial") for seed in range(n_runs)]
+    started = time.perf_counter()
+    train(runs)
+    return (time.perf_counter() - started) / (n_runs * benchmark.max_steps) * 1e6
+
+
+def _exhaust(engine: str, benchmark: Benchmark, spec: OptimizerSpec, runs: Sequence[Run], splits: Splits, device: str) -> None:
+    for _ in ENGINES[engine](benchmark, spec, runs, splits, device=device, dtype=DTYPE):
+        pass
+
+
+def _dataloader_loop(benchmark: Benchmark, spec: OptimizerSpec, run: Run, splits: Splits, device: str) -> None:
+    """The loop of the tutorials, measured as often as ours."""
+    model = plain.initial_model(benchmark, run.seed).to(device, DTYPE)
+    optimizer = spec.build(model, run.lr, **spec.fixed)
+    dataset = TensorDataset(*splits.to("cpu", DTYPE).train)
+    loader = DataLoader(dataset, batch_size=benchmark.batch_size, shuffle=True, drop_last=True)
+    total = 0.0
+
+    def endless() -> Iterator[list[torch.Tensor]]:
+        while True:
+            yield from loader
+
+    for step, (x, y) in zip(range(1, benchmark.max_steps + 1), endless(), strict=False):
+        optimizer.zero_grad()
+        loss = benchmark.loss(model(x.to(device)), y.to(device))
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        total += loss.item()
+        if step % benchmark.eval_every == 0:
+            plain.measure(benchmark, model, splits)

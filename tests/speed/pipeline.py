@@ -1,0 +1,53 @@
+"""The whole comparison: the tutorials' script beside `optsuite run`, each as a command of its own."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow import MlflowClient
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    """What a command did: runs, seconds from its start to its end, and seconds from its first run to its last."""
+
+    n_runs: int
+    seconds: float
+    training_seconds: float
+
+    @property
+    def runs_a_minute(self) -> float:
+        """Once started."""
+        return self.n_runs / self.training_seconds * 60
+
+
+def tutorial(folder: Path, n_trials: int, n_seeds: int) -> Whole:
+    """Run the tutorials' script with its store in the folder."""
+    return _whole(folder / "mlflow.db", folder, str(HERE / "tutorial.py"), str(folder), str(n_trials), str(n_seeds))
+
+
+def suite(folder: Path, n_trials: int, n_seeds: int) -> Whole:
+    """Run the same benchmark, optimizers, trials and seeds through the command line, and the default rates as well."""
+    arguments = ("--suite", str(HERE / "suite.py"), "--trials", str(n_trials), "--seeds", str(n_seeds))
+    return _whole(folder / "mlruns" / "mlflow.db", folder, "-m", "optsuite", "run", *arguments)
+
+
+def _whole(database: Path, folder: Path, *arguments: str) -> Whole:
+    folder.mkdir(parents=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{database}"}
+    started = time.perf_counter()
+    subprocess.run([sys.executable, *arguments], check=True, cwd=folder, capture_output=True, env=environment)
+    seconds = time.perf_counter() - started
+    client = MlflowClient(f"sqlite:///{database}")
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(ids, max_results=1_000)
+    first = min(run.info.start_time for run in runs if run.data.tags.get("optsuite.kind") != "study")
+    last = max(run.info.end_time for run in runs)  # of a study: written after all its runs
+    n_runs = sum(run.data.tags.get("optsuite.kind") != "study" for run in runs)
+    return Whole(n_runs=n_runs, seconds=seconds, training_seconds=(last - first) / 1e3)

@@ -1,0 +1,16 @@
+"""The suite that `speed` trains: the tutorials' comparison (20 epochs of 16 batches), and short forms of all benchmarks."""
+
+from dataclasses import replace
+
+from benchmarks import SUITE as DEFAULT
+from benchmarks import digits_mlp
+from optsuite import OPTIMIZERS, Suite
+
+STEPS = 200
+SHORT = tuple(replace(b, max_steps=STEPS) for b in (*DEFAULT.benchmarks, *DEFAULT.on_request))
+SUITE = Suite(
+    name="speed",
+    benchmarks=(replace(digits_mlp.BENCHMARK, name="digits_mlp_20_epochs", max_steps=20 * 16, eval_every=16),),
+    on_request=SHORT,
+    optimizers=tuple(OPTIMIZERS[name] for name in ("momentum", "adam", "adagrad", "rmsprop")),
+)
