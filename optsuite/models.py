@@ -1,6 +1,7 @@
 """Models and metrics: builders of nn.Module with fresh random weights, and functions of (outputs, targets)."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -47,7 +48,7 @@ class Quadratic(nn.Module):
         """Take the Hessian Q (d, d), which is constant and not trained."""
         super().__init__()
         self.theta = nn.Parameter(torch.ones(len(hessian)))
-        self.register_buffer("hessian", hessian)
+        self.register_buffer("hessian", hessian.clone())
 
     def forward(self, x: Tensor) -> Tensor:
         """Map examples (B, d) to their losses (B,)."""
@@ -62,10 +63,15 @@ def mean_output(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def quadratic_deep() -> Quadratic:
     """The 100-dimensional quadratic of DeepOBS: 90 eigenvalues from U(0, 1), 10 from U(30, 60), rotated at random."""
+    return Quadratic(_deep_hessian())
+
+
+@cache
+def _deep_hessian() -> Tensor:
     rng = np.random.RandomState(42)
     eigenvalues = np.concatenate((rng.uniform(0.0, 1.0, 90), rng.uniform(30.0, 60.0, 10)))
     rotation = _haar_rotation(rng, 100)
-    return Quadratic(torch.tensor(rotation.T @ np.diag(eigenvalues) @ rotation, dtype=torch.float32))
+    return torch.tensor(rotation.T @ np.diag(eigenvalues) @ rotation, dtype=torch.float32)
 
 
 def _haar_rotation(rng: np.random.RandomState, dimension: int) -> np.ndarray:

@@ -20,4 +20,4 @@ def test_every_table_is_measured() -> None:
     assert named["tutorials' script"][0] == "8"  # four optimizers, one trial and one seed
     assert named["optsuite run"][0] == "40"  # and eight trials, and the default rate
     assert float(named["ratio"][2]) > 0
-    assert float(named["report of 200 runs"][0]) > 0
+    assert float(named["report of 200 runs on 10 benchmarks"][0]) > 0

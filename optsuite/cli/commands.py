@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from optsuite.execution.processes import start_server
-
 SUITE = click.option("--suite", default="benchmarks", show_default=True, help="File or module that defines SUITE.")
 CAMPAIGN = click.option("--campaign", default="default", show_default=True, help="Name of the set of results.")
 WORKERS = click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]")
@@ -46,7 +44,10 @@ def run(
     dry_run: bool,
 ) -> int:
     """Tune every optimizer on every benchmark, evaluate it on fresh seeds, and report."""
-    start_server()
+    from optsuite.execution.processes import start_server
+
+    if not dry_run:
+        start_server()
     from optsuite.campaign.drive import studies_of
     from optsuite.campaign.lock import check_campaign_name
     from optsuite.campaign.prepare import prepare
@@ -88,6 +89,8 @@ def train(
     if not (math.isfinite(lr) and lr > 0):
         raise click.BadParameter(f"got {lr:g}, allowed: a finite number above 0", param_hint="--lr")
     numbers = parse_seeds(seeds)
+    from optsuite.execution.processes import start_server
+
     start_server()
     from optsuite.campaign.drive import given_study
     from optsuite.campaign.lock import check_campaign_name

@@ -5,6 +5,7 @@ safe, each worker starts from nothing.
 """
 
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -14,33 +15,37 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
-FORKING = sys.platform == "linux"  # with threads or a GPU in use a fork deadlocks; the server has neither
-IMPORTS = ["optsuite.execution.worker", "torch._dynamo", "sklearn.datasets"]  # torch imports the second with its first step
+# The server computes nothing and uses no GPU; its only other thread is OpenBLAS's, which knows how to be forked.
+FORKING = sys.platform == "linux"
+PRELOAD = ["optsuite.execution.preload"]
 CONTEXT: ForkServerContext | SpawnContext = (
     multiprocessing.get_context("forkserver") if FORKING else multiprocessing.get_context("spawn")
 )
 
 
 def start_server() -> None:
-    """Start the server, unless it runs; returns at once."""
+    """Start the server, unless this process has one, whoever started it; returns at once."""
     if FORKING:
-        CONTEXT.set_forkserver_preload(IMPORTS)
-        with _interrupts_ignored():
+        CONTEXT.set_forkserver_preload(PRELOAD)
+        with _interrupts_ignored(), _safe_path():
             forkserver.ensure_running()
 
 
 def start(target: Callable[..., None], *arguments: object) -> BaseProcess:
-    """Start a process that ends with this one, and that Ctrl-C does not reach."""
+    """Start a process that ends with this one. It should ignore SIGINT first of all: the caller says what Ctrl-C means."""
     start_server()
-    with _interrupts_ignored():
-        process = CONTEXT.Process(target=target, args=arguments, daemon=True)
-        process.start()
+    process = CONTEXT.Process(target=target, args=arguments, daemon=True)
+    if FORKING:
+        process.start()  # waits for the server's imports, in which Ctrl-C must reach the caller
+    else:
+        with _interrupts_ignored():
+            process.start()
     return process
 
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach: the driver alone decides what an interruption means."""
+    """Start processes that Ctrl-C does not reach, as far as Python lets a thread say so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -49,3 +54,16 @@ def _interrupts_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Start Python processes that do not look for modules in the current folder, where a person's profile.py may lie."""
+    previous = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["PYTHONSAFEPATH"]
+        if previous is not None:
+            os.environ["PYTHONSAFEPATH"] = previous

@@ -1,6 +1,7 @@
 """What runs inside a worker process: it is sent names and numbers, trains with one thread, and sends measurements back."""
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
@@ -24,8 +25,11 @@ Train = Callable[[Task], Iterator[tuple[int, Measurement | Ended]]]
 def serve(connection: Connection, environment: Mapping[str, str], suite: str, device: str) -> None:
     """Train the tasks that arrive until the connection closes. Facts go back in lists; None follows those of a task.
 
-    `environment` is the driver's: a process may be forked from one that started under another.
+    `environment` is the driver's: a process may be forked from one that started under another. What libraries read while they
+    are imported, like OMP_NUM_THREADS, stays as it was then.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver alone decides what an interruption means
+    os.environ.clear()
     os.environ.update(environment)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products are not repeatable
     train = trainer(partial(load_suite, suite), device)

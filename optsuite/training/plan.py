@@ -18,7 +18,7 @@ from optsuite.training.run import Measurement, Run
 ENGINES = {"plain": plain.train, "stacked": stacked.train}
 STACK_FLOPS = 10e6  # a step with more is as fast run by run on a CPU; measured with make speed
 STACK_BYTES = 2**30  # what a stack may take on a CPU; the GPU's share is half of what is free
-STACK_RUNS = 32  # on a CPU more are no faster, and slower where they overflow its caches; and a second worker wants some
+STACK_RUNS = 32  # on a CPU more are no faster, and slower where they overflow its caches
 COPIES = 7  # of the parameters in a stack: values, gradients, those before the step, rates, optimizer state, and one to spare
 AGREEMENT = 1e-7  # relative, in float64, between the engines after the trial steps
 
@@ -82,7 +82,10 @@ def why_not_stacked(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -
 
 
 def max_stack(benchmark: Benchmark, splits: Splits, device: str) -> int:
-    """How many runs fit into the memory of a stack: parameters in all their copies, and what a forward pass keeps."""
+    """How many runs make a stack: as many as fit into its memory, on a CPU no more than pay.
+
+    A run takes its parameters in all their copies and what a forward pass keeps; runs are measured one at a time.
+    """
     kept = 0
 
     def keep(tensor: Tensor) -> Tensor:
@@ -93,10 +96,10 @@ def max_stack(benchmark: Benchmark, splits: Splits, device: str) -> int:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         parameters = _backward(benchmark, splits)
     measured = kept * min(CHUNK, len(splits.validation[0])) / benchmark.batch_size
-    bytes_per_run = COPIES * parameters + 2 * kept + measured
+    bytes_per_run = COPIES * parameters + 2 * kept
     if torch.device(device).type == "cuda":
-        return max(1, int(torch.cuda.mem_get_info(device)[0] / 2 / bytes_per_run))
-    return max(1, min(STACK_RUNS, int(STACK_BYTES / bytes_per_run)))
+        return max(1, int((torch.cuda.mem_get_info(device)[0] / 2 - measured) / bytes_per_run))
+    return max(1, min(STACK_RUNS, int((STACK_BYTES - measured) / bytes_per_run)))
 
 
 def _backward(benchmark: Benchmark, splits: Splits) -> int:

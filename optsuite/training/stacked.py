@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
-from optsuite.training.plain import CHUNK, batch_indices, initial_model, is_finite, measurement
+from optsuite.training.plain import batch_indices, initial_model, is_finite, measure, measurement
 from optsuite.training.run import Ended, Measurement, Run
 
 # Vectorised kernels treat the end of an array differently, which would show in the bits of the last runs:
@@ -53,13 +53,15 @@ class Stack:
         return F.pad(used, (0, len(self.flat) - len(used)))
 
     def view(self, position: int) -> nn.Module:
-        """The module of one run, its parameters and gradients views of the stack's."""
+        """The module of one run, its parameters, their gradients and its buffers views of the stack's."""
         model = copy.deepcopy(self.base)
         for name, parameter in model.named_parameters():
             parameter.data = self.parameters[name].detach()[position]
             gradient = self.parameters[name].grad
             assert gradient is not None
             parameter.grad = gradient[position]
+        for name, buffer in model.named_buffers():
+            buffer.data = self.buffers[name][position]
         return model
 
 
@@ -87,13 +89,15 @@ def train(
     """
     padded = [*runs, *[runs[0]] * (-len(runs) % MULTIPLE)]
     stack = Stack([initial_model(benchmark, run.seed).to(device, dtype) for run in padded])
-    step_optimizer = _steps(spec, stack, [run.lr for run in padded])
+    views = [stack.view(position) for position in range(stack.size)]
+    step_optimizer = _steps(spec, stack, views, [run.lr for run in padded])
     batches = _batches(len(splits.train[0]), benchmark, padded)
     losses_of = vmap(_loss(benchmark, stack.base), randomness="error")
     x, y = splits.train
     live = set(range(len(runs)))
 
-    for index, values in enumerate(_measure(benchmark, stack, splits)[: len(runs)]):
+    for index in sorted(live):
+        values = measure(benchmark, views[index], splits)
         if is_finite(values):
             yield index, measurement(0, values)
         else:
@@ -111,10 +115,8 @@ def train(
         since += 1
         if step % benchmark.eval_every and step != benchmark.max_steps:
             continue
-        rows = _measure(benchmark, stack, splits)
-        yield from _facts(
-            step, [{"train/loss": loss} | row for loss, row in zip((total / since).tolist(), rows, strict=True)], live
-        )
+        means = (total / since).tolist()
+        yield from _facts(step, {i: {"train/loss": means[i]} | measure(benchmark, views[i], splits) for i in live}, live)
         if not live:
             return
         total.zero_()
@@ -123,7 +125,7 @@ def train(
         yield index, Ended(outcome="finished")
 
 
-def _facts(step: int, rows: Sequence[Mapping[str, float]], live: set[int]) -> Iterator[tuple[int, Measurement | Ended]]:
+def _facts(step: int, rows: Mapping[int, Mapping[str, float]], live: set[int]) -> Iterator[tuple[int, Measurement | Ended]]:
     """What the live runs measured at a step. Those that have diverged end, and leave `live`."""
     for index in sorted(live):
         yield index, measurement(step, rows[index])
@@ -139,10 +141,10 @@ def _loss(benchmark: Benchmark, base: nn.Module) -> Callable[..., Tensor]:
     return loss
 
 
-def _steps(spec: OptimizerSpec, stack: Stack, rates: Sequence[float]) -> Callable[[], None]:
+def _steps(spec: OptimizerSpec, stack: Stack, views: Sequence[nn.Module], rates: Sequence[float]) -> Callable[[], None]:
     """A function that makes one step of every run from the gradients that lie in the stack."""
     if not spec.proportional:
-        each = [spec.build(stack.view(position), lr, **spec.fixed) for position, lr in enumerate(rates)]
+        each = [spec.build(view, lr, **spec.fixed) for view, lr in zip(views, rates, strict=True)]
 
         def step_each() -> None:
             for optimizer in each:
@@ -167,24 +169,3 @@ def _batches(n: int, benchmark: Benchmark, runs: Sequence[Run]) -> Iterator[Tens
     while True:
         batch = {seed: next(batches) for seed, batches in own.items()}
         yield torch.stack([batch[run.seed] for run in runs])
-
-
-@torch.no_grad()
-def _measure(benchmark: Benchmark, stack: Stack, splits: Splits) -> list[dict[str, float]]:
-    """For each run, loss and metrics on the whole validation and test splits, by curve name."""
-    functions = {"loss": benchmark.loss, **benchmark.metrics}
-
-    def of_one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-        outputs = functional_call(stack.base, (parameters, buffers), (x,))
-        return torch.stack([function(outputs, y) for function in functions.values()])
-
-    of_all = vmap(of_one, in_dims=(0, 0, None, None), randomness="error")
-    stack.base.eval()
-    columns: dict[str, list[float]] = {}
-    for name, split in (("validation", splits.validation), ("test", splits.test)):
-        chunks = list(zip(*(torch.split(part, CHUNK) for part in split), strict=True))
-        sums = sum(of_all(stack.parameters, stack.buffers, x, y) * len(y) for x, y in chunks)
-        means = torch.as_tensor(sums / len(split[0])).T.tolist()
-        columns |= {f"{name}/{metric}": column for metric, column in zip(functions, means, strict=True)}
-    stack.base.train()
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

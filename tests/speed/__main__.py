@@ -41,10 +41,10 @@ def main() -> None:
     problems = list(_problems())[: 1 if quick else None]
     _print("Microseconds a run and step with Adam, in one process", _loops(problems, device, quick=quick))
     if device == "cpu":
-        _print("The same in workers, two stacks for two", _workers(problems, quick=quick))
+        _print("The same with 16 runs in worker processes, by engine and number of workers", _workers(problems, quick=quick))
         with tempfile.TemporaryDirectory() as folder:
             _print("The comparison of the tutorials", _pipelines(Path(folder), quick=quick))
-            _print("Tracking", _tracking(Path(folder), quick=quick))
+            _print("Tracking and report", _tracking(Path(folder), quick=quick))
 
 
 def _problems() -> Iterator[tuple[Benchmark, Splits]]:
@@ -56,13 +56,13 @@ def _problems() -> Iterator[tuple[Benchmark, Splits]]:
 
 
 def _loops(problems: Problems, device: str, *, quick: bool) -> Iterator[Row]:
-    stacks = (8,) if quick else (8, 16, 32, 64) if device == "cpu" else (1, 16, 64, 256)
+    stacks = (8,) if quick else (8, 16, 32) if device == "cpu" else (1, 16, 64, 256)
     for benchmark, splits in problems:
         found = engines.loops(benchmark, ADAM, splits, stacks, rounds=1 if quick else 3, device=device)
         first, _, *rest = found.values()
         row = {"benchmark": benchmark.name, "MFLOP a step": f"{step_flops(benchmark, splits) / 1e6:.1f}"}
         row |= {name: f"{value:.0f}" for name, value in found.items()}
-        yield row | {"best stack": f"{first / min(rest):.1f} x DataLoader"}
+        yield row | {"best stack": f"{first / min(rest):.1f} x DataLoader loop"}
 
 
 def _workers(problems: Problems, *, quick: bool) -> Iterator[Row]:
@@ -100,7 +100,7 @@ def _tracking(folder: Path, *, quick: bool) -> Iterator[Row]:
     yield {"": "writing a run of 21 measurements", "seconds": f"{per_run:.3f}"}
     sizes = (200,) if quick else (1_000, 10_000)
     for size, seconds in tracking.report_seconds(folder / "suite" / "mlruns" / "mlflow.db", folder, sizes).items():
-        yield {"": f"report of {size:,} runs", "seconds": f"{seconds:.1f}"}
+        yield {"": f"report of {size:,} runs on 10 benchmarks", "seconds": f"{seconds:.1f}"}
 
 
 def _print(title: str, rows: Iterator[Row]) -> None:

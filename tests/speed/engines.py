@@ -19,6 +19,8 @@ from optsuite.training.identity import DTYPE, definition, setting
 from optsuite.training.plan import ENGINES, group
 from optsuite.training.run import Ended, Run
 
+Loader = DataLoader[tuple[torch.Tensor, ...]]
+
 
 def in_turn(ways: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
     """The median of what each way returns, over rounds in which each has its turn, after one that does not count."""
@@ -34,11 +36,12 @@ def loops(
 ) -> dict[str, float]:
     """Microseconds a run and step in this process, with one thread: two loops, and stacks of several sizes."""
     torch.set_num_threads(1)
-    here = splits.to(device, DTYPE)
-    measure = partial(_timed, benchmark)
+    here, examples = splits.to(device, DTYPE), TensorDataset(*splits.to("cpu", DTYPE).train)
+    loader = DataLoader(examples, batch_size=benchmark.batch_size, shuffle=True, drop_last=True)
+    measure = partial(_timed, benchmark, spec)
     ways = {
-        "DataLoader, .item()": partial(measure, lambda runs: _dataloader_loop(benchmark, spec, runs[0], here, device), 1),
-        "tensors": partial(measure, lambda runs: _exhaust("plain", benchmark, spec, runs, here, device), 1),
+        "DataLoader loop": partial(measure, lambda runs: _dataloader_loop(benchmark, spec, runs[0], loader, here, device), 1),
+        "plain engine": partial(measure, lambda runs: _exhaust("plain", benchmark, spec, runs, here, device), 1),
     }
     for k in stacks:
         ways[f"stack of {k}"] = partial(measure, lambda runs: _exhaust("stacked", benchmark, spec, runs, here, device), k)
@@ -61,16 +64,16 @@ def workers(
             left -= len(ended)
 
     ways = {
-        f"{engine}, {pool.n_workers}": partial(_timed, benchmark, partial(train, engine, pool), n_runs)
+        f"{engine}, {pool.n_workers}": partial(_timed, benchmark, spec, partial(train, engine, pool), n_runs)
         for engine in ENGINES
         for pool in pools
     }
     return in_turn(ways, rounds)
 
 
-def _timed(benchmark: Benchmark, train: Callable[[Sequence[Run]], None], n_runs: int) -> float:
+def _timed(benchmark: Benchmark, spec: OptimizerSpec, train: Callable[[Sequence[Run]], None], n_runs: int) -> float:
     """Microseconds a run and step of training so many runs of the same rate and different seeds."""
-    runs = [Run(benchmark=benchmark.name, optimizer="adam", lr=1e-3, seed=seed, kind="trial") for seed in range(n_runs)]
+    runs = [Run(benchmark=benchmark.name, optimizer=spec.name, lr=1e-3, seed=seed, kind="trial") for seed in range(n_runs)]
     started = time.perf_counter()
     train(runs)
     return (time.perf_counter() - started) / (n_runs * benchmark.max_steps) * 1e6
@@ -81,15 +84,14 @@ def _exhaust(engine: str, benchmark: Benchmark, spec: OptimizerSpec, runs: Seque
         pass
 
 
-def _dataloader_loop(benchmark: Benchmark, spec: OptimizerSpec, run: Run, splits: Splits, device: str) -> None:
+def _dataloader_loop(benchmark: Benchmark, spec: OptimizerSpec, run: Run, loader: Loader, splits: Splits, device: str) -> None:
     """The loop of the tutorials, measured as often as ours."""
     model = plain.initial_model(benchmark, run.seed).to(device, DTYPE)
     optimizer = spec.build(model, run.lr, **spec.fixed)
-    dataset = TensorDataset(*splits.to("cpu", DTYPE).train)
-    loader = DataLoader(dataset, batch_size=benchmark.batch_size, shuffle=True, drop_last=True)
     total = 0.0
+    plain.measure(benchmark, model, splits)
 
-    def endless() -> Iterator[list[torch.Tensor]]:
+    def endless() -> Iterator[tuple[torch.Tensor, ...]]:
         while True:
             yield from loader
 

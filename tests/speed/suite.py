@@ -6,8 +6,8 @@ from benchmarks import SUITE as DEFAULT
 from benchmarks import digits_mlp
 from optsuite import OPTIMIZERS, Suite
 
-STEPS = 200
-SHORT = tuple(replace(b, max_steps=STEPS) for b in (*DEFAULT.benchmarks, *DEFAULT.on_request))
+STEPS = 100
+SHORT = tuple(replace(b, max_steps=max(STEPS, b.eval_every)) for b in (*DEFAULT.benchmarks, *DEFAULT.on_request))
 SUITE = Suite(
     name="speed",
     benchmarks=(replace(digits_mlp.BENCHMARK, name="digits_mlp_20_epochs", max_steps=20 * 16, eval_every=16),),
