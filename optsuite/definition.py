@@ -19,9 +19,10 @@ Loss = Callable[[Any, Tensor], Tensor]
 Split = tuple[Tensor, Tensor]
 
 METRIC_NAME = re.compile(r"[A-Za-z0-9_.: -]+")  # what MLflow takes as a metric key, less the slash that we join with
-OF_RUNS = {"optimizer", "lr", "seed", "batch_size", "max_steps", "target", "device", "engine"}
-OF_STUDIES = {"n_trials", "n_tuning_seeds", "n_seeds", "lr_low", "lr_high", "at_edge"}
+OF_RUNS = {"optimizer", "lr", "seed", "batch_size", "max_steps", "eval_every", "target", "device", "engine"}
+OF_STUDIES = {"n_trials", "n_tuning_seeds", "n_seeds", "tolerance", "lr_low", "lr_high", "at_edge"}
 RUN_PARAMS = OF_RUNS | OF_STUDIES  # what the store is told beside the fixed hyperparameters
+TOLERANCE = 0.01  # differences below 1 % of the better score do not matter to anybody, however certain they are
 FIRST_TUNING_SEED = 1_000  # evaluation seeds are 0, 1, ...; tuning seeds start here, so that the two never meet
 
 
@@ -186,7 +187,8 @@ class OptimizerSpec:
 class Suite:
     """The benchmarks and optimizers compared together, and the protocol of the comparison.
 
-    `on_request` are benchmarks that run only when they are named: those that need a download, or hours.
+    `on_request` are benchmarks that run only when they are named: those that need a download, or hours. Differences of less
+    than `tolerance`, a fraction of the better score, do not count, however certain.
     """
 
     name: str
@@ -196,6 +198,7 @@ class Suite:
     n_trials: int = 16
     n_tuning_seeds: int = 1
     n_seeds: int = 12
+    tolerance: float = TOLERANCE
 
     def __post_init__(self) -> None:
         _require_name("suite name", self.name)
@@ -212,6 +215,8 @@ class Suite:
         require_count(f"{where}: n_trials", self.n_trials)
         require_count(f"{where}: n_tuning_seeds", self.n_tuning_seeds)
         require_count(f"{where}: n_seeds", self.n_seeds, high=FIRST_TUNING_SEED)
+        number = isinstance(self.tolerance, int | float) and 0 <= self.tolerance < 1
+        require(number, f"{where}: tolerance", self.tolerance, "a number from 0 to below 1")
 
     @property
     def seeds(self) -> range:

@@ -225,7 +225,7 @@ def test_the_whole_command_killed_interrupted_and_repeated(tmp_path: Path, call:
     process = start(*RUN, folder=whole)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
-    for text in ("29 runs, 0 of them in the store already", "29/29 runs", "best", "leaderboard.md", "optsuite ui"):
+    for text in ("29 runs, 0 of them in the store already", "29/29 runs", "worse", "index.html", "optsuite ui"):
         assert text in out
     expected = (whole / "mlruns/report/leaderboard.csv").read_bytes()
     store_is_whole(whole)
@@ -261,7 +261,7 @@ def test_the_whole_command_killed_interrupted_and_repeated(tmp_path: Path, call:
     code, out, _ = call("list", "--suite", str(TINY))
     assert "Campaigns: default" in out
     table = pd.read_csv("mlruns/report/leaderboard.csv")
-    assert table["verdict"].tolist()[0] == "best"
+    assert table["verdict"].tolist()[0] == "best so far"
 
 
 def test_a_second_run_stops_at_once_and_an_interruption_ends_with_130_and_a_report(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@ import math
 import sqlite3
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from optsuite.definition import Target
 from optsuite.errors import BadInput, UnknownName
 from optsuite.tracking.location import campaign_names, database_path, require_campaign, tracking_uri
-from optsuite.tracking.reading import COLUMNS, read_runs
+from optsuite.tracking.reading import COLUMNS, CURVES, read_curves, read_runs
 from optsuite.tracking.recording import Recording
 from optsuite.tracking.store import Store, open_store
 from optsuite.training.run import Ended, Measurement, Run
@@ -180,3 +181,38 @@ def test_a_file_that_is_no_database_is_named_and_kept(folder: Path) -> None:
         open_store(tracking_uri())
     assert "\n" not in str(error.value)
     assert (folder / "mlruns" / "mlflow.db").read_text().startswith("some other file")
+
+
+def test_a_database_and_a_server_are_read_alike(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(store, [3.0, 0.5, 2.0])
+    record(store, [3.0, math.nan], outcome="diverged")
+    record(store, [3.0, 2.0], outcome="failed", error="it broke")
+    own = recording(store)
+    own.add(measurement(0, 3.0))
+    own._flush({}, {"optsuite.superseded": "true"})
+    record(store, [4.0, 3.0])
+    deleted = read_runs(store, "c", everything=True)["run_id"].iloc[0]
+    store.delete(deleted)
+    names = ["validation/loss", "train/loss"]
+    for name in ("c", "no such campaign"):
+        by_sql = read_runs(store, name, everything=True), read_curves(store, name, names)
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "is_database", False)
+            by_client = read_runs(store, name, everything=True), read_curves(store, name, names)
+        for one, other in zip(by_sql, by_client, strict=True):
+            pd.testing.assert_frame_equal(one, other)
+        assert deleted not in set(by_sql[0]["run_id"]) | set(by_sql[1]["run_id"])
+        assert tuple(by_sql[1].columns) == CURVES
+    assert len(read_runs(store, "c", everything=True)) == 4
+
+
+def test_a_report_is_kept_once_for_each_campaign(store: Store, tmp_path: Path) -> None:
+    record(store, [3.0, 2.0])
+    (tmp_path / "files" / "figures").mkdir(parents=True)
+    for text in ("first", "second"):
+        (tmp_path / "files" / "index.html").write_text(text)
+        store.attach_report("c", tmp_path / "files")
+    (run,) = store.search("tags.`optsuite.kind` = 'report'")
+    path = store.client.download_artifacts(run.info.run_id, "index.html", str(tmp_path))
+    assert Path(path).read_text() == "second"
+    assert len(read_runs(store, "c", everything=True)) == 1

@@ -15,6 +15,7 @@ from benchmarks import SUITE
 from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec, Splits, Target
 from optsuite.errors import BadInput
 from optsuite.training.check import check_benchmark, check_device, check_pair, load_splits
+from optsuite.training.cost import measure_costs
 from optsuite.training.plain import batch_indices, train
 from optsuite.training.run import Ended, Measurement, Run, Score, penalised, penalty, summarise
 
@@ -250,3 +251,10 @@ def test_contract_an_entry_says_all_about_itself(spec: OptimizerSpec) -> None:
     assert spec.lr.low <= spec.default_lr <= spec.lr.high
     assert spec.lr.high / spec.lr.low == pytest.approx(1e4)
     assert "weight_decay" in spec.fixed
+
+
+def test_the_cost_of_a_step() -> None:
+    specs = [OPTIMIZERS[name] for name in ("sgd", "momentum", "adam")]
+    costs = measure_costs(tiny.BENCHMARK, specs, tiny.line(), device="cpu")
+    assert all(cost.milliseconds_per_step > 0 for cost in costs.values())
+    assert [costs[spec.name].state_bytes_per_parameter for spec in specs] == [0, 4, 8]

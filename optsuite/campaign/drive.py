@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 
+from optsuite.campaign.costs import record_costs
 from optsuite.campaign.events import Event, Ready
 from optsuite.campaign.held import Held
 from optsuite.campaign.ledger import Ledger
@@ -72,6 +73,8 @@ def drive(
         ledger = Ledger(store, held, campaign=campaign, suite=suite)
         with Writer() as writer:
             yield from Training(work, ledger, writer, pool).run(stop)
+        if not stop():
+            record_costs(studies, ledger)
 
 
 def missing(studies: Sequence[Study], *, uri: str, campaign: str) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """What the store already holds of a campaign, and what of it no longer belongs there."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from optsuite.campaign.study import Study
+from optsuite.tracking.reading import COSTS
 from optsuite.tracking.store import SUPERSEDED, Store
 from optsuite.training.run import Score
 
@@ -25,6 +27,7 @@ class HeldRun:
     parent: str | None
     superseded: bool
     score: Score
+    knows_cost: bool
 
 
 class Held:
@@ -108,4 +111,5 @@ def _held_run(row: dict[Any, Any]) -> HeldRun:
         parent=row["parent"],
         superseded=row["superseded"],
         score=Score(outcome=row["outcome"], score=row["score"], initial_loss=row["initial/validation_loss"]),
+        knows_cost=not math.isnan(row[COSTS[0]]),
     )

@@ -1,11 +1,13 @@
 """What a campaign writes: the run of each study in the store, and the recordings of its children."""
 
 import time
+from dataclasses import asdict
 
 from optsuite.campaign.held import Held
 from optsuite.campaign.study import Curves, Study, curves_of
 from optsuite.tracking.recording import Recording
 from optsuite.tracking.store import Store
+from optsuite.training.cost import Cost
 from optsuite.training.run import Ended, Run
 
 
@@ -57,6 +59,16 @@ class Ledger:
             )
             self._end_study(study, "FINISHED", {"optsuite.outcome": "finished"})
         self._held.settle(self._store, study, self._study_run(study))
+
+    def knows_cost(self, study: Study) -> bool:
+        """Whether the store holds what a step of the study's optimizer costs."""
+        held = self._held.by_fingerprint.get(study.identity)
+        return held is not None and held.knows_cost
+
+    def record_cost(self, study: Study, cost: Cost) -> None:
+        """Write what a step costs to the run of a finished study."""
+        summary = {f"cost/{name}": value for name, value in asdict(cost).items()}
+        self._store.log(self._study_run(study), summary=summary, time=time.time())
 
     def interrupt(self, study: Study) -> None:
         """Mark the run of a study that has not ended as such. The next start makes it anew."""

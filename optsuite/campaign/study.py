@@ -9,7 +9,7 @@ import numpy as np
 
 from optsuite.campaign.prepare import Problem
 from optsuite.definition import OptimizerSpec, Suite
-from optsuite.statistics import interquartile_mean
+from optsuite.statistics.seeds import interquartile_mean
 from optsuite.tracking.store import VERSIONS
 from optsuite.training.identity import definition, digest, fingerprint
 from optsuite.training.run import Measurement, Run, Score, penalised
@@ -128,6 +128,7 @@ class Study:
             "optimizer": self.spec.name,
             "batch_size": benchmark.batch_size,
             "max_steps": benchmark.max_steps,
+            "eval_every": benchmark.eval_every,
             **({"target": str(benchmark.target)} if benchmark.target else {}),
             "device": self.device,
             "engine": f"plain: {self.plan.reason}" if self.plan.reason else self.plan.engine,
@@ -138,7 +139,8 @@ class Study:
     def budget(self) -> dict[str, object]:
         """The part of the protocol that must be the same for all optimizers of a table."""
         suite = self.suite
-        return {"n_trials": suite.n_trials, "n_tuning_seeds": suite.n_tuning_seeds, "n_seeds": suite.n_seeds}
+        numbers = {"n_trials": suite.n_trials, "n_tuning_seeds": suite.n_tuning_seeds, "n_seeds": suite.n_seeds}
+        return numbers | {"tolerance": suite.tolerance}
 
     def findings(self) -> dict[str, object]:
         """What the study found out, as params."""

@@ -17,12 +17,14 @@ from optsuite.campaign.prepare import Problem, Skipped
 from optsuite.campaign.study import Study
 from optsuite.cli.console import console
 from optsuite.cli.progress import Display
-from optsuite.errors import BadInput
+from optsuite.errors import BadInput, one_line
 from optsuite.execution.local import LocalPool
-from optsuite.report.tables import leaderboard, write
+from optsuite.report.build import build
+from optsuite.report.grids import UI
+from optsuite.report.tables import comparison, leaderboard
 from optsuite.report.text import LEGEND, narrowed, readable
 from optsuite.tracking.location import require_campaign, tracking_uri
-from optsuite.tracking.reading import read_runs
+from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.store import open_store
 
 REPORT = Path("mlruns/report")
@@ -44,8 +46,7 @@ class Session:
     def run(self, studies: Sequence[Study], skipped: Sequence[Skipped]) -> int:
         """Bring the studies to their end and report."""
         code = self._drive(studies)
-        runs = read_runs(open_store(self._uri), self._campaign)
-        _report(self._console, runs, self._campaign, REPORT, skipped)
+        _report(self._console, self._uri, self._campaign, REPORT, skipped)
         if code == INTERRUPTED:
             self._console.print("Interrupted. Nothing is lost: the same command goes on from here.")
         return code
@@ -104,26 +105,33 @@ def report(campaign: str, out: Path) -> int:
     """Build the report of a campaign from the store."""
     uri = tracking_uri()
     require_campaign(uri, campaign)
-    _report(console(), read_runs(open_store(uri), campaign), campaign, out, ())
+    _report(console(), uri, campaign, out, ())
     return 0
 
 
-def _report(out: Console, runs: pd.DataFrame, campaign: str, folder: Path, skipped: Sequence[Skipped]) -> None:
-    table = leaderboard(runs)
+def _report(out: Console, uri: str, campaign: str, folder: Path, skipped: Sequence[Skipped]) -> None:
+    store = open_store(uri)
+    runs, curves = read_runs(store, campaign), read_curves(store, campaign, ["validation/loss"])
+    found = comparison(runs)
+    table = found.table
     _show(out, table)
     _show_skipped(out, skipped)
     notes = [f"Skipped {one.benchmark}: its dataset is not there." for one in skipped]
     try:
-        write(table, folder, campaign=campaign, notes=notes)
+        build(runs, curves, found, folder, campaign=campaign, ui=UI if store.is_database else uri, notes=notes)
     except OSError as error:
         raise BadInput(
             f"report folder: got {folder}, which cannot be written ({error.strerror}); allowed: another --out"
         ) from error
+    try:
+        store.attach_report(campaign, folder)
+    except Exception as error:  # whatever an artifact store may raise: the report itself is there
+        out.print(f"The report could not be kept in MLflow: {one_line(error)}", markup=False, highlight=False, soft_wrap=True)
     if len(table):
         out.print(LEGEND, style="dim", highlight=False)
     else:
         out.print(f"Nothing has been evaluated yet in campaign {campaign}.", highlight=False)
-    out.print(f"\nReport:  {folder / 'leaderboard.md'}", soft_wrap=True, highlight=False)
+    out.print(f"\nReport:  {folder / 'index.html'}", soft_wrap=True, highlight=False)
     flag = "" if campaign == "default" else f" --campaign {campaign}"
     out.print(f"Curves:  {_command()} ui{flag}", soft_wrap=True, highlight=False)
 

@@ -1,16 +1,16 @@
-"""Tables of a campaign's runs: pure functions from DataFrame to DataFrame, the same bytes for the same runs."""
+"""The leaderboard: a pure function from a campaign's runs to a table, the same bytes for the same runs."""
 
 import math
-import os
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from optsuite.report.text import markdown
-from optsuite.statistics import bootstrap_interval, interquartile_mean
-from optsuite.training.run import penalty
+from optsuite.definition import TOLERANCE
+from optsuite.report.rows import failed_row, rows
+from optsuite.report.verdicts import flags, verdicts, worse
+from optsuite.statistics.differences import Difference, compare, probability_of_improvement, relative_gap
 
 COLUMNS = (
     "benchmark",
@@ -20,6 +20,7 @@ COLUMNS = (
     "score",
     "ci_low",
     "ci_high",
+    "gap",
     "test_loss",
     "test_accuracy",
     "steps_to_target",
@@ -29,47 +30,96 @@ COLUMNS = (
     "collapsed",
     "failed",
     "at_edge",
+    "bimodal",
+    "improvement",
     "rank",
     "verdict",
+    "flags",
 )
 COUNTS = ("seeds", "trials", "diverged", "collapsed", "failed", "rank")
 BUDGET = ("n_trials", "n_tuning_seeds", "n_seeds")
 ARMS = ("tuned", "default", "given")  # in the order of the table
 
 
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The leaderboard, and by benchmark what it rests on.
+
+    `scores` has a column for each ranked optimizer and a row for each seed, diverged runs penalised; `pairs` says how each of
+    them compares with each.
+    """
+
+    table: pd.DataFrame
+    scores: dict[str, pd.DataFrame]
+    pairs: dict[str, dict[tuple[str, str], Difference]]
+
+
 def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     """One row for each benchmark, optimizer, arm and rate, best first, from the rows that `optsuite.runs` gives.
 
     `score`, with its 95 % interval, and the test columns are interquartile means over the seeds, in which a diverged
-    run counts as the worst of its benchmark. `steps_to_target` is the median, a miss being infinite. Tuned rows are
-    ranked where their study is complete, and only among those that had the same budget.
+    run counts as the worst of its benchmark. `gap` is relative to the lowest of them, and `improvement` the chance that a
+    run is better than one of that optimizer. `steps_to_target` is the median, a miss being infinite. Tuned rows are ranked
+    where their study is complete, and only among those that had the same budget: a rank is one more than the number of
+    optimizers that are certainly better.
     """
+    return comparison(runs).table
+
+
+def comparison(runs: pd.DataFrame) -> Comparison:
+    """The leaderboard of the runs with the scores and differences behind it."""
     evaluations = runs[runs["kind"] == "evaluation"].sort_values(["benchmark", "optimizer", "arm", "lr", "seed"])
-    studies = runs[(runs["kind"] == "study")]
+    studies, trials = (runs[runs["kind"] == kind] for kind in ("study", "trial"))
     names = sorted({*evaluations["benchmark"], *studies.loc[studies["outcome"] == "failed", "benchmark"]})
-    tables = [_table(evaluations[evaluations["benchmark"] == n], studies[studies["benchmark"] == n]) for n in names]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
+    tables, scores, pairs = [], {}, {}
+    for name in names:
+        table = _rows(*(part[part["benchmark"] == name] for part in (evaluations, studies, trials)))
+        ranked = table[table["rankable"]]
+        if len(ranked):
+            matrix = np.column_stack(list(ranked["scores"]))
+            own = list(ranked["optimizer"])
+            found = compare(matrix, tolerance(studies[studies["benchmark"] == name]))
+            scores[name] = pd.DataFrame(matrix, columns=own)
+            pairs[name] = {(own[i], own[j]): difference for (i, j), difference in found.items()}
+            table.loc[ranked.index, ["rank", "gap", "improvement", "verdict"]] = _judged(matrix, found)
+        table["flags"] = [flags(row) for row in table.to_dict("records")]
+        table = table.sort_values(["position", "rank", "score", "optimizer", "lr"], ignore_index=True)
+        tables.append(table.astype(dict.fromkeys(COUNTS, "Int64"))[list(COLUMNS)])
+    whole = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
+    return Comparison(table=whole, scores=scores, pairs=pairs)
 
 
-def _table(evaluations: pd.DataFrame, studies: pd.DataFrame) -> pd.DataFrame:
-    """The rows of one benchmark."""
+def _rows(evaluations: pd.DataFrame, studies: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one benchmark, not yet ranked."""
     failed, studies = (studies[studies["outcome"] == outcome] for outcome in ("failed", "finished"))
     given = evaluations["arm"] == "given"
     compared = _of_one_study(evaluations[~given], studies)
-    rows = [*_rows(compared), *_rows(evaluations[given])]
+    found = [*rows(compared), *rows(evaluations[given])]
     tuned_so_far = set(compared.loc[compared["arm"] == "tuned", "optimizer"])
-    rows += [_failed_row(study) for study in failed.to_dict("records") if study["optimizer"] not in tuned_so_far]
-    table = pd.DataFrame(rows).merge(_budgets(studies), on="optimizer", how="left")
+    found += [failed_row(study) for study in failed.to_dict("records") if study["optimizer"] not in tuned_so_far]
+    table = pd.DataFrame(found).merge(_budgets(studies), on="optimizer", how="left")
+    tuning = trials[trials["parent"].isin(studies["run_id"])].sort_values("seed").groupby(["optimizer", "lr"])["score"].mean()
+    table = table.merge(tuning.rename("trial_score"), on=["optimizer", "lr"], how="left")
     tuned = table["arm"] == "tuned"
     table["trials"] = table["n_trials"].where(tuned)
     table["at_edge"] = tuned & (table["at_edge"] == True)  # noqa: E712, it is nan without a finished study
     table["complete"] = (table["arm"] != "given") & (table["seeds"] == table["n_seeds"]) & (table["failed"] == 0)
-    rankable = tuned & table["complete"] & (table["same_budget"] == True) & (table["diverged"] < table["seeds"])  # noqa: E712
-    table["rank"] = table["score"].where(rankable).rank(method="min")
-    table["verdict"] = _verdicts(table)
+    same_budget = table["same_budget"] == True  # noqa: E712, it is nan without a finished study
+    table["rankable"] = tuned & table["complete"] & same_budget & (table["diverged"] < table["seeds"])
+    table["optimism"] = ((table["score"] - table["trial_score"]) / table["trial_score"].abs()).where(tuned)
     table["position"] = table["arm"].map(ARMS.index)
-    table = table.sort_values(["position", "rank", "score", "optimizer", "lr"], ignore_index=True)
-    return table.astype(dict.fromkeys(COUNTS, "Int64"))[list(COLUMNS)]
+    table[["rank", "gap", "improvement"]] = math.nan
+    scores = table[table["complete"] & tuned].set_index("optimizer")["score"].to_dict()
+    table["verdict"] = [_unranked(row, scores.get(row["optimizer"], math.nan)) for row in table.to_dict("records")]
+    return table
+
+
+def _judged(matrix: np.ndarray, pairs: dict[tuple[int, int], Difference]) -> list[tuple[float, float, float, str]]:
+    """Rank, gap, chance of improvement and verdict of each column of scores."""
+    found = verdicts(matrix, pairs)
+    leader = next(i for i, verdict in enumerate(found) if verdict.gap == 0)
+    chances = [probability_of_improvement(column, matrix[:, leader]) for column in matrix.T]
+    return [(v.rank, v.gap, chance, v.text) for v, chance in zip(found, chances, strict=True)]
 
 
 def _of_one_study(evaluations: pd.DataFrame, studies: pd.DataFrame) -> pd.DataFrame:
@@ -81,46 +131,6 @@ def _of_one_study(evaluations: pd.DataFrame, studies: pd.DataFrame) -> pd.DataFr
     return evaluations[evaluations["parent"] == evaluations["optimizer"].map(chosen)]
 
 
-def _rows(evaluations: pd.DataFrame) -> list[dict[str, object]]:
-    trained = evaluations[evaluations["outcome"] != "failed"]
-    healthy = trained[trained["outcome"] == "finished"]
-    worst = {
-        "score": penalty(trained["initial/validation_loss"], healthy["score"]),
-        "best/test_loss": penalty(trained["initial/test_loss"], healthy["best/test_loss"]),
-        "best/test_accuracy": trained["best/test_accuracy"].min() * 0,  # nan where there is no accuracy
-    }
-    return [_row(group, worst) for _, group in evaluations.groupby(["optimizer", "arm", "lr"])]
-
-
-def _failed_row(study: dict[Any, Any]) -> dict[str, object]:
-    """A row for a study that failed before it had a rate to evaluate."""
-    numbers = dict.fromkeys(("lr", "score", "ci_low", "ci_high", "test_loss", "test_accuracy", "steps_to_target"), math.nan)
-    counts = {"seeds": 0, "diverged": 0, "collapsed": 0, "failed": 1}
-    return {"benchmark": study["benchmark"], "optimizer": study["optimizer"], "arm": "tuned"} | numbers | counts
-
-
-def _row(group: pd.DataFrame, worst: dict[str, float]) -> dict[str, object]:
-    """One row from the evaluations of one optimizer at one rate, sorted by seed."""
-    trained = group[group["outcome"] != "failed"]
-    finished = trained["outcome"] == "finished"
-    values = {name: trained[name].where(finished, loss).to_numpy(float) for name, loss in worst.items()}
-    low, high = bootstrap_interval(values["score"])
-    has_target = trained["target"].notna()
-    return {
-        **{name: group[name].iloc[0] for name in ("benchmark", "optimizer", "arm", "lr")},
-        "score": interquartile_mean(values["score"]),
-        "ci_low": low,
-        "ci_high": high,
-        "test_loss": interquartile_mean(values["best/test_loss"]),
-        "test_accuracy": interquartile_mean(values["best/test_accuracy"]),
-        "steps_to_target": trained["steps_to_target"].fillna(math.inf).where(has_target).median(),
-        "seeds": len(trained),
-        "diverged": (trained["outcome"] == "diverged").sum(),
-        "collapsed": (trained["best/step"] == 0).sum(),
-        "failed": len(group) - len(trained),
-    }
-
-
 def _budgets(studies: pd.DataFrame) -> pd.DataFrame:
     """The budget of each finished study, and whether it is that of the comparison: the one most optimizers had."""
     budgets = studies[["optimizer", *BUDGET, "at_edge"]].drop_duplicates("optimizer").copy()
@@ -130,16 +140,13 @@ def _budgets(studies: pd.DataFrame) -> pd.DataFrame:
     return budgets
 
 
-def _verdicts(table: pd.DataFrame) -> list[str]:
-    """Each row in a few words: best, the gap to the best, the default's gap to tuned, or why there is no verdict."""
-    complete = table[table["complete"] & (table["arm"] == "tuned")]
-    tuned = complete.set_index("optimizer")["score"].to_dict()
-    best = table.loc[table["rank"] == 1, "score"].min()
-    alone = table["rank"].notna().sum() == 1
-    return [_verdict(row, best, tuned.get(row["optimizer"], math.nan), alone) for row in table.to_dict("records")]
+def tolerance(studies: pd.DataFrame) -> float:
+    """Below which fraction of the better score a difference does not matter: what the suite said."""
+    return float(studies["tolerance"].max()) if studies["tolerance"].notna().any() else TOLERANCE
 
 
-def _verdict(row: dict[Any, Any], best: float, tuned: float, alone: bool) -> str:
+def _unranked(row: dict[Any, Any], tuned: float) -> str:
+    """Why a row has no rank; of a default rate, how it compares with the tuned one."""
     if row["failed"] and not row["seeds"]:
         return "failed"
     if row["failed"]:
@@ -151,33 +158,5 @@ def _verdict(row: dict[Any, Any], best: float, tuned: float, alone: bool) -> str
     if row["diverged"] == row["seeds"]:
         return "diverged on every seed"
     if row["arm"] == "default":
-        return f"{_gap(row['score'], tuned)} against tuned" if math.isfinite(tuned) else "study incomplete"
-    if row["rank"] == 1:
-        return "nothing to compare with" if alone else "best"
-    if row["rank"] > 1:
-        return f"{_gap(row['score'], best)} against best"
+        return f"{worse(relative_gap(row['score'], tuned))} than tuned" if math.isfinite(tuned) else "study incomplete"
     return "not ranked: {n_trials:.0f} trials on {n_tuning_seeds:.0f} seeds, {n_seeds:.0f} seeds".format(**row)
-
-
-def _gap(score: float, reference: float) -> str:
-    """How much larger the score is than the reference: a percentage, or a factor where it is more than twice as large."""
-    if not reference:
-        return f"{score - reference:+.3g}"
-    difference = (score - reference) / abs(reference)
-    if difference > 1 and reference > 0:
-        return f"{difference + 1:.3g}x"
-    return f"{difference:+.1%}".replace("-0.0%", "+0.0%")
-
-
-def write(table: pd.DataFrame, folder: Path, *, campaign: str, notes: Sequence[str] = ()) -> None:
-    """Write `leaderboard.csv` and `leaderboard.md` into the folder, each at once or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_text(folder / "leaderboard.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    replace_text(folder / "leaderboard.md", markdown(table, campaign, notes))
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a kill in the middle, sees the old or the new one."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text, encoding="utf-8")
-    os.replace(fresh, path)

@@ -9,20 +9,17 @@ import pandas as pd
 HEADERS = (
     "rank",
     "optimizer",
-    "lr",
+    "verdict",
     "score",
     "95 % interval",
+    "lr",
+    "at default lr",
     "test loss",
     "test acc.",
     "steps",
-    "div.",
-    "coll.",
-    "verdict",
-    "at default lr",
+    "beware",
 )
-
-
-LESS_IMPORTANT = ("test acc.", "test loss", "steps", "at default lr", "95 % interval")
+LESS_IMPORTANT = ("test acc.", "test loss", "steps", "at default lr", "95 % interval", "beware")
 
 
 def readable(rows: pd.DataFrame) -> pd.DataFrame:
@@ -55,20 +52,19 @@ def _line(row: dict[Any, Any], default: dict[Any, Any] | None) -> tuple[str, ...
     steps = "" if math.isnan(row["steps_to_target"]) else f"{row['steps_to_target']:.0f}"
     beside = ""
     if default is not None and row["arm"] == "tuned":
-        beside = f"{default['lr']:.3g}: {default['verdict'].removesuffix(' against tuned')}"
+        beside = f"{default['lr']:.3g}: {default['verdict'].removesuffix(' than tuned')}"
     return (
         "" if pd.isna(row["rank"]) else str(row["rank"]),
         row["optimizer"],
-        "" if math.isnan(row["lr"]) else f"{row['lr']:.3g}{'!' if row['at_edge'] else ''}",
+        row["verdict"],
         "" if math.isnan(row["score"]) else f"{row['score']:.4g}",
         interval,
+        "" if math.isnan(row["lr"]) else f"{row['lr']:.3g}{'!' if row['at_edge'] else ''}",
+        beside,
         "" if math.isnan(row["test_loss"]) else f"{row['test_loss']:.4g}",
         "" if math.isnan(row["test_accuracy"]) else f"{row['test_accuracy']:.1%}",
         "never" if steps == "inf" else steps,
-        f"{row['diverged']}/{row['seeds']}" if row["diverged"] else "",
-        f"{row['collapsed']}/{row['seeds']}" if row["collapsed"] else "",
-        row["verdict"].removesuffix(" against best"),
-        beside,
+        row["flags"],
     )
 
 
@@ -93,8 +89,8 @@ def escape(text: str) -> str:
 
 LEGEND = (
     "Score: interquartile mean over fresh seeds of the lowest validation loss, at the learning rate tuned on other seeds. "
-    "Verdict: best, or how much worse than the best. Steps: median number of steps to the target. div.: seeds that "
-    "diverged; each counts as the worst loss of its benchmark. coll.: seeds that never beat their initial loss. At default "
-    "lr: the documented rate, and how much worse (with a minus, better) than the tuned one it is. !: the tuned rate lies "
-    "at the edge of what was searched."
+    "Rank: one more than the number of optimizers that are certainly better: by a paired test corrected for all pairs, and by "
+    "more than the tolerance. Best so far, inconclusive: more seeds would tell. Steps: median number of steps to the target. "
+    "At default lr: the documented rate, and how its score compares with the tuned one's. Beware: seeds that diverged (each "
+    "counts as the worst loss of its benchmark) or collapsed (never beat their initial loss), and what may mislead."
 )

@@ -3,6 +3,7 @@
 import os
 import re
 import sqlite3
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
@@ -31,6 +32,7 @@ from optsuite.training.run import Measurement
 
 T = TypeVar("T")
 SUPERSEDED = "optsuite.superseded"  # the tag of runs that an older definition gave
+REPORTS = "reports"  # the experiment of the report runs
 PAGE = 1_000  # search_runs hands out no more at once
 VERSIONS = {f"{name}_version": version(name) for name in ("optsuite", "torch", "mlflow", "optuna")}
 
@@ -88,6 +90,11 @@ class Store:
         self.client = client
         self._experiments: dict[str, str] = {}
         self._context = {k: v for k, v in resolve_tags().items() if k != "mlflow.runName"}  # source commit, user, ...
+
+    @property
+    def is_database(self) -> bool:
+        """Whether the store is a database that SQL can be sent to, rather than a server."""
+        return not self.uri.startswith(("http:", "https:"))
 
     def experiment(self, benchmark: str) -> str:
         """The id of the benchmark's experiment, created or restored as needed."""
@@ -158,6 +165,16 @@ class Store:
             self.client.delete_tag(run_id, key)
         else:
             self.client.set_tag(run_id, key, value)
+
+    def attach_report(self, campaign: str, folder: Path) -> None:
+        """Keep the files of a report folder as artifacts of the campaign's report run, found or created."""
+        experiment = self.experiment(REPORTS)
+        condition = f"tags.`optsuite.campaign` = '{campaign}' AND tags.`optsuite.kind` = 'report'"
+        found = self.client.search_runs([experiment], condition, max_results=1)
+        tags = {"optsuite.kind": "report", "optsuite.campaign": campaign}
+        run_id = found[0].info.run_id if found else self.create(REPORTS, f"report of {campaign}", tags, time.time())
+        self.client.log_artifacts(run_id, str(folder))
+        self.terminate(run_id, "FINISHED", time.time())
 
     def search(self, condition: str) -> list[MlflowRun]:
         """All active runs of all experiments that fulfil a condition in MLflow's search language."""

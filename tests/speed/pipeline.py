@@ -47,7 +47,8 @@ def _whole(database: Path, folder: Path, *arguments: str) -> Whole:
     client = MlflowClient(f"sqlite:///{database}")
     ids = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = client.search_runs(ids, max_results=1_000)
-    first = min(run.info.start_time for run in runs if run.data.tags.get("optsuite.kind") != "study")
-    last = max(run.info.end_time for run in runs)  # of a study: written after all its runs
-    n_runs = sum(run.data.tags.get("optsuite.kind") != "study" for run in runs)
-    return Whole(n_runs=n_runs, seconds=seconds, training_seconds=(last - first) / 1e3)
+    trained = [run for run in runs if run.data.tags.get("optsuite.kind") not in ("study", "report")]
+    studies = [run for run in runs if run.data.tags.get("optsuite.kind") == "study"]
+    first = min(run.info.start_time for run in trained)
+    last = max(run.info.end_time for run in studies or trained)  # a study is written after all its runs
+    return Whole(n_runs=len(trained), seconds=seconds, training_seconds=(last - first) / 1e3)

@@ -6,20 +6,15 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from optsuite.report.tables import leaderboard, write
-from optsuite.tracking.reading import read_runs
+from optsuite.report.build import build
+from optsuite.report.tables import comparison
+from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.recording import Recording
 from optsuite.tracking.store import open_store
 from optsuite.training.run import Ended, Measurement, Run
 
 CURVES = ("train/loss", "validation/loss", "validation/accuracy", "test/loss", "test/accuracy")
-OF_A_RUN = {  # the tables that hold a run, and their columns that say which
-    "runs": "run_uuid",
-    "metrics": "run_uuid",
-    "latest_metrics": "run_uuid",
-    "params": "run_uuid",
-    "tags": "run_uuid",
-}
+OF_A_RUN = ("runs", "metrics", "latest_metrics", "params", "tags")  # the tables that hold a run
 
 
 def seconds_per_run(folder: Path, n_runs: int) -> float:
@@ -49,26 +44,37 @@ def report_seconds(database: Path, folder: Path, sizes: tuple[int, ...]) -> dict
     for size in sizes:
         _grow(database, size)
         started = time.perf_counter()
-        write(leaderboard(read_runs(open_store(f"sqlite:///{database}"), "default")), folder, campaign="default", notes=())
+        store = open_store(f"sqlite:///{database}")
+        runs, curves = read_runs(store, "default"), read_curves(store, "default", ["validation/loss"])
+        build(runs, curves, comparison(runs), folder, campaign="default", ui="")
         seconds[size] = time.perf_counter() - started
     return seconds
 
 
 def _grow(database: Path, size: int) -> None:
-    """Copy all runs under other names until there are `size`: MLflow would take minutes to write them."""
+    """Copy all runs, studies with their children, until there are `size`: MLflow would take minutes to write them.
+
+    Copies are other optimizers, on ten benchmarks.
+    """
     with closing(sqlite3.connect(database)) as connection, connection:
-        originals = [name for (name,) in connection.execute("SELECT run_uuid FROM runs WHERE length(run_uuid) = 32")]
+        originals = [name for (name,) in connection.execute("SELECT run_uuid FROM runs WHERE run_uuid NOT LIKE 'copy%'")]
         (held,) = connection.execute("SELECT count(*) FROM runs").fetchone()
         for number in range(held, size):
-            original, copy = originals[number % len(originals)], f"{number:x}"
-            for table, key in OF_A_RUN.items():
+            copy, original = number // len(originals), originals[number % len(originals)]
+            for table in OF_A_RUN:
                 columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-                values = ", ".join("?" if column == key else f'"{column}"' for column in columns)
-                names = ", ".join(f'"{column}"' for column in columns)
-                connection.execute(
-                    f"INSERT INTO {table} ({names}) SELECT {values} FROM {table} WHERE {key} = ?", (copy, original)
-                )
-            connection.execute(
-                "UPDATE tags SET value = value || ? WHERE run_uuid = ? AND key = 'optsuite.optimizer'",
-                (f"_{number // len(originals)}", copy),
-            )
+                values = ", ".join(_renamed(table, column) for column in columns)
+                names = ", ".join(columns)
+                query = f"INSERT INTO {table} ({names}) SELECT {values} FROM {table} WHERE run_uuid = :run"
+                connection.execute(query, {"run": original, "prefix": f"copy{copy:04}", "benchmark": copy % 10, "copy": copy})
+
+
+def _renamed(table: str, column: str) -> str:
+    """What a copied row holds in a column, in SQL."""
+    if column == "run_uuid":
+        return ":prefix || substr(run_uuid, 9)"
+    if table == "tags" and column == "value":
+        return """CASE key WHEN 'mlflow.parentRunId' THEN :prefix || substr(value, 9)
+                  WHEN 'optsuite.benchmark' THEN value || ' ' || :benchmark
+                  WHEN 'optsuite.optimizer' THEN value || ' ' || :copy ELSE value END"""
+    return column

@@ -1,0 +1,92 @@
+"""Which figures a report has, from a campaign's runs and curves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from optsuite.report import figures
+from optsuite.report.overall import overall, profile
+from optsuite.report.search import trials
+from optsuite.report.style import Look, looks
+from optsuite.report.tables import Comparison
+from optsuite.statistics.search import expected_best
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """A figure as SVG, its caption, and a name for its file."""
+
+    name: str
+    caption: str
+    svg: str
+
+
+def drawings(runs: pd.DataFrame, curves: pd.DataFrame, found: Comparison) -> dict[str, list[Drawing]]:
+    """The figures of each benchmark that ranks somebody, and under the empty name those across benchmarks.
+
+    `curves` are the validation losses of the tuned evaluations, as `read_curves` gives them.
+    """
+    look = looks(runs["optimizer"].dropna())
+    evaluations = runs[(runs["kind"] == "evaluation") & (runs["arm"] == "tuned")]
+    of_runs = evaluations[["run_id", "benchmark", "optimizer"]].merge(curves, on="run_id")
+    tried = trials(runs)
+    result = {"": _across(evaluations, found, look)}
+    for name in found.scores:
+        table, tuned, losses, rates = (part[part["benchmark"] == name] for part in (found.table, evaluations, of_runs, tried))
+        result[name] = _benchmark(table, tuned, losses, rates, found.scores[name], look)
+    return result
+
+
+def _across(evaluations: pd.DataFrame, found: Comparison, look: Mapping[str, Look]) -> list[Drawing]:
+    ranks = overall(found.table, found.scores)
+    if ranks.empty:
+        return []
+    shown = [Drawing(name="mean_ranks", caption="Mean rank", svg=figures.mean_ranks(ranks, look))]
+    profiles = profile(evaluations, list(ranks["optimizer"]))
+    if profiles.notna().any(axis=None):
+        svg = figures.lines(profiles, look, x="steps against the fastest optimizer's", y="targets reached", log=True)
+        shown.append(
+            Drawing(name="performance_profile", caption="Targets reached within so many times the fewest steps", svg=svg)
+        )
+    return shown
+
+
+def _benchmark(
+    table: pd.DataFrame,
+    evaluations: pd.DataFrame,
+    curves: pd.DataFrame,
+    tried: pd.DataFrame,
+    scores: pd.DataFrame,
+    look: Mapping[str, Look],
+) -> list[Drawing]:
+    ranked = table[table["rank"].notna()]
+    default = table[table["arm"] == "default"]
+    defaults = dict(zip(default["optimizer"], default["score"], strict=True))
+    tuned = dict(zip(ranked["optimizer"], ranked["lr"], strict=True))
+    ceiling = float(evaluations["initial/validation_loss"].median())  # what has not learned anything
+    shown = [Drawing(name="scores", caption="Scores", svg=figures.score_intervals(ranked, scores, look))]
+    if len(curves):
+        caption = "Validation loss: median and middle half of the seeds"
+        shown.append(Drawing(name="loss_curves", caption=caption, svg=figures.loss_curves(curves, look)))
+    if len(tried):
+        svg = figures.rate_sensitivity(tried, tuned, ceiling, look)
+        shown.append(Drawing(name="learning_rates", caption="Score against learning rate", svg=svg))
+        svg = figures.lines(_expected(tried), look, x="trials", y="expected best score")
+        shown.append(Drawing(name="tuning_budget", caption="What a smaller tuning budget would have found", svg=svg))
+    if evaluations["target"].notna().any():
+        svg = figures.steps_to_target(evaluations, float(evaluations["max_steps"].max()), look)
+        caption = f"Seeds that reached the target, {evaluations['target'].dropna().iloc[0]}"
+        shown.append(Drawing(name="steps_to_target", caption=caption, svg=svg))
+    if defaults:
+        svg = figures.default_and_tuned(ranked, defaults, look)
+        shown.append(Drawing(name="default_and_tuned", caption="Default against tuned rate", svg=svg))
+    return shown
+
+
+def _expected(tried: pd.DataFrame) -> pd.DataFrame:
+    """The expected best score (optimizers as columns) after k trials (rows)."""
+    found = {str(name): expected_best(own["score"].to_numpy()) for name, own in tried.groupby("optimizer")}
+    table = pd.DataFrame({name: pd.Series(values, index=np.arange(1, len(values) + 1)) for name, values in found.items()})
+    return table.rename_axis("trials")

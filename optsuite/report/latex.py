@@ -1,0 +1,37 @@
+"""The leaderboard for papers: a LaTeX table for booktabs."""
+
+import pandas as pd
+
+from optsuite.report.text import readable
+
+COLUMNS = ["rank", "optimizer", "verdict", "score", "95 % interval", "lr", "test loss", "test acc.", "steps"]
+SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+}
+
+
+def latex(table: pd.DataFrame) -> str:
+    """A `tabular` for each benchmark; needs the package booktabs."""
+    parts = ["% needs \\usepackage{booktabs}"]
+    for name, rows in table.groupby("benchmark", sort=False):
+        shown = readable(rows)
+        shown = shown[[column for column in COLUMNS if column in shown.columns]]
+        lines = [[str(column) for column in shown.columns], *(list(line) for line in shown.itertuples(index=False))]
+        header, *body = (" & ".join(_escaped(cell) for cell in line) + r" \\" for line in lines)
+        parts += [
+            f"% {name}".replace("\n", " "),
+            rf"\begin{{tabular}}{{{'l' * len(shown.columns)}}}",
+            r"\toprule",
+            header,
+            r"\midrule",
+        ]
+        parts += [*body, r"\bottomrule", r"\end{tabular}", ""]
+    return "\n".join(parts) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return "".join(SPECIAL.get(character, character) for character in text)

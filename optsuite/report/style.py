@@ -1,0 +1,69 @@
+"""The one look of all figures: sizes, colours that the colour-blind tell apart, and SVG that follows light and dark."""
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from optsuite.optimizers import OPTIMIZERS
+
+# Okabe and Ito 2008, "Color Universal Design", less black, which would vanish in the dark, and yellow, in the light.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+INK = "#010203"  # stands for the colour of the text around the figure
+WIDTH, HEIGHT = 5.6, 3.5  # inches; shown at the width of a phone, the text can still be read
+STYLE: Any = {
+    "font.size": 10,
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": INK,
+    "grid.alpha": 0.15,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "figure.constrained_layout.use": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "optsuite",
+}
+THEME = "<style>svg{color:#1b1f24}@media (prefers-color-scheme: dark){svg{color:#d7dce2}}</style>"
+
+Look = Mapping[str, Any]
+
+
+def looks(optimizers: Iterable[str]) -> dict[str, Look]:
+    """Colour and line of each optimizer: those of the registry always have theirs, others follow in order of their names."""
+    strangers = sorted(set(optimizers) - OPTIMIZERS.keys())
+    return {
+        name: {"color": PALETTE[i % len(PALETTE)], "linestyle": LINES[i // len(PALETTE) % len(LINES)]}
+        for i, name in enumerate([*OPTIMIZERS, *strangers])
+    }
+
+
+@contextmanager
+def axes(*, height: float = HEIGHT) -> Iterator[Axes]:
+    """The axes of a new figure in the one look."""
+    with mpl.rc_context(STYLE):
+        yield Figure(figsize=(WIDTH, height)).add_subplot()
+
+
+def svg(ax: Axes) -> str:
+    """The figure as an SVG element without fixed colours for its text: it takes the colour of what is around it."""
+    figure, buffer = ax.figure, io.StringIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})  # type: ignore[union-attr]
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*">', "<g>", text)  # many figures share a page
+    return re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1)

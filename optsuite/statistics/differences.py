@@ -1,0 +1,145 @@
+"""Optimizers compared seed by seed: does one differ from another, and how sure is that?
+
+Scores are losses, the lower the better, in matrices (seeds, optimizers) whose rows share initial weights and batch order.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from optsuite.statistics.seeds import CONFIDENCE, N_RESAMPLES, interquartile_mean
+
+ALPHA = 0.05  # of all the pairs of a benchmark together
+POWER = 0.8
+EXACT_SEEDS = 14  # up to 2^14 sign patterns are enumerated; beyond, as many are drawn
+CHUNK = 2**24  # numbers held at once
+OPPOSITE = {"worse": "better", "better": "worse", "tied": "tied", "inconclusive": "inconclusive"}
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """How a column compares with another: `gap` is how much larger its score is, relative to the better of the two.
+
+    `p` is adjusted for all pairs. `n_more` estimates how many more seeds would settle the pair: 0 where it is settled, None
+    where no number would.
+    """
+
+    gap: float
+    p: float
+    verdict: str  # worse, better, tied, or inconclusive
+    n_more: int | None = 0
+
+
+def compare(scores: Matrix, tolerance: float) -> dict[tuple[int, int], Difference]:
+    """Every pair (i, j) of columns of scores (seeds, optimizers), both ways round: how i compares with j.
+
+    They differ where the sign-flip test says so, Holm's correction for all pairs included, and the gap between their
+    interquartile means exceeds the tolerance, a fraction of the better one. They are tied where the 95 % interval of the gap
+    lies within the tolerance, or a difference is certain but smaller; else the seeds are too few to say.
+    """
+    n_seeds, n = scores.shape
+    pairs = list(combinations(range(n), 2))
+    if not pairs or not n_seeds:
+        return {}
+    differences = np.stack([scores[:, i] - scores[:, j] for i, j in pairs])
+    adjusted = holm(sign_flip(differences))
+    found = {}
+    for (i, j), row, p in zip(pairs, differences, adjusted, strict=True):
+        found[i, j] = _difference(scores[:, i], scores[:, j], row, float(p), len(pairs), tolerance)
+        found[j, i] = replace(found[i, j], gap=-found[i, j].gap, verdict=OPPOSITE[found[i, j].verdict])
+    return found
+
+
+def _difference(one: Matrix, other: Matrix, paired: Matrix, p: float, n_pairs: int, tolerance: float) -> Difference:
+    gap = relative_gap(float(interquartile_mean(one)), float(interquartile_mean(other)))
+    certain = p <= ALPHA and gap * paired.mean() > 0
+    if certain and abs(gap) > tolerance:
+        return Difference(gap=gap, p=p, verdict="worse" if gap > 0 else "better")
+    low, high = gap_interval(one, other)
+    if certain or (-tolerance <= low and high <= tolerance):
+        return Difference(gap=gap, p=p, verdict="tied")
+    return Difference(gap=gap, p=p, verdict="inconclusive", n_more=seeds_needed(paired, n_pairs))
+
+
+def relative_gap(one: float, other: float) -> float:
+    """How much larger `one` is than `other`, as a fraction of the smaller one's size; their difference where that is 0."""
+    reference = abs(min(one, other))
+    return (one - other) / (reference or 1.0)
+
+
+def gap_interval(one: Matrix, other: Matrix) -> tuple[float, float]:
+    """The 95 % percentile bootstrap interval of the relative gap between paired scores (n,); infinite with one seed."""
+    if len(one) < 2:
+        return -math.inf, math.inf
+    draws = np.random.default_rng(0).integers(len(one), size=(N_RESAMPLES, len(one)))
+    means = [np.asarray(interquartile_mean(scores[draws])) for scores in (one, other)]
+    reference = np.abs(np.minimum(*means))
+    gaps = (means[0] - means[1]) / np.where(reference == 0, 1.0, reference)
+    low, high = np.quantile(gaps, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+def sign_flip(differences: Matrix) -> Matrix:
+    """The two-sided p-values (pairs,) that paired differences (pairs, n) are symmetric about 0, by flipping their signs.
+
+    Exact: every pattern of signs is tried (Fisher 1935) up to 14 seeds; beyond, 2^14 are drawn, the observed one among them.
+    """
+    n = differences.shape[1]
+    if n <= EXACT_SEEDS:
+        signs = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+    else:
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(2**EXACT_SEEDS, n))
+        signs[0] = 1.0
+    p = np.empty(len(differences))
+    step = max(1, CHUNK // len(signs))
+    for start in range(0, len(differences), step):
+        part = differences[start : start + step]
+        observed = np.abs(part.sum(axis=1))
+        slack = 1e-12 * np.abs(part).sum(axis=1)  # sums in another order are not equal to the last bit
+        p[start : start + step] = (np.abs(signs @ part.T) >= observed - slack).mean(axis=0)
+    return p
+
+
+def holm(p: Matrix) -> Matrix:
+    """P-values (m,) adjusted so that the chance of any false alarm among them stays below alpha (Holm 1979)."""
+    order = np.argsort(p, kind="stable")
+    scaled = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(scaled, 1.0)
+    return adjusted
+
+
+def fewest_seeds(n_pairs: int) -> int:
+    """The fewest seeds with which any pair can pass: the smallest p of n seeds is 2^(1 - n), and Holm multiplies it."""
+    return math.ceil(1 + math.log2(n_pairs / ALPHA))
+
+
+def seeds_needed(paired: Matrix, n_pairs: int) -> int | None:
+    """About how many more seeds find the difference of paired scores (n,) with a power of 80 %, were it the true one.
+
+    From the normal approximation of a paired test at alpha over the number of pairs; None where there is no difference.
+    """
+    n = len(paired)
+    least = max(1, fewest_seeds(n_pairs) - n)
+    if n < 2:
+        return least
+    spread, mean = float(paired.std(ddof=1)), abs(float(paired.mean()))
+    if mean <= 1e-12 * float(np.abs(paired).max()):
+        return None
+    z = stats.norm.ppf(1 - ALPHA / n_pairs / 2) + stats.norm.ppf(POWER)
+    return max(least, math.ceil((z * spread / mean) ** 2) - n)
+
+
+def probability_of_improvement(one: Matrix, other: Matrix) -> float:
+    """The chance that a run of `one` has a lower score than a run of `other`, (n,) and (m,); a tie counts half.
+
+    Source: Agarwal et al. 2021; the statistic of Mann and Whitney 1947.
+    """
+    below, equal = one[:, None] < other, one[:, None] == other
+    return float((below + 0.5 * equal).mean())

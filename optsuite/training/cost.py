@@ -1,0 +1,89 @@
+"""What a step of each optimizer costs: time and memory, measured alone, in turn, away from any stack."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from optsuite.definition import Benchmark, OptimizerSpec, Splits
+from optsuite.training.identity import DTYPE
+from optsuite.training.plain import batch_indices, initial_model
+
+WARM_UP = 3  # steps that make the optimizer's state, and are not timed
+ROUNDS = 12  # in each, every optimizer has its turn: the speed of a machine changes by the second
+STEPS = 5  # timed together
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Milliseconds of one step of the plain loop, and bytes of optimizer state a parameter."""
+
+    milliseconds_per_step: float
+    state_bytes_per_parameter: float
+
+
+def measure_costs(benchmark: Benchmark, specs: Sequence[OptimizerSpec], splits: Splits, *, device: str) -> dict[str, Cost]:
+    """The cost of each optimizer on a benchmark, whose splits lie on the device. Takes ROUNDS * STEPS steps of each.
+
+    The time is the median over the rounds. Nothing else should run on the machine meanwhile.
+    """
+    loops = {spec.name: _Loop(benchmark, spec, splits, device) for spec in specs}
+    seconds: dict[str, list[float]] = {name: [] for name in loops}
+    for loop in loops.values():
+        loop.run(WARM_UP)
+    for _ in range(ROUNDS):
+        for name, loop in loops.items():
+            seconds[name].append(loop.run(STEPS))
+    return {
+        name: Cost(
+            milliseconds_per_step=statistics.median(seconds[name]) / STEPS * 1e3,
+            state_bytes_per_parameter=_state_bytes(loop.optimizer) / max(1, _n_parameters(loop.model)),
+        )
+        for name, loop in loops.items()
+    }
+
+
+class _Loop:
+    """The steps of the plain loop, some at a time."""
+
+    def __init__(self, benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: str) -> None:
+        self._benchmark = benchmark
+        self._data = splits.train
+        self._device = device
+        self._batches = batch_indices(len(splits.train[0]), benchmark, 0)
+        self.model = initial_model(benchmark, 0).to(device, DTYPE)
+        self.optimizer = spec.build(self.model, spec.default_lr or spec.lr.low, **spec.fixed)
+
+    def run(self, n_steps: int) -> float:
+        """The seconds that so many steps take."""
+        x, y = self._data
+        self._wait()
+        started = time.perf_counter()
+        for _ in range(n_steps):
+            batch = next(self._batches).to(self._device)
+            self.optimizer.zero_grad()
+            self._benchmark.loss(self.model(x[batch]), y[batch]).backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+        self._wait()
+        return time.perf_counter() - started
+
+    def _wait(self) -> None:
+        if torch.device(self._device).type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+
+def _n_parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _state_bytes(optimizer: Optimizer) -> int:
+    return sum(
+        value.nbytes
+        for state in optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, Tensor) and value.dim()
+    )

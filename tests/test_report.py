@@ -1,0 +1,208 @@
+"""The report folder on campaigns of every shape, and its page in a real browser."""
+
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from frames import NAN, around, frame, run, seeds, study
+
+from optsuite.report.build import build
+from optsuite.report.overall import duels, overall, profile
+from optsuite.report.page import target_notes
+from optsuite.report.search import learning_rates, trials
+from optsuite.report.tables import comparison
+from optsuite.report.verdicts import headline
+from optsuite.tracking.reading import CURVES
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
+EVIL = """<script>alert("x")</script> & 'o' $x_1$ %"""
+
+
+def losses(runs: pd.DataFrame) -> pd.DataFrame:
+    """A falling curve for every tuned evaluation."""
+    tuned = runs[(runs["kind"] == "evaluation") & (runs["arm"] == "tuned")]
+    rows = [(name, "validation/loss", step, 9.0 / (1 + step)) for name in tuned["run_id"] for step in range(0, 60, 10)]
+    return pd.DataFrame(rows, columns=list(CURVES)).astype({"step": "int64", "value": "float64"})
+
+
+def made(folder: Path, *rows: dict[str, Any]) -> str:
+    """Build the report of the rows and return its page."""
+    runs = frame(*(row | {"experiment_id": "1"} for row in rows))
+    build(runs, losses(runs), comparison(runs), folder, campaign="c", ui="http://127.0.0.1:5000", notes=["Skipped d: no data"])
+    return (folder / "index.html").read_text()
+
+
+def whole(names: Sequence[str], benchmarks: Sequence[str] = ("b",), n_seeds: int = 12) -> list[dict[str, Any]]:
+    """Studies with trials, tuned and default evaluations of every optimizer on every benchmark."""
+    rng = np.random.default_rng(0)
+    rows: list[dict[str, Any]] = []
+    for benchmark in benchmarks:
+        for i, name in enumerate(names):
+            ids = {"benchmark": benchmark, "max_steps": 50.0, "eval_every": 10.0, "lr": 0.1}
+            own = [*seeds(name, list(0.3 + 0.1 * i + 0.02 * rng.random(n_seeds)))]
+            own += [
+                run(name, 1.0 + i, seed, arm="default", lr=0.01) | {"run_id": f"{name} {seed} d"} for seed in range(n_seeds)
+            ]
+            for k, rate in enumerate((0.001, 0.01, 0.1, 1.0)):
+                score = NAN if k == 3 else 2.0 - 0.5 * k
+                own.append(run(name, score, 1000, kind="trial", arm=None, lr=rate) | {"run_id": f"{name} t{k}"})
+            rows += [
+                row | ids | {"lr": row["lr"], "run_id": f"{benchmark} {row['run_id']}"} | _parent(row, benchmark) for row in own
+            ]
+    return rows
+
+
+def _parent(row: dict[str, Any], benchmark: str) -> dict[str, Any]:
+    return {"parent": f"{benchmark} {row['parent']}" if row["parent"] else None}
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        ([], "Nothing has been evaluated yet"),
+        (whole(["a", "b"], n_seeds=1), "a leads, but b may be as good"),
+        (whole(["a"]), "Only a is ranked"),
+        ([*seeds("a", [NAN] * 3), *seeds("b", [NAN] * 3)], "Nothing is ranked yet"),
+        ([study("a") | {"outcome": "failed", "status": "FAILED"}], "failed"),
+        ([run("a", 1.0)], "study incomplete"),
+        (whole([f"o{i:02}" for i in range(40)]), "no fewer than 15 can settle it"),
+        (whole([EVIL, "b"], [EVIL]), "&lt;script&gt;"),
+        (seeds("a", [NAN, *around(1.0, 11)]) + seeds("b", around(2.0)), "1 of 12 diverged"),
+    ],
+    ids=["nothing", "one seed", "one", "all diverged", "all failed", "unfinished", "forty", "markup", "one diverged"],
+)
+def test_a_report_of_any_campaign(tmp_path: Path, rows: list[dict[str, Any]], text: str) -> None:
+    page = made(tmp_path, *rows)
+    assert text in page
+    assert "Skipped d: no data" in page
+    assert "<script>alert" not in page
+    names = {path.name for path in tmp_path.iterdir()}
+    tables = {"leaderboard.csv", "leaderboard.md", "leaderboard.tex", "learning_rates.csv", "cost.csv"}
+    assert names == tables | {"index.html", "figures"}
+    for figure in (tmp_path / "figures").iterdir():
+        ElementTree.parse(figure)
+    tex = (tmp_path / "leaderboard.tex").read_text()
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}")
+
+
+def test_the_order_of_reading_changes_no_byte(tmp_path: Path) -> None:
+    rows = whole(["a", "b", "stranger"], ["b", "c"])
+    for folder in ("one", "two"):
+        made(tmp_path / folder, *rows)
+        np.random.default_rng(1).shuffle(rows)
+    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
+    assert len(files) > 15
+    assert [f for f in files if (tmp_path / "one" / f).read_bytes() != (tmp_path / "two" / f).read_bytes()] == []
+
+
+def test_a_later_report_leaves_no_figure_of_an_earlier_one(tmp_path: Path) -> None:
+    made(tmp_path, *whole(["a", "b"], ["b", "c"]))
+    made(tmp_path, *whole(["a", "b"], ["b"]))
+    assert not list((tmp_path / "figures").glob("c-*"))
+    assert list((tmp_path / "figures").glob("b-*"))
+
+
+def test_the_csv_has_six_digits_and_reads_back(tmp_path: Path) -> None:
+    made(tmp_path, *seeds("a", [1 / 3] * 12), *seeds("b", [4.0] * 12))
+    assert "0.333333," in (tmp_path / "leaderboard.csv").read_text()
+    back = pd.read_csv(tmp_path / "leaderboard.csv")
+    assert back["rank"].tolist() == [1, 2]
+    assert back["steps_to_target"].tolist() == [20, float("inf")]
+
+
+def test_learning_rates_with_their_width() -> None:
+    runs = frame(*whole(["a"]))
+    tried = trials(runs)
+    assert tried["score"].tolist() == [2.0, 1.5, 1.0, 9.0]  # the diverged one counts as the loss before training
+    (row,) = learning_rates(runs, tried).to_dict("records")
+    assert (row["optimizer"], row["lr"]) == ("a", 0.1)
+    assert row["width"] == pytest.approx(0.05 / 0.5 + 0.05 / 8)
+
+
+def test_across_benchmarks() -> None:
+    runs = frame(*whole(["a", "b"], ["x", "y"]), *(row | {"benchmark": "x"} for row in seeds("c", around(9.0))))
+    found = comparison(runs)
+    table = overall(found.table, found.scores)
+    assert table["optimizer"].tolist() == ["a", "b"]  # c was not on every benchmark
+    assert table["mean_rank"].tolist() == [1, 2]
+    assert table["best_on"].tolist() == [2, 0]
+    words = {name: {pair: one.verdict for pair, one in pairs.items()} for name, pairs in found.pairs.items()}
+    assert duels(words, ["a", "b"]).to_numpy().tolist() == [["", "2-0-0"], ["0-0-2", ""]]
+    shares = profile(runs[(runs["kind"] == "evaluation") & (runs["arm"] == "tuned")], ["a", "b"])
+    assert shares.to_numpy()[0].tolist() == [1.0, 1.0]
+
+
+def test_a_target_that_tells_nobody_apart_is_named() -> None:
+    easy, hard = (seeds(name, around(1.0), steps_to_target=steps, eval_every=20.0) for name, steps in (("a", 20.0), ("b", NAN)))
+    for rows, words in ((easy, "too easy"), (hard, "too hard"), (easy + hard, None)):
+        runs = frame(*rows)
+        table = comparison(runs).table
+        notes = target_notes(runs, table[table["rank"].notna()])
+        assert (words in notes[0]) if words else not notes
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "sentence"),
+    [
+        (["best", "10% worse", "2x worse"], "a is best: better than all 2 others."),
+        (["tied with best", "tied with best", "2x worse"], "a and b are tied for best; the other is worse."),
+        (["best so far", "tied with best", "inconclusive (..)"], "a leads, but b and c may be as good."),
+        (["best so far", "inconclusive (..)", "2x worse"], "a leads, but b may be as good; the other is worse."),
+        (["nothing to compare with"], "Only a is ranked."),
+        ([], "Nothing is ranked yet."),
+    ],
+)
+def test_one_sentence_says_who_won(verdicts: list[str], sentence: str) -> None:
+    assert headline([{"optimizer": name, "verdict": v} for name, v in zip("abc", verdicts, strict=False)]) == sentence
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on the path")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_in_a_browser(tmp_path: Path, browser: Any, scheme: str, width: int) -> None:
+    made(tmp_path, *whole(["sgd", "adam", EVIL], ["digits mlp", EVIL]))
+    trouble: list[str] = []
+    tab = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
+    tab.on("console", lambda message: trouble.append(message.text))
+    tab.on("pageerror", lambda error: trouble.append(str(error)))
+    tab.on("dialog", lambda dialog: trouble.append(dialog.message))
+    tab.on("request", lambda request: None if request.url.startswith("file:") else trouble.append(request.url))
+    tab.goto((tmp_path / "index.html").as_uri())
+    assert tab.locator("h1").inner_text() == "Which optimizer is best at its best learning rate?"
+    assert "sgd is best: better than all 2 others." in tab.locator("#overall").inner_text()
+    assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # wide tables scroll within
+    dark = tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 27)"
+    assert dark == (scheme == "dark")
+    ink = tab.evaluate("[...new Set([...document.querySelectorAll('figure svg')].map(s => getComputedStyle(s).color))]")
+    assert ink == ["rgb(215, 220, 226)" if dark else "rgb(27, 31, 36)"]
+
+    board = tab.locator("section table").nth(3)
+    column = board.locator("thead th").all_inner_texts().index("score")
+    for direction in ("ascending", "descending"):
+        board.locator("thead button").nth(column).click()
+        shown = [float(text) for text in board.locator(f"tbody td:nth-child({column + 1})").all_inner_texts()]
+        assert shown == sorted(shown, reverse=direction == "descending")
+        assert board.locator("thead th").nth(column).get_attribute("aria-sort") == direction
+    anchors = tab.eval_on_selector_all("a[href^='#']", "links => links.map(a => a.getAttribute('href'))")
+    assert anchors
+    assert all(tab.evaluate("id => document.getElementById(id) !== null", anchor[1:]) for anchor in anchors)
+    others = set(tab.eval_on_selector_all("a:not([href^='#'])", "links => links.map(a => a.href)"))
+    assert all(re.match(r"http://127\.0\.0\.1:5000/#/experiments/1/runs[?/]", link) for link in others)
+    assert trouble == []
+    tab.close()

@@ -1,0 +1,195 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from optsuite.statistics.differences import (
+    compare,
+    fewest_seeds,
+    holm,
+    probability_of_improvement,
+    relative_gap,
+    seeds_needed,
+    sign_flip,
+)
+from optsuite.statistics.overall import mean_ranks, performance_profile
+from optsuite.statistics.search import expected_best, width
+from optsuite.statistics.seeds import bootstrap_interval, interquartile_mean, is_bimodal
+
+N_DRAWS, N_SEEDS, N_OPTIMIZERS = 2_000, 12, 6
+
+
+def test_interquartile_mean_is_the_mean_of_the_middle_half() -> None:
+    assert interquartile_mean([100.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, -100.0]) == 3.5
+    assert interquartile_mean([7.0]) == 7.0
+    assert math.isnan(interquartile_mean([]))
+
+
+def test_intervals_are_repeatable_and_hold_the_estimate() -> None:
+    values = np.random.default_rng(1).normal(size=12)
+    low, high = bootstrap_interval(values)
+    assert (low, high) == bootstrap_interval(values)
+    assert low < interquartile_mean(values) < high
+    assert bootstrap_interval([2.0] * 5) == (2.0, 2.0)
+    assert all(math.isnan(end) for end in bootstrap_interval([2.0]))
+
+
+@pytest.mark.parametrize("draw", ["normal", "t", "lognormal"])
+def test_intervals_cover_the_truth_as_often_as_they_say(draw: str) -> None:
+    rng = np.random.default_rng(2)
+
+    def sample(n: int) -> np.ndarray:
+        match draw:
+            case "normal":
+                return rng.normal(size=n)
+            case "t":
+                return rng.standard_t(3, size=n)
+        return rng.lognormal(0, 0.5, size=n)
+
+    truth = interquartile_mean(sample(400_000))
+    intervals = [bootstrap_interval(sample(N_SEEDS)) for _ in range(N_DRAWS)]
+    assert sum(low < truth < high for low, high in intervals) / N_DRAWS >= 0.92
+
+
+def test_the_sign_flip_test_tries_every_pattern_of_signs() -> None:
+    rng = np.random.default_rng(3)
+    differences = rng.normal(0.4, 1, size=(5, 9))
+    patterns = np.array(list(itertools.product((-1, 1), repeat=9)))
+    expected = [(np.abs(patterns @ row) >= abs(row.sum()) - 1e-12).mean() for row in differences]
+    assert sign_flip(differences).tolist() == pytest.approx(expected)
+    assert sign_flip(np.ones((1, 12))) == pytest.approx(2 / 2**12)
+    assert sign_flip(np.zeros((1, 12))) == 1.0
+
+
+def test_with_many_seeds_patterns_are_drawn() -> None:
+    rng = np.random.default_rng(4)
+    differences = rng.normal(0.3, 1, size=(4, 40))
+    expected = [stats.ttest_1samp(row, 0).pvalue for row in differences]
+    assert sign_flip(differences).tolist() == pytest.approx(expected, abs=0.02)
+
+
+def test_holm_is_that_of_a_typed_in_example() -> None:
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm(np.array([0.9, 0.8])).tolist() == [1.0, 1.0]
+
+
+def null(rng: np.random.Generator, kind: str) -> np.ndarray:
+    """Paired scores (seeds, optimizers) of optimizers that do not differ."""
+    difficulty = rng.lognormal(0, 0.5, size=(N_SEEDS, 1))
+    noise = rng.standard_t(2, size=(N_SEEDS, N_OPTIMIZERS))
+    scores = 10 + difficulty + noise
+    return np.round(scores) if kind == "ties" else scores
+
+
+@pytest.mark.parametrize("kind", ["heavy-tailed", "ties"])
+def test_differences_that_are_not_there_are_seldom_found(kind: str) -> None:
+    rng = np.random.default_rng(5)
+    pairs = np.array(list(itertools.combinations(range(N_OPTIMIZERS), 2)))
+    alarms = 0
+    for _ in range(N_DRAWS):
+        scores = null(rng, kind)
+        alarms += bool((holm(sign_flip((scores[:, pairs[:, 0]] - scores[:, pairs[:, 1]]).T)) <= 0.05).any())
+    assert alarms / N_DRAWS <= 0.05
+    found = [d.verdict for _ in range(100) for d in compare(null(rng, kind), 0.0).values()]
+    assert found.count("worse") / len(found) <= 0.01
+
+
+def test_a_leader_well_ahead_is_found() -> None:
+    rng = np.random.default_rng(6)
+    found = 0
+    for _ in range(N_DRAWS // 4):
+        scores = 10 + rng.lognormal(0, 0.5, size=(N_SEEDS, 1)) + rng.normal(0, 1 / math.sqrt(2), size=(N_SEEDS, N_OPTIMIZERS))
+        scores[:, 0] -= 1.5  # standard deviations of the paired noise, which is 1
+        found += compare(scores, 0.01)[1, 0].verdict == "worse"
+    assert found / (N_DRAWS // 4) >= 0.8
+
+
+def test_pairs_are_judged_by_certainty_and_size() -> None:
+    base = np.array([1.0, 1.2, 0.9, 1.1, 1.0, 0.95, 1.05, 1.15, 0.85, 1.0, 1.1, 0.9])
+    found = compare(np.column_stack([base, base * 1.5, base * 1.001, base]), 0.01)
+    assert (found[1, 0].verdict, found[0, 1].verdict) == ("worse", "better")
+    assert found[1, 0].gap == pytest.approx(0.5)
+    assert found[0, 1].gap == -found[1, 0].gap
+    assert found[2, 0].verdict == "tied"  # certain, and too small to matter
+    assert found[3, 0].verdict == "tied"  # the same
+    assert compare(np.ones((3, 1)), 0.01) == {}
+    assert compare(np.empty((0, 3)), 0.01) == {}
+
+
+def test_a_collapse_is_no_certain_win_for_the_other_side() -> None:
+    one = np.array([1.0] * 9 + [50.0] * 3)  # lower in the middle, far worse on average
+    found = compare(np.column_stack([one, np.full(12, 1.1)]), 0.01)
+    assert found[0, 1].verdict == "inconclusive"
+
+
+def test_how_many_seeds_would_settle_it() -> None:
+    assert [fewest_seeds(n) for n in (1, 15)] == [6, 10]
+    assert 2 * 0.5 ** fewest_seeds(15) * 15 <= 0.05 < 2 * 0.5 ** (fewest_seeds(15) - 1) * 15
+    rng = np.random.default_rng(7)
+    paired = rng.normal(0.5, 1, size=12)
+    more = seeds_needed(paired, 15)
+    assert more is not None
+    assert more > 0
+    z = stats.norm.ppf(1 - 0.05 / 30) + stats.norm.ppf(0.8)
+    assert 12 + more == math.ceil((z * paired.std(ddof=1) / paired.mean()) ** 2)
+    assert seeds_needed(np.zeros(12), 15) is None
+    assert seeds_needed(np.array([1.0]), 1) == 5
+
+
+def test_relative_gap() -> None:
+    assert (relative_gap(3.0, 2.0), relative_gap(2.0, 3.0)) == (0.5, -0.5)
+    assert relative_gap(-2.0, -3.0) == pytest.approx(1 / 3)
+    assert relative_gap(1.0, 0.0) == 1.0
+
+
+def test_probability_of_improvement_is_that_of_mann_and_whitney() -> None:
+    rng = np.random.default_rng(8)
+    one, other = rng.normal(size=12), rng.normal(0.5, 1, size=10)
+    u = stats.mannwhitneyu(other, one).statistic
+    assert probability_of_improvement(one, other) == pytest.approx(u / 120)
+    assert probability_of_improvement(one, one) == 0.5
+
+
+def test_mean_ranks_with_their_interval() -> None:
+    clear = np.column_stack([np.full(5, 1.0), np.full(5, 3.0), np.full(5, 2.0)])
+    point, low, high = mean_ranks([clear, clear])
+    assert point.tolist() == low.tolist() == high.tolist() == [1, 3, 2]
+    point, _, _ = mean_ranks([clear, clear[:, ::-1]])
+    assert point.tolist() == [1.5, 3, 1.5]
+    noisy = np.random.default_rng(9).normal(size=(12, 3))
+    point, low, high = mean_ranks([noisy])
+    assert ((low <= point) & (point <= high)).all()
+    assert (low < high).any()
+
+
+def test_a_performance_profile_of_a_typed_in_example() -> None:
+    steps = np.array([[10, 20, np.inf], [30, 30, 60], [np.inf, np.inf, np.inf]])
+    assert performance_profile(steps, [1, 2]).tolist() == [[1, 1], [0.5, 1], [0, 0.5]]
+    assert np.isnan(performance_profile(steps[2:], [1])).all()
+
+
+def test_the_expected_best_of_k_trials() -> None:
+    assert expected_best(np.array([3.0, 1.0])).tolist() == [2.0, 1.5]
+    scores = np.random.default_rng(10).normal(size=9)
+    drawn = np.random.default_rng(11).choice(scores, size=(200_000, 4)).min(axis=1).mean()
+    assert expected_best(scores)[3] == pytest.approx(drawn, abs=0.01)
+    assert expected_best(scores)[0] == pytest.approx(scores.mean())
+
+
+def test_the_width_in_decades() -> None:
+    rates = np.array([0.001, 0.01, 0.1, 1.0])
+    assert width(rates, np.array([9.0, 1.0, 1.0, 9.0])) == pytest.approx(1 + 2 * 0.05 / 8)
+    assert width(rates, np.array([5.0, 5.0, 5.0, 5.0])) == pytest.approx(3)
+    assert width(rates[:1], np.array([1.0])) == 0
+    assert math.isnan(width(np.empty(0), np.empty(0)))
+
+
+def test_two_groups_of_seeds() -> None:
+    assert is_bimodal([1.0, 1.1, 0.9, 1.0, 9.0, 9.1])
+    assert not is_bimodal([1.0, 1.1, 0.9, 1.0, 1.05, 9.1])  # an outlier
+    assert not is_bimodal([2.0] * 6)
+    assert not is_bimodal([1.0, 2.0])
+    rng = np.random.default_rng(12)
+    assert sum(is_bimodal(rng.normal(size=12)) for _ in range(1_000)) < 10
