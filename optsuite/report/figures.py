@@ -1,18 +1,18 @@
 """Figures of one benchmark, each from a DataFrame, as SVG. Names are drawn as they are, never as markup."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from optsuite.report.style import HEIGHT, Look, axes, svg
 
 ROW = 0.26  # inches that an optimizer takes in a figure with a row for each
-LINE, LEGEND_COLUMNS = 0.19, 4  # inches of a line of a legend
+LINE, LEGEND_COLUMNS = 0.17, 4  # inches of a line of a legend
+LETTER, LONGEST = 0.085, 28  # inches of a letter, and how many letters of a name are shown
 Looks = Mapping[str, Look]
 
 
@@ -31,7 +31,7 @@ def score_intervals(rows: pd.DataFrame, scores: pd.DataFrame, looks: Looks) -> s
 
 def loss_curves(curves: pd.DataFrame, looks: Looks) -> str:
     """Median validation loss against the step, and the middle half of the seeds; from columns optimizer, step, value."""
-    with axes() as ax:
+    with _lined(curves["optimizer"]) as ax:
         for name, own in curves.groupby("optimizer"):
             band = own.groupby("step")["value"].quantile(np.array([0.25, 0.5, 0.75])).unstack()
             look = looks[str(name)]
@@ -39,13 +39,12 @@ def loss_curves(curves: pd.DataFrame, looks: Looks) -> str:
             ax.fill_between(band.index, band[0.25], band[0.75], color=look["color"], alpha=0.15, linewidth=0)
         _log_where_wide(ax, "y", curves["value"].to_numpy())
         ax.set(xlabel="step", ylabel="validation loss")
-        _legend(ax)
-        return svg(ax)
+    return svg(ax)
 
 
 def rate_sensitivity(tried: pd.DataFrame, tuned: Mapping[str, float], ceiling: float, looks: Looks) -> str:
     """Score of every rate tried against the rate, as seen in tuning; a ring marks the tuned one, a cross what diverged."""
-    with axes() as ax:
+    with _lined(tried["optimizer"]) as ax:
         for name, own in tried.groupby("optimizer"):
             own, look = own.sort_values("lr"), looks[str(name)]
             healthy, diverged = own[~own["diverged"].astype(bool)], own[own["diverged"].astype(bool)]
@@ -57,13 +56,12 @@ def rate_sensitivity(tried: pd.DataFrame, tuned: Mapping[str, float], ceiling: f
         ax.set_xscale("log")
         _log_where_wide(ax, "y", tried["score"].clip(upper=ceiling).to_numpy())
         ax.set(xlabel="learning rate", ylabel="score of the trial")
-        _legend(ax)
-        return svg(ax)
+    return svg(ax)
 
 
 def steps_to_target(evaluations: pd.DataFrame, max_steps: float, looks: Looks) -> str:
     """The fraction of the seeds that have reached the target, against the step."""
-    with axes() as ax:
+    with _lined(evaluations["optimizer"]) as ax:
         for name, own in evaluations.groupby("optimizer"):
             reached = np.sort(own["steps_to_target"].dropna())
             x = np.concatenate(([0.0], reached, [max_steps]))
@@ -71,8 +69,7 @@ def steps_to_target(evaluations: pd.DataFrame, max_steps: float, looks: Looks) -
             ax.step(x, y, where="post", label=_plain(str(name)), **looks[str(name)])
         ax.set(xlabel="step", ylabel="seeds that reached the target", ylim=(-0.02, 1.02))
         ax.yaxis.set_major_formatter("{x:.0%}")
-        _legend(ax)
-        return svg(ax)
+    return svg(ax)
 
 
 def default_and_tuned(rows: pd.DataFrame, defaults: Mapping[str, float], looks: Looks) -> str:
@@ -101,22 +98,23 @@ def mean_ranks(overall: pd.DataFrame, looks: Looks) -> str:
 
 def lines(table: pd.DataFrame, looks: Looks, *, x: str, y: str, log: bool = False) -> str:
     """A line for each column of a table against its index."""
-    with axes() as ax:
+    with _lined(table.columns) as ax:
         for name in table.columns:
             ax.plot(table.index, table[name], label=_plain(name), **looks[name])
         if log:
             ax.set_xscale("log", base=2)
             ax.xaxis.set_major_formatter("{x:g}x")
         ax.set(xlabel=x, ylabel=y)
-        _legend(ax)
-        return svg(ax)
+    return svg(ax)
 
 
 @contextmanager
 def _rowed(names: pd.Series) -> Iterator[Axes]:
     """Axes with a labelled row for each name, the first at the top."""
-    with axes(height=max(HEIGHT / 2, 0.8 + ROW * len(names))) as ax:
-        ax.set_yticks(range(len(names)), [_plain(str(name)) for name in names])
+    labels = [_plain(str(name)) for name in names]
+    left = 0.25 + LETTER * max(len(label) for label in labels)
+    with axes(height=max(HEIGHT / 2, 0.8 + ROW * len(labels)), left=left) as ax:
+        ax.set_yticks(range(len(labels)), labels)
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.grid(axis="y", visible=False)
         yield ax
@@ -129,17 +127,18 @@ def _log_where_wide(ax: Axes, axis: str, values: np.ndarray) -> None:
         ax.set(**{f"{axis}scale": "log"})
 
 
-def _legend(ax: Axes) -> None:
-    """The names below the axes, which keep their height."""
-    handles, labels = ax.get_legend_handles_labels()
-    if labels:
+@contextmanager
+def _lined(names: Iterable[str]) -> Iterator[Axes]:
+    """Axes for a line for each name, and room for a legend below."""
+    n_lines = math.ceil(len(set(names)) / LEGEND_COLUMNS)
+    with axes(below=LINE * n_lines) as ax:
+        yield ax
         figure = ax.figure
-        assert isinstance(figure, Figure)
-        figure.set_figheight(HEIGHT + LINE * math.ceil(len(labels) / LEGEND_COLUMNS))
-        figure.legend(handles, labels, loc="outside lower center", ncols=LEGEND_COLUMNS)
+        handles, labels = ax.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="lower center", ncols=LEGEND_COLUMNS, borderaxespad=0.2, labelspacing=0.3)
 
 
 def _plain(name: str) -> str:
-    """A name that matplotlib shows as it is: dollars would be mathematics, and a leading underscore would hide it."""
-    text = name.replace("$", r"\$")
+    """A name, shortened, that matplotlib shows as it is: dollars would be mathematics, a leading underscore would hide it."""
+    text = (name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…").replace("$", r"\$")
     return "\N{ZERO WIDTH SPACE}" + text if text.startswith("_") else text

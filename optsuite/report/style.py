@@ -32,7 +32,6 @@ STYLE: Any = {
     "lines.linewidth": 1.6,
     "legend.frameon": False,
     "legend.fontsize": 8,
-    "figure.constrained_layout.use": True,
     "svg.fonttype": "none",
     "svg.hashsalt": "optsuite",
 }
@@ -51,10 +50,17 @@ def looks(optimizers: Iterable[str]) -> dict[str, Look]:
 
 
 @contextmanager
-def axes(*, height: float = HEIGHT) -> Iterator[Axes]:
-    """The axes of a new figure in the one look."""
+def axes(*, height: float = HEIGHT, left: float = 0.75, below: float = 0.0) -> Iterator[Axes]:
+    """The axes of a new figure in the one look: `height` with their labels, `left` of them and further `below`, in inches.
+
+    Fixed margins: to let matplotlib find them takes as long as to draw the figure.
+    """
     with mpl.rc_context(STYLE):
-        yield Figure(figsize=(WIDTH, height)).add_subplot()
+        whole = height + below
+        margins = {"left": left / WIDTH, "right": 1 - 0.15 / WIDTH, "bottom": (0.6 + below) / whole, "top": 1 - 0.1 / whole}
+        figure = Figure(figsize=(WIDTH, whole))
+        figure.subplots_adjust(**margins)
+        yield figure.add_subplot()
 
 
 def svg(ax: Axes) -> str:

@@ -158,5 +158,6 @@ def _unranked(row: dict[Any, Any], tuned: float) -> str:
     if row["diverged"] == row["seeds"]:
         return "diverged on every seed"
     if row["arm"] == "default":
-        return f"{worse(relative_gap(row['score'], tuned))} than tuned" if math.isfinite(tuned) else "study incomplete"
+        gap = float(relative_gap(row["score"], tuned))
+        return f"{worse(gap)} than tuned" if math.isfinite(gap) else "study incomplete"
     return "not ranked: {n_trials:.0f} trials on {n_tuning_seeds:.0f} seeds, {n_seeds:.0f} seeds".format(**row)

@@ -49,38 +49,44 @@ def compare(scores: Matrix, tolerance: float) -> dict[tuple[int, int], Differenc
         return {}
     differences = np.stack([scores[:, i] - scores[:, j] for i, j in pairs])
     adjusted = holm(sign_flip(differences))
+    means = np.asarray(interquartile_mean(scores, axis=0))
+    resampled = _resampled(scores)
     found = {}
     for (i, j), row, p in zip(pairs, differences, adjusted, strict=True):
-        found[i, j] = _difference(scores[:, i], scores[:, j], row, float(p), len(pairs), tolerance)
+        gap = float(relative_gap(means[i], means[j]))
+        interval = _interval(relative_gap(resampled[:, i], resampled[:, j])) if n_seeds > 1 else (-math.inf, math.inf)
+        found[i, j] = _difference(gap, interval, row, float(p), len(pairs), tolerance)
         found[j, i] = replace(found[i, j], gap=-found[i, j].gap, verdict=OPPOSITE[found[i, j].verdict])
     return found
 
 
-def _difference(one: Matrix, other: Matrix, paired: Matrix, p: float, n_pairs: int, tolerance: float) -> Difference:
-    gap = relative_gap(float(interquartile_mean(one)), float(interquartile_mean(other)))
+def _difference(
+    gap: float, interval: tuple[float, float], paired: Matrix, p: float, n_pairs: int, tolerance: float
+) -> Difference:
     certain = p <= ALPHA and gap * paired.mean() > 0
     if certain and abs(gap) > tolerance:
         return Difference(gap=gap, p=p, verdict="worse" if gap > 0 else "better")
-    low, high = gap_interval(one, other)
+    low, high = interval
     if certain or (-tolerance <= low and high <= tolerance):
         return Difference(gap=gap, p=p, verdict="tied")
     return Difference(gap=gap, p=p, verdict="inconclusive", n_more=seeds_needed(paired, n_pairs))
 
 
-def relative_gap(one: float, other: float) -> float:
+def relative_gap(one: Matrix | float, other: Matrix | float) -> Matrix:
     """How much larger `one` is than `other`, as a fraction of the smaller one's size; their difference where that is 0."""
-    reference = abs(min(one, other))
-    return (one - other) / (reference or 1.0)
+    reference = np.abs(np.minimum(one, other))
+    return np.asarray((one - other) / np.where(reference == 0, 1.0, reference))
 
 
-def gap_interval(one: Matrix, other: Matrix) -> tuple[float, float]:
-    """The 95 % percentile bootstrap interval of the relative gap between paired scores (n,); infinite with one seed."""
-    if len(one) < 2:
-        return -math.inf, math.inf
-    draws = np.random.default_rng(0).integers(len(one), size=(N_RESAMPLES, len(one)))
-    means = [np.asarray(interquartile_mean(scores[draws])) for scores in (one, other)]
-    reference = np.abs(np.minimum(*means))
-    gaps = (means[0] - means[1]) / np.where(reference == 0, 1.0, reference)
+def _resampled(scores: Matrix) -> Matrix:
+    """The interquartile means (draws, optimizers) of seeds drawn again, the same for all optimizers."""
+    n_seeds = len(scores)
+    draws = np.random.default_rng(0).integers(n_seeds, size=(N_RESAMPLES, n_seeds))
+    return np.asarray(interquartile_mean(scores[draws], axis=1))
+
+
+def _interval(gaps: Matrix) -> tuple[float, float]:
+    """The 95 % percentile bootstrap interval of resampled gaps."""
     low, high = np.quantile(gaps, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
