@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup bench test speed check lint report ui lock clean
+.PHONY: setup bench test speed pictures check lint report ui lock clean
 
 setup: $(READY)
 
@@ -28,6 +28,9 @@ test: $(READY)
 
 speed: $(READY)
 	@PYTHONPATH=.:tests $(BIN)/python -m speed $(ARGS)
+
+pictures: $(READY)
+	@$(BIN)/python docs/pictures.py
 
 check: lint test
 

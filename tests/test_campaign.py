@@ -115,7 +115,7 @@ def test_the_bits_depend_on_no_stack_and_no_order(
         list(drive(studies, uri=tracking_uri(), campaign="c", suite=SUITE.name, pool=pool, stop=lambda: False))
         with closing(sqlite3.connect("mlruns/mlflow.db")) as store:
             query = """SELECT tags.value AS fingerprint, metrics.key, step, metrics.value FROM metrics
-                       JOIN tags USING (run_uuid) WHERE tags.key = 'optsuite.fingerprint' AND metrics.key NOT LIKE 'cost/%'"""
+                       JOIN tags USING (run_uuid) WHERE tags.key = 'optsuite.fingerprint' AND metrics.key NOT LIKE 'usage/%'"""
             return pd.read_sql(query, store).sort_values(["fingerprint", "key", "step"], ignore_index=True)
 
     whole = results("whole", pool, 100)
@@ -127,8 +127,8 @@ def test_every_finished_study_knows_what_a_step_costs(folder: Path, pool: Inline
     go(pool)
     runs = everything()
     studies = runs[runs["kind"] == "study"]
-    assert (studies["cost/milliseconds_per_step"] > 0).all()
-    assert studies["cost/state_bytes_per_parameter"].tolist() == [0, 0]
+    assert (studies["usage/milliseconds_per_step"] > 0).all()
+    assert studies["usage/state_bytes_per_parameter"].tolist() == [0, 0]
 
 
 def test_a_second_start_trains_nothing_and_writes_nothing(folder: Path, pool: InlinePool) -> None:

@@ -67,7 +67,7 @@ class Ledger:
 
     def record_cost(self, study: Study, cost: Cost) -> None:
         """Write what a step costs to the run of a finished study."""
-        summary = {f"cost/{name}": value for name, value in asdict(cost).items()}
+        summary = {f"usage/{name}": value for name, value in asdict(cost).items()}
         self._store.log(self._study_run(study), summary=summary, time=time.time())
 
     def interrupt(self, study: Study) -> None:

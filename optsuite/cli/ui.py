@@ -9,6 +9,7 @@ import tempfile
 import time
 from typing import IO
 from urllib.error import URLError
+from urllib.parse import quote
 from urllib.request import urlopen
 
 from rich.console import Console
@@ -19,7 +20,7 @@ from optsuite.tracking.location import database_path, require_campaign, tracking
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
-CHARTS = "/#/experiments/{id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+CHARTS = "/#/experiments/{id}/runs?workflowType=machine_learning&compareRunsMode=CHART&searchFilter={condition}"
 
 
 def serve(port: int, campaign: str) -> int:
@@ -32,7 +33,7 @@ def serve(port: int, campaign: str) -> int:
     runs = read_runs(open_store(uri), campaign, everything=True)
     experiments = dict(zip(runs["benchmark"], runs["experiment_id"], strict=True))
     if uri.startswith(("http://", "https://")):
-        _print_links(out, uri.rstrip("/"), experiments)
+        _print_links(out, uri.rstrip("/"), experiments, campaign)
         return 0
     address = f"http://{HOST}:{port}"
     _require_free(port)
@@ -49,7 +50,7 @@ def serve(port: int, campaign: str) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             _wait(server, address, log)
-            _print_links(out, address, experiments)
+            _print_links(out, address, experiments, campaign)
             out.print("Ctrl-C ends the server.")
             server.wait()
         except KeyboardInterrupt:
@@ -60,9 +61,12 @@ def serve(port: int, campaign: str) -> int:
     return 1
 
 
-def _print_links(out: Console, address: str, experiments: dict[str, str]) -> None:
+def _print_links(out: Console, address: str, experiments: dict[str, str], campaign: str) -> None:
+    """The charts of each benchmark, with the runs of the studies: one for each optimizer."""
+    condition = f'tags.`optsuite.kind` = "study" AND tags.`optsuite.campaign` = "{campaign}"'
     for benchmark, experiment in experiments.items():
-        out.print(f"{benchmark}: {address}{CHARTS.format(id=experiment)}", markup=False, highlight=False, soft_wrap=True)
+        link = f"{address}{CHARTS.format(id=experiment, condition=quote(condition, safe=''))}"
+        out.print(f"{benchmark}: {link}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _require_free(port: int) -> None:

@@ -45,7 +45,9 @@ class Links:
 
     def benchmark(self, benchmark: str) -> str:
         """The comparison of a benchmark's optimizers, as charts."""
-        return f"{self._experiment(benchmark)}?workflowType=machine_learning&compareRunsMode=CHART"
+        condition = f'tags.`optsuite.kind` = "study" AND tags.`optsuite.campaign` = "{self._campaign}"'
+        mode = "workflowType=machine_learning&compareRunsMode=CHART"
+        return f"{self._experiment(benchmark)}?{mode}&searchFilter={quote(condition, safe='')}"
 
     def study(self, benchmark: str, optimizer: str) -> str:
         """The run of a study, or where there is none, all runs of the optimizer."""

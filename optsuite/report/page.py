@@ -146,7 +146,7 @@ def _costs(runs: pd.DataFrame) -> Grid:
 def cost_table(runs: pd.DataFrame) -> pd.DataFrame:
     """The rows of `cost.csv`: what a step of each optimizer takes, and the memory of its state."""
     studies = runs[(runs["kind"] == "study") & runs[COSTS[0]].notna()].drop_duplicates(["benchmark", "optimizer"])
-    table = studies[["benchmark", "optimizer", *COSTS]].rename(columns=lambda name: name.removeprefix("cost/"))
+    table = studies[["benchmark", "optimizer", *COSTS]].rename(columns=lambda name: name.removeprefix("usage/"))
     return table.sort_values(["benchmark", "optimizer"], ignore_index=True)
 
 

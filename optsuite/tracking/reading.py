@@ -12,7 +12,7 @@ from optsuite.tracking.store import SUPERSEDED, Store
 TAGS = ("kind", "arm", "benchmark", "optimizer", "campaign", "suite", "outcome", "fingerprint", "error")
 TEXT_PARAMS = ("target", "device", "engine", "optsuite_version", "torch_version", "mlflow_version", "optuna_version")
 PARAMS = ("lr", "eval_every", "max_steps", "n_trials", "n_tuning_seeds", "n_seeds", "tolerance", "lr_low", "lr_high")
-COSTS = ("cost/milliseconds_per_step", "cost/state_bytes_per_parameter")
+COSTS = ("usage/milliseconds_per_step", "usage/state_bytes_per_parameter")
 SUMMARIES = (
     "initial/validation_loss",
     "initial/test_loss",

@@ -1,0 +1,56 @@
+"""Takes the pictures of the README again: the report and MLflow's UI of the results in mlruns/, in a headless Chromium.
+
+`make pictures`, after `make bench`. Needs a Chromium on the path.
+"""
+
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+HERE = Path(__file__).parent
+REPORT = Path("mlruns/report/index.html")
+
+
+def main() -> None:
+    """Take both pictures."""
+    chromium = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
+    if chromium is None or not REPORT.exists():
+        sys.exit("pictures: needs a Chromium on the path, and the report that 'make bench' writes")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "optsuite", "ui", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        link = next(line.split(": ", 1)[1].strip() for line in server.stdout if line.startswith("digits_mlp"))
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            _report(browser.new_page(viewport={"width": 1280, "height": 860}))
+            _ui(browser.new_page(viewport={"width": 1720, "height": 860}), link)
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _report(page: Page) -> None:
+    page.goto(REPORT.absolute().as_uri())
+    page.screenshot(path=HERE / "report.png")
+
+
+def _ui(page: Page, link: str) -> None:
+    page.goto(link)
+    page.locator(".js-plotly-plot").first.wait_for(timeout=60_000)
+    for button in page.locator("button[aria-label*='lose']").all():  # of a panel that hides the charts
+        button.click()
+    page.wait_for_timeout(5_000)  # for the other charts
+    page.screenshot(path=HERE / "mlflow.png")
+
+
+if __name__ == "__main__":
+    main()
