@@ -32,6 +32,10 @@ FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.p
 OWNERS = {"mlflow": ("tracking",), "optuna": ("tuning",), "click": ("cli",), "rich": ("cli",), "argparse": ("cli",)}
 
 
+def test_every_folder_is_a_package() -> None:
+    assert {path.parent for path in FILES} == {path.parent for path in ROOT.rglob("__init__.py")}
+
+
 def part(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from conftest import InlinePool, enter
 from mlflow import MlflowClient
 from suites import tiny
+from torch import nn
 
 import optsuite
-from optsuite import OPTIMIZERS, Suite
+from optsuite import OPTIMIZERS, OptimizerSpec, Suite
 from optsuite.campaign.drive import drive, given_study, missing, studies_of
 from optsuite.campaign.events import Event, Ready, RunEnded, StudyEnded
 from optsuite.campaign.lock import campaign_lock, check_campaign_name
@@ -121,6 +123,23 @@ def test_the_bits_depend_on_no_stack_and_no_order(
     whole = results("whole", pool, 100)
     assert len(whole) > 100
     pd.testing.assert_frame_equal(whole, results("small", Backwards(), 3), check_exact=True)
+
+
+def test_a_twin_is_never_ranked_apart_and_training_beats_not_training(folder: Path, pool: InlinePool) -> None:
+    sgd = SUITE.optimizers[0]
+
+    def frozen(model: nn.Module, lr: float) -> torch.optim.Optimizer:
+        return torch.optim.SGD(model.parameters(), lr=0.0)
+
+    still = OptimizerSpec(name="frozen", build=frozen, lr=sgd.lr)
+    suite = replace(SUITE, optimizers=(sgd, replace(sgd, name="twin"), still), n_seeds=12)
+    go(pool, suite)
+    table = leaderboard(read_runs(open_store(tracking_uri()), "c")).drop(columns="test_accuracy")  # there is none
+    rows = {row["optimizer"]: row for row in table[table["arm"] == "tuned"].to_dict("records")}
+    assert rows["sgd"] == rows["twin"] | {"optimizer": "sgd"}
+    assert (rows["sgd"]["rank"], rows["sgd"]["verdict"]) == (1, "tied with best")
+    assert (rows["frozen"]["rank"], rows["frozen"]["collapsed"]) == (3, 12)
+    assert rows["frozen"]["verdict"].endswith("x worse")
 
 
 def test_every_finished_study_knows_what_a_step_costs(folder: Path, pool: InlinePool) -> None:

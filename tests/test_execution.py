@@ -1,5 +1,6 @@
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -77,6 +78,46 @@ def test_a_suite_that_breaks_in_the_worker_fails_its_runs(tmp_path: Path) -> Non
     assert isinstance(event, Fact)
     assert isinstance(event.fact, Ended)
     assert "broken.py, line 1) raised RuntimeError: not today" in str(event.fact.error)
+
+
+def test_workers_have_the_environment_and_the_folder_of_their_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "asks.py").write_text(
+        "import os\nraise RuntimeError(f'{os.environ.get(\"OPTSUITE_ASKED\")} in {os.getcwd()}')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    for value in ("one", "two", None):  # all workers come from the same server
+        if value is None:
+            monkeypatch.delenv("OPTSUITE_ASKED")
+        else:
+            monkeypatch.setenv("OPTSUITE_ASKED", value)
+        with LocalPool(1, suite="asks.py", device="cpu") as pool:
+            pool.submit(task(0))
+            (event,) = collect(pool, 1)
+        assert isinstance(event, Fact)
+        assert isinstance(event.fact, Ended)
+        assert str(event.fact.error).endswith(f"raised RuntimeError: {value} in {tmp_path}")
+
+
+def test_ctrl_c_reaches_no_worker() -> None:
+    pools: list[LocalPool] = []
+
+    def start() -> None:
+        pools.append(LocalPool(1, suite=str(TINY), device="cpu"))
+        pools[0].submit(task(0))
+
+    thread = threading.Thread(target=start)  # from which Python cannot set handlers
+    thread.start()
+    thread.join()
+    with pools[0] as pool:
+        collect(pool, 1)
+        while any(worker.task for worker in pool._workers):
+            pool.poll(0.5)
+        (worker,) = pool._workers
+        assert worker.process.pid is not None
+        os.kill(worker.process.pid, signal.SIGINT)
+        pool.submit(task(1))
+        assert all(isinstance(event, Fact) for event in collect(pool, 1))
+        assert pool._workers == [worker]
 
 
 @pytest.mark.parametrize("n", [1, 2])

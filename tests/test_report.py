@@ -2,7 +2,11 @@
 
 import re
 import shutil
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -10,15 +14,22 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import InlinePool
 from frames import NAN, around, frame, run, seeds, study
+from suites import tiny
 
+from optsuite.campaign.drive import drive, studies_of
+from optsuite.campaign.prepare import prepare
 from optsuite.report.build import build
+from optsuite.report.grids import Links
 from optsuite.report.overall import duels, overall, profile
 from optsuite.report.page import target_notes
 from optsuite.report.search import learning_rates, trials
 from optsuite.report.tables import comparison
 from optsuite.report.verdicts import headline
-from optsuite.tracking.reading import CURVES
+from optsuite.tracking.location import tracking_uri
+from optsuite.tracking.reading import CURVES, read_runs
+from optsuite.tracking.store import open_store
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
 EVIL = """<script>alert("x")</script> & 'o' $x_1$ %"""
@@ -206,3 +217,33 @@ def test_the_page_in_a_browser(tmp_path: Path, browser: Any, scheme: str, width:
     assert all(re.match(r"http://127\.0\.0\.1:5000/#/experiments/1/runs[?/]", link) for link in others)
     assert trouble == []
     tab.close()
+
+
+def test_links_lead_to_the_runs_in_mlflow(folder: Path, browser: Any) -> None:
+    suite = replace(tiny.SUITE, n_trials=8, n_seeds=2)
+    pool = InlinePool()
+    pool.load(suite)
+    studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu")
+    list(drive(studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "optsuite", "ui", "--campaign", "c", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        charts = next(line.partition(": ")[2].strip() for line in server.stdout if line.startswith("tiny_line"))
+        runs = read_runs(open_store(tracking_uri()), "c")
+        links = Links(runs, "c", f"http://127.0.0.1:{port}")
+        assert links.benchmark("tiny_line") == charts
+        tab = browser.new_page(viewport={"width": 1600, "height": 900})
+        for link, texts in (  # a list of runs is shown with their parent
+            (charts, ("sgd", "sign", "2 matching runs")),
+            (links.study("tiny_line", "sgd"), ("sgd", "optsuite.fingerprint")),
+            (links.runs("tiny_line", "sgd", arm="tuned"), ("3 matching runs",)),
+            (links.runs("tiny_line", "sign", kind="trial"), ("9 matching runs",)),
+        ):
+            tab.goto(link)
+            for text in texts:
+                tab.get_by_text(text).first.wait_for(state="attached", timeout=60_000)
+        tab.close()
+        server.terminate()
