@@ -82,11 +82,27 @@ def _parent(row: dict[str, Any], benchmark: str) -> dict[str, Any]:
         ([*seeds("a", [NAN] * 3), *seeds("b", [NAN] * 3)], "Nothing is ranked yet"),
         ([study("a") | {"outcome": "failed", "status": "FAILED"}], "failed"),
         ([run("a", 1.0)], "study incomplete"),
-        (whole([f"o{i:02}" for i in range(40)]), "no fewer than 15 can settle it"),
+        ([run("a", 1.0, arm="default"), run("b", 1.0, arm="default")], "study incomplete"),
+        (seeds("a", [0.0] * 12) + seeds("b", [0.5] * 12), "a is best"),
+        (seeds("a", [-2.0] * 12) + seeds("b", [-1.0] * 12), "50.0% worse"),
+        (whole([f"o{i:02}" for i in range(40)]), "needs at least 15 seeds, not 12"),
         (whole([EVIL, "b"], [EVIL]), "&lt;script&gt;"),
         (seeds("a", [NAN, *around(1.0, 11)]) + seeds("b", around(2.0)), "1 of 12 diverged"),
     ],
-    ids=["nothing", "one seed", "one", "all diverged", "all failed", "unfinished", "forty", "markup", "one diverged"],
+    ids=[
+        "nothing",
+        "one seed",
+        "one",
+        "all diverged",
+        "all failed",
+        "unfinished",
+        "defaults",
+        "zero",
+        "negative",
+        "forty",
+        "markup",
+        "one diverged",
+    ],
 )
 def test_a_report_of_any_campaign(tmp_path: Path, rows: list[dict[str, Any]], text: str) -> None:
     page = made(tmp_path, *rows)
@@ -141,12 +157,24 @@ def test_across_benchmarks() -> None:
     found = comparison(runs)
     table = overall(found.table, found.scores)
     assert table["optimizer"].tolist() == ["a", "b"]  # c was not on every benchmark
-    assert table["mean_rank"].tolist() == [1, 2]
-    assert table["best_on"].tolist() == [2, 0]
+    assert table["mean_position"].tolist() == [1, 2]
+    assert table["unbeaten"].tolist() == [2, 0]
     words = {name: {pair: one.verdict for pair, one in pairs.items()} for name, pairs in found.pairs.items()}
     assert duels(words, ["a", "b"]).to_numpy().tolist() == [["", "2-0-0"], ["0-0-2", ""]]
     shares = profile(runs[(runs["kind"] == "evaluation") & (runs["arm"] == "tuned")], ["a", "b"])
     assert shares.to_numpy()[0].tolist() == [1.0, 1.0]
+
+
+def test_a_failure_does_not_vanish_from_the_summary() -> None:
+    rows = whole(["a", "b"], ["x", "y"])
+    rows += [row | {"benchmark": "x"} for row in seeds("c", around(0.1))]
+    rows += [row | {"benchmark": "y", "run_id": "y" + row["run_id"]} for row in seeds("c", [NAN] * 12)]
+    rows += [row | {"benchmark": "alone", "run_id": "z" + row["run_id"]} for row in seeds("a", around(0.1))]
+    found = comparison(frame(*rows))
+    table = overall(found.table, found.scores)
+    assert sorted(table["optimizer"]) == ["a", "b", "c"]
+    row = table[table["optimizer"] == "c"]
+    assert row[["mean_position", "benchmarks"]].to_numpy().tolist() == [[2, 2]]  # first on the one, last on the other
 
 
 def test_a_target_that_tells_nobody_apart_is_named() -> None:
@@ -154,17 +182,17 @@ def test_a_target_that_tells_nobody_apart_is_named() -> None:
     for rows, words in ((easy, "too easy"), (hard, "too hard"), (easy + hard, None)):
         runs = frame(*rows)
         table = comparison(runs).table
-        notes = target_notes(runs, table[table["rank"].notna()])
+        notes = target_notes(runs[runs["kind"] == "evaluation"], table[table["rank"].notna()])
         assert (words in notes[0]) if words else not notes
 
 
 @pytest.mark.parametrize(
     ("verdicts", "sentence"),
     [
-        (["best", "10% worse", "2x worse"], "a is best: better than all 2 others."),
-        (["tied with best", "tied with best", "2x worse"], "a and b are tied for best; the other is worse."),
+        (["best", "10% worse", "2x worse"], "a is best: better than b and c."),
+        (["tied with best", "tied with best", "2x worse"], "a and b are tied for best; c is worse."),
         (["best so far", "tied with best", "inconclusive (..)"], "a leads, but b and c may be as good."),
-        (["best so far", "inconclusive (..)", "2x worse"], "a leads, but b may be as good; the other is worse."),
+        (["best so far", "inconclusive (..)", "2x worse"], "a leads, but b may be as good; c is worse."),
         (["nothing to compare with"], "Only a is ranked."),
         ([], "Nothing is ranked yet."),
     ],
@@ -196,14 +224,14 @@ def test_the_page_in_a_browser(tmp_path: Path, browser: Any, scheme: str, width:
     tab.on("request", lambda request: None if request.url.startswith("file:") else trouble.append(request.url))
     tab.goto((tmp_path / "index.html").as_uri())
     assert tab.locator("h1").inner_text() == "Which optimizer is best at its best learning rate?"
-    assert "sgd is best: better than all 2 others." in tab.locator("#overall").inner_text()
+    assert "sgd is best: better than adam and" in tab.locator("#overall").inner_text()
     assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # wide tables scroll within
     dark = tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 27)"
     assert dark == (scheme == "dark")
     ink = tab.evaluate("[...new Set([...document.querySelectorAll('figure svg')].map(s => getComputedStyle(s).color))]")
     assert ink == ["rgb(215, 220, 226)" if dark else "rgb(27, 31, 36)"]
 
-    board = tab.locator("section table").nth(3)
+    board = tab.locator("#benchmark-digits-20-mlp table").first
     column = board.locator("thead th").all_inner_texts().index("score")
     for direction in ("ascending", "descending"):
         board.locator("thead button").nth(column).click()
@@ -230,20 +258,22 @@ def test_links_lead_to_the_runs_in_mlflow(folder: Path, browser: Any) -> None:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "optsuite", "ui", "--campaign", "c", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        charts = next(line.partition(": ")[2].strip() for line in server.stdout if line.startswith("tiny_line"))
-        runs = read_runs(open_store(tracking_uri()), "c")
-        links = Links(runs, "c", f"http://127.0.0.1:{port}")
-        assert links.benchmark("tiny_line") == charts
-        tab = browser.new_page(viewport={"width": 1600, "height": 900})
-        for link, texts in (  # a list of runs is shown with their parent
-            (charts, ("sgd", "sign", "2 matching runs")),
-            (links.study("tiny_line", "sgd"), ("sgd", "optsuite.fingerprint")),
-            (links.runs("tiny_line", "sgd", arm="tuned"), ("3 matching runs",)),
-            (links.runs("tiny_line", "sign", kind="trial"), ("9 matching runs",)),
-        ):
-            tab.goto(link)
-            for text in texts:
-                tab.get_by_text(text).first.wait_for(state="attached", timeout=60_000)
-        tab.close()
-        server.terminate()
+        try:
+            assert server.stdout is not None
+            charts = next(line.partition(": ")[2].strip() for line in server.stdout if line.startswith("tiny_line"))
+            runs = read_runs(open_store(tracking_uri()), "c")
+            links = Links(runs, comparison(runs).evaluations, "c", f"http://127.0.0.1:{port}")
+            assert links.benchmark("tiny_line") == charts
+            tab = browser.new_page(viewport={"width": 1600, "height": 900})
+            for link, texts in (  # a list of runs is shown with their parent
+                (charts, ("sgd", "sign", "2 matching runs")),
+                (links.study("tiny_line", "sgd"), ("sgd", "optsuite.fingerprint")),
+                (links.runs("tiny_line", "sgd", arm="tuned"), ("3 matching runs",)),
+                (links.runs("tiny_line", "sign", kind="trial"), ("9 matching runs",)),
+            ):
+                tab.goto(link)
+                for text in texts:
+                    tab.get_by_text(text).first.wait_for(state="attached", timeout=60_000)
+            tab.close()
+        finally:
+            server.terminate()

@@ -120,8 +120,41 @@ def test_pairs_are_judged_by_certainty_and_size() -> None:
 
 def test_a_collapse_is_no_certain_win_for_the_other_side() -> None:
     one = np.array([1.0] * 9 + [50.0] * 3)  # lower in the middle, far worse on average
-    found = compare(np.column_stack([one, np.full(12, 1.1)]), 0.01)
-    assert found[0, 1].verdict == "inconclusive"
+    for n in (1, 10):
+        found = compare(np.tile(np.column_stack([one, np.full(12, 1.1)]), (n, 1)), 0.01)
+        assert (found[0, 1].verdict, found[0, 1].n_more) == ("inconclusive", None)
+
+
+def test_failures_decide_where_the_middle_is_alike() -> None:
+    one = np.linspace(1.0, 1.11, 12)
+    other = one * 1.001
+    assert compare(np.column_stack([other, one]), 0.01)[0, 1].verdict == "tied"
+    other[-3:] = 9.0
+    found = compare(np.column_stack([other, one]), 0.01)[0, 1]
+    assert found.verdict == "worse"
+    assert found.gap == pytest.approx(other.mean() / one.mean() - 1)
+    other = one * 1.0
+    other[-1] = 9.0  # a single one is not certain, and no tie either
+    assert compare(np.column_stack([other, one]), 0.01)[0, 1].verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(("n_optimizers", "n_seeds"), [(45, 20), (64, 18)])
+def test_certain_differences_are_found_among_many_optimizers(n_optimizers: int, n_seeds: int) -> None:
+    ladder = 1.1 ** np.arange(n_optimizers) * np.ones((n_seeds, 1))
+    pairs = np.array(list(itertools.combinations(range(n_optimizers), 2)))
+    assert (holm(sign_flip((ladder[:, pairs[:, 0]] - ladder[:, pairs[:, 1]]).T)) <= 0.05).all()
+
+
+def test_more_seeds_settle_a_tie_as_well() -> None:
+    rng = np.random.default_rng(13)
+    one = 1 + 0.02 * rng.normal(size=12)
+    other = rng.permutation(one)
+    found = compare(np.column_stack([one, other]), 0.01)[0, 1]
+    assert found.verdict == "inconclusive"
+    assert found.n_more is not None
+    assert 1 <= found.n_more <= 200
+    more = np.tile(np.column_stack([one, other]), (1 + -(-found.n_more // 12), 1))
+    assert compare(more, 0.01)[0, 1].verdict == "tied"
 
 
 def test_how_many_seeds_would_settle_it() -> None:
@@ -141,7 +174,8 @@ def test_how_many_seeds_would_settle_it() -> None:
 def test_relative_gap() -> None:
     assert float(relative_gap(3.0, 2.0)) == -float(relative_gap(2.0, 3.0)) == 0.5
     assert relative_gap(-2.0, -3.0) == pytest.approx(1 / 3)
-    assert relative_gap(1.0, 0.0) == 1.0
+    assert relative_gap(np.array([1.0, 0.0, 0.5]), np.array([0.0, 1.0, -0.01])).tolist() == [math.inf, -math.inf, math.inf]
+    assert relative_gap(0.0, 0.0) == 0.0
 
 
 def test_probability_of_improvement_is_that_of_mann_and_whitney() -> None:
@@ -158,6 +192,8 @@ def test_mean_ranks_with_their_interval() -> None:
     assert point.tolist() == low.tolist() == high.tolist() == [1, 3, 2]
     point, _, _ = mean_ranks([clear, clear[:, ::-1]])
     assert point.tolist() == [1.5, 3, 1.5]
+    point, low, high = mean_ranks([clear[:1], clear])
+    assert np.isnan(low).all()
     noisy = np.random.default_rng(9).normal(size=(12, 3))
     point, low, high = mean_ranks([noisy])
     assert ((low <= point) & (point <= high)).all()
@@ -187,9 +223,9 @@ def test_the_width_in_decades() -> None:
 
 
 def test_two_groups_of_seeds() -> None:
-    assert is_bimodal([1.0, 1.1, 0.9, 1.0, 9.0, 9.1])
-    assert not is_bimodal([1.0, 1.1, 0.9, 1.0, 1.05, 9.1])  # an outlier
-    assert not is_bimodal([2.0] * 6)
-    assert not is_bimodal([1.0, 2.0])
+    assert is_bimodal([1.0, 1.1, 0.9, 1.0, 1.05, 0.95, 9.0, 9.1])
+    assert not is_bimodal([1.0, 1.1, 0.9, 1.0, 1.05, 0.95, 1.05, 9.1])  # an outlier
+    assert not is_bimodal([2.0] * 12)
+    assert not is_bimodal([1.0, 1.1, 9.0, 9.1])  # too few to say
     rng = np.random.default_rng(12)
     assert sum(is_bimodal(rng.normal(size=12)) for _ in range(1_000)) < 10

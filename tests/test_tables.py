@@ -52,9 +52,9 @@ def test_what_is_not_certain_is_inconclusive_and_says_what_would_help() -> None:
     noisy = [*seeds("a", list(rng.normal(1.0, 0.2, 12))), *seeds("b", list(rng.normal(1.05, 0.2, 12)))]
     result = table(*noisy)
     assert sorted(row["verdict"] for row in result.values())[0] == "best so far"
-    assert re.fullmatch(r"inconclusive \((about|over) [0-9,]+ more seeds\)", max(row["verdict"] for row in result.values()))
+    assert re.fullmatch(r"inconclusive: [0-9.]+% worse \(.*more seeds.*\)", max(row["verdict"] for row in result.values()))
     few = table(*seeds("a", around(1.0, 4)), *seeds("b", around(2.0, 4)))
-    assert few["b", "tuned"]["verdict"] == "inconclusive (4 seeds; no fewer than 6 can settle it)"
+    assert few["b", "tuned"]["verdict"] == "inconclusive: 2x worse (needs at least 6 seeds, not 4)"
     assert {row["rank"] for row in few.values()} == {1}
 
 
@@ -68,8 +68,14 @@ def test_what_may_mislead_is_flagged() -> None:
 
 
 def test_the_default_rate_is_measured_against_the_tuned_one() -> None:
-    result = table(run("a", 1.0), run("a", 1.5, arm="default", lr=0.01), study("a"))
-    assert result["a", "default"]["verdict"] == "50.0% worse than tuned"
+    tuned = seeds("a", around(1.0))
+    for factor, words in ((1.5, "50.0% worse than tuned"), (0.5, "2x better than tuned"), (1.0, "as good as tuned")):
+        default = [run("a", factor * score, i, arm="default", lr=0.01) for i, score in enumerate(around(1.0))]
+        result = table(*tuned, *default)
+        assert result["a", "default"]["verdict"] == words
+    noisy = [run("a", score, i, arm="default", lr=0.01) for i, score in enumerate([0.5, 1.6] * 6)]
+    result = table(*tuned, *noisy)
+    assert result["a", "default"]["verdict"] == "not told apart from tuned"
     assert pd.isna(result["a", "default"]["rank"])
 
 
@@ -191,7 +197,7 @@ def test_readable_rows_put_the_default_beside_the_tuned_rate() -> None:
         "test acc.": "90.0%",
         "steps": "never",
         "verdict": "best so far",
-        "at default lr": "0.01: 3x worse",
+        "at default lr": "0.01: not told apart",
         "beware": "rate at the edge",
     }
 

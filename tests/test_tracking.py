@@ -211,7 +211,7 @@ def test_a_report_is_kept_once_for_each_campaign(store: Store, tmp_path: Path) -
     (tmp_path / "files" / "figures").mkdir(parents=True)
     for text in ("first", "second"):
         (tmp_path / "files" / "index.html").write_text(text)
-        store.attach_report("c", tmp_path / "files")
+        store.attach_report("c", tmp_path / "files", [tmp_path / "files" / "index.html"])
     (run,) = store.search("tags.`optsuite.kind` = 'report'")
     path = store.client.download_artifacts(run.info.run_id, "index.html", str(tmp_path))
     assert Path(path).read_text() == "second"

@@ -1,6 +1,6 @@
 """The cost of a step, measured once all is trained and the workers are quiet."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from optsuite.campaign.ledger import Ledger
 from optsuite.campaign.study import Study
@@ -9,14 +9,14 @@ from optsuite.training.cost import measure_costs
 from optsuite.training.identity import DTYPE
 
 
-def record_costs(studies: Iterable[Study], ledger: Ledger) -> None:
+def record_costs(studies: Iterable[Study], ledger: Ledger, stop: Callable[[], bool]) -> None:
     """Measure the optimizers of each benchmark side by side, where one of its finished studies lacks its cost."""
     by_benchmark: dict[str, list[Study]] = {}
     for study in studies:
         if study.ended and not study.error and not study.is_given:
             by_benchmark.setdefault(study.name[0], []).append(study)
     for own in by_benchmark.values():
-        if all(ledger.knows_cost(study) for study in own):
+        if stop() or all(ledger.knows_cost(study) for study in own):
             continue
         benchmark, device = own[0].problem.benchmark, own[0].device
         splits = load_splits(benchmark).to(device, DTYPE)

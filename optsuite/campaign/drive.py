@@ -73,8 +73,7 @@ def drive(
         ledger = Ledger(store, held, campaign=campaign, suite=suite)
         with Writer() as writer:
             yield from Training(work, ledger, writer, pool).run(stop)
-        if not stop():
-            record_costs(studies, ledger)
+        record_costs(studies, ledger, stop)
 
 
 def missing(studies: Sequence[Study], *, uri: str, campaign: str) -> dict[str, int]:

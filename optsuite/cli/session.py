@@ -23,7 +23,7 @@ from optsuite.report.build import build
 from optsuite.report.grids import UI
 from optsuite.report.tables import comparison, leaderboard
 from optsuite.report.text import LEGEND, narrowed, readable
-from optsuite.tracking.location import require_campaign, tracking_uri
+from optsuite.tracking.location import public, require_campaign, tracking_uri
 from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.store import open_store
 
@@ -118,13 +118,14 @@ def _report(out: Console, uri: str, campaign: str, folder: Path, skipped: Sequen
     _show_skipped(out, skipped)
     notes = [f"Skipped {one.benchmark}: its dataset is not there." for one in skipped]
     try:
-        build(runs, curves, found, folder, campaign=campaign, ui=UI if store.is_database else uri, notes=notes)
+        ui = UI if store.is_database else public(uri)
+        files = build(runs, curves, found, folder, campaign=campaign, ui=ui, notes=notes)
     except OSError as error:
         raise BadInput(
             f"report folder: got {folder}, which cannot be written ({error.strerror}); allowed: another --out"
         ) from error
     try:
-        store.attach_report(campaign, folder)
+        store.attach_report(campaign, folder, files)
     except Exception as error:  # whatever an artifact store may raise: the report itself is there
         out.print(f"The report could not be kept in MLflow: {one_line(error)}", markup=False, highlight=False, soft_wrap=True)
     if len(table):

@@ -9,18 +9,17 @@ import tempfile
 import time
 from typing import IO
 from urllib.error import URLError
-from urllib.parse import quote
 from urllib.request import urlopen
 
 from rich.console import Console
 
 from optsuite.cli.console import console
 from optsuite.errors import BadInput
-from optsuite.tracking.location import database_path, require_campaign, tracking_uri
+from optsuite.report.grids import charts
+from optsuite.tracking.location import database_path, public, require_campaign, tracking_uri
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
-CHARTS = "/#/experiments/{id}/runs?workflowType=machine_learning&compareRunsMode=CHART&searchFilter={condition}"
 
 
 def serve(port: int, campaign: str) -> int:
@@ -63,9 +62,8 @@ def serve(port: int, campaign: str) -> int:
 
 def _print_links(out: Console, address: str, experiments: dict[str, str], campaign: str) -> None:
     """The charts of each benchmark, with the runs of the studies: one for each optimizer."""
-    condition = f'tags.`optsuite.kind` = "study" AND tags.`optsuite.campaign` = "{campaign}"'
     for benchmark, experiment in experiments.items():
-        link = f"{address}{CHARTS.format(id=experiment, condition=quote(condition, safe=''))}"
+        link = f"{public(address)}/#/experiments/{experiment}/runs?{charts(campaign)}"
         out.print(f"{benchmark}: {link}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -1,7 +1,6 @@
 """The report folder: tables, figures and page, each file replaced at once or not at all."""
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pandas as pd
 
 from optsuite.report.drawings import drawings
 from optsuite.report.latex import latex
-from optsuite.report.page import cost_table, page
+from optsuite.report.page import cost_table, name_of, page
 from optsuite.report.search import learning_rates, trials
 from optsuite.report.style import THEME
 from optsuite.report.tables import Comparison
@@ -25,10 +24,10 @@ def build(
     campaign: str,
     ui: str,
     notes: Sequence[str] = (),
-) -> None:
+) -> list[Path]:
     """Write the report of a campaign from its runs, the curves of its tuned evaluations, and the comparison of its runs.
 
-    Everything but `cost.csv`, the figures' links and the page's ledger is determined by the definitions alone.
+    Returns the files. Everything but `cost.csv` and the page's links, costs and ledger is determined by the definitions alone.
     """
     figures = drawings(runs, curves, found)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
@@ -37,24 +36,22 @@ def build(
     _csv(folder / "cost.csv", cost_table(runs))
     replace_text(folder / "leaderboard.md", markdown(found.table, campaign, notes))
     replace_text(folder / "leaderboard.tex", latex(found.table))
-    written = set()
+    written = [
+        folder / name for name in ("leaderboard.csv", "learning_rates.csv", "cost.csv", "leaderboard.md", "leaderboard.tex")
+    ]
     for benchmark, own in figures.items():
         for figure in own:
-            path = folder / "figures" / f"{_file_name(benchmark)}{figure.name}.svg"
+            path = folder / "figures" / f"{name_of(benchmark)}-{figure.name}.svg".removeprefix("-")
             replace_text(path, figure.svg.replace(">", f">{THEME}", 1))
-            written.add(path)
-    for stale in set((folder / "figures").glob("*.svg")) - written:
+            written.append(path)
+    for stale in set((folder / "figures").glob("*.svg")) - set(written):
         stale.unlink()
     replace_text(folder / "index.html", page(runs, found, figures, campaign=campaign, ui=ui, notes=notes))
+    return [*written, folder / "index.html"]
 
 
 def _csv(path: Path, table: pd.DataFrame) -> None:
     replace_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-
-
-def _file_name(benchmark: str) -> str:
-    """The start of a figure's name: names of benchmarks may hold what names of files must not."""
-    return f"{re.sub(r'[^A-Za-z0-9_-]', '-', benchmark)}-" if benchmark else ""
 
 
 def replace_text(path: Path, text: str) -> None:

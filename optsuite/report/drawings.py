@@ -29,7 +29,7 @@ def drawings(runs: pd.DataFrame, curves: pd.DataFrame, found: Comparison) -> dic
     `curves` are the validation losses of the tuned evaluations, as `read_curves` gives them.
     """
     look = looks(runs["optimizer"].dropna())
-    evaluations = runs[(runs["kind"] == "evaluation") & (runs["arm"] == "tuned")]
+    evaluations = found.evaluations[found.evaluations["arm"] == "tuned"]
     of_runs = evaluations[["run_id", "benchmark", "optimizer"]].merge(curves, on="run_id")
     tried = trials(runs)
     result = {"": _across(evaluations, found, look)}
@@ -43,12 +43,14 @@ def _across(evaluations: pd.DataFrame, found: Comparison, look: Mapping[str, Loo
     ranks = overall(found.table, found.scores)
     if ranks.empty:
         return []
-    shown = [Drawing(name="mean_ranks", caption="Mean rank", svg=figures.mean_ranks(ranks, look))]
+    shown = [Drawing(name="mean_positions", caption="Mean position by score", svg=figures.mean_positions(ranks, look))]
     profiles = profile(evaluations, list(ranks["optimizer"]))
     if profiles.notna().any(axis=None):
-        svg = figures.lines(profiles, look, x="steps against the fastest optimizer's", y="targets reached", log=True)
+        svg = figures.lines(profiles, look, x="times the steps of the fastest optimizer", y="targets reached", log=True)
         shown.append(
-            Drawing(name="performance_profile", caption="Targets reached within so many times the fewest steps", svg=svg)
+            Drawing(
+                name="performance_profile", caption="Share of targets reached, against the slowdown to the fastest", svg=svg
+            )
         )
     return shown
 
@@ -74,7 +76,7 @@ def _benchmark(
         svg = figures.rate_sensitivity(tried, tuned, ceiling, look)
         shown.append(Drawing(name="learning_rates", caption="Score against learning rate", svg=svg))
         svg = figures.lines(_expected(tried), look, x="trials", y="expected best score")
-        shown.append(Drawing(name="tuning_budget", caption="What a smaller tuning budget would have found", svg=svg))
+        shown.append(Drawing(name="tuning_budget", caption="Expected best of k of the trials", svg=svg))
     if evaluations["target"].notna().any():
         svg = figures.steps_to_target(evaluations, float(evaluations["max_steps"].max()), look)
         caption = f"Seeds that reached the target, {evaluations['target'].dropna().iloc[0]}"

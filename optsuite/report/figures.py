@@ -30,13 +30,18 @@ def score_intervals(rows: pd.DataFrame, scores: pd.DataFrame, looks: Looks) -> s
 
 
 def loss_curves(curves: pd.DataFrame, looks: Looks) -> str:
-    """Median validation loss against the step, and the middle half of the seeds; from columns optimizer, step, value."""
+    """Median validation loss against the step, and the middle half of the seeds; from columns run_id, optimizer, step, value.
+
+    A run that has diverged is infinitely bad from there on: a line ends where most have.
+    """
     with _lined(curves["optimizer"]) as ax:
         for name, own in curves.groupby("optimizer"):
-            band = own.groupby("step")["value"].quantile(np.array([0.25, 0.5, 0.75])).unstack()
+            runs = own.pivot_table(index="run_id", columns="step", values="value").fillna(np.inf)
+            low, middle, high = np.quantile(runs, [0.25, 0.5, 0.75], axis=0, method="inverted_cdf")
+            low, middle, high = (np.where(np.isfinite(values), values, np.nan) for values in (low, middle, high))
             look = looks[str(name)]
-            ax.plot(band.index, band[0.5], label=_plain(str(name)), **look)
-            ax.fill_between(band.index, band[0.25], band[0.75], color=look["color"], alpha=0.15, linewidth=0)
+            ax.plot(runs.columns, middle, label=_plain(str(name)), **look)
+            ax.fill_between(runs.columns, low, high, color=look["color"], alpha=0.15, linewidth=0)
         _log_where_wide(ax, "y", curves["value"].to_numpy())
         ax.set(xlabel="step", ylabel="validation loss")
     return svg(ax)
@@ -85,14 +90,14 @@ def default_and_tuned(rows: pd.DataFrame, defaults: Mapping[str, float], looks: 
         return svg(ax)
 
 
-def mean_ranks(overall: pd.DataFrame, looks: Looks) -> str:
-    """The mean rank of each optimizer over the benchmarks with its 95 % interval."""
+def mean_positions(overall: pd.DataFrame, looks: Looks) -> str:
+    """The mean position of each optimizer over the benchmarks with its 95 % interval."""
     with _rowed(overall["optimizer"]) as ax:
         for y, row in enumerate(overall.to_dict("records")):
             colour = looks[row["optimizer"]]["color"]
             ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=3, solid_capstyle="butt")
-            ax.plot([row["mean_rank"]], [y], "D", color=colour, markersize=6)
-        ax.set_xlabel("mean rank over the benchmarks (1 is best; bar: 95 % interval)")
+            ax.plot([row["mean_position"]], [y], "D", color=colour, markersize=6)
+        ax.set_xlabel("mean position by score (1 is best; bar: 95 % interval)")
         return svg(ax)
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from optsuite.report.text import readable
+from optsuite.report.text import main_rows, readable
 from optsuite.report.verdicts import BEST, SO_FAR, TIED
 
 UI = "http://127.0.0.1:5000"  # where `optsuite ui` serves a store that is not behind a server already
@@ -34,45 +34,79 @@ class Grid:
 
 
 class Links:
-    """Addresses in MLflow's UI of what a campaign holds."""
+    """Addresses in MLflow's UI of what a campaign holds. `evaluations` are those that the leaderboard rests on."""
 
-    def __init__(self, runs: pd.DataFrame, campaign: str, ui: str) -> None:
+    def __init__(self, runs: pd.DataFrame, evaluations: pd.DataFrame, campaign: str, ui: str) -> None:
         self._campaign = campaign
         self._ui = ui.rstrip("/")
         self._experiments = dict(zip(runs["benchmark"], runs["experiment_id"], strict=True))
         studies = runs[runs["kind"] == "study"]
-        self._studies = dict(zip(zip(studies["benchmark"], studies["optimizer"], strict=True), studies["run_id"], strict=True))
+        self._studies = _by_name(studies, "run_id") | _by_name(evaluations, "parent")
 
     def benchmark(self, benchmark: str) -> str:
         """The comparison of a benchmark's optimizers, as charts."""
-        condition = f'tags.`optsuite.kind` = "study" AND tags.`optsuite.campaign` = "{self._campaign}"'
-        mode = "workflowType=machine_learning&compareRunsMode=CHART"
-        return f"{self._experiment(benchmark)}?{mode}&searchFilter={quote(condition, safe='')}"
+        return f"{self._experiment(benchmark)}?{charts(self._campaign)}"
 
     def study(self, benchmark: str, optimizer: str) -> str:
-        """The run of a study, or where there is none, all runs of the optimizer."""
+        """The run of a study, or where there is none, the optimizer's runs."""
         run = self._studies.get((benchmark, optimizer))
         return self.runs(benchmark, optimizer) if run is None else f"{self._experiment(benchmark)}/{run}"
 
     def runs(self, benchmark: str, optimizer: str, **tags: str) -> str:
-        """The runs of an optimizer with these tags, as a list."""
-        wanted = {"campaign": self._campaign, "optimizer": optimizer} | tags
-        condition = " AND ".join(f'tags.`optsuite.{key}` = "{value}"' for key, value in wanted.items())
-        return f"{self._experiment(benchmark)}?searchFilter={quote(condition, safe='')}"
+        """The runs of an optimizer's study with these tags, as a list; those at given rates have no study."""
+        run = self._studies.get((benchmark, optimizer)) if tags.get("arm") != "given" else None
+        wanted = [f"tags.`optsuite.{key}` = {_quoted(value)}" for key, value in tags.items()]
+        if run is None:
+            named = {"campaign": self._campaign, "optimizer": optimizer}
+            wanted += [f"tags.`optsuite.{key}` = {_quoted(value)}" for key, value in named.items()]
+        else:
+            wanted.append(f"tags.`mlflow.parentRunId` = {_quoted(run)}")
+        return f"{self._experiment(benchmark)}?searchFilter={quote(' AND '.join(wanted), safe='')}"
 
     def _experiment(self, benchmark: str) -> str:
         return f"{self._ui}/#/experiments/{self._experiments[benchmark]}/runs"
+
+
+def _by_name(rows: pd.DataFrame, column: str) -> dict[tuple[str, str], str]:
+    return dict(zip(zip(rows["benchmark"], rows["optimizer"], strict=True), rows[column], strict=True))
+
+
+def charts(campaign: str) -> str:
+    """The part of an address that shows the campaign's studies, one for each optimizer, as charts."""
+    condition = f"tags.`optsuite.kind` = 'study' AND tags.`optsuite.campaign` = {_quoted(campaign)}"
+    return f"workflowType=machine_learning&compareRunsMode=CHART&searchFilter={quote(condition, safe='')}"
+
+
+def _quoted(text: str) -> str:
+    """A string of MLflow's search language, which knows no escapes."""
+    return f'"{text}"' if "'" in text else f"'{text}'"
 
 
 def leaderboard_grid(rows: pd.DataFrame, links: Links) -> Grid:
     """The leaderboard of one benchmark as people read it; each cell links to the runs that it comes from."""
     shown = readable(rows)
     benchmark = str(rows["benchmark"].iloc[0])
-    lines = [row for row in rows.to_dict("records") if row["arm"] != "default"]
-    grid = []
-    for line, (_, texts) in zip(lines, shown.iterrows(), strict=False):
-        grid.append([_cell(str(column), str(text), line, benchmark, links) for column, text in texts.items()])
+    lines = zip(main_rows(rows), shown.iterrows(), strict=True)
+    grid = [[_cell(str(name), str(text), row, benchmark, links) for name, text in texts.items()] for row, (_, texts) in lines]
     return Grid(list(shown.columns), grid)
+
+
+def standings_grid(table: pd.DataFrame, sentences: Sequence[Sequence[Cell]], links: Links) -> Grid:
+    """A row for each benchmark: the cells of its sentence, and for each optimizer, with a mark, its gap to the best."""
+    names = sorted(table.loc[table["rank"].notna(), "optimizer"].unique())
+    rows = []
+    for sentence, (benchmark, own) in zip(sentences, table.groupby("benchmark", sort=False), strict=True):
+        ranked = {row["optimizer"]: row for row in own[own["rank"].notna()].to_dict("records")}
+        rows.append([*sentence, *(_gap(ranked.get(name), links.study(str(benchmark), name)) for name in names)])
+    return Grid(("benchmark", "how sure", "who won", *names), rows)
+
+
+def _gap(row: Mapping[Any, Any] | None, link: str) -> Cell:
+    if row is None:
+        return Cell("", key="")
+    gap = row["gap"]
+    text = "lowest" if not gap else f"+{gap:.1%}" if gap < 1 else f"{gap + 1:.3g}x" if math.isfinite(gap) else "worse"
+    return Cell(text, key=number(gap), link=link, kind=f"mark {_standing(row['verdict'])}")
 
 
 def _cell(column: str, text: str, row: Mapping[Any, Any], benchmark: str, links: Links) -> Cell:
@@ -80,7 +114,7 @@ def _cell(column: str, text: str, row: Mapping[Any, Any], benchmark: str, links:
     if not text:
         return Cell("", key="")
     if column in ("rank", "optimizer", "verdict"):
-        return Cell(text, link=links.study(benchmark, name), kind=f"wrap {_standing(text)}" if column == "verdict" else "")
+        return Cell(text, link=links.study(benchmark, name), kind=f"wrap mark {_standing(text)}" if column == "verdict" else "")
     if column == "lr" and arm == "tuned":
         return Cell(text, key=number(row["lr"]), link=links.runs(benchmark, name, kind="trial"))
     if column == "at default lr":

@@ -1,38 +1,44 @@
-"""Across benchmarks: mean ranks, who beats whom how often, and how fast targets are reached."""
+"""Across benchmarks: mean positions, who beats whom how often, and how fast targets are reached."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from optsuite.report.verdicts import ALL_DIVERGED
 from optsuite.statistics.overall import mean_ranks, performance_profile
 
 RATIOS = tuple(float(r) for r in np.geomspace(1.0, 16.0, 65))  # of steps to the target against the fastest optimizer's
 
 
-def common_optimizers(table: pd.DataFrame) -> list[str]:
-    """The optimizers that are ranked on every benchmark of the leaderboard that ranks any: only they can be summed up."""
-    ranked = table[table["rank"].notna()]
-    counts = ranked.groupby("optimizer")["benchmark"].nunique()
-    return sorted(counts.index[counts == ranked["benchmark"].nunique()])
+def compared(table: pd.DataFrame, scores: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The scores (seeds, optimizers) of each benchmark that ranks at least two; those of who always diverged are infinite."""
+    found = {}
+    for name, matrix in scores.items():
+        own = table[(table["benchmark"] == name) & (table["arm"] == "tuned") & (table["verdict"] == ALL_DIVERGED)]
+        if len(matrix.columns) + len(own) > 1:
+            found[name] = matrix.assign(**dict.fromkeys(own["optimizer"], np.inf))
+    return found
 
 
 def overall(table: pd.DataFrame, scores: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row an optimizer, best first: mean rank with its interval, and in how many pairs it wins, ties and loses.
+    """One row for each optimizer that is in all of `compared`, best first: its mean position by score, with the interval.
 
-    `scores` holds, for each benchmark, the penalised scores (seeds, optimizers) of the tuned evaluations.
+    `unbeaten` counts the benchmarks on which nobody is certainly better, of `benchmarks`.
     """
-    names = common_optimizers(table)
-    columns = ["optimizer", "mean_rank", "ci_low", "ci_high", "best_on", "benchmarks"]
+    by_benchmark = compared(table, scores)
+    columns = ["optimizer", "mean_position", "ci_low", "ci_high", "unbeaten", "benchmarks"]
+    names = sorted(set.intersection(*(set(matrix.columns) for matrix in by_benchmark.values()))) if by_benchmark else []
     if len(names) < 2:
         return pd.DataFrame(columns=columns)
-    benchmarks = sorted(table.loc[table["rank"].notna(), "benchmark"].unique())
-    point, low, high = mean_ranks([scores[name][names].to_numpy() for name in benchmarks])
-    best = table[table["rank"] == 1].groupby("optimizer")["benchmark"].nunique()
-    rows = pd.DataFrame({"optimizer": names, "mean_rank": point, "ci_low": low, "ci_high": high})
-    rows["best_on"] = rows["optimizer"].map(best).fillna(0).astype(int)
-    rows["benchmarks"] = len(benchmarks)
-    return rows.sort_values(["mean_rank", "optimizer"], ignore_index=True)[columns]
+    point, low, high = mean_ranks([matrix[names].to_numpy(float) for matrix in by_benchmark.values()])
+    unbeaten = (
+        table[(table["rank"] == 1) & table["benchmark"].isin(list(by_benchmark))].groupby("optimizer")["benchmark"].nunique()
+    )
+    rows = pd.DataFrame({"optimizer": names, "mean_position": point, "ci_low": low, "ci_high": high})
+    rows["unbeaten"] = rows["optimizer"].map(unbeaten).fillna(0).astype(int)
+    rows["benchmarks"] = len(by_benchmark)
+    return rows.sort_values(["mean_position", "optimizer"], ignore_index=True)[columns]
 
 
 def duels(pairs: dict[str, dict[tuple[str, str], str]], names: Sequence[str]) -> pd.DataFrame:

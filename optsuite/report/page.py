@@ -7,15 +7,14 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from optsuite.report.drawings import Drawing
-from optsuite.report.grids import Cell, Grid, Links, leaderboard_grid, plain_grid
+from optsuite.report.grids import Cell, Grid, Links, leaderboard_grid, plain_grid, standings_grid
 from optsuite.report.overall import duels, overall
 from optsuite.report.tables import Comparison, tolerance
 from optsuite.report.text import LEGEND
-from optsuite.report.verdicts import headline
+from optsuite.report.verdicts import headline, sureness
 from optsuite.tracking.reading import COSTS
 
 VERSIONS = ("optsuite_version", "torch_version", "mlflow_version", "optuna_version", "device")
-FIRST_MEASUREMENT = "at the first measurement already"
 
 
 def page(
@@ -31,22 +30,26 @@ def page(
     environment = Environment(
         loader=PackageLoader("optsuite", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    links = Links(runs, campaign, ui)
+    links = Links(runs, found.evaluations, campaign, ui)
     ranks = overall(found.table, found.scores)
-    sections = [_section(runs, str(name), rows, figures, links) for name, rows in found.table.groupby("benchmark", sort=False)]
+    sections = [
+        _section(found.evaluations, str(name), rows, figures, links)
+        for name, rows in found.table.groupby("benchmark", sort=False)
+    ]
     return environment.get_template("template.html").render(
         campaign=campaign,
         protocol=_protocol(runs),
         notes=notes,
         sections=sections,
-        winners=_winners(sections, links),
+        summary=_summary(sections),
+        winners=standings_grid(found.table, [_sentence(section) for section in sections], links),
         ranks=_ranks(ranks) if len(ranks) else None,
         ranks_sentence=_ranks_sentence(ranks),
-        n_ranked=len(found.scores),
+        n_ranked=int(ranks["benchmarks"].max()) if len(ranks) else 0,
         duels=_duels(found, list(ranks["optimizer"])),
         overall_figures=figures.get("", ()),
         legend=LEGEND,
-        tolerance=f"{tolerance(runs):.0%}",
+        tolerance=f"{tolerance(runs) * 100:g} %",
         costs=_costs(runs),
         ledger=_ledger(runs),
         versions=_versions(runs),
@@ -55,80 +58,93 @@ def page(
 
 def _protocol(runs: pd.DataFrame) -> str:
     studies = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")]
+    budgets = studies[["n_trials", "n_seeds"]].drop_duplicates()
     if studies.empty:
         return "No study is complete yet."
-    n_trials, n_seeds = int(studies["n_trials"].mode()[0]), int(studies["n_seeds"].mode()[0])
+    if len(budgets) > 1:
+        return "Not all studies had the same numbers of trials and seeds; only those that had are ranked against each other."
     return (
-        f"Every optimizer had the same steps, {n_trials} trials to tune its learning rate on validation data, "
-        f"and {n_seeds} fresh seeds, the same for all."
+        f"Every optimizer had the same steps, {budgets['n_trials'].iloc[0]:.0f} trials to tune its learning rate on validation "
+        f"data, and {budgets['n_seeds'].iloc[0]:.0f} fresh seeds, the same for all. A lower score is better."
+    )
+
+
+def name_of(benchmark: str) -> str:
+    """A benchmark's name in letters that addresses and file systems take, different for different names."""
+    return re.sub(r"[^A-Za-z0-9_-]", lambda match: f"-{ord(match[0]):x}-", benchmark)
+
+
+def _summary(sections: Sequence[Mapping[str, object]]) -> str:
+    """How sure it is who won, over all benchmarks."""
+    counts = [[section["sure"] for section in sections].count(sure) for sure in ("certain", "a tie", "open")]
+    parts = ("one optimizer is certainly best on {}", "the best are tied on {}", "more seeds would be needed on {}")
+    said = [part.format(n) for part, n in zip(parts, counts, strict=True) if n]
+    return f"Of {len(sections)} benchmarks: {'; '.join(said)}." if said else ""
+
+
+def _sentence(section: Mapping[str, object]) -> tuple[Cell, ...]:
+    return (
+        Cell(str(section["name"]), link=f"#{section['anchor']}"),
+        Cell(str(section["sure"])),
+        Cell(str(section["headline"]), kind="wrap"),
     )
 
 
 def _section(
-    runs: pd.DataFrame, name: str, rows: pd.DataFrame, figures: Mapping[str, Sequence[Drawing]], links: Links
+    evaluations: pd.DataFrame, name: str, rows: pd.DataFrame, figures: Mapping[str, Sequence[Drawing]], links: Links
 ) -> dict[str, object]:
     ranked = rows[rows["rank"].notna()]
     return {
         "name": name,
-        "anchor": "benchmark-" + re.sub(r"[^A-Za-z0-9_-]", lambda match: f"-{ord(match[0]):x}", name),
+        "anchor": f"benchmark-{name_of(name)}",
         "headline": headline(ranked.to_dict("records")),
-        "notes": target_notes(runs[runs["benchmark"] == name], ranked),
+        "sure": sureness(ranked.to_dict("records")),
+        "notes": target_notes(evaluations[evaluations["benchmark"] == name], ranked),
         "leaderboard": leaderboard_grid(rows, links),
         "figures": figures.get(name, ()),
-        "leader": ranked.iloc[0].to_dict() if len(ranked) else None,
         "link": links.benchmark(name),
     }
 
 
-def target_notes(runs: pd.DataFrame, ranked: pd.DataFrame) -> list[str]:
+def target_notes(evaluations: pd.DataFrame, ranked: pd.DataFrame) -> list[str]:
     """What is wrong with a benchmark's target, in a sentence: it tells optimizers apart only if some are slower than others."""
-    tuned = runs[(runs["kind"] == "evaluation") & (runs["arm"] == "tuned") & runs["optimizer"].isin(ranked["optimizer"])]
+    tuned = evaluations[(evaluations["arm"] == "tuned") & evaluations["optimizer"].isin(ranked["optimizer"])]
     tuned = tuned[tuned["target"].notna()]
     if tuned.empty:
         return []
     if tuned["steps_to_target"].isna().all():
         return [f"No run reached the target, {tuned['target'].iloc[0]}: it is too hard for this budget."]
     if (tuned["steps_to_target"] <= tuned["eval_every"]).all():
-        return [f"Every run reached the target, {tuned['target'].iloc[0]}, {FIRST_MEASUREMENT}: it is too easy."]
+        return [
+            f"Every run reached the target, {tuned['target'].iloc[0]}, at the first measurement after step 0: it is too easy."
+        ]
     return []
-
-
-def _winners(sections: Sequence[Mapping[str, object]], links: Links) -> Grid:
-    """A row for each benchmark: who won, and how sure that is."""
-    rows = []
-    for section in sections:
-        leader = section["leader"]
-        score = f"{leader['score']:.4g} ({leader['ci_low']:.4g} to {leader['ci_high']:.4g})" if isinstance(leader, dict) else ""
-        link = f"#{section['anchor']}"
-        cells = (Cell(str(section["name"]), link=link), Cell(str(section["headline"]), kind="wrap"), Cell(score))
-        rows.append((*cells, Cell("curves", link=str(section["link"]))))
-    return Grid(("benchmark", "who won", "the lowest score", "in MLflow"), rows)
 
 
 def _ranks(ranks: pd.DataFrame) -> Grid:
     shown = [
         (
             row["optimizer"],
-            float(row["mean_rank"]),
+            float(row["mean_position"]),
             f"{row['ci_low']:.3g} to {row['ci_high']:.3g}",
-            f"{row['best_on']} of {row['benchmarks']}",
+            f"{row['unbeaten']} of {row['benchmarks']}",
         )
         for row in ranks.to_dict("records")
     ]
-    return plain_grid(("optimizer", "mean rank", "95 % interval", "best or tied on"), shown)
+    return plain_grid(("optimizer", "mean position", "95 % interval", "not beaten on"), shown)
 
 
 def _ranks_sentence(ranks: pd.DataFrame) -> str:
     if ranks.empty:
         return ""
-    first = ranks.iloc[0]
-    others = ranks[(ranks["ci_low"] <= first["ci_high"]) & (ranks["optimizer"] != first["optimizer"])]
-    names = ", ".join(others["optimizer"])
-    sure = f"the intervals of {names} overlap with its own" if names else "nobody's interval overlaps with its own"
-    return (
-        f"{first['optimizer']} has the best mean rank, {first['mean_rank']:.3g}; {sure}. "
-        "The intervals cover other seeds, not other benchmarks."
-    )
+    lowest = ranks[ranks["mean_position"] == ranks["mean_position"].min()]
+    first, names = lowest.iloc[0], " and ".join(lowest["optimizer"])
+    said = f"{names} {'has' if len(lowest) == 1 else 'share'} the best mean position by score, {first['mean_position']:.3g}"
+    if ranks["ci_low"].isna().any():
+        return f"{said}; with one seed it has no interval."
+    others = ranks[(ranks["ci_low"] <= first["ci_high"]) & ~ranks["optimizer"].isin(lowest["optimizer"])]
+    sure = f"the intervals of {', '.join(others['optimizer'])} overlap" if len(others) else "no other's interval overlaps"
+    return f"{said}; {sure}. The intervals cover other seeds, not other benchmarks."
 
 
 def _duels(found: Comparison, names: list[str]) -> Grid:

@@ -9,8 +9,8 @@ import pandas as pd
 
 from optsuite.definition import TOLERANCE
 from optsuite.report.rows import failed_row, rows
-from optsuite.report.verdicts import flags, verdicts, worse
-from optsuite.statistics.differences import Difference, compare, probability_of_improvement, relative_gap
+from optsuite.report.verdicts import ALL_DIVERGED, flags, verdicts, worse
+from optsuite.statistics.differences import Difference, compare, probability_of_improvement
 
 COLUMNS = (
     "benchmark",
@@ -43,13 +43,14 @@ ARMS = ("tuned", "default", "given")  # in the order of the table
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The leaderboard, and by benchmark what it rests on.
+    """The leaderboard, and what it rests on.
 
-    `scores` has a column for each ranked optimizer and a row for each seed, diverged runs penalised; `pairs` says how each of
-    them compares with each.
+    `evaluations` are those of the studies in it, tuned and default. By benchmark, `scores` has a column for each ranked
+    optimizer and a row for each seed, diverged runs penalised, and `pairs` says how each of them compares with each.
     """
 
     table: pd.DataFrame
+    evaluations: pd.DataFrame
     scores: dict[str, pd.DataFrame]
     pairs: dict[str, dict[tuple[str, str], Difference]]
 
@@ -71,30 +72,33 @@ def comparison(runs: pd.DataFrame) -> Comparison:
     evaluations = runs[runs["kind"] == "evaluation"].sort_values(["benchmark", "optimizer", "arm", "lr", "seed"])
     studies, trials = (runs[runs["kind"] == kind] for kind in ("study", "trial"))
     names = sorted({*evaluations["benchmark"], *studies.loc[studies["outcome"] == "failed", "benchmark"]})
-    tables, scores, pairs = [], {}, {}
+    tables, used, scores, pairs = [], [evaluations[:0]], {}, {}
     for name in names:
-        table = _rows(*(part[part["benchmark"] == name] for part in (evaluations, studies, trials)))
+        own_evaluations, own_studies, own_trials = (p[p["benchmark"] == name] for p in (evaluations, studies, trials))
+        compared = _of_one_study(own_evaluations[own_evaluations["arm"] != "given"], own_studies)
+        given = own_evaluations[own_evaluations["arm"] == "given"]
+        used.append(compared)
+        table = _rows(compared, given, own_studies, own_trials)
         ranked = table[table["rankable"]]
         if len(ranked):
             matrix = np.column_stack(list(ranked["scores"]))
             own = list(ranked["optimizer"])
-            found = compare(matrix, tolerance(studies[studies["benchmark"] == name]))
+            found = compare(matrix, tolerance(own_studies))
             scores[name] = pd.DataFrame(matrix, columns=own)
             pairs[name] = {(own[i], own[j]): difference for (i, j), difference in found.items()}
             table.loc[ranked.index, ["rank", "gap", "improvement", "verdict"]] = _judged(matrix, found)
         table["flags"] = [flags(row) for row in table.to_dict("records")]
-        table = table.sort_values(["position", "rank", "score", "optimizer", "lr"], ignore_index=True)
+        table = table.sort_values(["position", "score", "optimizer", "lr"], ignore_index=True)
         tables.append(table.astype(dict.fromkeys(COUNTS, "Int64"))[list(COLUMNS)])
     whole = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
-    return Comparison(table=whole, scores=scores, pairs=pairs)
+    return Comparison(table=whole, evaluations=pd.concat(used, ignore_index=True), scores=scores, pairs=pairs)
 
 
-def _rows(evaluations: pd.DataFrame, studies: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+def _rows(compared: pd.DataFrame, given: pd.DataFrame, studies: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """The rows of one benchmark, not yet ranked."""
     failed, studies = (studies[studies["outcome"] == outcome] for outcome in ("failed", "finished"))
-    given = evaluations["arm"] == "given"
-    compared = _of_one_study(evaluations[~given], studies)
-    found = [*rows(compared), *rows(evaluations[given])]
+    failed = failed.drop_duplicates("optimizer")
+    found = [*rows(compared), *rows(given)]
     tuned_so_far = set(compared.loc[compared["arm"] == "tuned", "optimizer"])
     found += [failed_row(study) for study in failed.to_dict("records") if study["optimizer"] not in tuned_so_far]
     table = pd.DataFrame(found).merge(_budgets(studies), on="optimizer", how="left")
@@ -109,8 +113,9 @@ def _rows(evaluations: pd.DataFrame, studies: pd.DataFrame, trials: pd.DataFrame
     table["optimism"] = ((table["score"] - table["trial_score"]) / table["trial_score"].abs()).where(tuned)
     table["position"] = table["arm"].map(ARMS.index)
     table[["rank", "gap", "improvement"]] = math.nan
-    scores = table[table["complete"] & tuned].set_index("optimizer")["score"].to_dict()
-    table["verdict"] = [_unranked(row, scores.get(row["optimizer"], math.nan)) for row in table.to_dict("records")]
+    scores = table[table["complete"] & tuned].set_index("optimizer")["scores"].to_dict()
+    limit = tolerance(studies)
+    table["verdict"] = [_unranked(row, scores.get(row["optimizer"]), limit) for row in table.to_dict("records")]
     return table
 
 
@@ -145,19 +150,18 @@ def tolerance(studies: pd.DataFrame) -> float:
     return float(studies["tolerance"].max()) if studies["tolerance"].notna().any() else TOLERANCE
 
 
-def _unranked(row: dict[Any, Any], tuned: float) -> str:
-    """Why a row has no rank; of a default rate, how it compares with the tuned one."""
-    if row["failed"] and not row["seeds"]:
-        return "failed"
+def _unranked(row: dict[Any, Any], tuned: np.ndarray | None, limit: float) -> str:
+    """Why a row has no rank; of a default rate, how it compares with the tuned one by the same rules as others."""
     if row["failed"]:
-        return f"{row['failed']} failed"
+        return f"{row['failed']} failed" if row["seeds"] else "failed"
     if row["arm"] == "given":
         return "not ranked"
-    if not row["complete"]:
+    if not row["complete"] or (row["arm"] == "default" and tuned is None):
         return "study incomplete"
     if row["diverged"] == row["seeds"]:
-        return "diverged on every seed"
-    if row["arm"] == "default":
-        gap = float(relative_gap(row["score"], tuned))
-        return f"{worse(gap)} than tuned" if math.isfinite(gap) else "study incomplete"
+        return ALL_DIVERGED
+    if row["arm"] == "default" and tuned is not None:
+        difference = compare(np.column_stack([row["scores"], tuned]), limit)[0, 1]
+        words = {"tied": "as good as tuned", "inconclusive": "not told apart from tuned"}
+        return words.get(difference.verdict) or f"{worse(difference.gap)} than tuned"
     return "not ranked: {n_trials:.0f} trials on {n_tuning_seeds:.0f} seeds, {n_seeds:.0f} seeds".format(**row)

@@ -1,6 +1,7 @@
 """The leaderboard as people read it: short columns of text, for a terminal and for Markdown."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,11 +29,16 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
     `!` marks a rate at the edge of its interval. Columns without a single entry are left out.
     """
     defaults = {row["optimizer"]: row for row in rows[rows["arm"] == "default"].to_dict("records")}
-    main = rows[rows["arm"] != "default"].to_dict("records")
-    main += [row for name, row in defaults.items() if not any(other["optimizer"] == name for other in main)]
-    lines = [_line(row, defaults.get(row["optimizer"])) for row in main]
+    lines = [_line(row, defaults.get(row["optimizer"])) for row in main_rows(rows)]
     table = pd.DataFrame(lines, columns=list(HEADERS))
     return table.loc[:, (table != "").any()]
+
+
+def main_rows(rows: pd.DataFrame) -> list[dict[Any, Any]]:
+    """The rows that have a line of their own in `readable`: defaults only where their optimizer has no other."""
+    main = rows[rows["arm"] != "default"].to_dict("records")
+    names = {row["optimizer"] for row in main}
+    return main + [row for row in rows[rows["arm"] == "default"].to_dict("records") if row["optimizer"] not in names]
 
 
 def narrowed(table: pd.DataFrame, width: int) -> pd.DataFrame:
@@ -52,7 +58,7 @@ def _line(row: dict[Any, Any], default: dict[Any, Any] | None) -> tuple[str, ...
     steps = "" if math.isnan(row["steps_to_target"]) else f"{row['steps_to_target']:.0f}"
     beside = ""
     if default is not None and row["arm"] == "tuned":
-        beside = f"{default['lr']:.3g}: {default['verdict'].removesuffix(' than tuned')}"
+        beside = f"{default['lr']:.3g}: {re.sub(' (than|as|from) tuned$', '', default['verdict'])}"
     return (
         "" if pd.isna(row["rank"]) else str(row["rank"]),
         row["optimizer"],

@@ -12,6 +12,8 @@ from optsuite.statistics.differences import Difference, fewest_seeds
 from optsuite.statistics.seeds import interquartile_mean
 
 BEST, SO_FAR, TIED = "best", "best so far", "tied with best"
+ALL_DIVERGED = "diverged on every seed"
+LISTED = 7  # names in a sentence
 MANY = 1_000  # more seeds than this are not worth counting
 LUCK = 0.1  # a tuned trial this much better than the fresh seeds was helped by its seed
 
@@ -56,40 +58,53 @@ def _against(difference: Difference, n_seeds: int, n_least: int) -> str:
         return worse(difference.gap)
     if difference.verdict != "inconclusive":
         return TIED
+    return f"inconclusive: {worse(difference.gap)} ({_help(difference.n_more, n_seeds, n_least)})"
+
+
+def _help(n_more: int | None, n_seeds: int, n_least: int) -> str:
+    """What would settle an inconclusive pair."""
     if n_seeds < n_least:
-        return f"inconclusive ({n_seeds} seeds; no fewer than {n_least} can settle it)"
-    if difference.n_more is None or difference.n_more > MANY:
-        return f"inconclusive (over {MANY:,} more seeds)"
-    return f"inconclusive (about {difference.n_more} more seeds)"
+        return f"needs at least {n_least} seeds, not {n_seeds}"
+    if n_more is None:
+        return "more seeds would not tell"
+    return f"over {MANY:,} more seeds" if n_more > MANY else f"about {n_more} more seeds"
 
 
 def worse(gap: float) -> str:
-    """A relative gap in words: a percentage, or a factor where the one is more than twice the other."""
-    amount = f"{abs(gap) + 1:.3g}x" if abs(gap) > 0.9995 else f"{abs(gap):.1%}"
-    return "as good" if amount == "0.0%" else f"{amount} {'worse' if gap > 0 else 'better'}"
+    """A relative gap in words: a percentage, a factor where the one is more than twice the other, nothing where infinite."""
+    word, size = "worse" if gap > 0 else "better", abs(gap)
+    if math.isinf(size):
+        return word
+    amount = f"{size + 1:.3g}x" if size > 0.9995 else f"{size:.1%}" if size >= 0.001 else f"{size * 100:.1g}%"
+    return f"{amount} {word}"
 
 
 def headline(rows: Sequence[Mapping[Any, Any]]) -> str:
     """One sentence on a benchmark from the ranked rows of its leaderboard, best first."""
     if not rows:
         return "Nothing is ranked yet."
-    first, *others = rows
-    tied = [row["optimizer"] for row in rows if row["verdict"] == TIED]
-    near = [row["optimizer"] for row in others if not row["verdict"].endswith("worse")]
-    n_worse = sum(row["verdict"].endswith("worse") for row in rows)
-    rest = "" if not n_worse else "; the other is worse" if n_worse == 1 else f"; the other {n_worse} are worse"
+    first, *others = (row["optimizer"] for row in rows)
+    near = [row["optimizer"] for row in rows[1:] if not row["verdict"].endswith("worse")]
+    beaten = [name for name in others if name not in near]
+    rest = f"; {_listed(beaten)} {'is' if len(beaten) == 1 else 'are'} worse." if beaten else "."
     if not others:
-        return f"Only {first['optimizer']} is ranked."
-    if first["verdict"] == BEST:
-        return f"{first['optimizer']} is best: better than {'the other' if n_worse == 1 else f'all {n_worse} others'}."
-    if len(tied) == len(near) + 1:
-        return f"{_listed(tied)} are tied for best{rest}."
-    return f"{first['optimizer']} leads, but {_listed(near)} may be as good{rest}."
+        return f"Only {first} is ranked."
+    if not near:
+        return f"{first} is best: better than {_listed(beaten)}."
+    if all(row["verdict"] == TIED for row in rows if row["optimizer"] not in beaten):
+        return f"{_listed([first, *near])} are tied for best{rest}"
+    return f"{first} leads, but {_listed(near)} may be as good{rest}"
+
+
+def sureness(rows: Sequence[Mapping[Any, Any]]) -> str:
+    """How sure it is who won a benchmark: `certain`, `a tie`, or `open`; from the same rows."""
+    verdicts = {row["verdict"] for row in rows}
+    return "certain" if BEST in verdicts else "open" if SO_FAR in verdicts else "a tie" if TIED in verdicts else ""
 
 
 def _listed(names: list[str]) -> str:
-    if len(names) > 4:
-        return f"{', '.join(names[:3])} and {len(names) - 3} others"
+    if len(names) > LISTED:
+        return f"{', '.join(names[: LISTED - 1])} and {len(names) - LISTED + 1} others"
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 

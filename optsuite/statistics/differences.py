@@ -16,6 +16,7 @@ from optsuite.statistics.seeds import CONFIDENCE, N_RESAMPLES, interquartile_mea
 ALPHA = 0.05  # of all the pairs of a benchmark together
 POWER = 0.8
 EXACT_SEEDS = 14  # up to 2^14 sign patterns are enumerated; beyond, as many are drawn
+MOST_DRAWN = 2**18
 CHUNK = 2**24  # numbers held at once
 OPPOSITE = {"worse": "better", "better": "worse", "tied": "tied", "inconclusive": "inconclusive"}
 
@@ -40,8 +41,9 @@ def compare(scores: Matrix, tolerance: float) -> dict[tuple[int, int], Differenc
     """Every pair (i, j) of columns of scores (seeds, optimizers), both ways round: how i compares with j.
 
     They differ where the sign-flip test says so, Holm's correction for all pairs included, and the gap between their
-    interquartile means exceeds the tolerance, a fraction of the better one. They are tied where the 95 % interval of the gap
-    lies within the tolerance, or a difference is certain but smaller; else the seeds are too few to say.
+    interquartile means exceeds the tolerance, a fraction of the better one; or, where these are alike, that between their
+    means, which failures move. They are tied where the 95 % intervals of both gaps lie within the tolerance, or a difference
+    is certain but smaller; else the seeds are too few to say.
     """
     n_seeds, n = scores.shape
     pairs = list(combinations(range(n), 2))
@@ -49,58 +51,82 @@ def compare(scores: Matrix, tolerance: float) -> dict[tuple[int, int], Differenc
         return {}
     differences = np.stack([scores[:, i] - scores[:, j] for i, j in pairs])
     adjusted = holm(sign_flip(differences))
-    means = np.asarray(interquartile_mean(scores, axis=0))
-    resampled = _resampled(scores)
+    draws = np.random.default_rng(0).integers(n_seeds, size=(N_RESAMPLES, n_seeds))  # the same for all pairs
+    middles, means = ((np.asarray(of(scores, 0)), np.asarray(of(scores[draws], 1))) for of in (interquartile_mean, np.mean))
     found = {}
     for (i, j), row, p in zip(pairs, differences, adjusted, strict=True):
-        gap = float(relative_gap(means[i], means[j]))
-        interval = _interval(relative_gap(resampled[:, i], resampled[:, j])) if n_seeds > 1 else (-math.inf, math.inf)
-        found[i, j] = _difference(gap, interval, row, float(p), len(pairs), tolerance)
+        pair = _Pair(
+            gaps=[float(relative_gap(point[i], point[j])) for point, _ in (middles, means)],
+            intervals=[_interval(relative_gap(drawn[:, i], drawn[:, j])) for _, drawn in (middles, means)],
+            differences=row,
+            n_pairs=len(pairs),
+        )
+        found[i, j] = _judge(pair, float(p), tolerance)
         found[j, i] = replace(found[i, j], gap=-found[i, j].gap, verdict=OPPOSITE[found[i, j].verdict])
     return found
 
 
-def _difference(
-    gap: float, interval: tuple[float, float], paired: Matrix, p: float, n_pairs: int, tolerance: float
-) -> Difference:
-    certain = p <= ALPHA and gap * paired.mean() > 0
-    if certain and abs(gap) > tolerance:
-        return Difference(gap=gap, p=p, verdict="worse" if gap > 0 else "better")
-    low, high = interval
-    if certain or (-tolerance <= low and high <= tolerance):
+@dataclass(frozen=True, kw_only=True)
+class _Pair:
+    """Two columns: the gaps of their interquartile means and of their means, with intervals, and their paired differences."""
+
+    gaps: list[float]
+    intervals: list[tuple[float, float]]
+    differences: Matrix
+    n_pairs: int
+
+
+def _judge(pair: _Pair, p: float, tolerance: float) -> Difference:
+    gap, gap_of_means = pair.gaps
+    direction = float(np.sign(pair.differences.mean()))
+    agree = gap * direction >= 0
+    if p <= ALPHA and agree:
+        decisive = next((g for g in (gap, gap_of_means) if abs(g) > tolerance), None)
+        if decisive is None:
+            return Difference(gap=gap, p=p, verdict="tied")
+        return Difference(gap=decisive, p=p, verdict="worse" if direction > 0 else "better")
+    if len(pair.differences) > 1 and all(-tolerance <= low and high <= tolerance for low, high in pair.intervals):
         return Difference(gap=gap, p=p, verdict="tied")
-    return Difference(gap=gap, p=p, verdict="inconclusive", n_more=seeds_needed(paired, n_pairs))
+    found = seeds_needed(pair.differences, pair.n_pairs) if agree else None
+    either = [n for n in (found, _seeds_to_tie(pair, tolerance)) if n is not None]
+    return Difference(gap=gap, p=p, verdict="inconclusive", n_more=min(either, default=None))
+
+
+def _seeds_to_tie(pair: _Pair, tolerance: float) -> int | None:
+    """About how many more seeds would shrink the intervals into the tolerance, as 1/sqrt(n); None where the gaps exceed it."""
+    n, room = len(pair.differences), tolerance - max(abs(gap) for gap in pair.gaps)
+    if room <= 0 or n < 2:
+        return None
+    half = max(max(gap - low, high - gap) for gap, (low, high) in zip(pair.gaps, pair.intervals, strict=True))
+    return max(1, math.ceil(n * (half / room) ** 2) - n)
 
 
 def relative_gap(one: Matrix | float, other: Matrix | float) -> Matrix:
-    """How much larger `one` is than `other`, as a fraction of the smaller one's size; their difference where that is 0."""
-    reference = np.abs(np.minimum(one, other))
-    return np.asarray((one - other) / np.where(reference == 0, 1.0, reference))
-
-
-def _resampled(scores: Matrix) -> Matrix:
-    """The interquartile means (draws, optimizers) of seeds drawn again, the same for all optimizers."""
-    n_seeds = len(scores)
-    draws = np.random.default_rng(0).integers(n_seeds, size=(N_RESAMPLES, n_seeds))
-    return np.asarray(interquartile_mean(scores[draws], axis=1))
+    """How much larger `one` is than `other`, relative to the smaller; infinite where that is 0 or their signs differ."""
+    one, other = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
+    reference = np.where(one * other > 0, np.abs(np.minimum(one, other)), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(one == other, 0.0, (one - other) / reference)
 
 
 def _interval(gaps: Matrix) -> tuple[float, float]:
-    """The 95 % percentile bootstrap interval of resampled gaps."""
-    low, high = np.quantile(gaps, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    """The 95 % percentile bootstrap interval of resampled gaps, which may be infinite."""
+    low, high = np.quantile(gaps, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="inverted_cdf")
     return float(low), float(high)
 
 
 def sign_flip(differences: Matrix) -> Matrix:
     """The two-sided p-values (pairs,) that paired differences (pairs, n) are symmetric about 0, by flipping their signs.
 
-    Exact: every pattern of signs is tried (Fisher 1935) up to 14 seeds; beyond, 2^14 are drawn, the observed one among them.
+    Exact up to 14 seeds: every pattern of signs is tried (Fisher 1935). Beyond, patterns are drawn, the observed one among
+    them, so many that one pattern alone stays significant among all pairs; and p is no larger than Hoeffding's bound (1963).
     """
     n = differences.shape[1]
     if n <= EXACT_SEEDS:
         signs = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
     else:
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(2**EXACT_SEEDS, n))
+        n_drawn = min(MOST_DRAWN, max(2**EXACT_SEEDS, int(20 * len(differences) / ALPHA)))
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(n_drawn, n))
         signs[0] = 1.0
     p = np.empty(len(differences))
     step = max(1, CHUNK // len(signs))
@@ -109,7 +135,10 @@ def sign_flip(differences: Matrix) -> Matrix:
         observed = np.abs(part.sum(axis=1))
         slack = 1e-12 * np.abs(part).sum(axis=1)  # sums in another order are not equal to the last bit
         p[start : start + step] = (np.abs(signs @ part.T) >= observed - slack).mean(axis=0)
-    return p
+    if n <= EXACT_SEEDS:
+        return p
+    squares = (differences**2).sum(axis=1)
+    return np.asarray(np.minimum(p, 2 * np.exp(-(differences.sum(axis=1) ** 2) / np.where(squares > 0, 2 * squares, 1.0))))
 
 
 def holm(p: Matrix) -> Matrix:

@@ -16,10 +16,12 @@ def mean_ranks(scores: Sequence[Matrix]) -> tuple[Matrix, Matrix, Matrix]:
 
     Each benchmark is a matrix (seeds, optimizers) of scores, lower being better; equals share their ranks. The interval is a
     stratified bootstrap: seeds are drawn again within each benchmark, the same for all optimizers. It says what other seeds
-    might have given, not other benchmarks. Source: Agarwal et al. 2021.
+    might have given, not other benchmarks; with a single seed anywhere there is none. Source: Agarwal et al. 2021.
     """
     rng = np.random.default_rng(0)
     point = np.mean([_ranks(matrix[None]) for matrix in scores], axis=0)[0]
+    if min(len(matrix) for matrix in scores) < 2:
+        return point, np.full_like(point, np.nan), np.full_like(point, np.nan)
     resampled = [matrix[rng.integers(len(matrix), size=(N_RESAMPLES, len(matrix)))] for matrix in scores]
     draws = np.mean([_ranks(matrix) for matrix in resampled], axis=0)
     low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)

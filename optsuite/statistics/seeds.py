@@ -8,7 +8,8 @@ from scipy import stats
 
 N_RESAMPLES = 2_000
 CONFIDENCE = 0.95
-MODES = 2  # seeds that a mode has at least: a single one is an outlier
+MODE = 2  # seeds that a mode has at least: a single one is an outlier
+FEWEST_FOR_MODES = 8  # with fewer, gaps as wide are common in one normal distribution
 
 Values = Sequence[float] | NDArray[np.float64]
 
@@ -32,11 +33,13 @@ def bootstrap_interval(values: Values) -> tuple[float, float]:
 
 
 def is_bimodal(values: Values) -> bool:
-    """Whether values (n,) fall into two groups: a gap of more than half their range, with at least two on either side.
+    """Whether at least 8 values (n,) fall into two groups: a gap above half their range, with two or more on either side.
 
     Ours: of 12 values from one normal distribution it says so in less than 1 of 100 samples; a test of the dip would find
     next to nothing with so few.
     """
     ordered = np.sort(np.asarray(values, dtype=float))
-    gaps = np.diff(ordered)[MODES - 1 : len(ordered) - MODES]
+    if len(ordered) < FEWEST_FOR_MODES:
+        return False
+    gaps = np.diff(ordered)[MODE - 1 : len(ordered) - MODE]
     return bool(len(gaps)) and bool(gaps.max() > (ordered[-1] - ordered[0]) / 2)

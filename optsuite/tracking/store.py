@@ -166,14 +166,16 @@ class Store:
         else:
             self.client.set_tag(run_id, key, value)
 
-    def attach_report(self, campaign: str, folder: Path) -> None:
-        """Keep the files of a report folder as artifacts of the campaign's report run, found or created."""
+    def attach_report(self, campaign: str, folder: Path, files: Iterable[Path]) -> None:
+        """Keep files of a report folder as artifacts of the campaign's report run, found or created."""
         experiment = self.experiment(REPORTS)
         condition = f"tags.`optsuite.campaign` = '{campaign}' AND tags.`optsuite.kind` = 'report'"
         found = self.client.search_runs([experiment], condition, max_results=1)
         tags = {"optsuite.kind": "report", "optsuite.campaign": campaign}
         run_id = found[0].info.run_id if found else self.create(REPORTS, f"report of {campaign}", tags, time.time())
-        self.client.log_artifacts(run_id, str(folder))
+        for path in files:
+            place = path.relative_to(folder).parent.as_posix()
+            self.client.log_artifact(run_id, str(path), None if place == "." else place)
         self.terminate(run_id, "FINISHED", time.time())
 
     def search(self, condition: str) -> list[MlflowRun]:
