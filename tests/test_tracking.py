@@ -134,7 +134,7 @@ def test_campaigns_are_named_without_mlflow(store: Store) -> None:
 
 
 def test_nothing_is_made_by_asking_for_an_unknown_campaign(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="there is no campaign yet"):
+    with pytest.raises(BadInput, match=r"there is no campaign yet in .*; 'optsuite run' makes one"):
         require_campaign(f"sqlite:///{tmp_path}/no/mlflow.db", "default")
     assert list(tmp_path.iterdir()) == []
 

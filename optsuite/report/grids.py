@@ -104,9 +104,11 @@ def standings_grid(table: pd.DataFrame, sentences: Sequence[Sequence[Cell]], lin
 def _gap(row: Mapping[Any, Any] | None, link: str) -> Cell:
     if row is None:
         return Cell("", key="")
+    standing = _standing(row["verdict"])
+    word = {BEST: "best", SO_FAR: "leads", TIED: "tied"}.get(row["verdict"], "maybe" if standing == "open" else "beaten")
     gap = row["gap"]
-    text = "lowest" if not gap else f"+{gap:.1%}" if gap < 1 else f"{gap + 1:.3g}x" if math.isfinite(gap) else "worse"
-    return Cell(text, key=number(gap), link=link, kind=f"mark {_standing(row['verdict'])}")
+    size = "" if not gap or math.isinf(gap) else f" +{gap:.1%}" if gap < 1 else f" {gap + 1:.3g}x"
+    return Cell(word + size, key=number(gap), link=link, kind=f"mark {standing}")
 
 
 def _cell(column: str, text: str, row: Mapping[Any, Any], benchmark: str, links: Links) -> Cell:

@@ -54,7 +54,9 @@ def campaign_names(uri: str) -> list[str]:
 
 
 def require_campaign(uri: str, campaign: str) -> None:
-    """Raise UnknownName unless the store holds runs of the campaign."""
+    """Raise BadInput, mostly UnknownName, unless the store holds runs of the campaign."""
     names = campaign_names(uri) if store_exists(uri) else []
+    if not names:
+        raise BadInput(f"campaign: got {campaign!r}, there is no campaign yet in {public(uri)}; 'optsuite run' makes one")
     if campaign not in names:
         raise UnknownName("campaign", campaign, names)
