@@ -257,6 +257,17 @@ def test_more_trials_reuse_the_first_and_supersede_the_old_rate(folder: Path, po
     assert pool.n_trained - n < 2 * 12 + 9
 
 
+def test_a_budget_that_replaces_another_is_announced(folder: Path, pool: InlinePool) -> None:
+    def replaced(suite: Suite) -> list[tuple[str, ...]]:
+        return [e.replaced for e in go(pool, suite) if isinstance(e, Ready)]
+
+    assert replaced(SUITE) == [()]
+    assert replaced(SUITE) == [()]
+    assert replaced(replace(SUITE, n_seeds=3)) == [("tiny_line",)]
+    assert replaced(replace(SUITE, n_seeds=3)) == [()]
+    assert replaced(SUITE) == [("tiny_line",)]
+
+
 def test_a_failed_run_ends_its_study_alone_and_is_tried_again(folder: Path, pool: InlinePool) -> None:
     pool.load(SUITE)
     train, broken = pool.train, [True]

@@ -68,7 +68,7 @@ def drive(
         held = Held(read_runs(store, campaign, everything=True))
         work = Campaign(studies, held)
         yield from work.replay()
-        yield Ready(missing=work.missing())
+        yield Ready(missing=work.missing(), replaced=held.replaced_by(studies))
         held.tidy(store, studies)
         ledger = Ledger(store, held, campaign=campaign, suite=suite)
         with Writer() as writer:

@@ -8,9 +8,13 @@ from optsuite.training.run import Run, Score
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """The store has been read: how many runs each benchmark still needs."""
+    """The store has been read: how many runs each benchmark still needs.
+
+    `replaced` are the benchmarks whose finished studies, of another budget, will leave the report.
+    """
 
     missing: Mapping[str, int]
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

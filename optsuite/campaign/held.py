@@ -51,6 +51,17 @@ class Held:
         held = self.by_fingerprint.get(fingerprint)
         return None if held is None else held.score
 
+    def replaced_by(self, studies: Iterable[Study]) -> tuple[str, ...]:
+        """The benchmarks on which these studies take the place of others that only had another budget."""
+        wanted = {study.name: study for study in studies if not study.is_given}
+        replaced = set()
+        for held in self.by_fingerprint.values():
+            study = wanted.get(held.name)
+            if held.kind == "study" and study and not held.superseded and held.fingerprint != study.identity:
+                same_definition = held.fingerprint.rpartition("-")[0] == study.identity.rpartition("-")[0]
+                replaced |= {held.name[0]} if same_definition else set()
+        return tuple(sorted(replaced))
+
     def tidy(self, store: Store, studies: Iterable[Study]) -> None:
         """Delete what was left unfinished, and mark as superseded what an older definition of these studies gave.
 

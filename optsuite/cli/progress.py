@@ -46,6 +46,10 @@ class Display:
         """Take in one event."""
         match event:
             case Ready():
+                if event.replaced:
+                    names = ", ".join(event.replaced)
+                    text = f"{names}: results of another budget leave the report, and come back when it is run again;"
+                    self._console.print(f"{text} another --campaign keeps both", markup=False, highlight=False, soft_wrap=True)
                 self._begin(event.missing)
             case Tick():
                 self._breathe()
