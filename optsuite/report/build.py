@@ -8,6 +8,7 @@ import pandas as pd
 
 from optsuite.report.drawings import drawings
 from optsuite.report.latex import latex
+from optsuite.report.overall import overall
 from optsuite.report.page import cost_table, name_of, page
 from optsuite.report.search import learning_rates, trials
 from optsuite.report.style import THEME
@@ -29,10 +30,11 @@ def build(
 
     Returns the files. Everything but `cost.csv` and the page's links, costs and ledger is determined by the definitions alone.
     """
-    figures = drawings(runs, curves, found)
+    tried, ranks = trials(runs), overall(found.table, found.scores)
+    figures = drawings(runs, curves, found, tried, ranks)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     _csv(folder / "leaderboard.csv", found.table)
-    _csv(folder / "learning_rates.csv", learning_rates(runs, trials(runs)))
+    _csv(folder / "learning_rates.csv", learning_rates(runs, tried))
     _csv(folder / "cost.csv", cost_table(runs))
     replace_text(folder / "leaderboard.md", markdown(found.table, campaign, notes))
     replace_text(folder / "leaderboard.tex", latex(found.table))
@@ -46,7 +48,7 @@ def build(
             written.append(path)
     for stale in set((folder / "figures").glob("*.svg")) - set(written):
         stale.unlink()
-    replace_text(folder / "index.html", page(runs, found, figures, campaign=campaign, ui=ui, notes=notes))
+    replace_text(folder / "index.html", page(runs, found, figures, ranks, campaign=campaign, ui=ui, notes=notes))
     return [*written, folder / "index.html"]
 
 

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 
 from optsuite.report import figures
-from optsuite.report.overall import overall, profile
-from optsuite.report.search import trials
+from optsuite.report.overall import profile
 from optsuite.report.style import Look, looks
 from optsuite.report.tables import Comparison
 from optsuite.statistics.search import expected_best
@@ -23,24 +22,25 @@ class Drawing:
     svg: str
 
 
-def drawings(runs: pd.DataFrame, curves: pd.DataFrame, found: Comparison) -> dict[str, list[Drawing]]:
+def drawings(
+    runs: pd.DataFrame, curves: pd.DataFrame, found: Comparison, tried: pd.DataFrame, ranks: pd.DataFrame
+) -> dict[str, list[Drawing]]:
     """The figures of each benchmark that ranks somebody, and under the empty name those across benchmarks.
 
-    `curves` are the validation losses of the tuned evaluations, as `read_curves` gives them.
+    `curves` are the validation losses of the tuned evaluations, as `read_curves` gives them, `tried` is that of `trials`, and
+    `ranks` that of `overall`.
     """
     look = looks(runs["optimizer"].dropna())
     evaluations = found.evaluations[found.evaluations["arm"] == "tuned"]
     of_runs = evaluations[["run_id", "benchmark", "optimizer"]].merge(curves, on="run_id")
-    tried = trials(runs)
-    result = {"": _across(evaluations, found, look)}
+    result = {"": _across(evaluations, ranks, look)}
     for name in found.scores:
         table, tuned, losses, rates = (part[part["benchmark"] == name] for part in (found.table, evaluations, of_runs, tried))
         result[name] = _benchmark(table, tuned, losses, rates, found.scores[name], look)
     return result
 
 
-def _across(evaluations: pd.DataFrame, found: Comparison, look: Mapping[str, Look]) -> list[Drawing]:
-    ranks = overall(found.table, found.scores)
+def _across(evaluations: pd.DataFrame, ranks: pd.DataFrame, look: Mapping[str, Look]) -> list[Drawing]:
     if ranks.empty:
         return []
     shown = [Drawing(name="mean_positions", caption="Mean position by score", svg=figures.mean_positions(ranks, look))]

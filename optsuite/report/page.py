@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from optsuite.report.drawings import Drawing
 from optsuite.report.grids import Cell, Grid, Links, leaderboard_grid, plain_grid, standings_grid
-from optsuite.report.overall import duels, overall
+from optsuite.report.overall import duels
 from optsuite.report.tables import Comparison, tolerance
 from optsuite.report.text import LEGEND
 from optsuite.report.verdicts import headline, sureness
@@ -21,17 +21,17 @@ def page(
     runs: pd.DataFrame,
     found: Comparison,
     figures: Mapping[str, Sequence[Drawing]],
+    ranks: pd.DataFrame,
     *,
     campaign: str,
     ui: str,
     notes: Sequence[str] = (),
 ) -> str:
-    """The HTML of a campaign's report. `ui` is the address of MLflow's UI, to which every result is linked."""
+    """The HTML of a campaign's report; `ranks` is the table of `overall`, and all links lead to MLflow's UI at `ui`."""
     environment = Environment(
         loader=PackageLoader("optsuite", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     links = Links(runs, found.evaluations, campaign, ui)
-    ranks = overall(found.table, found.scores)
     sections = [
         _section(found.evaluations, str(name), rows, figures, links)
         for name, rows in found.table.groupby("benchmark", sort=False)

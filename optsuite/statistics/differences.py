@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from optsuite.statistics.seeds import CONFIDENCE, N_RESAMPLES, interquartile_mean
+from optsuite.statistics.seeds import ENDS, N_RESAMPLES, interquartile_mean
 
 ALPHA = 0.05  # of all the pairs of a benchmark together
 POWER = 0.8
-EXACT_SEEDS = 14  # up to 2^14 sign patterns are enumerated; beyond, as many are drawn
+EXACT_SEEDS = 14  # with more, the patterns of signs are drawn instead of enumerated
 MOST_DRAWN = 2**18
 CHUNK = 2**24  # numbers held at once
 OPPOSITE = {"worse": "better", "better": "worse", "tied": "tied", "inconclusive": "inconclusive"}
@@ -111,7 +111,7 @@ def relative_gap(one: Matrix | float, other: Matrix | float) -> Matrix:
 
 def _interval(gaps: Matrix) -> tuple[float, float]:
     """The 95 % percentile bootstrap interval of resampled gaps, which may be infinite."""
-    low, high = np.quantile(gaps, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="inverted_cdf")
+    low, high = np.quantile(gaps, ENDS, method="inverted_cdf")
     return float(low), float(high)
 
 

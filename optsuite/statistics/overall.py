@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from optsuite.statistics.seeds import CONFIDENCE, N_RESAMPLES, interquartile_mean
+from optsuite.statistics.seeds import ENDS, N_RESAMPLES, interquartile_mean
 
 Matrix = NDArray[np.float64]
 
@@ -24,7 +24,7 @@ def mean_ranks(scores: Sequence[Matrix]) -> tuple[Matrix, Matrix, Matrix]:
         return point, np.full_like(point, np.nan), np.full_like(point, np.nan)
     resampled = [matrix[rng.integers(len(matrix), size=(N_RESAMPLES, len(matrix)))] for matrix in scores]
     draws = np.mean([_ranks(matrix) for matrix in resampled], axis=0)
-    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    low, high = np.quantile(draws, ENDS, axis=0)
     return point, low, high
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 N_RESAMPLES = 2_000
-CONFIDENCE = 0.95
+ENDS = (0.025, 0.975)  # the quantiles at the ends of a 95 % interval
 MODE = 2  # seeds that a mode has at least: a single one is an outlier
 FEWEST_FOR_MODES = 8  # with fewer, gaps as wide are common in one normal distribution
 
@@ -28,7 +28,7 @@ def bootstrap_interval(values: Values) -> tuple[float, float]:
     if len(values) < 2:
         return np.nan, np.nan
     draws = np.random.default_rng(0).integers(len(values), size=(N_RESAMPLES, len(values)))
-    low, high = np.quantile(interquartile_mean(values[draws]), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(interquartile_mean(values[draws]), ENDS)
     return float(low), float(high)
 
 
