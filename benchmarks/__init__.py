@@ -1,16 +1,76 @@
-"""The default suite: every benchmark that needs no download, with six optimizers that people argue about."""
+"""The suites: what `--suite` may name. SUITE, the default, is every benchmark that needs no download."""
 
-from benchmarks import digits_cnn, digits_logreg, digits_mlp, mnist_mlp, quadratic_deep
+from dataclasses import replace
+
+from benchmarks import (
+    cifar10_3c3d,
+    cifar10_resnet,
+    diabetes_mlp,
+    digits_autoencoder,
+    digits_cnn,
+    digits_logreg,
+    digits_mlp,
+    fashion_mnist_2c2d,
+    mnist_mlp,
+    mnist_vae,
+    modular_transformer,
+    quadratic_deep,
+    shakespeare_gpt,
+)
 from optsuite import OPTIMIZERS, Suite
+
+EMBEDDED = (
+    quadratic_deep.BENCHMARK,
+    digits_logreg.BENCHMARK,
+    digits_mlp.BENCHMARK,
+    digits_cnn.BENCHMARK,
+    digits_autoencoder.BENCHMARK,
+    diabetes_mlp.BENCHMARK,
+    modular_transformer.BENCHMARK,
+)
+VISION = (
+    mnist_mlp.BENCHMARK,
+    mnist_vae.BENCHMARK,
+    fashion_mnist_2c2d.BENCHMARK,
+    cifar10_3c3d.BENCHMARK,
+    cifar10_resnet.BENCHMARK,
+)
+LANGUAGE = (modular_transformer.BENCHMARK, shakespeare_gpt.BENCHMARK)
+DEEPOBS = (quadratic_deep.BENCHMARK, mnist_vae.BENCHMARK, fashion_mnist_2c2d.BENCHMARK, cifar10_3c3d.BENCHMARK)
 
 SUITE = Suite(
     name="default",
-    benchmarks=(
-        quadratic_deep.BENCHMARK,
-        digits_logreg.BENCHMARK,
-        digits_mlp.BENCHMARK,
-        digits_cnn.BENCHMARK,
-    ),
-    on_request=(mnist_mlp.BENCHMARK,),
+    benchmarks=EMBEDDED,
+    on_request=(*VISION, shakespeare_gpt.BENCHMARK),
     optimizers=tuple(OPTIMIZERS[name] for name in ("sgd", "momentum", "adam", "adamw", "adagrad", "rmsprop")),
 )
+# All share the protocol of the default suite, so that one campaign can hold results of several, and reuses them.
+SMOKE = replace(
+    SUITE,
+    name="smoke",
+    benchmarks=(digits_logreg.BENCHMARK, digits_mlp.BENCHMARK, diabetes_mlp.BENCHMARK),
+    on_request=(),
+    optimizers=tuple(OPTIMIZERS[name] for name in ("sgd", "momentum", "adam")),
+)
+SUITES = {
+    suite.name: suite
+    for suite in (
+        SMOKE,
+        SUITE,
+        replace(SUITE, name="vision", benchmarks=VISION, on_request=()),
+        replace(SUITE, name="language", benchmarks=LANGUAGE, on_request=()),
+        replace(SUITE, name="full", benchmarks=(*EMBEDDED, *VISION, shakespeare_gpt.BENCHMARK), on_request=()),
+        # As published (Schneider et al. 2019): SGD, the heavy ball with 0.99, Adam.
+        replace(
+            SUITE,
+            name="deepobs",
+            benchmarks=DEEPOBS,
+            on_request=(),
+            optimizers=(
+                OPTIMIZERS["sgd"],
+                replace(OPTIMIZERS["momentum"], fixed={"momentum": 0.99, "weight_decay": 0.0}),
+                OPTIMIZERS["adam"],
+            ),
+        ),
+    )
+}

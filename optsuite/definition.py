@@ -13,43 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from optsuite.errors import BadInput
+from optsuite.errors import BadInput, require, require_count, require_name, require_rate
+from optsuite.schedules import Schedule, constant
 
 Loss = Callable[[Any, Tensor], Tensor]
 Split = tuple[Tensor, Tensor]
 
 METRIC_NAME = re.compile(r"[A-Za-z0-9_.: -]+")  # what MLflow takes as a metric key, less the slash that we join with
-OF_RUNS = {"optimizer", "lr", "seed", "batch_size", "max_steps", "eval_every", "target", "device", "engine"}
-OF_STUDIES = {"n_trials", "n_tuning_seeds", "n_seeds", "tolerance", "lr_low", "lr_high", "at_edge"}
+OF_RUNS = {"optimizer", "lr", "schedule", "seed", "batch_size", "max_steps", "eval_every", "target", "device", "engine"}
+OF_STUDIES = {"n_trials", "n_tuning_seeds", "n_seeds", "tolerance", "lr_low", "lr_high", "at_edge", "includes"}
 RUN_PARAMS = OF_RUNS | OF_STUDIES  # what the store is told beside the fixed hyperparameters
 TOLERANCE = 0.01  # differences below 1 % of the better score do not matter to anybody, however certain they are
 FIRST_TUNING_SEED = 1_000  # evaluation seeds are 0, 1, ...; tuning seeds start here, so that the two never meet
-
-
-def require(condition: object, what: str, received: object, allowed: str) -> None:
-    """Raise BadInput naming what, received and allowed unless the condition holds."""
-    if not condition:
-        text = repr(received)
-        raise BadInput(f"{what}: got {text if len(text) < 200 else text[:200] + '...'}, allowed: {allowed}")
-
-
-def _require_name(what: str, name: object) -> None:
-    usable = isinstance(name, str) and name.isprintable() and name == name.strip() and 0 < len(name) <= 100
-    usable = usable and not re.search(r"[/\\]", str(name)) and not str(name).startswith(".")
-    require(usable, what, name, "1 to 100 printable characters without slashes, not starting with a dot")
-
-
-def require_count(what: str, value: object, low: int = 1, high: int | None = None) -> None:
-    """Raise BadInput unless the value is a whole number from low to high."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    bound = f"a whole number from {low}" + (f" to {high}" if high is not None else "")
-    require(whole and low <= value and (high is None or value <= high), what, value, bound)  # type: ignore[operator]
-
-
-def require_rate(what: str, value: object) -> None:
-    """Raise BadInput unless the value is a finite learning rate above 0."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    require(number and math.isfinite(value) and value > 0, what, value, "a finite number above 0")  # type: ignore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +97,7 @@ class Benchmark:
     shuffle: Literal["epoch", "once"] = "epoch"
 
     def __post_init__(self) -> None:
-        _require_name("benchmark name", self.name)
+        require_name("benchmark name", self.name)
         where = f"benchmark {self.name}"
         for part in ("dataset", "model", "loss"):
             require(callable(getattr(self, part)), f"{where}: {part}", getattr(self, part), "a function")
@@ -161,7 +136,11 @@ class OptimizerSpec:
 
     `build(model, lr, **fixed)` gets one run's module. `default_lr` is the rate that `source` (its paper or
     documentation) recommends; without one the optimizer has no default arm. `proportional` says that an element's step
-    depends on that element alone and is proportional to lr, so that many runs can share one instance.
+    depends on that element alone and is proportional to lr, so that many runs can share one instance; `closure`, that its
+    step calls a function that computes the loss and its gradients. A step uses the fraction of lr that `schedule` says;
+    None is for an optimizer that must not be given one. An optimizer with `train` and `eval` methods, as schedule-free ones
+    have, is measured in its eval mode. `includes` names optimizers that other values of what is held fixed would turn this
+    one into: being worse than they are then says that too little was tuned. `not_for` says what it is no choice for.
     """
 
     name: str
@@ -169,11 +148,15 @@ class OptimizerSpec:
     lr: LogUniform
     default_lr: float | None = None
     proportional: bool = False
+    closure: bool = False
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    schedule: Schedule | None = constant
+    includes: tuple[str, ...] = ()
     source: str = ""
+    not_for: str = ""
 
     def __post_init__(self) -> None:
-        _require_name("optimizer name", self.name)
+        require_name("optimizer name", self.name)
         where = f"optimizer {self.name}"
         require(callable(self.build), f"{where}: build", self.build, "a function (model, lr, **fixed)")
         require(isinstance(self.lr, LogUniform), f"{where}: lr", self.lr, "LogUniform(low=..., high=...)")
@@ -181,6 +164,15 @@ class OptimizerSpec:
             raise BadInput(f"{where}: fixed: got {key!r}, allowed: names that say nothing else of a run")
         if self.default_lr is not None:
             require_rate(f"{where}: default_lr", self.default_lr)
+        scheduled = self.schedule is None or callable(self.schedule)
+        require(scheduled, f"{where}: schedule", self.schedule, "a function (step, max_steps) -> fraction of lr, or None")
+        named = isinstance(self.includes, tuple) and all(isinstance(name, str) for name in self.includes)
+        require(named, f"{where}: includes", self.includes, "a tuple of names of optimizers")
+        require(not (self.closure and self.proportional), f"{where}: closure", True, "False where proportional")
+
+    def fraction(self, step: int, max_steps: int) -> float:
+        """The fraction of lr that one of the steps 1 to `max_steps` uses."""
+        return 1.0 if self.schedule is None else self.schedule(step, max_steps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +193,7 @@ class Suite:
     tolerance: float = TOLERANCE
 
     def __post_init__(self) -> None:
-        _require_name("suite name", self.name)
+        require_name("suite name", self.name)
         where = f"suite {self.name}"
         for part, kind in (("benchmarks", Benchmark), ("on_request", Benchmark), ("optimizers", OptimizerSpec)):
             values = getattr(self, part)

@@ -1,5 +1,7 @@
 """What can be wrong with what a person hands in. Each error's text is one line: what, received, allowed."""
 
+import math
+import re
 import sys
 import traceback
 from collections.abc import Iterable
@@ -28,6 +30,33 @@ class DatasetUnavailable(BadInput):
             f"dataset: {name} is not in {root} and could not be downloaded ({cause}); "
             "set OPTSUITE_DATA to the folder that holds it"
         )
+
+
+def require(condition: object, what: str, received: object, allowed: str) -> None:
+    """Raise BadInput naming what, received and allowed unless the condition holds."""
+    if not condition:
+        text = repr(received)
+        raise BadInput(f"{what}: got {text if len(text) < 200 else text[:200] + '...'}, allowed: {allowed}")
+
+
+def require_name(what: str, name: object) -> None:
+    """Raise BadInput unless the name can stand in a table, a path and a message."""
+    usable = isinstance(name, str) and name.isprintable() and name == name.strip() and 0 < len(name) <= 100
+    usable = usable and not re.search(r"[/\\]", str(name)) and not str(name).startswith(".")
+    require(usable, what, name, "1 to 100 printable characters without slashes, not starting with a dot")
+
+
+def require_count(what: str, value: object, low: int = 1, high: int | None = None) -> None:
+    """Raise BadInput unless the value is a whole number from low to high."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    bound = f"a whole number from {low}" + (f" to {high}" if high is not None else "")
+    require(whole and low <= value and (high is None or value <= high), what, value, bound)  # type: ignore[operator]
+
+
+def require_rate(what: str, value: object) -> None:
+    """Raise BadInput unless the value is a finite learning rate above 0."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    require(number and math.isfinite(value) and value > 0, what, value, "a finite number above 0")  # type: ignore
 
 
 def one_line(error: BaseException) -> str:

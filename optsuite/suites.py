@@ -3,29 +3,39 @@
 import importlib
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
-from optsuite.definition import Benchmark, OptimizerSpec, Suite, require
-from optsuite.errors import BadInput, UnknownName, location, one_line
+from optsuite.definition import Benchmark, OptimizerSpec, Suite
+from optsuite.errors import BadInput, UnknownName, location, one_line, require
 from optsuite.optimizers import OPTIMIZERS
+from optsuite.optimizers.packaged import PYTORCH_OPTIMIZER, any_of_pytorch_optimizer, is_available
+from optsuite.schedules import SCHEDULES
 
-T = TypeVar("T")
+ALL = "all"
+NEVER = "never given one"
 
 
 def load_suite(where: str) -> Suite:
-    """The SUITE of a file or module. The current folder, and that of the file, are on the import path. Raises BadInput."""
-    require(where, "suite", where, "a Python file or a module")
+    """The SUITE of a file or module, or one of the SUITES of the package `benchmarks` by its name. Raises BadInput.
+
+    The current folder, and that of the file, are on the import path.
+    """
+    require(where, "suite", where, "a Python file, a module or a name")
     importlib.invalidate_caches()
     _on_path(Path.cwd())
+    if where in (named := named_suites() if where.isidentifier() else {}):
+        return named[where]
     is_file = where.endswith(".py") or "/" in where
     try:
         module = _import_file(Path(where).absolute()) if is_file else importlib.import_module(where)
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name == where.partition(".")[0] and not is_file:
-            raise BadInput(f"suite: got {where!r}, allowed: a Python file, or a module importable from {Path.cwd()}") from None
+            names = f" or one of: {', '.join(named)}" if named else ""
+            allowed = f"a Python file, a module importable from {Path.cwd()}{names}"
+            raise BadInput(f"suite: got {where!r}, allowed: {allowed}") from None
         if isinstance(error, BadInput):
             raise BadInput(f"suite {where}{location(error)}: {error}") from None
         raise BadInput(f"suite {where}{location(error)} raised {one_line(error)}") from error
@@ -34,6 +44,16 @@ def load_suite(where: str) -> Suite:
         found = "no SUITE" if suite is None else f"SUITE of type {type(suite).__name__}"
         raise BadInput(f"suite {where}: got {found}, allowed: SUITE = Suite(...)")
     return suite
+
+
+def named_suites() -> Mapping[str, Suite]:
+    """The SUITES of the package `benchmarks` of the current folder; none where there is no such package, or it is broken."""
+    _on_path(Path.cwd())
+    with suppress(Exception):
+        found = getattr(importlib.import_module("benchmarks"), "SUITES", {})
+        if isinstance(found, Mapping) and all(isinstance(suite, Suite) for suite in found.values()):
+            return found
+    return {}
 
 
 def _on_path(folder: Path) -> None:
@@ -65,26 +85,74 @@ def optimizer_choices(suite: Suite) -> dict[str, OptimizerSpec]:
     return {**OPTIMIZERS, **{spec.name: spec for spec in suite.optimizers}}
 
 
+def find_benchmark(suite: Suite, name: str) -> Benchmark:
+    """The benchmark of a name; of `digits_mlp@200`, that benchmark with a budget of 200 steps. Raises BadInput."""
+    choices = benchmark_choices(suite)
+    base, _, steps = name.rpartition("@")
+    if name in choices:
+        return choices[name]
+    if base not in choices or not steps.isdecimal():
+        raise UnknownName("benchmark", name, [*choices, "NAME@STEPS"])
+    own = choices[base]
+    return replace(own, name=name, max_steps=int(steps), eval_every=max(1, min(own.eval_every, int(steps))))
+
+
+def find_optimizer(suite: Suite, name: str) -> OptimizerSpec:
+    """The optimizer of a name; of `adam+cosine`, Adam with that schedule; of `pytorch_optimizer:lamb`, that package's.
+
+    Raises BadInput.
+    """
+    choices = optimizer_choices(suite)
+    if name in choices:
+        return choices[name]
+    base, plus, schedule = name.rpartition("+")
+    if plus:
+        return scheduled(find_optimizer(suite, base), schedule)
+    package, colon, kind = name.partition(":")
+    if colon and package == PYTORCH_OPTIMIZER:
+        return any_of_pytorch_optimizer(kind)
+    raise UnknownName("optimizer", name, [*choices, ALL, f"{PYTORCH_OPTIMIZER}:NAME", f"NAME+{'|'.join(SCHEDULES)}"])
+
+
+def scheduled(spec: OptimizerSpec, schedule: str) -> OptimizerSpec:
+    """The optimizer with a schedule, under a name of its own, so that one table can hold both. Raises BadInput."""
+    if schedule not in SCHEDULES:
+        raise UnknownName("schedule", schedule, SCHEDULES)
+    if spec.schedule is None:
+        raise BadInput(f"schedule: got {schedule} for {spec.name}, allowed: none, as it is {NEVER}")
+    if spec.schedule is SCHEDULES[schedule]:
+        return spec
+    return replace(spec, name=f"{spec.name}+{schedule}", schedule=SCHEDULES[schedule])
+
+
 def select(
     suite: Suite,
     *,
     benchmarks: Sequence[str] = (),
     optimizers: Sequence[str] = (),
+    schedule: str | None = None,
     n_trials: int | None = None,
     n_seeds: int | None = None,
 ) -> Suite:
-    """The part of the suite that is named, all of it by default, with its protocol changed where numbers are given."""
+    """The part of the suite that is named, all of it by default, with its protocol changed where numbers are given.
 
-    def chosen(what: str, names: Sequence[str], choices: dict[str, T], default: tuple[T, ...]) -> tuple[T, ...]:
-        for name in names:
-            if name not in choices:
-                raise UnknownName(what, name, choices)
-        return tuple(choices[name] for name in dict.fromkeys(names)) or default
-
+    The optimizer "all" stands for all that the suite and the registry have and that is installed. A schedule is given to
+    every optimizer that takes one.
+    """
+    specs: list[OptimizerSpec] = []
+    for name in optimizers:
+        everything = [*suite.optimizers, *filter(is_available, optimizer_choices(suite).values())]
+        specs += everything if name == ALL else [find_optimizer(suite, name)]
+    specs = specs or list(suite.optimizers)
+    if schedule is not None:
+        takers = [spec for spec in specs if spec.schedule is not None]
+        if not takers:
+            scheduled(specs[0], schedule)
+        specs = [scheduled(spec, schedule) if spec in takers else spec for spec in specs]
     return replace(
         suite,
-        benchmarks=chosen("benchmark", benchmarks, benchmark_choices(suite), suite.benchmarks),
-        optimizers=chosen("optimizer", optimizers, optimizer_choices(suite), suite.optimizers),
+        benchmarks=tuple(find_benchmark(suite, name) for name in dict.fromkeys(benchmarks)) or suite.benchmarks,
+        optimizers=tuple({spec.name: spec for spec in specs}.values()),
         on_request=(),
         n_trials=suite.n_trials if n_trials is None else n_trials,
         n_seeds=suite.n_seeds if n_seeds is None else n_seeds,

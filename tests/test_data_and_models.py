@@ -57,7 +57,7 @@ def test_quadratic_is_the_published_problem() -> None:
     from benchmarks.quadratic_deep import BENCHMARK
 
     model = BENCHMARK.model()
-    values = measure(BENCHMARK, model, BENCHMARK.dataset())
+    values = measure(BENCHMARK, model, BENCHMARK.dataset(), 0)
     assert values["test/loss"] == pytest.approx(353.4468, abs=1e-4)  # before training, as DeepOBS has it
     hessian = model.hessian
     assert isinstance(hessian, torch.Tensor)

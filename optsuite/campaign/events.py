@@ -18,6 +18,16 @@ class Ready:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunMeasured:
+    """A run that is being trained has come to a step of its `max_steps`; its validation loss there, nan if not finite."""
+
+    run: Run
+    step: int
+    max_steps: int
+    validation_loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunEnded:
     """A run has its score: trained just now, or `reused` from the store."""
 
@@ -46,4 +56,4 @@ class Tick:
     """Some time has passed."""
 
 
-Event = Ready | Tick | RunEnded | StudyEnded
+Event = Ready | Tick | RunMeasured | RunEnded | StudyEnded

@@ -81,7 +81,7 @@ class Ledger:
 
     def _tuned_curves(self, study: Study) -> dict[Run, Curves]:
         metrics = ["loss", *study.problem.benchmark.metrics]
-        names = ["train/loss", *(f"{split}/{metric}" for split in ("validation", "test") for metric in metrics)]
+        names = ["train/loss", "train/lr", *(f"{split}/{metric}" for split in ("validation", "test") for metric in metrics)]
         curves = self._curves.pop(study, {})
         for run in study.evaluations():
             if run not in curves:

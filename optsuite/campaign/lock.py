@@ -12,8 +12,7 @@ from pathlib import Path
 
 import filelock
 
-from optsuite.definition import require
-from optsuite.errors import BadInput
+from optsuite.errors import BadInput, require
 from optsuite.tracking.location import database_path
 
 

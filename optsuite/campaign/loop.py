@@ -1,9 +1,10 @@
 """The one loop: train what the replay left open, and record it."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from optsuite.campaign.events import Event, RunEnded, StudyEnded, Tick
+from optsuite.campaign.events import Event, RunEnded, RunMeasured, StudyEnded, Tick
 from optsuite.campaign.ledger import Ledger
 from optsuite.campaign.replay import Campaign
 from optsuite.campaign.study import Study
@@ -99,6 +100,12 @@ class Training:
         if isinstance(event.fact, Measurement):
             job.measurements[event.index].append(event.fact)
             self._writer.put(job.recordings[event.index].add, event.fact)
+            yield RunMeasured(
+                run=job.task.runs[event.index],
+                step=event.fact.step,
+                max_steps=job.study.problem.benchmark.max_steps,
+                validation_loss=event.fact.values.get("validation/loss", math.nan),
+            )
             return
         yield self._end(job, event.index, event.fact)
         if not job.recordings:

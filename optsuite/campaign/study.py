@@ -132,6 +132,7 @@ class Study:
             **({"target": str(benchmark.target)} if benchmark.target else {}),
             "device": self.device,
             "engine": f"plain: {self.plan.reason}" if self.plan.reason else self.plan.engine,
+            "schedule": getattr(self.spec.schedule, "__name__", None) or ("none" if self.spec.schedule is None else "own"),
             **VERSIONS,
             **self.spec.fixed,
         }

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import click
 
-SUITE = click.option("--suite", default="benchmarks", show_default=True, help="File or module that defines SUITE.")
+SUITE = click.option(
+    "--suite", default="benchmarks", show_default=True, help="File or module that defines SUITE, or a name that `list` shows."
+)
+SCHEDULE = click.option("--schedule", help="Schedule of the learning rate: constant, cosine, warmup_cosine, step, wsd.")
 CAMPAIGN = click.option("--campaign", default="default", show_default=True, help="Name of the set of results.")
 WORKERS = click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]")
 DEVICE = click.option("--device", default="cpu", show_default=True, help="Where to train: cpu, cuda, cuda:1, mps.")
@@ -22,8 +25,11 @@ def cli() -> None:
 
 @cli.command()
 @SUITE
-@click.option("-b", "--benchmark", "benchmarks", multiple=True, help="Only this benchmark; repeats.")
-@click.option("-o", "--optimizer", "optimizers", multiple=True, help="Only this optimizer; repeats.")
+@click.option(
+    "-b", "--benchmark", "benchmarks", multiple=True, help="Only this benchmark; repeats. NAME@STEPS changes its budget."
+)
+@click.option("-o", "--optimizer", "optimizers", multiple=True, help="Only this optimizer, or all; repeats. NAME+SCHEDULE.")
+@SCHEDULE
 @click.option("--trials", type=click.IntRange(min=1), help="Learning rates tried for each optimizer.")
 @click.option("--seeds", type=click.IntRange(min=1), help="Fresh seeds that the table uses.")
 @CAMPAIGN
@@ -35,6 +41,7 @@ def run(
     suite: str,
     benchmarks: tuple[str, ...],
     optimizers: tuple[str, ...],
+    schedule: str | None,
     trials: int | None,
     seeds: int | None,
     campaign: str,
@@ -56,7 +63,9 @@ def run(
     from optsuite.suites import load_suite, select
 
     check_campaign_name(campaign)
-    chosen = select(load_suite(suite), benchmarks=benchmarks, optimizers=optimizers, n_trials=trials, n_seeds=seeds)
+    chosen = select(
+        load_suite(suite), benchmarks=benchmarks, optimizers=optimizers, schedule=schedule, n_trials=trials, n_seeds=seeds
+    )
     with LocalPool(workers or n_cores(), suite=suite, device=device) as pool:
         problems, skipped = prepare(chosen, device=device, engine=engine, named=benchmarks)
         session = Session(chosen.name, campaign, pool, problems)
@@ -69,6 +78,7 @@ def run(
 @click.argument("optimizer")
 @SUITE
 @click.option("--lr", type=float, required=True, help="The learning rate.")
+@SCHEDULE
 @click.option("--seeds", default="0", show_default=True, help="Seeds, separated by commas.")
 @CAMPAIGN
 @WORKERS
@@ -79,6 +89,7 @@ def train(
     optimizer: str,
     suite: str,
     lr: float,
+    schedule: str | None,
     seeds: str,
     campaign: str,
     workers: int | None,
@@ -100,7 +111,7 @@ def train(
     from optsuite.suites import load_suite, select
 
     check_campaign_name(campaign)
-    chosen = select(load_suite(suite), benchmarks=[benchmark], optimizers=[optimizer])
+    chosen = select(load_suite(suite), benchmarks=[benchmark], optimizers=[optimizer], schedule=schedule)
     problems, _ = prepare(chosen, device=device, engine=engine, named=[benchmark])
     with LocalPool(workers or n_cores(), suite=suite, device=device) as pool:
         session = Session(chosen.name, campaign, pool, problems)

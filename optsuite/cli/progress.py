@@ -7,8 +7,10 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from optsuite.campaign.events import Event, Ready, RunEnded, StudyEnded, Tick
+from optsuite.campaign.events import Event, Ready, RunEnded, RunMeasured, StudyEnded, Tick
+from optsuite.training.run import Run
 
+LONG_SECONDS = 10.0  # a run that takes longer is followed step by step
 LINE_SECONDS = 30.0  # without a terminal, a sign of life at least this often
 
 
@@ -21,6 +23,7 @@ class Display:
         self._totals = totals
         self._left = dict(totals)
         self._started = self._last_line = time.monotonic()
+        self._under_way: dict[Run, float] = {}  # which fraction of it has been trained
         self._to_do = 0.0
         self._ready = False
         self._doing = "starting workers"
@@ -53,6 +56,8 @@ class Display:
                 self._begin(event.missing)
             case Tick():
                 self._breathe()
+            case RunMeasured():
+                self._follow(event)
             case RunEnded():
                 self._count(event)
             case StudyEnded():
@@ -67,9 +72,20 @@ class Display:
             self._bars.update(self._tasks[""], now="starting workers")
         self._console.print(message, highlight=False)
 
+    def _follow(self, event: RunMeasured) -> None:
+        """Within runs: of interest where they are long."""
+        run = event.run
+        self._under_way[run] = event.step / event.max_steps
+        where = f"step {event.step:,} of {event.max_steps:,}, validation loss {event.validation_loss:.4g}"
+        self._doing = f"{run.benchmark} {run.optimizer} lr={run.lr:.3g} seed={run.seed} {where}"
+        if self._bars and self._costs[run.benchmark] > LONG_SECONDS:
+            self._bars.update(self._tasks[run.benchmark], now=f"{run.optimizer} {where}")
+            self._bars.update(self._tasks[""], now=self._time_left())
+
     def _count(self, event: RunEnded) -> None:
         run = event.run
         self._left[run.benchmark] -= 1
+        self._under_way.pop(run, None)
         if event.score.outcome == "failed":
             self.n_failed += 1
         if self._bars:
@@ -98,7 +114,8 @@ class Display:
         self._last_line = time.monotonic()
 
     def _work(self) -> float:
-        return sum(n * self._costs[name] for name, n in self._left.items())
+        done = sum(fraction * self._costs[run.benchmark] for run, fraction in self._under_way.items())
+        return sum(n * self._costs[name] for name, n in self._left.items()) - done
 
     def _time_left(self) -> str:
         """Time left, from the time that the work done so far has taken."""

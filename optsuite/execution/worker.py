@@ -12,7 +12,7 @@ import torch
 from optsuite.definition import Benchmark, OptimizerSpec, Splits, Suite
 from optsuite.errors import location, one_line
 from optsuite.execution.pool import Fact, Task
-from optsuite.suites import benchmark_choices, load_suite, optimizer_choices
+from optsuite.suites import find_benchmark, find_optimizer, load_suite
 from optsuite.training.check import load_splits
 from optsuite.training.identity import DTYPE, definition, setting
 from optsuite.training.plan import ENGINES
@@ -72,14 +72,14 @@ def trainer(load: Callable[[], Suite], device: str) -> Train:
 
     @cache
     def problem(name: str) -> tuple[Benchmark, Splits, str]:
-        benchmark = benchmark_choices(suite())[name]
+        benchmark = find_benchmark(suite(), name)
         splits = load_splits(benchmark).to("cpu", DTYPE)
         found = setting(benchmark, splits, dtype=DTYPE, device=device)
         return benchmark, splits.to(device, DTYPE), found
 
     @cache
     def optimizer(name: str) -> tuple[OptimizerSpec, str]:
-        spec = optimizer_choices(suite())[name]
+        spec = find_optimizer(suite(), name)
         return spec, definition(spec)
 
     def train(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:

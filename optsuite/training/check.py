@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.errors import BadInput, one_line
 from optsuite.training.plain import initial_model, mean_values
+from optsuite.training.step import build, set_rate, take_step
 
 
 def check_device(device: str) -> None:
@@ -74,15 +75,15 @@ def check_pair(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> Non
     model = initial_model(benchmark, 0)
     before = [parameter.detach().clone() for parameter in model.parameters()]
     with _blamed(f"{where}: its build"):
-        optimizer = spec.build(model, spec.lr.low, **spec.fixed)
+        optimizer = build(spec, model, spec.lr.low)
         if not isinstance(optimizer, Optimizer):
             raise BadInput(f"returned {type(optimizer).__name__}, allowed: a torch.optim.Optimizer")
         if not all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)):
             raise BadInput("changed the weights of the model, allowed: leaving them, so that all optimizers start alike")
-    with _blamed(f"{where}: its step, called without a closure,"):
+    with _blamed(f"{where}: its step, called {'with' if spec.closure else 'without'} a closure,"):
         x, y = (part[: benchmark.batch_size] for part in splits.train)
-        benchmark.loss(model(x), y).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        set_rate(optimizer, spec.fraction(1, benchmark.max_steps))
+        take_step(benchmark, spec, model, optimizer, x, y, 0)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.training.identity import DTYPE
 from optsuite.training.plain import batch_indices, initial_model
+from optsuite.training.step import build, take_step
 
 WARM_UP = 3  # steps that make the optimizer's state, and are not timed
 ROUNDS = 12  # in each, every optimizer has its turn: the speed of a machine changes by the second
@@ -52,11 +53,12 @@ class _Loop:
 
     def __init__(self, benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: str) -> None:
         self._benchmark = benchmark
+        self._spec = spec
         self._data = splits.train
         self._device = device
         self._batches = batch_indices(len(splits.train[0]), benchmark, 0)
         self.model = initial_model(benchmark, 0).to(device, DTYPE)
-        self.optimizer = spec.build(self.model, spec.default_lr or spec.lr.low, **spec.fixed)
+        self.optimizer = build(spec, self.model, spec.default_lr or spec.lr.low)
 
     def run(self, n_steps: int) -> float:
         """The seconds that so many steps take."""
@@ -65,9 +67,7 @@ class _Loop:
         started = time.perf_counter()
         for _ in range(n_steps):
             batch = next(self._batches).to(self._device)
-            self.optimizer.zero_grad()
-            self._benchmark.loss(self.model(x[batch]), y[batch]).backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
+            take_step(self._benchmark, self._spec, self.model, self.optimizer, x[batch], y[batch], 0)
         self._wait()
         return time.perf_counter() - started
 

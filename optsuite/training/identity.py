@@ -12,7 +12,7 @@ from optsuite.training.describe import describe, tensor_bytes
 from optsuite.training.run import Run
 
 DTYPE = torch.float32  # of every run that is recorded
-PROTOCOL = 1  # raise it when the training code changes what a run computes: older results then count as superseded
+PROTOCOL = 2  # raise it when the training code changes what a run computes: older results then count as superseded
 
 
 def digest(*parts: object) -> str:
@@ -46,7 +46,7 @@ def setting(benchmark: Benchmark, splits: Splits, *, dtype: torch.dtype, device:
 
 def definition(spec: OptimizerSpec) -> str:
     """What determines the steps of an optimizer, but for its rate."""
-    return digest(spec.name, describe(spec.build), describe(spec.fixed))
+    return digest(spec.name, *(describe(part) for part in (spec.build, spec.fixed, spec.schedule, spec.closure)))
 
 
 def fingerprint(run: Run, *, setting: str, definition: str, engine: str) -> str:

@@ -11,6 +11,7 @@ from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits
 from optsuite.errors import location, one_line
 from optsuite.training.identity import derived_seed
 from optsuite.training.run import Ended, Measurement, Run
+from optsuite.training.step import build, has_overflown, judged, seed_generators, set_rate, take_step
 
 CHUNK = 2_000  # examples measured at once: bounds memory, and is large enough to lose no speed
 
@@ -41,11 +42,15 @@ def _train_one(
     benchmark: Benchmark, spec: OptimizerSpec, run: Run, splits: Splits, *, device: str, dtype: torch.dtype
 ) -> Iterator[Measurement | Ended]:
     model = initial_model(benchmark, run.seed).to(device, dtype)
-    optimizer = spec.build(model, run.lr, **spec.fixed)
+    optimizer = build(spec, model, run.lr)
     batches = batch_indices(len(splits.train[0]), benchmark, run.seed)
     x, y = splits.train
 
-    measured = measure(benchmark, model, splits)
+    def measured_now() -> dict[str, float]:
+        with judged([optimizer]):
+            return measure(benchmark, model, splits, run.seed)
+
+    measured = measured_now()
     if not is_finite(measured):
         raise ValueError(f"a loss is not finite before training: {measured}")
     yield measurement(0, measured)
@@ -54,15 +59,17 @@ def _train_one(
     since = 0
     for step in range(1, benchmark.max_steps + 1):
         batch = next(batches).to(device)
-        seed_generators(derived_seed(run.seed, step), device)  # a forward that draws random numbers stays paired by seed
-        optimizer.zero_grad()
-        loss = benchmark.loss(model(x[batch]), y[batch])
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        total += loss.detach()
+        set_rate(optimizer, fraction := spec.fraction(step, benchmark.max_steps))
+        try:
+            total += take_step(benchmark, spec, model, optimizer, x[batch], y[batch], derived_seed(run.seed, step))
+        except Exception:
+            if not has_overflown(model):
+                raise
+            yield Ended(outcome="diverged")
+            return
         since += 1
         if step % benchmark.eval_every == 0 or step == benchmark.max_steps:
-            measured = {"train/loss": total.item() / since} | measure(benchmark, model, splits)
+            measured = {"train/loss": total.item() / since, "train/lr": run.lr * fraction} | measured_now()
             healthy = is_finite(measured)
             yield measurement(step, measured)
             if not healthy:
@@ -71,15 +78,6 @@ def _train_one(
             total.zero_()
             since = 0
     yield Ended(outcome="finished")
-
-
-def seed_generators(seed: int, device: str) -> None:
-    """Seed torch's generators of the CPU and of the device. torch.manual_seed, at 60 us against 1, is no match for a step."""
-    torch.default_generator.manual_seed(seed)
-    if torch.device(device).type == "cuda":
-        torch.cuda.manual_seed(seed)
-    elif torch.device(device).type == "mps":
-        torch.mps.manual_seed(seed)
 
 
 def initial_model(benchmark: Benchmark, seed: int) -> nn.Module:
@@ -99,8 +97,12 @@ def batch_indices(n: int, benchmark: Benchmark, seed: int) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def measure(benchmark: Benchmark, model: nn.Module, splits: Splits) -> dict[str, float]:
-    """Loss and metrics on the whole validation and test splits, by curve name; leaves the model in training mode."""
+def measure(benchmark: Benchmark, model: nn.Module, splits: Splits, seed: int) -> dict[str, float]:
+    """Loss and metrics on the whole validation and test splits, by curve name; leaves the model in training mode.
+
+    A model that draws random numbers even here, as a variational autoencoder does, draws the same at every step of a run.
+    """
+    seed_generators(derived_seed("measurement", seed), str(splits.test[0].device))
     model.eval()
     values = {}
     for name, split in (("validation", splits.validation), ("test", splits.test)):

@@ -40,7 +40,7 @@ def plan(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, device: s
         flops = step_flops(benchmark, splits)
         if flops > STACK_FLOPS:
             return Plan(engine="plain", reason=f"a step of {flops / 1e6:.0f} MFLOP gains nothing from stacking on a CPU")
-    reason = why_not_stacked(benchmark, spec, splits)
+    reason = "its step calls the loss itself" if spec.closure else why_not_stacked(benchmark, spec, splits)
     if reason:
         return Plan(engine="plain", reason=reason)
     return Plan(engine="stacked", max_stack=max_stack(benchmark, splits, device))

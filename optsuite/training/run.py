@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from optsuite.definition import Target, require_count, require_rate
+from optsuite.definition import Target
+from optsuite.errors import require_count, require_rate
 
 Kind = Literal["trial", "evaluation"]
 Arm = Literal["tuned", "default", "given"]

@@ -17,6 +17,7 @@ from torch.func import functional_call, vmap
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.training.plain import batch_indices, initial_model, is_finite, measure, measurement
 from optsuite.training.run import Ended, Measurement, Run
+from optsuite.training.step import build, has_overflown, judged, set_rate
 
 # Vectorised kernels treat the end of an array differently, which would show in the bits of the last runs:
 MULTIPLE = 8  # so stacks are padded to a multiple of this many runs,
@@ -90,14 +91,17 @@ def train(
     padded = [*runs, *[runs[0]] * (-len(runs) % MULTIPLE)]
     stack = Stack([initial_model(benchmark, run.seed).to(device, dtype) for run in padded])
     views = [stack.view(position) for position in range(stack.size)]
-    step_optimizer = _steps(spec, stack, views, [run.lr for run in padded])
+    stepper = _Stepper(spec, stack, views, [run.lr for run in padded])
     batches = _batches(len(splits.train[0]), benchmark, padded)
     losses_of = vmap(_loss(benchmark, stack.base), randomness="error")
     x, y = splits.train
     live = set(range(len(runs)))
 
-    for index in sorted(live):
-        values = measure(benchmark, views[index], splits)
+    def measured() -> dict[int, dict[str, float]]:
+        with judged(stepper.optimizers):
+            return {index: measure(benchmark, views[index], splits, runs[index].seed) for index in sorted(live)}
+
+    for index, values in measured().items():
         if is_finite(values):
             yield index, measurement(0, values)
         else:
@@ -110,13 +114,16 @@ def train(
         stack.grad.zero_()
         losses = losses_of(stack.parameters, stack.buffers, x[batch], y[batch])
         losses.sum().backward()  # type: ignore[no-untyped-call]
-        step_optimizer()
+        for index in live & stepper.step(fraction := spec.fraction(step, benchmark.max_steps)):
+            live.discard(index)
+            yield index, Ended(outcome="diverged")
         total += losses.detach()
         since += 1
         if step % benchmark.eval_every and step != benchmark.max_steps:
             continue
         means = (total / since).tolist()
-        yield from _facts(step, {i: {"train/loss": means[i]} | measure(benchmark, views[i], splits) for i in live}, live)
+        trained = [{"train/loss": mean, "train/lr": run.lr * fraction} for mean, run in zip(means, padded, strict=True)]
+        yield from _facts(step, {index: trained[index] | values for index, values in measured().items()}, live)
         if not live:
             return
         total.zero_()
@@ -141,26 +148,37 @@ def _loss(benchmark: Benchmark, base: nn.Module) -> Callable[..., Tensor]:
     return loss
 
 
-def _steps(spec: OptimizerSpec, stack: Stack, views: Sequence[nn.Module], rates: Sequence[float]) -> Callable[[], None]:
-    """A function that makes one step of every run from the gradients that lie in the stack."""
-    if not spec.proportional:
-        each = [spec.build(view, lr, **spec.fixed) for view, lr in zip(views, rates, strict=True)]
+class _Stepper:
+    """Makes one step of every run from the gradients that lie in the stack."""
 
-        def step_each() -> None:
-            for optimizer in each:
-                optimizer.step()
+    def __init__(self, spec: OptimizerSpec, stack: Stack, views: Sequence[nn.Module], rates: Sequence[float]) -> None:
+        self._stack, self._views = stack, views
+        self._rates: Tensor | None = None
+        if spec.proportional:
+            self.optimizers = [build(spec, _Flat(stack), 1.0)]
+            self._rates, self._before = stack.rates(rates), torch.empty_like(stack.flat)
+        else:
+            self.optimizers = [build(spec, view, lr) for view, lr in zip(views, rates, strict=True)]
 
-        return step_each
+    def step(self, fraction: float) -> set[int]:
+        """Step every run with this fraction of its rate. Returns the runs whose optimizer could not, as they had diverged."""
+        if self._rates is None:
+            return {index for index in range(self._stack.size) if not self._step_one(index, fraction)}
+        self._before.copy_(self._stack.flat)
+        self.optimizers[0].step()
+        rates = self._rates if fraction == 1.0 else self._rates * fraction
+        torch.lerp(self._before, self._stack.flat, rates, out=self._stack.flat)
+        return set()
 
-    optimizer = spec.build(_Flat(stack), 1.0, **spec.fixed)
-    lr, before = stack.rates(rates), torch.empty_like(stack.flat)
-
-    def step_all() -> None:
-        before.copy_(stack.flat)
-        optimizer.step()
-        torch.lerp(before, stack.flat, lr, out=stack.flat)
-
-    return step_all
+    def _step_one(self, index: int, fraction: float) -> bool:
+        set_rate(self.optimizers[index], fraction)
+        try:
+            self.optimizers[index].step()
+        except Exception:
+            if not has_overflown(self._views[index]):
+                raise
+            return False
+        return True
 
 
 def _batches(n: int, benchmark: Benchmark, runs: Sequence[Run]) -> Iterator[Tensor]:

@@ -89,7 +89,7 @@ def _dataloader_loop(benchmark: Benchmark, spec: OptimizerSpec, run: Run, loader
     model = plain.initial_model(benchmark, run.seed).to(device, DTYPE)
     optimizer = spec.build(model, run.lr, **spec.fixed)
     total = 0.0
-    plain.measure(benchmark, model, splits)
+    plain.measure(benchmark, model, splits, run.seed)
 
     def endless() -> Iterator[tuple[torch.Tensor, ...]]:
         while True:
@@ -102,4 +102,4 @@ def _dataloader_loop(benchmark: Benchmark, spec: OptimizerSpec, run: Run, loader
         optimizer.step()
         total += loss.item()
         if step % benchmark.eval_every == 0:
-            plain.measure(benchmark, model, splits)
+            plain.measure(benchmark, model, splits, run.seed)

@@ -1,0 +1,213 @@
+"""Contracts that every optimizer of the registry keeps, on every embedded benchmark, and what is special to some."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from suites import tiny
+from torch import nn
+
+from benchmarks import SUITE
+from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec, Splits
+from optsuite.errors import BadInput
+from optsuite.optimizers.muon import Together, muon
+from optsuite.optimizers.packaged import Packaged, any_of_pytorch_optimizer, is_available
+from optsuite.schedules import cosine
+from optsuite.training.plain import initial_model, train
+from optsuite.training.plan import ENGINES, plan
+from optsuite.training.run import Ended, Measurement, Run
+from optsuite.tuning import initial_rates
+
+
+@cache
+def dataset(name: str) -> Splits:
+    return next(b for b in SUITE.benchmarks if b.name == name).dataset()
+
+
+def needs_package(spec: OptimizerSpec) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.skipif(not is_available(spec), reason="needs the extra optsuite[optimizers]")]
+
+
+SPECS = [pytest.param(spec, id=spec.name, marks=needs_package(spec)) for spec in OPTIMIZERS.values()]
+PAIRS = [
+    pytest.param(benchmark, spec, id=f"{benchmark.name}-{spec.name}", marks=needs_package(spec))
+    for benchmark in SUITE.benchmarks
+    for spec in OPTIMIZERS.values()
+]
+
+
+def trained(benchmark: Benchmark, spec: OptimizerSpec, rates: list[float], *, n_steps: int) -> Iterator[Any]:
+    """For each rate, what was measured and how the run ended; all runs have the same seed."""
+    short = replace(benchmark, max_steps=n_steps, eval_every=n_steps // 2)
+    for lr in rates:
+        run = Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr, seed=0, kind="trial")
+        facts = [fact for _, fact in train(short, spec, [run], dataset(benchmark.name))]
+        assert isinstance(facts[-1], Ended)
+        yield [(f.step, dict(f.values)) for f in facts if isinstance(f, Measurement)], facts[-1]
+
+
+@pytest.mark.parametrize(("benchmark", "spec"), PAIRS)
+def test_contract_same_seed_same_curve(benchmark: Benchmark, spec: OptimizerSpec) -> None:
+    (first, ended), (second, _) = trained(benchmark, spec, [spec.lr.low] * 2, n_steps=20)
+    assert ended == Ended(outcome="finished")
+    assert first == second
+
+
+@pytest.mark.parametrize(("benchmark", "spec"), PAIRS)
+def test_contract_some_rate_beats_the_initial_loss(benchmark: Benchmark, spec: OptimizerSpec) -> None:
+    rates = [spec.default_lr or 1e-3, *reversed(initial_rates(spec.lr, 8, None))]
+    curves = (measured for measured, _ in trained(benchmark, spec, rates, n_steps=50))
+    assert any(curve[-1][1].get("validation/loss", math.inf) < curve[0][1]["validation/loss"] for curve in curves)
+
+
+@pytest.mark.parametrize(("benchmark", "spec"), PAIRS)
+def test_contract_a_huge_rate_is_an_outcome(benchmark: Benchmark, spec: OptimizerSpec) -> None:
+    ((_, ended),) = trained(benchmark, spec, [1e30], n_steps=20)
+    assert ended.outcome in ("diverged", "finished"), ended.error
+
+
+@pytest.mark.parametrize("spec", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_contract_an_entry_says_all_about_itself(spec: OptimizerSpec) -> None:
+    assert spec.source
+    assert spec.not_for
+    assert spec.default_lr is not None
+    assert spec.lr.low <= spec.default_lr <= spec.lr.high
+    assert spec.lr.high / spec.lr.low == pytest.approx(1e4)
+    assert set(spec.includes) <= set(OPTIMIZERS)
+    if spec.name in ("rprop", "lbfgs"):
+        assert "without weight decay" in spec.source
+    else:
+        assert spec.fixed["weight_decay"] == (0.01 if spec.name == "adamw" else 0.0)
+
+
+NEVER = {"rprop": "minibatches", "lbfgs": "minibatches"}  # and why, in the words of the entries
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_every_optimizer_reaches_the_target_at_some_rate(spec: OptimizerSpec) -> None:
+    benchmark = next(b for b in SUITE.benchmarks if b.name == "digits_mlp")
+    assert benchmark.target is not None
+    splits = dataset(benchmark.name)
+    middle = math.sqrt(spec.lr.low * spec.lr.high)
+    rates = sorted(initial_rates(spec.lr, 12, spec.default_lr), key=lambda lr: -lr * (lr < 100 * middle))
+    engine = plan(benchmark, spec, splits, device="cpu").engine
+    runs = [Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr, seed=0, kind="trial") for lr in rates]
+    reached = any(
+        benchmark.target.reached(fact.values)
+        for _, fact in ENGINES[engine](benchmark, spec, runs, splits)
+        if isinstance(fact, Measurement)
+    )
+    assert reached != (spec.name in NEVER)
+    assert NEVER.get(spec.name, "") in spec.not_for
+
+
+def test_an_error_of_an_optimizer_that_has_overflown_is_divergence() -> None:
+    class Fragile(torch.optim.SGD):
+        def step(self, closure: Any = None) -> None:  # type: ignore[override]
+            super().step(closure)
+            if not all(p.isfinite().all() for p in self.param_groups[0]["params"]):
+                raise RuntimeError("cannot factorise")
+
+    def fragile(model: nn.Module, lr: float) -> torch.optim.Optimizer:
+        return Fragile(model.parameters(), lr=lr)
+
+    spec = replace(OPTIMIZERS["sgd"], name="fragile", build=fragile, fixed={}, proportional=False)
+    runs = [Run(benchmark="tiny_line", optimizer="fragile", lr=lr, seed=0, kind="trial") for lr in (1e30, 0.05)]
+    for engine in ENGINES.values():
+        facts = list(engine(tiny.BENCHMARK, spec, runs, tiny.line()))
+        ended = {index: fact for index, fact in facts if isinstance(fact, Ended)}
+        assert ended == {0: Ended(outcome="diverged"), 1: Ended(outcome="finished")}
+
+
+def test_muon_leaves_to_adamw_what_is_no_matrix() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.Conv2d(1, 2, 3))
+    optimizer = muon(model, 0.1, **OPTIMIZERS["muon"].fixed)
+    assert isinstance(optimizer, Together)
+    names = [[tuple(p.shape) for p in part.param_groups[0]["params"]] for part in optimizer.parts]
+    assert names == [[(3, 4)], [(3,), (2, 1, 3, 3), (2,)]]
+    optimizer.param_groups[1]["lr"] = 0.5
+    assert optimizer.parts[1].param_groups[0]["lr"] == 0.5
+
+
+def test_a_closure_makes_one_gradient_a_step() -> None:
+    calls = []
+
+    def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        calls.append(torch.is_grad_enabled())
+        return nn.functional.mse_loss(outputs, targets)
+
+    benchmark = replace(tiny.BENCHMARK, loss=loss, max_steps=7, eval_every=7)
+    run = Run(benchmark="tiny_line", optimizer="lbfgs", lr=0.1, seed=0, kind="trial")
+    assert [f for _, f in train(benchmark, OPTIMIZERS["lbfgs"], [run], tiny.line())][-1] == Ended(outcome="finished")
+    assert sum(calls) == 7
+
+
+@pytest.mark.parametrize("name", ["schedulefree_sgd", "schedulefree_adamw"])
+def test_schedule_free_optimizers_are_measured_in_eval_mode(name: str) -> None:
+    pytest.importorskip("schedulefree")
+    spec = OPTIMIZERS[name]
+    short = replace(tiny.BENCHMARK, max_steps=20, eval_every=20)
+    run = Run(benchmark="tiny_line", optimizer=name, lr=0.1, seed=0, kind="trial")
+    built: list[Any] = []
+
+    def build(model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Optimizer:
+        built.append((model, spec.build(model, lr, **fixed)))
+        return built[-1][1]  # type: ignore[no-any-return]
+
+    splits = tiny.line()
+    *_, last, _ = (fact for _, fact in train(short, replace(spec, build=build), [run], splits))
+    assert isinstance(last, Measurement)
+    ((model, optimizer),) = built
+    losses = {}
+    for mode in ("eval", "train"):
+        getattr(optimizer, mode)()
+        losses[mode] = nn.functional.mse_loss(model(splits.validation[0]), splits.validation[1]).item()
+    assert last.values["validation/loss"] == pytest.approx(losses["eval"], rel=1e-5)
+    assert losses["train"] != pytest.approx(losses["eval"], rel=1e-3)
+
+
+def test_any_other_optimizer_of_pytorch_optimizer_can_be_named() -> None:
+    pytest.importorskip("pytorch_optimizer")
+    spec = any_of_pytorch_optimizer("lamb")
+    assert (spec.name, spec.default_lr, spec.fixed) == ("pytorch_optimizer:lamb", 1e-3, {"weight_decay": 0.0})
+    (curve, ended), *_ = trained(SUITE.benchmarks[1], spec, [0.1], n_steps=50)
+    assert ended == Ended(outcome="finished")
+    assert curve[-1][1]["validation/loss"] < curve[0][1]["validation/loss"]
+    with pytest.raises(BadInput, match="optimizer of pytorch_optimizer: got 'nosuch', one of: a2grad, "):
+        any_of_pytorch_optimizer("nosuch")
+    with pytest.raises(BadInput, match="pytorch_optimizer:alig: got no default rate"):
+        any_of_pytorch_optimizer("alig")
+
+
+def test_a_package_that_is_not_there_is_named_with_its_remedy() -> None:
+    build = Packaged("nosuchpackage", "Best")
+    assert not is_available(replace(OPTIMIZERS["sgd"], build=build))
+    with pytest.raises(BadInput, match=r"nosuchpackage, which is not installed; .*optsuite\[optimizers\]"):
+        build(nn.Linear(1, 1), 0.1)
+
+
+@pytest.mark.parametrize("name", ["momentum", "asgd", "muon"])
+def test_a_schedule_scales_every_step(name: str) -> None:
+    """Against the loop written by hand, for an optimizer of each kind: proportional, not, and of two groups."""
+    spec = replace(OPTIMIZERS[name], schedule=cosine)
+    short = replace(tiny.BENCHMARK, max_steps=6, eval_every=3, shuffle="once", batch_size=64)
+    runs = [Run(benchmark="tiny_line", optimizer=name, lr=0.1, seed=seed, kind="trial") for seed in (0, 1)]
+    splits = tiny.line()
+    model = initial_model(short, 0)
+    optimizer = spec.build(model, 0.1, **spec.fixed)
+    for step in range(1, 7):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.1 * 0.5 * (1 + math.cos(math.pi * (step - 1) / 6))
+        optimizer.zero_grad()
+        nn.functional.mse_loss(model(splits.train[0]), splits.train[1]).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    expected = nn.functional.mse_loss(model(splits.validation[0]), splits.validation[1]).item()
+    for engine in ENGINES.values():
+        own = [f for index, f in engine(short, spec, runs, splits) if index == 0 and isinstance(f, Measurement)]
+        assert own[-1].values["validation/loss"] == pytest.approx(expected, rel=1e-4)
+        assert "train/lr" not in own[0].values
+        assert [f.values["train/lr"] for f in own[1:]] == pytest.approx([0.1 * 0.75, 0.1 * 0.0669873], rel=1e-5)

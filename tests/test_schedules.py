@@ -1,0 +1,67 @@
+from collections.abc import Callable
+
+import pytest
+
+from benchmarks import SUITE
+from optsuite.errors import BadInput, UnknownName
+from optsuite.optimizers.packaged import is_available
+from optsuite.schedules import SCHEDULES, cosine
+from optsuite.suites import find_benchmark, find_optimizer, optimizer_choices, select
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+@pytest.mark.parametrize("max_steps", [1, 2, 7, 100, 2_000])
+def test_a_schedule_gives_a_fraction_at_every_step(schedule: Callable[[int, int], float], max_steps: int) -> None:
+    fractions = [schedule(step, max_steps) for step in range(1, max_steps + 1)]
+    assert all(0 < fraction <= 1 for fraction in fractions)
+    assert max(fractions) == 1
+
+
+def test_the_shapes_of_schedules() -> None:
+    shapes = {
+        name: [round(schedule(step, 100), 3) for step in (1, 5, 50, 51, 76, 90, 100)] for name, schedule in SCHEDULES.items()
+    }
+    assert shapes == {
+        "constant": [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0],
+        "cosine": [1.0, 0.996, 0.516, 0.5, 0.146, 0.03, 0.0],
+        "warmup_cosine": [0.2, 1.0, 0.558, 0.541, 0.161, 0.033, 0.0],
+        "step": [1.0, 1.0, 1.0, 0.1, 0.01, 0.01, 0.01],
+        "wsd": [0.2, 1.0, 1.0, 1.0, 1.0, 0.55, 0.05],
+    }
+
+
+def test_a_schedule_makes_an_optimizer_of_its_own() -> None:
+    spec = find_optimizer(SUITE, "adam+cosine")
+    assert (spec.name, spec.schedule) == ("adam+cosine", cosine)
+    chosen = select(SUITE, optimizers=["adam", "adam+cosine"])
+    assert [s.name for s in chosen.optimizers] == ["adam", "adam+cosine"]
+    assert {s.name.partition("+")[2] for s in select(SUITE, schedule="wsd").optimizers} == {"wsd"}
+    assert find_optimizer(SUITE, "adam+constant").name == "adam"
+    for name, message in (
+        ("adam+nosuch", "schedule: got 'nosuch', one of: constant, cosine"),
+        ("schedulefree_sgd+cosine", "schedule: got cosine for schedulefree_sgd, allowed: none"),
+        ("nosuch+cosine", "optimizer: got 'nosuch', one of: "),
+    ):
+        with pytest.raises(BadInput, match=message):
+            find_optimizer(SUITE, name)
+    with pytest.raises(BadInput, match="schedule: got cosine for rprop"):
+        select(SUITE, optimizers=["rprop"], schedule="cosine")
+
+
+def test_all_is_everything_that_is_installed_and_takes_a_schedule_where_it_can() -> None:
+    there = [name for name, spec in optimizer_choices(SUITE).items() if is_available(spec)]
+    assert sorted(s.name for s in select(SUITE, optimizers=["all"]).optimizers) == sorted(there)
+    names = {s.name for s in select(SUITE, optimizers=["all"], schedule="cosine").optimizers}
+    assert {"adam+cosine", "rprop"} <= names
+    assert len(names) == len(there)
+
+
+def test_a_benchmark_can_be_given_another_budget() -> None:
+    short = find_benchmark(SUITE, "digits_mlp@30")
+    assert (short.name, short.max_steps, short.eval_every) == ("digits_mlp@30", 30, 30)
+    assert find_benchmark(SUITE, "digits_mlp@4000").eval_every == 50
+    for name in ("digits_mlp@", "digits_mlp@x", "nosuch@3", "digits_mlp@-1"):
+        with pytest.raises(UnknownName, match=f"benchmark: got '{name}', one of: NAME@STEPS, "):
+            find_benchmark(SUITE, name)
+    with pytest.raises(BadInput, match="max_steps: got 0"):
+        find_benchmark(SUITE, "digits_mlp@0")
