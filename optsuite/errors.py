@@ -15,10 +15,10 @@ class BadInput(ValueError):
 
 
 class UnknownName(BadInput):
-    """A name that is in no list. The message names the true choices."""
+    """A name that is in no list. The message names the true choices, and what may be made of them."""
 
-    def __init__(self, what: str, name: str, choices: Iterable[str]) -> None:
-        known = ", ".join(sorted(choices))
+    def __init__(self, what: str, name: str, choices: Iterable[str], *, forms: str = "") -> None:
+        known = ", ".join(sorted(choices)) + (f"; or {forms}" if forms else "")
         super().__init__(f"{what}: got {name!r}, " + (f"one of: {known}" if known else f"there is no {what} yet"))
 
 

@@ -92,7 +92,7 @@ def find_benchmark(suite: Suite, name: str) -> Benchmark:
     if name in choices:
         return choices[name]
     if base not in choices or not steps.isdecimal():
-        raise UnknownName("benchmark", name, [*choices, "NAME@STEPS"])
+        raise UnknownName("benchmark", name, choices, forms="NAME@STEPS")
     own = choices[base]
     return replace(own, name=name, max_steps=int(steps), eval_every=max(1, min(own.eval_every, int(steps))))
 
@@ -111,7 +111,7 @@ def find_optimizer(suite: Suite, name: str) -> OptimizerSpec:
     package, colon, kind = name.partition(":")
     if colon and package == PYTORCH_OPTIMIZER:
         return any_of_pytorch_optimizer(kind)
-    raise UnknownName("optimizer", name, [*choices, ALL, f"{PYTORCH_OPTIMIZER}:NAME", f"NAME+{'|'.join(SCHEDULES)}"])
+    raise UnknownName("optimizer", name, choices, forms=f"{ALL}, NAME+SCHEDULE, {PYTORCH_OPTIMIZER}:NAME")
 
 
 def scheduled(spec: OptimizerSpec, schedule: str) -> OptimizerSpec:
@@ -122,7 +122,8 @@ def scheduled(spec: OptimizerSpec, schedule: str) -> OptimizerSpec:
         raise BadInput(f"schedule: got {schedule} for {spec.name}, allowed: none, as it is {NEVER}")
     if spec.schedule is SCHEDULES[schedule]:
         return spec
-    return replace(spec, name=f"{spec.name}+{schedule}", schedule=SCHEDULES[schedule])
+    includes = tuple(f"{name}+{schedule}" for name in spec.includes)
+    return replace(spec, name=f"{spec.name}+{schedule}", schedule=SCHEDULES[schedule], includes=includes)
 
 
 def select(

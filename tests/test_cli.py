@@ -56,10 +56,15 @@ EMPTY_SUITE = "from optsuite import *\nSUITE = Suite(name='s', benchmarks=(), op
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("run", "-b", "digits_mpl"), "benchmark: got 'digits_mpl', one of: digits_cnn, digits_logreg, digits_mlp, mnist_mlp"),
-        (("run", "-o", "adm"), "optimizer: got 'adm', one of: adagrad, adam, adamw"),
+        (("run", "-b", "digits_mpl"), "benchmark: got 'digits_mpl', one of: cifar10_3c3d, cifar10_resnet, diabetes_mlp"),
+        (("run", "-o", "adm"), "optimizer: got 'adm', one of: adadelta, adafactor, adagrad, adam"),
         (("run", "-o", ""), "optimizer: got '', one of"),
-        (("run", "--suite", "nowhere"), "suite: got 'nowhere', allowed: a Python file, or a module importable from"),
+        (("run", "-o", "adam+cosin"), "schedule: got 'cosin', one of: constant, cosine, step, warmup_cosine, wsd"),
+        (("run", "-o", "lbfgs+x"), "schedule: got 'x', one of"),
+        ((*RUN, "--schedule", "cosin"), "schedule: got 'cosin', one of: constant"),
+        (("run", "-b", "digits_mlp@0"), "benchmark digits_mlp@0: max_steps: got 0, allowed: a whole number from 1"),
+        (("run", "--suite", "smok"), "or one of: smoke, default, vision, language, full, deepobs"),
+        (("run", "--suite", "nowhere"), "suite: got 'nowhere', allowed: a Python file, a module importable from"),
         (("run", "--suite", "nowhere.py"), "nowhere.py', which is not a file"),
         ((*RUN, "--device", "gpu"), "device: got 'gpu', allowed on this machine: cpu"),
         ((*RUN, "--device", "cuda:7"), "device: got 'cuda:7', allowed on this machine: cpu"),

@@ -67,6 +67,20 @@ def test_what_may_mislead_is_flagged() -> None:
     assert table(trial, *seeds("a", around(1.0)))["a", "tuned"]["flags"] == "tuned on a lucky seed (+100%)"
 
 
+def test_who_is_worse_than_a_special_case_of_itself_was_tuned_too_little() -> None:
+    def momentum(score: float) -> list[dict[str, Any]]:
+        return [
+            row | ({"includes": "sgd, absent"} if row["kind"] == "study" else {}) for row in seeds("momentum", around(score))
+        ]
+
+    sgd = seeds("sgd", around(1.0))
+    outdone = table(*sgd, *momentum(1.2))
+    assert outdone["momentum", "tuned"]["flags"] == "worse than sgd, a special case of it: budget too small"
+    assert outdone["sgd", "tuned"]["flags"] == ""
+    for score in (0.8, 1.0, 1.001):
+        assert table(*sgd, *momentum(score))["momentum", "tuned"]["flags"] == ""
+
+
 def test_the_default_rate_is_measured_against_the_tuned_one() -> None:
     tuned = seeds("a", around(1.0))
     for factor, words in ((1.5, "50.0% worse than tuned"), (0.5, "2x better than tuned"), (1.0, "as good as tuned")):

@@ -147,7 +147,8 @@ class Study:
         """What the study found out, as params."""
         assert self.tuned is not None
         interval = self.tuned.interval
-        return {"lr": self.tuned.lr, "lr_low": interval.low, "lr_high": interval.high, "at_edge": self.tuned.at_edge}
+        found = {"lr": self.tuned.lr, "lr_low": interval.low, "lr_high": interval.high, "at_edge": self.tuned.at_edge}
+        return found | ({"includes": ", ".join(self.spec.includes)} if self.spec.includes else {})
 
     def evaluations(self) -> list[Run]:
         """The evaluations at the tuned or given rate, once they have been asked for."""

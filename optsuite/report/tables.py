@@ -87,6 +87,8 @@ def comparison(runs: pd.DataFrame) -> Comparison:
             scores[name] = pd.DataFrame(matrix, columns=own)
             pairs[name] = {(own[i], own[j]): difference for (i, j), difference in found.items()}
             table.loc[ranked.index, ["rank", "gap", "improvement", "verdict"]] = _judged(matrix, found)
+            included = own_studies.drop_duplicates("optimizer").set_index("optimizer")["includes"].dropna()
+            table.loc[ranked.index, "outdone_by"] = [_outdone_by(one, pairs[name], included.get(one, "")) for one in own]
         table["flags"] = [flags(row) for row in table.to_dict("records")]
         table = table.sort_values(["position", "score", "optimizer", "lr"], ignore_index=True)
         tables.append(table.astype(dict.fromkeys(COUNTS, "Int64"))[list(COLUMNS)])
@@ -113,6 +115,7 @@ def _rows(compared: pd.DataFrame, given: pd.DataFrame, studies: pd.DataFrame, tr
     table["optimism"] = ((table["score"] - table["trial_score"]) / table["trial_score"].abs()).where(tuned)
     table["position"] = table["arm"].map(ARMS.index)
     table[["rank", "gap", "improvement"]] = math.nan
+    table["outdone_by"] = ""
     scores = table[table["complete"] & tuned].set_index("optimizer")["scores"].to_dict()
     limit = tolerance(studies)
     table["verdict"] = [_unranked(row, scores.get(row["optimizer"]), limit) for row in table.to_dict("records")]
@@ -125,6 +128,12 @@ def _judged(matrix: np.ndarray, pairs: dict[tuple[int, int], Difference]) -> lis
     leader = next(i for i, verdict in enumerate(found) if verdict.gap == 0)
     chances = [probability_of_improvement(column, matrix[:, leader]) for column in matrix.T]
     return [(v.rank, v.gap, chance, v.text) for v, chance in zip(found, chances, strict=True)]
+
+
+def _outdone_by(optimizer: str, pairs: dict[tuple[str, str], Difference], included: str) -> str:
+    """The optimizers, of those that this one includes, that are certainly better than it."""
+    better = [one for one in included.split(", ") if (one, optimizer) in pairs and pairs[one, optimizer].verdict == "better"]
+    return ", ".join(better)
 
 
 def _of_one_study(evaluations: pd.DataFrame, studies: pd.DataFrame) -> pd.DataFrame:

@@ -115,6 +115,8 @@ def flags(row: Mapping[Any, Any]) -> str:
         found.append("rate at the edge")
     if row["bimodal"]:
         found.append("two groups of seeds")
+    if row["outdone_by"]:
+        found.append(f"worse than {row['outdone_by']}, a special case of it: budget too small")
     optimism = row["optimism"]
     if math.isfinite(optimism) and optimism > LUCK and row["score"] > row["trial_score"] < row["ci_low"]:
         found.append(f"tuned on a lucky seed ({optimism:+.0%})")

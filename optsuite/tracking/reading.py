@@ -10,7 +10,16 @@ from mlflow.entities import Run as MlflowRun
 from optsuite.tracking.store import SUPERSEDED, Store
 
 TAGS = ("kind", "arm", "benchmark", "optimizer", "campaign", "suite", "outcome", "fingerprint", "error")
-TEXT_PARAMS = ("target", "device", "engine", "optsuite_version", "torch_version", "mlflow_version", "optuna_version")
+TEXT_PARAMS = (
+    "target",
+    "device",
+    "engine",
+    "includes",
+    "optsuite_version",
+    "torch_version",
+    "mlflow_version",
+    "optuna_version",
+)
 PARAMS = ("lr", "eval_every", "max_steps", "n_trials", "n_tuning_seeds", "n_seeds", "tolerance", "lr_low", "lr_high")
 COSTS = ("usage/milliseconds_per_step", "usage/state_bytes_per_parameter")
 SUMMARIES = (
