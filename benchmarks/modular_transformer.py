@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from optsuite import Benchmark, Target, data, models
 
-P = 41
+P = 53
 
 BENCHMARK = Benchmark(
     name="modular_transformer",

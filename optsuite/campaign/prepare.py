@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from optsuite.definition import Benchmark, OptimizerSpec, Splits, Suite
+from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits, Suite
 from optsuite.errors import DatasetUnavailable
 from optsuite.training.check import check_benchmark, check_device, check_pair, load_splits
 from optsuite.training.identity import DTYPE, setting
 from optsuite.training.plan import ENGINES, Plan, plan
 from optsuite.training.run import Run
 from optsuite.training.stacked import MULTIPLE
+
+N_MEASURED = 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,19 +78,26 @@ def _try(benchmark: Benchmark, splits: Splits, specs: Sequence[OptimizerSpec], d
     )
 
 
+def _few(split: Split) -> Split:
+    """Enough examples to know what measuring all of them takes."""
+    return split[0][:N_MEASURED], split[1][:N_MEASURED]
+
+
 def _seconds_per_run(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, engine: str) -> float:
     """A rough cost of a run on one thread, from two short trainings; a stacked one takes its share of the smallest stack."""
     n = MULTIPLE if engine == "stacked" else 1
+    measured = replace(splits, validation=_few(splits.validation), test=_few(splits.test))
+    n_times = len(splits.validation[0]) / len(measured.validation[0])
     runs = [Run(benchmark=benchmark.name, optimizer=spec.name, lr=spec.lr.low, seed=0, kind="trial")] * n
 
     def seconds(n_steps: int) -> float:
         short = replace(benchmark, max_steps=n_steps, eval_every=n_steps)
         started = time.perf_counter()
-        for _ in ENGINES[engine](short, spec, runs, splits):
+        for _ in ENGINES[engine](short, spec, runs, measured):
             pass
         return (time.perf_counter() - started) / n
 
     few, more = seconds(1), seconds(6)
     per_step = max(0.0, more - few) / 5
-    per_measurement = max(0.0, few - per_step) / 2
+    per_measurement = max(0.0, few - per_step) / 2 * n_times
     return per_step * benchmark.max_steps + per_measurement * (benchmark.max_steps / benchmark.eval_every + 1)

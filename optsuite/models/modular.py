@@ -8,11 +8,12 @@ from torch.nn import functional as F
 class ModularTransformer(nn.Module):
     """Tokens "a b =" (B, 3) to scores of the answer (B, modulus), read at the last position, which alone asks a question.
 
-    After Power et al. 2022, with less of everything. The dense part squares, as in Gromov 2023, embeddings start small and
-    serve as output weights: so it generalises in hundreds of steps, without first memorising for thousands.
+    After Power et al. 2022, with less of everything, normalisation included. The dense part squares, as in Gromov 2023,
+    embeddings start small and serve as output weights: so it generalises in hundreds of steps, without first memorising
+    for thousands.
     """
 
-    def __init__(self, modulus: int, *, width: int = 32, n_heads: int = 4, n_hidden: int = 64, scale: float = 0.1) -> None:
+    def __init__(self, modulus: int, *, width: int = 32, n_heads: int = 4, n_hidden: int = 64, scale: float = 0.2) -> None:
         """`scale` is the standard deviation of the embeddings."""
         super().__init__()
         self.n_heads = n_heads
@@ -21,7 +22,6 @@ class ModularTransformer(nn.Module):
         self.query, self.key, self.value, self.output = (nn.Linear(width, width, bias=False) for _ in range(4))
         self.expand = nn.Linear(width, n_hidden, bias=False)
         self.contract = nn.Linear(n_hidden, width, bias=False)
-        self.norm = nn.LayerNorm(width)
         for layer in self.children():
             if isinstance(layer, nn.Linear):
                 nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
@@ -35,4 +35,4 @@ class ModularTransformer(nn.Module):
         weights = (query @ key.transpose(-1, -2) / key.shape[-1] ** 0.5).softmax(dim=-1)
         last = last + self.output((weights @ value).flatten(1))
         last = last + self.contract(self.expand(last).square())
-        return F.linear(self.norm(last), self.tokens[:-1])
+        return F.linear(last, self.tokens[:-1])

@@ -61,7 +61,7 @@ def check_benchmark(benchmark: Benchmark, splits: Splits) -> None:
                     raise BadInput(f"returned {value.item()}, allowed: a finite number before training")
                 value.backward()  # type: ignore[no-untyped-call]
     for name in ("validation", "test"):
-        x, y = getattr(splits, name)
+        x, y = (part[: benchmark.batch_size] for part in getattr(splits, name))
         with _blamed(f"{where}: measuring its {name} split of inputs {tuple(x.shape)} and targets {tuple(y.shape)}"):
             mean_values(benchmark, model, (x, y))
     again = initial_model(benchmark, 0)

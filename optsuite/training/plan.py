@@ -65,7 +65,7 @@ def why_not_stacked(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -
     short = replace(benchmark, max_steps=2, eval_every=1)
     lr = spec.default_lr or math.sqrt(spec.lr.low * spec.lr.high)
     runs = [Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr * 2**-i, seed=i, kind="trial") for i in range(2)]
-    few = _first(splits.to("cpu", torch.float64), benchmark.batch_size)
+    few = _first(splits.to("cpu", torch.float64), benchmark.batch_size, n_batches=len(runs))
     try:
         reference, stack = (list(train(short, spec, runs, few, dtype=torch.float64)) for train in (plain.train, stacked.train))
     except Exception as error:
@@ -110,11 +110,11 @@ def _backward(benchmark: Benchmark, splits: Splits) -> int:
     return sum(parameter.nbytes for parameter in model.parameters())
 
 
-def _first(splits: Splits, n: int) -> Splits:
-    """The first examples of each split."""
+def _first(splits: Splits, n: int, *, n_batches: int) -> Splits:
+    """The first examples of each split: several batches in training, since the same again would not show all that differs."""
     x, y = splits.train
     return Splits(
-        train=(x[:n], y[:n]),
+        train=(x[: n_batches * n], y[: n_batches * n]),
         validation=(splits.validation[0][:n], splits.validation[1][:n]),
         test=(splits.test[0][:n], splits.test[1][:n]),
     )
