@@ -13,20 +13,38 @@ PROGRAM = Path(sys.executable).with_name("optsuite")
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_the_suite_of_the_readme_runs_and_the_notebook_reads_it(tmp_path: Path) -> None:
-    suite, notebook = PYTHON
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "mysuite.py").write_text(suite)
-    folder = tmp_path / "here"
-    folder.mkdir()
-    command = [str(PROGRAM), "run", "--suite", str(elsewhere / "mysuite.py"), "--trials", "2", "--seeds", "2"]
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+def optsuite(folder: Path, *arguments: str) -> str:
+    run = subprocess.run([PROGRAM, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
     assert (run.returncode, run.stderr) == (0, "")
-    assert "iris_mlp" in run.stdout
-    code = notebook + "assert set(table['optimizer']) == {'adam', 'nesterov'}\nassert len(runs) == 2 * (1 + 2 + 2 + 2)\n"
+    return run.stdout
+
+
+SHORT = ("--trials", "2", "--seeds", "2")
+
+
+def test_the_benchmark_of_the_readme_runs_and_the_notebook_reads_it(tmp_path: Path) -> None:
+    benchmark, _, notebook = PYTHON
+    assert len(benchmark.splitlines()) <= 15
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "here"
+    elsewhere.mkdir()
+    folder.mkdir()
+    (elsewhere / "mybenchmark.py").write_text(benchmark)
+    assert "iris_mlp" in optsuite(folder, "run", "--suite", str(elsewhere / "mybenchmark.py"), *SHORT)
+    code = notebook + "assert set(table['optimizer']) == {'adam', 'muon'}\nassert len(runs) == 2 * (1 + 2 + 2 + 2)\n"
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, timeout=120)
     assert [path.name for path in folder.iterdir()] == ["mlruns"]
+
+
+def test_the_optimizer_of_the_readme_is_all_that_is_trained(tmp_path: Path) -> None:
+    _, optimizer, _ = PYTHON
+    definition = optimizer[optimizer.index("def ") :].splitlines()
+    assert len(definition) <= 7
+    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
+    (tmp_path / "myoptimizer.py").write_text(optimizer)
+    chosen = ("-b", "digits_logreg", "-o", "adam", *SHORT)
+    assert "6 runs, 0 of them in the store already" in optsuite(tmp_path, "run", *chosen)
+    both = ("run", "--suite", "myoptimizer.py", "-o", "amsgrad", *chosen)
+    assert "12 runs, 6 of them in the store already" in optsuite(tmp_path, *both)
 
 
 @pytest.mark.parametrize("target", re.findall(r"^ +make (\w+)", README, flags=re.MULTILINE))

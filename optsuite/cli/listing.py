@@ -3,31 +3,52 @@
 from rich.table import Table
 
 from optsuite.cli.console import console
-from optsuite.suites import load_suite, optimizer_choices
+from optsuite.definition import OptimizerSpec, Suite
+from optsuite.optimizers.packaged import PYTORCH_OPTIMIZER, is_available
+from optsuite.schedules import SCHEDULES
+from optsuite.suites import load_suite, named_suites, optimizer_choices
 from optsuite.tracking.location import campaign_names, tracking_uri
 
 
 def show(where: str) -> int:
     """Print the lists."""
     suite, out = load_suite(where), console()
-    per_study = f"{suite.n_trials} trials on {suite.n_tuning_seeds} tuning seed(s), {suite.n_seeds} evaluation seeds"
+    tuning = f"{suite.n_trials} trials on {suite.n_tuning_seeds} tuning seed{'s' if suite.n_tuning_seeds > 1 else ''}"
+    per_study = f"{tuning}, {suite.n_seeds} evaluation seeds"
     out.print(f"Suite {suite.name} ({where}): {per_study}\n", markup=False, highlight=False)
+    out.print(_benchmarks(suite))
+    out.print("NAME@STEPS is a benchmark with another budget.\n", markup=False, highlight=False)
+    out.print(_optimizers(suite))
+    schedules = f"NAME+SCHEDULE is an optimizer with a schedule: {', '.join(SCHEDULES)}."
+    others = f"{PYTORCH_OPTIMIZER}:NAME is any other of that package; all is every one here that is installed."
+    out.print(f"{schedules}\n{others}\n", markup=False, highlight=False, soft_wrap=True)
+    suites = "; ".join(f"{s.name}: {', '.join(b.name for b in s.benchmarks)}" for s in named_suites().values())
+    out.print(f"Suites by name (--suite): {suites or 'none here'}\n", markup=False, highlight=False)
+    names = campaign_names(tracking_uri())
+    out.print(f"Campaigns: {', '.join(names) if names else 'none yet; optsuite run starts one'}", highlight=False)
+    return 0
 
-    benchmarks = Table("benchmark", "batch", "steps", "target", "runs")
+
+def _benchmarks(suite: Suite) -> Table:
+    table = Table("benchmark", "batch", "steps", "target", "runs")
     for benchmark in suite.benchmarks + suite.on_request:
         when = "when named (-b)" if benchmark in suite.on_request else "by default"
         target = str(benchmark.target or "")
-        benchmarks.add_row(benchmark.name, str(benchmark.batch_size), str(benchmark.max_steps), target, when)
-    out.print(benchmarks)
+        table.add_row(benchmark.name, str(benchmark.batch_size), str(benchmark.max_steps), target, when)
+    return table
 
-    optimizers = Table("optimizer", "rates", "default", "fixed", "source", "runs")
+
+def _optimizers(suite: Suite) -> Table:
+    table = Table("optimizer", "rates", "default", "fixed", "source", "not for", "runs")
     for spec in optimizer_choices(suite).values():
-        when = "by default" if spec in suite.optimizers else "when named (-o)"
         fixed = ", ".join(f"{key}={value}" for key, value in spec.fixed.items())
         default = "" if spec.default_lr is None else f"{spec.default_lr:g}"
-        optimizers.add_row(spec.name, f"{spec.lr.low:g} to {spec.lr.high:g}", default, fixed, spec.source, when)
-    out.print(optimizers)
+        rates = f"{spec.lr.low:g} to {spec.lr.high:g}"
+        table.add_row(spec.name, rates, default, fixed, spec.source, spec.not_for, _when(spec, suite))
+    return table
 
-    names = campaign_names(tracking_uri())
-    out.print(f"\nCampaigns: {', '.join(names) if names else 'none yet; optsuite run starts one'}", highlight=False)
-    return 0
+
+def _when(spec: OptimizerSpec, suite: Suite) -> str:
+    if not is_available(spec):
+        return "needs optsuite[optimizers]"
+    return "by default" if spec in suite.optimizers else "when named (-o)"

@@ -1,0 +1,48 @@
+"""From examples to splits: one fixed split for everybody, as seeds vary what an optimizer is given, never its judge."""
+
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from optsuite.definition import Split, Splits
+
+SPLIT_SEED = 0
+
+
+def split_randomly(x: Tensor | NDArray[Any], y: Tensor | NDArray[Any], *, n_validation: int, n_test: int) -> Splits:
+    """Shuffle the examples once, always the same way, and cut them: test, then validation, the rest for training."""
+    x, y = torch.as_tensor(x), torch.as_tensor(y)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(SPLIT_SEED))
+    x, y = x[order], y[order]
+    rest = n_test + n_validation
+    return Splits(
+        test=(x[:n_test], y[:n_test]),
+        validation=(x[n_test:rest], y[n_test:rest]),
+        train=(x[rest:], y[rest:]),
+    )
+
+
+def halved(x: Tensor, y: Tensor) -> tuple[Split, Split]:
+    """Every other example: for problems published with all training data in training and none to validate on.
+
+    The published figure on test data is then the mean of that on our validation data and that on our test data.
+    """
+    return (x[0::2], y[0::2]), (x[1::2], y[1::2])
+
+
+def standardised(splits: Splits, *, targets: bool = False) -> Splits:
+    """Inputs, and targets where asked, shifted and scaled to mean 0 and standard deviation 1 on the training split."""
+
+    def scale(position: int) -> tuple[Tensor, Tensor]:
+        values = splits.train[position]
+        return values.mean(dim=0), values.std(dim=0)
+
+    x_mean, x_std = scale(0)
+    y_mean, y_std = scale(1) if targets else (torch.tensor(0), torch.tensor(1))
+
+    def apply(split: Split) -> Split:
+        return (split[0] - x_mean) / x_std, (split[1] - y_mean) / y_std if targets else split[1]
+
+    return Splits(train=apply(splits.train), validation=apply(splits.validation), test=apply(splits.test))
