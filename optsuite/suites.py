@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +124,11 @@ def scheduled(spec: OptimizerSpec, schedule: str) -> OptimizerSpec:
         return spec
     includes = tuple(f"{name}+{schedule}" for name in spec.includes)
     return replace(spec, name=f"{spec.name}+{schedule}", schedule=SCHEDULES[schedule], includes=includes)
+
+
+def unavailable(suite: Suite, names: Iterable[str]) -> list[str]:
+    """Which optimizers "all" among the names leaves out, as they are not installed."""
+    return [name for name, spec in optimizer_choices(suite).items() if not is_available(spec)] if ALL in names else []
 
 
 def select(

@@ -14,6 +14,7 @@ from suites import tiny
 from torch import nn
 
 import optsuite
+from benchmarks import SUITE as DEFAULT
 from optsuite import OPTIMIZERS, OptimizerSpec, Suite
 from optsuite.campaign.drive import drive, given_study, missing, studies_of
 from optsuite.campaign.events import Event, Ready, RunEnded, StudyEnded
@@ -21,7 +22,7 @@ from optsuite.campaign.lock import campaign_lock, check_campaign_name
 from optsuite.campaign.prepare import Problem, prepare
 from optsuite.errors import BadInput
 from optsuite.execution.pool import Fact, Lost, Task
-from optsuite.report.tables import leaderboard
+from optsuite.report.tables import comparison, leaderboard
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import open_store
@@ -131,7 +132,7 @@ def test_a_twin_is_never_ranked_apart_and_training_beats_not_training(folder: Pa
     def frozen(model: nn.Module, lr: float) -> torch.optim.Optimizer:
         return torch.optim.SGD(model.parameters(), lr=0.0)
 
-    still = OptimizerSpec(name="frozen", build=frozen, lr=sgd.lr)
+    still = OptimizerSpec(name="frozen", build=frozen, lr=sgd.lr, includes=("sgd",))
     suite = replace(SUITE, optimizers=(sgd, replace(sgd, name="twin"), still), n_seeds=12)
     go(pool, suite)
     table = leaderboard(read_runs(open_store(tracking_uri()), "c")).drop(columns="test_accuracy")  # there is none
@@ -140,6 +141,7 @@ def test_a_twin_is_never_ranked_apart_and_training_beats_not_training(folder: Pa
     assert (rows["sgd"]["rank"], rows["sgd"]["verdict"]) == (1, "tied with best")
     assert (rows["frozen"]["rank"], rows["frozen"]["collapsed"]) == (3, 12)
     assert rows["frozen"]["verdict"].endswith("x worse")
+    assert "worse than sgd, a special case of it: budget too small" in rows["frozen"]["flags"]
 
 
 def test_every_finished_study_knows_what_a_step_costs(folder: Path, pool: InlinePool) -> None:
@@ -428,3 +430,18 @@ def test_one_process_at_a_time_holds_a_campaign(tmp_path: Path) -> None:
 def test_campaign_names_are_safe(name: str) -> None:
     with pytest.raises(BadInput, match="campaign: got"):
         check_campaign_name(name)
+
+
+def test_who_includes_another_is_no_worse_or_the_table_says_so(folder: Path, pool: InlinePool) -> None:
+    names = ("sgd", "momentum", "adam", "adagrad", "rmsprop")
+    benchmark = next(b for b in DEFAULT.benchmarks if b.name == "diabetes_mlp")
+    suite = replace(
+        DEFAULT, name="c", benchmarks=(benchmark,), optimizers=tuple(OPTIMIZERS[name] for name in names), on_request=()
+    )
+    go(pool, suite)
+    found = comparison(read_runs(open_store(tracking_uri()), "c"))
+    flags = found.table[found.table["arm"] == "tuned"].set_index("optimizer")["flags"]
+    assert set(flags.index) == set(names)
+    for general, special in (("momentum", "sgd"), ("adam", "adagrad"), ("adam", "rmsprop")):
+        outdone = found.pairs[benchmark.name][special, general].verdict == "better"
+        assert outdone == (special in flags[general]), flags[general]

@@ -60,12 +60,15 @@ def run(
     from optsuite.campaign.prepare import prepare
     from optsuite.cli.session import Session
     from optsuite.execution.local import LocalPool
-    from optsuite.suites import load_suite, select
+    from optsuite.suites import load_suite, select, unavailable
 
     check_campaign_name(campaign)
     chosen = select(
         load_suite(suite), benchmarks=benchmarks, optimizers=optimizers, schedule=schedule, n_trials=trials, n_seeds=seeds
     )
+    absent = unavailable(chosen, optimizers)
+    if absent:
+        click.echo(f"Not installed: {', '.join(absent)}; pip install 'optsuite[optimizers]' adds them.")
     with LocalPool(workers or n_cores(), suite=suite, device=device) as pool:
         problems, skipped = prepare(chosen, device=device, engine=engine, named=benchmarks)
         session = Session(chosen.name, campaign, pool, problems)
