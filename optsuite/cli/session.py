@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -46,7 +46,8 @@ class Session:
     def run(self, studies: Sequence[Study], skipped: Sequence[Skipped]) -> int:
         """Bring the studies to their end and report."""
         code = self._drive(studies)
-        _report(self._console, self._uri, self._campaign, REPORT, skipped)
+        asked = {study.name[0] for study in studies}
+        _report(self._console, self._uri, self._campaign, REPORT, skipped, asked)
         if code == INTERRUPTED:
             self._console.print("Interrupted. Nothing is lost: the same command goes on from here.")
         return code
@@ -82,7 +83,7 @@ class Session:
         totals: dict[str, int] = {}
         for study in studies:
             totals[study.name[0]] = totals.get(study.name[0], 0) + study.n_runs
-        for line in dict.fromkeys(f"{s.name[0]}: trained one by one: {s.plan.reason}" for s in studies if s.plan.reason):
+        for line in _one_by_one(studies):
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         interrupted: list[int] = []
         with Display(self._console, self._costs, totals) as display, _interrupts(self._console, interrupted):
@@ -101,6 +102,16 @@ class Session:
         return 1 if display.n_failed else 0
 
 
+def _one_by_one(studies: Sequence[Study]) -> Iterator[str]:
+    """What cannot be stacked and why, in a line for each benchmark and reason."""
+    reasons = dict.fromkeys((study.name[0], study.plan.reason) for study in studies if study.plan.reason)
+    for benchmark, reason in reasons:
+        own = [study for study in studies if study.name[0] == benchmark]
+        named = [study.name[1] for study in own if study.plan.reason == reason]
+        which = f" {', '.join(named)}" if len(named) < len(own) else ""
+        yield f"{benchmark}{which}: trained one by one: {reason}"
+
+
 def report(campaign: str, out: Path) -> int:
     """Build the report of a campaign from the store."""
     uri = tracking_uri()
@@ -109,11 +120,14 @@ def report(campaign: str, out: Path) -> int:
     return 0
 
 
-def _report(out: Console, uri: str, campaign: str, folder: Path, skipped: Sequence[Skipped]) -> None:
+def _report(
+    out: Console, uri: str, campaign: str, folder: Path, skipped: Sequence[Skipped], asked: Set[str] | None = None
+) -> None:
+    """Build the report of the campaign, and show the tables of the benchmarks that were asked for; all where None."""
     store = open_store(uri)
     runs, curves = read_runs(store, campaign), read_curves(store, campaign, ["validation/loss"])
     found = comparison(runs)
-    table = found.table
+    table = found.table if asked is None else found.table[found.table["benchmark"].isin(asked)]
     _show(out, table)
     _show_skipped(out, skipped)
     notes = [f"Skipped {one.benchmark}: its dataset is not there." for one in skipped]

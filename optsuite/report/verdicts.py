@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optsuite.statistics.differences import Difference, fewest_seeds
+from optsuite.statistics.differences import FEWEST_SEEDS, Difference
 from optsuite.statistics.seeds import interquartile_mean
 
 BEST, SO_FAR, TIED = "best", "best so far", "tied with best"
@@ -35,12 +35,11 @@ def verdicts(scores: NDArray[np.float64], pairs: Mapping[tuple[int, int], Differ
     leader = int(np.argmin(interquartile_mean(scores, axis=0)))
     against = {i: pairs[i, leader] for i in range(n) if i != leader}
     leading = _leading([difference.verdict for difference in against.values()])
-    n_least = fewest_seeds(n * (n - 1) // 2)
     found = []
     for i in range(n):
         rank = 1 + sum(pairs[j, i].verdict == "better" for j in range(n) if j != i)
         same = i == leader or bool((scores[:, i] == scores[:, leader]).all())
-        text = leading if same else _against(against[i], n_seeds, n_least)
+        text = leading if same else _against(against[i], n_seeds)
         found.append(Verdict(rank=rank, gap=0.0 if same else against[i].gap, text=text))
     return found
 
@@ -52,19 +51,19 @@ def _leading(others: list[str]) -> str:
     return TIED if "tied" in others else BEST
 
 
-def _against(difference: Difference, n_seeds: int, n_least: int) -> str:
+def _against(difference: Difference, n_seeds: int) -> str:
     """What is said of a score that is not the lowest."""
     if difference.verdict == "worse":
         return worse(difference.gap)
     if difference.verdict != "inconclusive":
         return TIED
-    return f"inconclusive: {worse(difference.gap)} ({_help(difference.n_more, n_seeds, n_least)})"
+    return f"inconclusive: {worse(difference.gap)} ({_help(difference.n_more, n_seeds)})"
 
 
-def _help(n_more: int | None, n_seeds: int, n_least: int) -> str:
+def _help(n_more: int | None, n_seeds: int) -> str:
     """What would settle an inconclusive pair."""
-    if n_seeds < n_least:
-        return f"needs at least {n_least} seeds, not {n_seeds}"
+    if n_seeds < FEWEST_SEEDS:
+        return f"needs at least {FEWEST_SEEDS} seeds, not {n_seeds}"
     if n_more is None:
         return "more seeds would not tell"
     return f"over {MANY:,} more seeds" if n_more > MANY else f"about {n_more} more seeds"

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from benchmarks import SUITE as DEFAULT
-from benchmarks import digits_mlp
+from benchmarks import digits_mlp, mnist_mlp
 from optsuite import OPTIMIZERS, Suite
 
 STEPS = 100
-SHORT = tuple(replace(b, max_steps=max(STEPS, b.eval_every)) for b in (*DEFAULT.benchmarks, *DEFAULT.on_request))
+SHORT = tuple(replace(b, max_steps=max(STEPS, b.eval_every)) for b in (*DEFAULT.benchmarks, mnist_mlp.BENCHMARK))
 SUITE = Suite(
     name="speed",
     benchmarks=(replace(digits_mlp.BENCHMARK, name="digits_mlp_20_epochs", max_steps=20 * 16, eval_every=16),),
