@@ -13,6 +13,7 @@ from torch import nn
 
 from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec, Splits, Target
 from optsuite.errors import BadInput
+from optsuite.optimizers.packaged import is_available
 from optsuite.training.check import check_benchmark, check_device, check_pair, load_splits
 from optsuite.training.cost import measure_costs
 from optsuite.training.plain import batch_indices, train
@@ -209,3 +210,14 @@ def test_the_cost_of_a_step() -> None:
     costs = measure_costs(tiny.BENCHMARK, specs, tiny.line(), device="cpu")
     assert all(cost.milliseconds_per_step > 0 for cost in costs.values())
     assert [costs[spec.name].state_bytes_per_parameter for spec in specs] == [0, 4, 8]
+
+
+@pytest.mark.parametrize(("name", "least"), [("soap", 8 + 2 * 4), ("shampoo", 4 + 2 * 4), ("adafactor", 0.1), ("muon", 3.9)])
+def test_state_is_counted_wherever_an_optimizer_keeps_it(name: str, least: float) -> None:
+    """Preconditioners of a square layer are two matrices of its size each for SOAP: products, and their eigenvectors."""
+    if not is_available(OPTIMIZERS[name]):
+        pytest.skip("needs the extra optsuite[optimizers]")
+    x = torch.randn(64, 48)
+    square = replace(tiny.BENCHMARK, model=partial(nn.Linear, 48, 48, bias=False), loss=F.mse_loss)
+    cost = measure_costs(square, [OPTIMIZERS[name]], Splits(train=(x, x), validation=(x, x), test=(x, x)), device="cpu")[name]
+    assert least <= cost.state_bytes_per_parameter < least + 16

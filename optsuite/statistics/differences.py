@@ -136,7 +136,7 @@ def _patterns(shape: tuple[int, ...]) -> Iterator[Matrix]:
     """Patterns of n signs (some, n) for differences (pairs, n), a pattern and its opposite being one."""
     n_pairs, n = shape
     if n <= EXACT_SEEDS:
-        signs: Matrix = 1.0 - 2.0 * ((np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1)
+        signs = np.where((np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1, -1.0, 1.0)
     else:
         signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(N_DRAWN, n))
         signs[0] = 1.0

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -81,9 +81,18 @@ def _n_parameters(model: nn.Module) -> int:
 
 
 def _state_bytes(optimizer: Optimizer) -> int:
-    return sum(
-        value.nbytes
-        for state in optimizer.state.values()
-        for value in state.values()
-        if isinstance(value, Tensor) and value.dim()
-    )
+    """Less scalars, which are steps and the like."""
+    return sum(tensor.nbytes for state in optimizer.state.values() for tensor in _tensors(state) if tensor.dim())
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    """The tensors in a value, however deep: some optimizers keep lists of them, or objects that hold them."""
+    match value:
+        case Tensor():
+            yield value
+        case Mapping():
+            yield from (tensor for part in value.values() for tensor in _tensors(part))
+        case list() | tuple():
+            yield from (tensor for part in value for tensor in _tensors(part))
+        case _ if hasattr(value, "__dict__") and not callable(value):
+            yield from _tensors(vars(value))
