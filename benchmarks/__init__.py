@@ -60,7 +60,7 @@ SUITES = {
         replace(SUITE, name="vision", benchmarks=VISION, on_request=()),
         replace(SUITE, name="language", benchmarks=LANGUAGE, on_request=()),
         replace(SUITE, name="full", benchmarks=(*EMBEDDED, *VISION, shakespeare_gpt.BENCHMARK), on_request=()),
-        # As published (Schneider et al. 2019): SGD, the heavy ball with 0.99, Adam.
+        # As published (Schneider et al. 2019): SGD, momentum of 0.99, Adam.
         replace(
             SUITE,
             name="deepobs",
@@ -68,7 +68,7 @@ SUITES = {
             on_request=(),
             optimizers=(
                 OPTIMIZERS["sgd"],
-                replace(OPTIMIZERS["momentum"], fixed={"momentum": 0.99, "weight_decay": 0.0}),
+                replace(OPTIMIZERS["momentum"], name="heavy_ball", fixed={"momentum": 0.99, "weight_decay": 0.0}),
                 OPTIMIZERS["adam"],
             ),
         ),

@@ -23,13 +23,12 @@ class UnknownName(BadInput):
 
 
 class DatasetUnavailable(BadInput):
-    """A dataset that is neither where datasets lie nor can be downloaded."""
+    """A dataset that is neither where datasets lie nor can be downloaded, or is `damaged` there."""
 
-    def __init__(self, name: str, root: object, cause: str) -> None:
-        super().__init__(
-            f"dataset: {name} is not in {root} and could not be downloaded ({cause}); "
-            "set OPTSUITE_DATA to the folder that holds it"
-        )
+    def __init__(self, name: str, root: object, cause: str, *, damaged: bool = False) -> None:
+        state = f"in {root} is damaged ({cause})" if damaged else f"is not in {root} and could not be downloaded ({cause})"
+        remedy = "remove it, or " if damaged else ""
+        super().__init__(f"dataset: {name} {state}; {remedy}set OPTSUITE_DATA to the folder that holds it")
 
 
 def require(condition: object, what: str, received: object, allowed: str) -> None:

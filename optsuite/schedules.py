@@ -26,7 +26,7 @@ def warmup_cosine(step: int, max_steps: int) -> float:
     return step / n_warm if step <= n_warm else cosine(step - n_warm, max_steps - n_warm)
 
 
-def step(step: int, max_steps: int) -> float:
+def drops(step: int, max_steps: int) -> float:
     """The whole rate, a tenth from half of the steps on, a hundredth from three quarters on. Source: He et al. 2016."""
     return 0.1 ** ((step - 1 >= max_steps * 0.5) + (step - 1 >= max_steps * 0.75))
 
@@ -38,5 +38,11 @@ def wsd(step: int, max_steps: int) -> float:
 
 
 SCHEDULES: Mapping[str, Schedule] = MappingProxyType(
-    {function.__name__: function for function in (constant, cosine, warmup_cosine, step, wsd)}
+    {"constant": constant, "cosine": cosine, "warmup_cosine": warmup_cosine, "step": drops, "wsd": wsd}
 )
+
+
+def schedule_name(schedule: Schedule | None) -> str:
+    """The name of a schedule, for a person: that of the function where it is somebody's own; `none` where there is none."""
+    named = [name for name, known in SCHEDULES.items() if known is schedule]
+    return named[0] if named else "none" if schedule is None else getattr(schedule, "__name__", "own")

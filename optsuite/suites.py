@@ -2,9 +2,9 @@
 
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +12,9 @@ from optsuite.definition import Benchmark, OptimizerSpec, Suite
 from optsuite.errors import BadInput, UnknownName, location, one_line, require
 from optsuite.optimizers import OPTIMIZERS
 from optsuite.optimizers.packaged import PYTORCH_OPTIMIZER, any_of_pytorch_optimizer, is_available
-from optsuite.schedules import SCHEDULES
+from optsuite.schedules import SCHEDULES, constant, schedule_name
 
 ALL = "all"
-NEVER = "never given one"
 
 
 def load_suite(where: str) -> Suite:
@@ -26,7 +25,8 @@ def load_suite(where: str) -> Suite:
     require(where, "suite", where, "a Python file, a module or a name")
     importlib.invalidate_caches()
     _on_path(Path.cwd())
-    if where in (named := named_suites() if where.isidentifier() else {}):
+    named, broken = _named_suites() if where.isidentifier() and where != "benchmarks" else ({}, "")
+    if where in named:
         return named[where]
     is_file = where.endswith(".py") or "/" in where
     try:
@@ -35,7 +35,7 @@ def load_suite(where: str) -> Suite:
         if isinstance(error, ModuleNotFoundError) and error.name == where.partition(".")[0] and not is_file:
             names = f" or one of: {', '.join(named)}" if named else ""
             allowed = f"a Python file, a module importable from {Path.cwd()}{names}"
-            raise BadInput(f"suite: got {where!r}, allowed: {allowed}") from None
+            raise BadInput(f"suite: got {where!r}, allowed: {allowed}{broken}") from None
         if isinstance(error, BadInput):
             raise BadInput(f"suite {where}{location(error)}: {error}") from None
         raise BadInput(f"suite {where}{location(error)} raised {one_line(error)}") from error
@@ -48,12 +48,19 @@ def load_suite(where: str) -> Suite:
 
 def named_suites() -> Mapping[str, Suite]:
     """The SUITES of the package `benchmarks` of the current folder; none where there is no such package, or it is broken."""
+    return _named_suites()[0]
+
+
+def _named_suites() -> tuple[Mapping[str, Suite], str]:
+    """The same, and what is wrong with the package, if anything is."""
     _on_path(Path.cwd())
-    with suppress(Exception):
+    try:
         found = getattr(importlib.import_module("benchmarks"), "SUITES", {})
-        if isinstance(found, Mapping) and all(isinstance(suite, Suite) for suite in found.values()):
-            return found
-    return {}
+    except (Exception, SystemExit) as error:
+        absent = isinstance(error, ModuleNotFoundError) and error.name == "benchmarks"
+        return {}, "" if absent else f"; benchmarks{location(error)} raised {one_line(error)}"
+    usable = isinstance(found, Mapping) and all(isinstance(suite, Suite) for suite in found.values())
+    return (found, "") if usable else ({}, "; benchmarks.SUITES is no mapping of names to suites")
 
 
 def _on_path(folder: Path) -> None:
@@ -91,9 +98,11 @@ def find_benchmark(suite: Suite, name: str) -> Benchmark:
     base, _, steps = name.rpartition("@")
     if name in choices:
         return choices[name]
-    if base not in choices or not steps.isdecimal():
+    if base not in choices or not re.fullmatch(r"0|[1-9][0-9]{0,8}", steps):
         raise UnknownName("benchmark", name, choices, forms="NAME@STEPS")
     own = choices[base]
+    if own.max_steps == int(steps):
+        return own
     return replace(own, name=name, max_steps=int(steps), eval_every=max(1, min(own.eval_every, int(steps))))
 
 
@@ -118,10 +127,11 @@ def scheduled(spec: OptimizerSpec, schedule: str) -> OptimizerSpec:
     """The optimizer with a schedule, under a name of its own, so that one table can hold both. Raises BadInput."""
     if schedule not in SCHEDULES:
         raise UnknownName("schedule", schedule, SCHEDULES)
-    if spec.schedule is None:
-        raise BadInput(f"schedule: got {schedule} for {spec.name}, allowed: none, as it is {NEVER}")
     if spec.schedule is SCHEDULES[schedule]:
         return spec
+    if spec.schedule is not constant:
+        why = "must not be given one" if spec.schedule is None else f"has {schedule_name(spec.schedule)}"
+        raise BadInput(f"schedule: got {schedule} for {spec.name}, allowed: none, as it {why}")
     includes = tuple(f"{name}+{schedule}" for name in spec.includes)
     return replace(spec, name=f"{spec.name}+{schedule}", schedule=SCHEDULES[schedule], includes=includes)
 
@@ -143,7 +153,7 @@ def select(
     """The part of the suite that is named, all of it by default, with its protocol changed where numbers are given.
 
     The optimizer "all" stands for all that the suite and the registry have and that is installed. A schedule is given to
-    every optimizer that takes one.
+    every optimizer that takes one and has none.
     """
     specs: list[OptimizerSpec] = []
     for name in optimizers:
@@ -151,10 +161,12 @@ def select(
         specs += everything if name == ALL else [find_optimizer(suite, name)]
     specs = specs or list(suite.optimizers)
     if schedule is not None:
-        takers = [spec for spec in specs if spec.schedule is not None]
-        if not takers:
+        if not any(spec.schedule is constant for spec in specs):
             scheduled(specs[0], schedule)
-        specs = [scheduled(spec, schedule) if spec in takers else spec for spec in specs]
+        specs = [scheduled(spec, schedule) if spec.schedule is constant else spec for spec in specs]
+    for spec in specs:
+        for name in spec.includes:
+            find_optimizer(suite, name)
     return replace(
         suite,
         benchmarks=tuple(find_benchmark(suite, name) for name in dict.fromkeys(benchmarks)) or suite.benchmarks,

@@ -1,9 +1,10 @@
 """Contracts that every optimizer of the registry keeps, on every embedded benchmark, and what is special to some."""
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec, Splits
 from optsuite.errors import BadInput
 from optsuite.optimizers.muon import Together, muon
 from optsuite.optimizers.packaged import Packaged, any_of_pytorch_optimizer, is_available
-from optsuite.schedules import cosine
+from optsuite.schedules import cosine, schedule_name
+from optsuite.training.check import check_pair
+from optsuite.training.cost import measure_costs
 from optsuite.training.plain import initial_model, train
 from optsuite.training.plan import ENGINES, plan
 from optsuite.training.run import Ended, Measurement, Run
@@ -179,7 +182,7 @@ def test_any_other_optimizer_of_pytorch_optimizer_can_be_named() -> None:
     assert curve[-1][1]["validation/loss"] < curve[0][1]["validation/loss"]
     with pytest.raises(BadInput, match="optimizer of pytorch_optimizer: got 'nosuch', one of: a2grad, "):
         any_of_pytorch_optimizer("nosuch")
-    with pytest.raises(BadInput, match="pytorch_optimizer:alig: got no default rate"):
+    with pytest.raises(BadInput, match="pytorch_optimizer:alig: got no rate of its own"):
         any_of_pytorch_optimizer("alig")
 
 
@@ -211,3 +214,68 @@ def test_a_schedule_scales_every_step(name: str) -> None:
         assert own[-1].values["validation/loss"] == pytest.approx(expected, rel=1e-4)
         assert "train/lr" not in own[0].values
         assert [f.values["train/lr"] for f in own[1:]] == pytest.approx([0.1 * 0.75, 0.1 * 0.0669873], rel=1e-5)
+
+
+def test_the_modes_of_an_optimizer_are_left_alone_before_its_first_step() -> None:
+    """Some average what is not there yet: splus of pytorch-optimizer raises."""
+    switched: list[tuple[str, int]] = []
+
+    class Switching(torch.optim.SGD):
+        steps = 0
+
+        def step(self, closure: Any = None) -> None:  # type: ignore[override]
+            self.steps += 1
+            super().step(closure)
+
+        def train(self) -> None:
+            switched.append(("train", self.steps))
+
+        def eval(self) -> None:
+            switched.append(("eval", self.steps))
+
+    spec = replace(OPTIMIZERS["sgd"], build=lambda m, lr, **f: Switching(m.parameters(), lr), fixed={}, proportional=False)
+    short = replace(tiny.BENCHMARK, max_steps=4, eval_every=2)
+    run = Run(benchmark="tiny_line", optimizer="sgd", lr=0.1, seed=0, kind="trial")
+    for engine in ENGINES.values():
+        switched.clear()
+        assert list(engine(short, spec, [run], tiny.line()))
+        assert sorted(set(switched), key=switched.index) == [
+            ("train", 0), ("eval", 2), ("train", 2), ("eval", 4), ("train", 4)
+        ]  # fmt: skip
+
+
+def test_a_schedule_that_is_no_fraction_is_named() -> None:
+    values: list[Any] = [-1.0, "half", math.nan]
+    for value in values:
+        spec = replace(OPTIMIZERS["sgd"], schedule=partial(lambda value, step, max_steps: value, value))
+        with pytest.raises(BadInput, match=r"optimizer sgd on benchmark tiny_line: .*schedule at step 1: got .*from 0 to 1"):
+            check_pair(tiny.BENCHMARK, spec, tiny.line())
+
+
+@pytest.mark.parametrize(
+    ("name", "fixed", "schedule"),
+    [
+        ("mars", {"weight_decay": 0.0, "weight_decay_1d": 0.0}, "constant"),
+        ("schedulefreeadamw", {"weight_decay": 0.0}, "none"),
+    ],
+)
+def test_what_pytorch_optimizer_has_is_entered_as_it_takes_it(name: str, fixed: dict[str, float], schedule: str) -> None:
+    pytest.importorskip("pytorch_optimizer")
+    spec = any_of_pytorch_optimizer(name)
+    assert (spec.fixed, schedule_name(spec.schedule)) == (fixed, schedule)
+    optimizer = spec.build(nn.Linear(3, 2), 0.01, **spec.fixed)
+    assert {group.get("lr_1d_factor", 1.0) for group in optimizer.param_groups} == {1.0}
+
+
+def test_a_step_that_is_seldom_dear_is_counted() -> None:
+    class Sometimes(torch.optim.SGD):
+        steps = 0
+
+        def step(self, closure: Any = None) -> None:  # type: ignore[override]
+            self.steps += 1
+            time.sleep(0.05 if self.steps % 20 == 0 else 0)
+            super().step(closure)
+
+    spec = replace(OPTIMIZERS["sgd"], build=lambda m, lr, **f: Sometimes(m.parameters(), lr), fixed={})
+    cost = measure_costs(tiny.BENCHMARK, [spec], tiny.line(), device="cpu")["sgd"]
+    assert cost.milliseconds_per_step >= 50 / 20

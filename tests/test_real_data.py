@@ -20,7 +20,8 @@ from optsuite.training.run import Measurement, Run
 
 
 def needs(folder: str) -> pytest.MarkDecorator:
-    there = "OPTSUITE_DATA" in os.environ and (data.data_root() / folder).is_dir()
+    files = [*(data.data_root() / folder).rglob("*-ubyte"), *(data.data_root() / folder).glob("input.txt")]
+    there = "OPTSUITE_DATA" in os.environ and files
     return pytest.mark.skipif(not there, reason=f"needs {folder} in OPTSUITE_DATA")
 
 
@@ -109,8 +110,23 @@ def test_a_missing_dataset_is_named_and_leaves_no_folder(
 ) -> None:
     for variable in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nothing listens there
+    for variable in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(urllib.request, "_opener", None)
     monkeypatch.setenv("OPTSUITE_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(DatasetUnavailable, match=rf"dataset: {name} is not in .*nowhere"):
         dataset()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_dataset_is_named_with_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPTSUITE_DATA", str(tmp_path))
+    (tmp_path / "tinyshakespeare").mkdir()
+    (tmp_path / "tinyshakespeare" / "input.txt").write_text("To be" * 1_000)
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (raw / f"{name}-ubyte").write_bytes(b"\0" * 16)
+    for name, dataset in (("tinyshakespeare", data.tinyshakespeare), ("MNIST", data.mnist)):
+        with pytest.raises(DatasetUnavailable, match=rf"dataset: {name} in {tmp_path}.* is damaged \(.*\); remove it, or set"):
+            dataset()

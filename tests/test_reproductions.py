@@ -38,4 +38,4 @@ def test_quadratic_deep_with_sgd_is_as_published() -> None:
 
 def test_quadratic_deep_with_the_heavy_ball_is_as_published() -> None:
     """A single seed of its repository ended at 87.03; with batches drawn anew in every epoch it would be 88.8."""
-    assert final_losses("momentum", 0.0025119, [100])[100].mean() == pytest.approx(87.03, abs=0.15)
+    assert final_losses("heavy_ball", 0.0025119, [100])[100].mean() == pytest.approx(87.03, abs=0.15)

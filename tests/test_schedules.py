@@ -40,6 +40,8 @@ def test_a_schedule_makes_an_optimizer_of_its_own() -> None:
     for name, message in (
         ("adam+nosuch", "schedule: got 'nosuch', one of: constant, cosine"),
         ("schedulefree_sgd+cosine", "schedule: got cosine for schedulefree_sgd, allowed: none"),
+        ("adam+cosine+step", "schedule: got step for adam\\+cosine, allowed: none, as it has cosine"),
+        ("adam+cosine+constant", "schedule: got constant for adam\\+cosine"),
         ("nosuch+cosine", "optimizer: got 'nosuch', one of: "),
     ):
         with pytest.raises(BadInput, match=message):
@@ -60,7 +62,8 @@ def test_a_benchmark_can_be_given_another_budget() -> None:
     short = find_benchmark(SUITE, "digits_mlp@30")
     assert (short.name, short.max_steps, short.eval_every) == ("digits_mlp@30", 30, 30)
     assert find_benchmark(SUITE, "digits_mlp@4000").eval_every == 50
-    for name in ("digits_mlp@", "digits_mlp@x", "nosuch@3", "digits_mlp@-1"):
+    assert find_benchmark(SUITE, "digits_mlp@1000").name == "digits_mlp"
+    for name in ("digits_mlp@", "digits_mlp@x", "nosuch@3", "digits_mlp@-1", "digits_mlp@007", "digits_mlp@" + "9" * 5_000):
         with pytest.raises(UnknownName, match=f"benchmark: got '{name}', one of: .*; or NAME@STEPS"):
             find_benchmark(SUITE, name)
     with pytest.raises(BadInput, match="max_steps: got 0"):

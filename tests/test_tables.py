@@ -70,7 +70,8 @@ def test_what_may_mislead_is_flagged() -> None:
 def test_who_is_worse_than_a_special_case_of_itself_was_tuned_too_little() -> None:
     def momentum(score: float) -> list[dict[str, Any]]:
         return [
-            row | ({"includes": "sgd, absent"} if row["kind"] == "study" else {}) for row in seeds("momentum", around(score))
+            row | ({"includes": '["sgd", "absent"]'} if row["kind"] == "study" else {})
+            for row in seeds("momentum", around(score))
         ]
 
     sgd = seeds("sgd", around(1.0))

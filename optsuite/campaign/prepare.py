@@ -14,7 +14,7 @@ from optsuite.training.plan import ENGINES, Plan, plan
 from optsuite.training.run import Run
 from optsuite.training.stacked import MULTIPLE
 
-N_MEASURED = 400
+N_MEASURED = 400  # examples whose measuring tells what that of all takes: more than a call costs, less than a second of any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +44,14 @@ def prepare(
 ) -> tuple[list[Problem], list[Skipped]]:
     """Load and try out every benchmark and optimizer of the suite. Raises BadInput.
 
-    A dataset that is not to be had is bad input when its benchmark was named, and skips the benchmark otherwise.
+    A dataset that is not to be had is bad input when its benchmark was named or none is left, and else skips the benchmark.
     """
     torch.set_num_threads(1)  # as the workers: what the driver computes must not depend on its number of cores
     check_device(device)
     named = set(named)
     problems: list[Problem] = []
     skipped: list[Skipped] = []
+    last: DatasetUnavailable | None = None
     for benchmark in suite.benchmarks:
         try:
             splits = load_splits(benchmark)
@@ -58,8 +59,11 @@ def prepare(
             if benchmark.name in named:
                 raise
             skipped.append(Skipped(benchmark=benchmark.name, reason=str(error)))
+            last = error
             continue
         problems.append(_try(benchmark, splits, suite.optimizers, device, engine))
+    if last is not None and not problems:
+        raise last
     return problems, skipped
 
 

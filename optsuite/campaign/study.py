@@ -1,5 +1,6 @@
 """One study of a campaign: the generator that asks for runs, the answers to it, and its own run in the store."""
 
+import json
 import math
 import time
 from collections.abc import Generator, Iterable, Mapping
@@ -9,6 +10,7 @@ import numpy as np
 
 from optsuite.campaign.prepare import Problem
 from optsuite.definition import OptimizerSpec, Suite
+from optsuite.schedules import schedule_name
 from optsuite.statistics.seeds import interquartile_mean
 from optsuite.tracking.store import VERSIONS
 from optsuite.training.identity import definition, digest, fingerprint
@@ -101,7 +103,7 @@ class Study:
     @property
     def identity(self) -> str:
         """The fingerprint of the study's own run: what it does, its interval and budget."""
-        searched = (SEARCH, self.spec.lr.low, self.spec.lr.high, self.spec.default_lr)
+        searched = (SEARCH, self.spec.lr.low, self.spec.lr.high, self.spec.default_lr, self.spec.includes)
         own = digest("study", *searched, *self.budget().values(), self.plan.engine)
         return f"{self.problem.setting}-{self.definition}-{own}"
 
@@ -132,7 +134,7 @@ class Study:
             **({"target": str(benchmark.target)} if benchmark.target else {}),
             "device": self.device,
             "engine": f"plain: {self.plan.reason}" if self.plan.reason else self.plan.engine,
-            "schedule": getattr(self.spec.schedule, "__name__", None) or ("none" if self.spec.schedule is None else "own"),
+            "schedule": schedule_name(self.spec.schedule),
             **VERSIONS,
             **self.spec.fixed,
         }
@@ -148,7 +150,7 @@ class Study:
         assert self.tuned is not None
         interval = self.tuned.interval
         found = {"lr": self.tuned.lr, "lr_low": interval.low, "lr_high": interval.high, "at_edge": self.tuned.at_edge}
-        return found | ({"includes": ", ".join(self.spec.includes)} if self.spec.includes else {})
+        return found | ({"includes": json.dumps(self.spec.includes)} if self.spec.includes else {})
 
     def evaluations(self) -> list[Run]:
         """The evaluations at the tuned or given rate, once they have been asked for."""

@@ -115,6 +115,8 @@ def train(
 
     check_campaign_name(campaign)
     chosen = select(load_suite(suite), benchmarks=[benchmark], optimizers=[optimizer], schedule=schedule)
+    if len(chosen.optimizers) > 1:
+        raise click.BadParameter(f"got {optimizer!r}, allowed: a single one", param_hint="OPTIMIZER")
     problems, _ = prepare(chosen, device=device, engine=engine, named=[benchmark])
     with LocalPool(workers or n_cores(), suite=suite, device=device) as pool:
         session = Session(chosen.name, campaign, pool, problems)

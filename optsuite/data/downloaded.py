@@ -1,5 +1,6 @@
 """Datasets that lie in a folder or are downloaded there: OPTSUITE_DATA, else ./data."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from optsuite.data.splitting import halved
 from optsuite.definition import Splits
-from optsuite.errors import DatasetUnavailable
+from optsuite.errors import DatasetUnavailable, one_line
 
 SHAKESPEARE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
@@ -85,11 +86,14 @@ def tinyshakespeare() -> Splits:
 
 def _text(path: Path) -> bytes:
     """The text at a path, downloaded where it is not there."""
-    if not path.exists():
-        with _available("tinyshakespeare", path.parent):
+    with _available("tinyshakespeare", path.parent):
+        if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(SHAKESPEARE, str(path), SHAKESPEARE_SHA256, progress=False)
-    return path.read_bytes()
+        text = path.read_bytes()
+    if hashlib.sha256(text).hexdigest() != SHAKESPEARE_SHA256:
+        raise DatasetUnavailable("tinyshakespeare", path, "it is not the published text", damaged=True)
+    return text
 
 
 def _of_torchvision(name: str, folder: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -120,6 +124,8 @@ def _available(name: str, folder: Path) -> Iterator[None]:
             if one.is_dir() and not any(one.iterdir()):
                 one.rmdir()
         raise DatasetUnavailable(name, root, " ".join(str(error).split())) from error
+    except Exception as error:  # whatever a reader of files may raise where they are not what they should be
+        raise DatasetUnavailable(name, folder, one_line(error), damaged=True) from error
 
 
 def _held_out(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, *, n_validation: int) -> Splits:

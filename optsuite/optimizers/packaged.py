@@ -12,9 +12,12 @@ from torch.optim import Optimizer
 
 from optsuite.definition import LogUniform, OptimizerSpec
 from optsuite.errors import BadInput, UnknownName
+from optsuite.optimizers.native import ADAM
+from optsuite.schedules import constant
 
 PYTORCH_OPTIMIZER = "pytorch_optimizer"
-DECADES = 100  # an optimizer that nobody has entered here is searched two decades to each side of its default rate
+SECOND_RATES = {"final_lr", "init_lr"}  # which nobody would tune
+AROUND = 100  # an optimizer that nobody has entered here is searched two decades to each side of its default rate
 
 
 @cache
@@ -68,21 +71,20 @@ def any_of_pytorch_optimizer(name: str) -> OptimizerSpec:
     kind = package.load_optimizer(name)
     arguments: Mapping[str, inspect.Parameter] = inspect.signature(kind).parameters
     default = arguments["lr"].default if "lr" in arguments else None
-    if not isinstance(default, float) or default <= 0:
+    if not isinstance(default, float) or default <= 0 or SECOND_RATES & arguments.keys():
         raise BadInput(
-            f"optimizer {PYTORCH_OPTIMIZER}:{name}: got no default rate, allowed: an entry of your own in a suite file"
+            f"optimizer {PYTORCH_OPTIMIZER}:{name}: got no rate of its own, or two, allowed: an entry in your suite file"
         )
     return OptimizerSpec(
         name=f"{PYTORCH_OPTIMIZER}:{name}",
-        build=Packaged(PYTORCH_OPTIMIZER, kind.__name__),
-        lr=LogUniform(low=default / DECADES, high=default * DECADES),
+        build=Packaged(PYTORCH_OPTIMIZER, kind.__name__, rates=tuple(rate for rate in ("lr", "lr_1d") if rate in arguments)),
+        lr=LogUniform(low=default / AROUND, high=default * AROUND),
         default_lr=default,
-        fixed={"weight_decay": 0.0} if "weight_decay" in arguments else {},
+        fixed={argument: 0.0 for argument in ("weight_decay", "weight_decay_1d") if argument in arguments},
+        schedule=None if hasattr(kind, "train") and hasattr(kind, "eval") else constant,
         source=f"defaults of pytorch-optimizer {installed_version(PYTORCH_OPTIMIZER)}",
     )
 
-
-ADAM = {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
 
 SPECS = (
     OptimizerSpec(

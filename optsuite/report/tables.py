@@ -1,5 +1,6 @@
 """The leaderboard: a pure function from a campaign's runs to a table, the same bytes for the same runs."""
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -88,7 +89,7 @@ def comparison(runs: pd.DataFrame) -> Comparison:
             pairs[name] = {(own[i], own[j]): difference for (i, j), difference in found.items()}
             table.loc[ranked.index, ["rank", "gap", "improvement", "verdict"]] = _judged(matrix, found)
             included = own_studies.drop_duplicates("optimizer").set_index("optimizer")["includes"].dropna()
-            table.loc[ranked.index, "outdone_by"] = [_outdone_by(one, pairs[name], included.get(one, "")) for one in own]
+            table.loc[ranked.index, "outdone_by"] = [_outdone_by(one, pairs[name], included.get(one, "[]")) for one in own]
         table["flags"] = [flags(row) for row in table.to_dict("records")]
         table = table.sort_values(["position", "score", "optimizer", "lr"], ignore_index=True)
         tables.append(table.astype(dict.fromkeys(COUNTS, "Int64"))[list(COLUMNS)])
@@ -132,7 +133,7 @@ def _judged(matrix: np.ndarray, pairs: dict[tuple[int, int], Difference]) -> lis
 
 def _outdone_by(optimizer: str, pairs: dict[tuple[str, str], Difference], included: str) -> str:
     """The optimizers, of those that this one includes, that are certainly better than it."""
-    better = [one for one in included.split(", ") if (one, optimizer) in pairs and pairs[one, optimizer].verdict == "better"]
+    better = [one for one in json.loads(included) if (one, optimizer) in pairs and pairs[one, optimizer].verdict == "better"]
     return ", ".join(better)
 
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
-from optsuite.errors import BadInput, one_line
+from optsuite.errors import BadInput, one_line, require
 from optsuite.training.plain import initial_model, mean_values
-from optsuite.training.step import build, set_rate, take_step
+from optsuite.training.step import build, judged, set_rate, take_step
 
 
 def check_device(device: str) -> None:
@@ -82,8 +82,14 @@ def check_pair(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> Non
             raise BadInput("changed the weights of the model, allowed: leaving them, so that all optimizers start alike")
     with _blamed(f"{where}: its step, called {'with' if spec.closure else 'without'} a closure,"):
         x, y = (part[: benchmark.batch_size] for part in splits.train)
-        set_rate(optimizer, spec.fraction(1, benchmark.max_steps))
+        for step in (1, (1 + benchmark.max_steps) // 2, benchmark.max_steps):
+            fraction = spec.fraction(step, benchmark.max_steps)
+            usable = isinstance(fraction, int | float) and 0 <= fraction <= 1
+            require(usable, f"its schedule at step {step}", fraction, "a fraction from 0 to 1")
+        set_rate(optimizer, fraction)
         take_step(benchmark, spec, model, optimizer, x, y, 0)
+        with judged([optimizer]):
+            pass
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from optsuite.training.plain import batch_indices, initial_model
 from optsuite.training.step import build, take_step
 
 WARM_UP = 3  # steps that make the optimizer's state, and are not timed
-ROUNDS = 12  # in each, every optimizer has its turn: the speed of a machine changes by the second
-STEPS = 5  # timed together
+ROUNDS = 5  # in each, every optimizer has its turn: the speed of a machine changes by the second
+STEPS = 20  # timed together: some optimizers do the most of their work every tenth or twentieth step
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from importlib import metadata
 from pathlib import Path, PurePath
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -105,8 +106,16 @@ def _installed(value: Any) -> str:
     """Name and version of installed code; of a wrapper, which pretends to be what it wraps, its own."""
     module = value.__globals__["__name__"] if isinstance(value, FunctionType) else getattr(value, "__module__", None)
     name = value.__code__.co_qualname if isinstance(value, FunctionType) else getattr(value, "__qualname__", repr(value))
-    version = getattr(sys.modules.get(str(module).partition(".")[0]), "__version__", "")
-    return f"{module}.{name} {version}"
+    return f"{module}.{name} {_version(str(module).partition('.')[0])}"
+
+
+@functools.cache
+def _version(package: str) -> str:
+    """As the package says, else as it was installed; empty for what is part of Python."""
+    try:
+        return str(getattr(sys.modules.get(package), "__version__", None) or metadata.version(package))
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _file(module: ModuleType) -> Iterator[Any]:

@@ -46,7 +46,8 @@ def setting(benchmark: Benchmark, splits: Splits, *, dtype: torch.dtype, device:
 
 def definition(spec: OptimizerSpec) -> str:
     """What determines the steps of an optimizer, but for its rate."""
-    return digest(spec.name, *(describe(part) for part in (spec.build, spec.fixed, spec.schedule, spec.closure)))
+    parts = (spec.build, spec.fixed, spec.schedule, spec.closure, spec.proportional)
+    return digest(spec.name, *(describe(part) for part in parts))
 
 
 def fingerprint(run: Run, *, setting: str, definition: str, engine: str) -> str:

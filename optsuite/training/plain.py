@@ -46,11 +46,7 @@ def _train_one(
     batches = batch_indices(len(splits.train[0]), benchmark, run.seed)
     x, y = splits.train
 
-    def measured_now() -> dict[str, float]:
-        with judged([optimizer]):
-            return measure(benchmark, model, splits, run.seed)
-
-    measured = measured_now()
+    measured = measure(benchmark, model, splits, run.seed)
     if not is_finite(measured):
         raise ValueError(f"a loss is not finite before training: {measured}")
     yield measurement(0, measured)
@@ -69,7 +65,9 @@ def _train_one(
             return
         since += 1
         if step % benchmark.eval_every == 0 or step == benchmark.max_steps:
-            measured = {"train/loss": total.item() / since, "train/lr": run.lr * fraction} | measured_now()
+            with judged([optimizer]):
+                measured = measure(benchmark, model, splits, run.seed)
+            measured |= {"train/loss": total.item() / since, "train/lr": run.lr * fraction}
             healthy = is_finite(measured)
             yield measurement(step, measured)
             if not healthy:

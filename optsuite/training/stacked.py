@@ -8,6 +8,7 @@ optimizer, each run has an instance over its views. `plain` is the reference: a 
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import torch
 import torch.nn.functional as F
@@ -92,44 +93,55 @@ def train(
     stack = Stack([initial_model(benchmark, run.seed).to(device, dtype) for run in padded])
     views = [stack.view(position) for position in range(stack.size)]
     stepper = _Stepper(spec, stack, views, [run.lr for run in padded])
-    batches = _batches(len(splits.train[0]), benchmark, padded)
-    losses_of = vmap(_loss(benchmark, stack.base), randomness="error")
-    x, y = splits.train
     live = set(range(len(runs)))
 
     def measured() -> dict[int, dict[str, float]]:
-        with judged(stepper.optimizers):
-            return {index: measure(benchmark, views[index], splits, runs[index].seed) for index in sorted(live)}
+        return {index: measure(benchmark, views[index], splits, runs[index].seed) for index in sorted(live)}
 
-    for index, values in measured().items():
-        if is_finite(values):
-            yield index, measurement(0, values)
-        else:
-            live.discard(index)
-            yield index, Ended(outcome="failed", error=f"ValueError: a loss is not finite before training: {values}")
-
+    yield from _start(measured(), live)
     total, since = torch.zeros(stack.size, device=device, dtype=dtype), 0
-    for step in range(1, benchmark.max_steps + 1):
-        batch = next(batches).to(device)
-        stack.grad.zero_()
-        losses = losses_of(stack.parameters, stack.buffers, x[batch], y[batch])
-        losses.sum().backward()  # type: ignore[no-untyped-call]
-        for index in live & stepper.step(fraction := spec.fraction(step, benchmark.max_steps)):
+    for step, losses in enumerate(_losses(benchmark, stack, padded, splits, device), start=1):
+        fraction = spec.fraction(step, benchmark.max_steps)
+        for index in live & stepper.step(fraction):
             live.discard(index)
             yield index, Ended(outcome="diverged")
-        total += losses.detach()
+        total += losses
         since += 1
         if step % benchmark.eval_every and step != benchmark.max_steps:
             continue
-        means = (total / since).tolist()
-        trained = [{"train/loss": mean, "train/lr": run.lr * fraction} for mean, run in zip(means, padded, strict=True)]
-        yield from _facts(step, {index: trained[index] | values for index, values in measured().items()}, live)
+        with judged(stepper.optimizers):
+            rows = measured()
+        for index, mean in enumerate((total / since).tolist()[: len(runs)]):
+            rows.get(index, {}).update({"train/loss": mean, "train/lr": runs[index].lr * fraction})
+        yield from _facts(step, rows, live)
         if not live:
             return
         total.zero_()
         since = 0
     for index in sorted(live):
         yield index, Ended(outcome="finished")
+
+
+def _losses(benchmark: Benchmark, stack: Stack, runs: Sequence[Run], splits: Splits, device: str) -> Iterator[Tensor]:
+    """The losses (K,) of one batch after another, `max_steps` of them; their gradients lie in the stack meanwhile."""
+    losses_of = vmap(_loss(benchmark, stack.base), randomness="error")
+    x, y = splits.train
+    for batch in islice(_batches(len(x), benchmark, runs), benchmark.max_steps):
+        rows = batch.to(device)
+        stack.grad.zero_()
+        losses = losses_of(stack.parameters, stack.buffers, x[rows], y[rows])
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        yield losses.detach()
+
+
+def _start(rows: Mapping[int, Mapping[str, float]], live: set[int]) -> Iterator[tuple[int, Measurement | Ended]]:
+    """What was measured before training. Runs without a finite loss there have failed, and leave `live`."""
+    for index, values in rows.items():
+        if is_finite(values):
+            yield index, measurement(0, values)
+        else:
+            live.discard(index)
+            yield index, Ended(outcome="failed", error=f"ValueError: a loss is not finite before training: {values}")
 
 
 def _facts(step: int, rows: Mapping[int, Mapping[str, float]], live: set[int]) -> Iterator[tuple[int, Measurement | Ended]]:

@@ -27,19 +27,22 @@ def take_step(
     The generators are seeded before each forward pass, so that one that draws random numbers stays paired by seed, and a
     closure draws the same ones whenever it is called.
     """
+    losses: list[Tensor] = []
 
     def loss_and_gradients() -> Tensor:
         seed_generators(seed, str(x.device))
         optimizer.zero_grad()
         loss = benchmark.loss(model(x), y)
         loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach())
         return loss
 
     if spec.closure:
-        return optimizer.step(loss_and_gradients)  # type: ignore[arg-type, return-value]
-    loss = loss_and_gradients()
-    optimizer.step()
-    return loss.detach()
+        optimizer.step(loss_and_gradients)  # type: ignore[arg-type]
+    else:
+        loss_and_gradients()
+        optimizer.step()
+    return losses[0]
 
 
 def set_rate(optimizer: Optimizer, fraction: float) -> None:
@@ -64,9 +67,11 @@ def judged(optimizers: Iterable[Optimizer]) -> Iterator[None]:
     own: list[Any] = [optimizer for optimizer in optimizers if _has_modes(optimizer)]
     for optimizer in own:
         optimizer.eval()
-    yield
-    for optimizer in own:
-        optimizer.train()
+    try:
+        yield
+    finally:
+        for optimizer in own:
+            optimizer.train()
 
 
 def _has_modes(optimizer: Any) -> bool:
@@ -77,6 +82,7 @@ def seed_generators(seed: int, device: str) -> None:
     """Seed torch's generators of the CPU and of the device. torch.manual_seed, at 60 us against 1, is no match for a step."""
     torch.default_generator.manual_seed(seed)
     if torch.device(device).type == "cuda":
-        torch.cuda.manual_seed(seed)
+        index = torch.device(device).index
+        torch.cuda.default_generators[torch.cuda.current_device() if index is None else index].manual_seed(seed)
     elif torch.device(device).type == "mps":
         torch.mps.manual_seed(seed)
