@@ -1,5 +1,6 @@
 """What can be wrong with what a person hands in. Each error's text is one line: what, received, allowed."""
 
+import difflib
 import math
 import re
 import sys
@@ -19,7 +20,9 @@ class UnknownName(BadInput):
 
     def __init__(self, what: str, name: str, choices: Iterable[str], *, forms: str = "") -> None:
         known = ", ".join(sorted(choices)) + (f"; or {forms}" if forms else "")
-        super().__init__(f"{what}: got {name!r}, " + (f"one of: {known}" if known else f"there is no {what} yet"))
+        close = difflib.get_close_matches(name, list(choices), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        super().__init__(f"{what}: got {name!r}, " + (f"one of: {known}{hint}" if known else f"there is no {what} yet"))
 
 
 class DatasetUnavailable(BadInput):

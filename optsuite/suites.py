@@ -98,7 +98,10 @@ def find_benchmark(suite: Suite, name: str) -> Benchmark:
     base, _, steps = name.rpartition("@")
     if name in choices:
         return choices[name]
-    if base not in choices or not re.fullmatch(r"0|[1-9][0-9]{0,8}", steps):
+    if base in choices:
+        usable = re.fullmatch(r"[1-9][0-9]{0,8}", steps)
+        require(usable, f"benchmark {base}: steps", steps, "a whole number from 1 to 999999999")
+    else:
         raise UnknownName("benchmark", name, choices, forms="NAME@STEPS")
     own = choices[base]
     if own.max_steps == int(steps):

@@ -69,6 +69,9 @@ def run(
     absent = unavailable(chosen, optimizers)
     if absent:
         click.echo(f"Not installed: {', '.join(absent)}; pip install 'optsuite[optimizers]' adds them.")
+    bare = [spec.name for spec in chosen.optimizers if schedule and spec.schedule is None]
+    if bare:
+        click.echo(f"Without a schedule, which they must not be given: {', '.join(bare)}")
     with LocalPool(workers or n_cores(), suite=suite, device=device) as pool:
         problems, skipped = prepare(chosen, device=device, engine=engine, named=benchmarks)
         session = Session(chosen.name, campaign, pool, problems)
