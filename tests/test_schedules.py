@@ -68,5 +68,5 @@ def test_a_benchmark_can_be_given_another_budget() -> None:
             BadInput, match=f"benchmark digits_mlp: steps: got '{steps[:100]}.*, allowed: a whole number from 1"
         ):
             find_benchmark(SUITE, f"digits_mlp@{steps}")
-    with pytest.raises(UnknownName, match="benchmark: got 'digit_mlp', one of: .*; or NAME@STEPS; did you mean digits_mlp?"):
+    with pytest.raises(UnknownName, match=r"benchmark: got 'digit_mlp', one of: .*; or NAME@STEPS; did you mean digits_mlp\?"):
         find_benchmark(SUITE, "digit_mlp")
