@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup bench test speed pictures check lint report ui lock clean
+.PHONY: setup bench test speed pictures check lint report ui nightly lock clean
 
 setup: $(READY)
 
@@ -20,7 +20,7 @@ $(READY): requirements.lock pyproject.toml
 bench: $(READY)
 	@$(BIN)/optsuite run $(ARGS)
 
-report ui: $(READY)
+report ui nightly: $(READY)
 	@$(BIN)/optsuite $@ $(ARGS)
 
 test: $(READY)

@@ -20,9 +20,10 @@ Loss = Callable[[Any, Tensor], Tensor]
 Split = tuple[Tensor, Tensor]
 
 METRIC_NAME = re.compile(r"[A-Za-z0-9_.: -]+")  # what MLflow takes as a metric key, less the slash that we join with
-OF_RUNS = {"optimizer", "lr", "schedule", "seed", "batch_size", "max_steps", "eval_every", "target", "device", "engine"}
+OF_RUNS = {"optimizer", "lr", "schedule", "seed", "batch_size", "max_steps", "eval_every", "target"}
+OF_MACHINES = {"device", "machine", "engine"}
 OF_STUDIES = {"n_trials", "n_tuning_seeds", "n_seeds", "tolerance", "lr_low", "lr_high", "at_edge", "includes"}
-RUN_PARAMS = OF_RUNS | OF_STUDIES  # what the store is told beside the fixed hyperparameters
+RUN_PARAMS = OF_RUNS | OF_MACHINES | OF_STUDIES  # what the store is told beside the fixed hyperparameters
 TOLERANCE = 0.01  # differences below 1 % of the better score do not matter to anybody, however certain they are
 FIRST_TUNING_SEED = 1_000  # evaluation seeds are 0, 1, ...; tuning seeds start here, so that the two never meet
 

@@ -23,6 +23,7 @@ ORDER = (  # data flow from left to right; a module imports only from its own pl
     ("tracking",),
     ("campaign",),
     ("report",),
+    ("nightly",),
     ("notebook",),
     ("cli",),
     ("__main__",),

@@ -132,6 +132,7 @@ def test_summaries_are_read_at_the_step_of_the_score() -> None:
     assert summarise(curve, "finished", Target("test/accuracy", 0.85)) == {
         "initial/validation_loss": 3.0,
         "initial/test_loss": 3.5,
+        "early/train_loss": 0.9,
         "score": 1.0,
         "best/step": 10,
         "best/test_loss": 1.5,

@@ -1,6 +1,6 @@
 """A campaign from its lock to its end: what `run` and `train` share."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ from optsuite.campaign.lock import campaign_lock
 from optsuite.campaign.loop import Training
 from optsuite.campaign.prepare import Problem
 from optsuite.campaign.replay import Campaign
-from optsuite.campaign.study import Study, given, tune_and_evaluate
+from optsuite.campaign.study import Study, at_rate, given, tune_and_evaluate
 from optsuite.campaign.writer import Writer
 from optsuite.definition import Suite
 from optsuite.execution.pool import Pool
@@ -37,6 +37,20 @@ def studies_of(suite: Suite, problems: Sequence[Problem], *, device: str) -> lis
     ]
 
 
+def nightly_studies(
+    suite: Suite, problems: Sequence[Problem], rates: Mapping[tuple[str, str], float], *, device: str
+) -> list[Study]:
+    """A study of every optimizer on every problem: at its rate of the reference night, tuned where there is none."""
+    studies = []
+    for study in studies_of(suite, problems, device=device):
+        lr = rates.get(study.name)
+        if lr is not None:
+            asks = at_rate(study.name[0], study.spec, suite, lr)
+            study = Study(problem=study.problem, spec=study.spec, suite=suite, asks=asks, device=device, n_runs=suite.n_seeds)
+        studies.append(study)
+    return studies
+
+
 def given_study(suite: Suite, problem: Problem, *, lr: float, seeds: Sequence[int], device: str) -> Study:
     """Runs of the suite's first optimizer at a given rate, in the shape of a study."""
     spec = suite.optimizers[0]
@@ -59,8 +73,12 @@ def drive(
     suite: str,
     pool: Pool,
     stop: Callable[[], bool],
+    night: str | None = None,
 ) -> Iterator[Event]:
-    """Hold the campaign, replay it, train what is missing in a pool and record it. `suite` is the suite's name."""
+    """Hold the campaign, replay it, train what is missing in a pool and record it.
+
+    `suite` is the suite's name. `night` says what kind of night this is, if it is one.
+    """
     with campaign_lock(uri, campaign):
         store = open_store(uri)
         for benchmark in dict.fromkeys(study.name[0] for study in studies):
@@ -70,7 +88,7 @@ def drive(
         yield from work.replay()
         yield Ready(missing=work.missing(), replaced=held.replaced_by(studies))
         held.tidy(store, studies)
-        ledger = Ledger(store, held, campaign=campaign, suite=suite)
+        ledger = Ledger(store, held, campaign=campaign, suite=suite, night=night)
         with Writer() as writer:
             yield from Training(work, ledger, writer, pool).run(stop)
         record_costs(studies, ledger, stop)

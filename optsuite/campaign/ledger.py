@@ -14,11 +14,11 @@ from optsuite.training.run import Ended, Run
 class Ledger:
     """The store, as one campaign writes to it; all from one thread."""
 
-    def __init__(self, store: Store, held: Held, *, campaign: str, suite: str) -> None:
-        """`suite` is the name of the suite that the studies belong to."""
+    def __init__(self, store: Store, held: Held, *, campaign: str, suite: str, night: str | None = None) -> None:
+        """`suite` is the name of the suite that the studies belong to, `night` the kind of night that this is."""
         self._store = store
         self._held = held
-        self._common = {"optsuite.campaign": campaign, "optsuite.suite": suite}
+        self._common = {"optsuite.campaign": campaign, "optsuite.suite": suite} | ({"optsuite.night": night} if night else {})
         self._study_runs: dict[Study, str] = {}
         self._curves: dict[Study, dict[Run, Curves]] = {}
 

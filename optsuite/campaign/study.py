@@ -12,7 +12,7 @@ from optsuite.campaign.prepare import Problem
 from optsuite.definition import OptimizerSpec, Suite
 from optsuite.schedules import schedule_name
 from optsuite.statistics.seeds import interquartile_mean
-from optsuite.tracking.store import VERSIONS
+from optsuite.tracking.store import MACHINE, VERSIONS
 from optsuite.training.identity import definition, digest, fingerprint
 from optsuite.training.run import Measurement, Run, Score, penalised
 from optsuite.training.stacked import MULTIPLE
@@ -45,6 +45,12 @@ def given(benchmark: str, spec: OptimizerSpec, lr: float, seeds: Iterable[int]) 
     """Evaluations at a rate given by hand; nothing is tuned."""
     yield [Run(benchmark=benchmark, optimizer=spec.name, lr=lr, seed=seed, kind="evaluation", arm="given") for seed in seeds]
     return None
+
+
+def at_rate(benchmark: str, spec: OptimizerSpec, suite: Suite, lr: float) -> Asks:
+    """The evaluations at a rate that was tuned before."""
+    yield tuned_runs(benchmark, spec, suite, lr)
+    return Tuned(lr=lr, interval=spec.lr, at_edge=False, trials=())
 
 
 @dataclass(eq=False)
@@ -135,6 +141,7 @@ class Study:
             "device": self.device,
             "engine": f"plain: {self.plan.reason}" if self.plan.reason else self.plan.engine,
             "schedule": schedule_name(self.spec.schedule),
+            "machine": MACHINE,
             **VERSIONS,
             **self.spec.fixed,
         }

@@ -2,6 +2,7 @@
 
 import math
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -153,6 +154,58 @@ def ui(port: int, campaign: str) -> int:
     from optsuite.cli.ui import serve
 
     return serve(port, campaign)
+
+
+@cli.command()
+@click.argument("before")
+@click.argument("after")
+def compare(before: str, after: str) -> int:
+    """Say what changed from one campaign to another; exit 1 when something got worse."""
+    from optsuite.cli.night import compare as run
+
+    return run(before, after)
+
+
+@cli.command()
+@SUITE
+@click.option("--campaign", help="Name of this night.  [default: nightly-<UTC date>]")
+@click.option("--retune", is_flag=True, help="Tune the rates anew, for this night and later ones.")
+@click.option("--keep", type=click.IntRange(min=1), help="Delete older nights than so many, but for what is needed.")
+@click.option("--print-schedule", type=click.Choice(["github", "systemd", "cron"]), help="Print what runs it every night.")
+@WORKERS
+@DEVICE
+@ENGINE
+def nightly(
+    suite: str,
+    campaign: str | None,
+    retune: bool,
+    keep: int | None,
+    print_schedule: str | None,
+    workers: int | None,
+    device: str,
+    engine: str,
+) -> int:
+    """Train the suite again at the rates of the first night, and compare with the last good one; exit 1 on a regression."""
+    if print_schedule:
+        from optsuite.nightly.schedules import SCHEDULES
+
+        click.echo(SCHEDULES[print_schedule](suite), nl=False)
+        return 0
+    from optsuite.execution.processes import start_server
+
+    start_server()
+    from optsuite.campaign.lock import check_campaign_name
+    from optsuite.campaign.prepare import prepare
+    from optsuite.cli.night import nightly as run
+    from optsuite.execution.local import LocalPool
+    from optsuite.suites import load_suite, select
+
+    name = campaign or f"nightly-{datetime.now(UTC):%Y-%m-%d}"
+    check_campaign_name(name)
+    chosen = select(load_suite(suite))
+    problems, skipped = prepare(chosen, device=device, engine=engine)
+    with LocalPool(workers or n_cores(), suite=suite, device=device) as pool:
+        return run(chosen, problems, skipped, pool, campaign=name, device=device, retune=retune, keep=keep)
 
 
 def parse_seeds(text: str) -> list[int]:

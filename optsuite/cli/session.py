@@ -43,9 +43,9 @@ class Session:
         self._uri = tracking_uri()
         self._console = console()
 
-    def run(self, studies: Sequence[Study], skipped: Sequence[Skipped]) -> int:
+    def run(self, studies: Sequence[Study], skipped: Sequence[Skipped], night: str | None = None) -> int:
         """Bring the studies to their end and report."""
-        code = self._drive(studies)
+        code = self._drive(studies, night)
         asked = {study.name[0] for study in studies}
         _report(self._console, self._uri, self._campaign, REPORT, skipped, asked)
         if code == INTERRUPTED:
@@ -79,7 +79,7 @@ class Session:
         _show_skipped(self._console, skipped)
         return 0
 
-    def _drive(self, studies: Sequence[Study]) -> int:
+    def _drive(self, studies: Sequence[Study], night: str | None = None) -> int:
         totals: dict[str, int] = {}
         for study in studies:
             totals[study.name[0]] = totals.get(study.name[0], 0) + study.n_runs
@@ -94,6 +94,7 @@ class Session:
                 suite=self._suite,
                 pool=self._pool,
                 stop=lambda: bool(interrupted),
+                night=night,
             )
             for event in events:
                 display.show(event)

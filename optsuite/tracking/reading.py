@@ -9,10 +9,11 @@ from mlflow.entities import Run as MlflowRun
 
 from optsuite.tracking.store import SUPERSEDED, Store
 
-TAGS = ("kind", "arm", "benchmark", "optimizer", "campaign", "suite", "outcome", "fingerprint", "error")
+TAGS = ("kind", "arm", "benchmark", "optimizer", "campaign", "suite", "night", "outcome", "fingerprint", "error")
 TEXT_PARAMS = (
     "target",
     "device",
+    "machine",
     "engine",
     "includes",
     "optsuite_version",
@@ -22,6 +23,7 @@ TEXT_PARAMS = (
 )
 PARAMS = ("lr", "eval_every", "max_steps", "n_trials", "n_tuning_seeds", "n_seeds", "tolerance", "lr_low", "lr_high")
 COSTS = ("usage/milliseconds_per_step", "usage/state_bytes_per_parameter")
+RELATIVE_TIME = "usage/relative_step_time"
 SUMMARIES = (
     "initial/validation_loss",
     "initial/test_loss",
@@ -31,15 +33,22 @@ SUMMARIES = (
     "best/test_accuracy",
     "final/train_loss",
     "steps_to_target",
+    "early/train_loss",
+    RELATIVE_TIME,
     *COSTS,
 )
-TEXT = ("run_id", "experiment_id", "parent", "status", *TEXT_PARAMS, *TAGS)
+TEXT = ("run_id", "experiment_id", "parent", "status", "commit", *TEXT_PARAMS, *TAGS)
 FLAGS = ("superseded", "at_edge")
-NUMBERS = ("seed", *PARAMS, "seconds", *SUMMARIES)
+NUMBERS = ("seed", *PARAMS, "started", "seconds", *SUMMARIES)
 COLUMNS = (*TEXT, *FLAGS, *NUMBERS)
 CURVES = ("run_id", "curve", "step", "value")
 
-OTHER_TAGS = {"optsuite.seed": "seed", "mlflow.parentRunId": "parent", SUPERSEDED: "superseded"}
+OTHER_TAGS = {
+    "mlflow.source.git.commit": "commit",
+    "optsuite.seed": "seed",
+    "mlflow.parentRunId": "parent",
+    SUPERSEDED: "superseded",
+}
 TAG_NAMES = {f"optsuite.{tag}": tag for tag in TAGS} | OTHER_TAGS
 PARAM_NAMES = (*PARAMS, *TEXT_PARAMS, "at_edge")
 
@@ -57,7 +66,8 @@ NUMBER = "CASE WHEN {0}.is_nan THEN NULL ELSE {0}.value END AS value"  # MLflow 
 def read_runs(store: Store, campaign: str, *, everything: bool = False) -> pd.DataFrame:
     """The runs of a campaign with COLUMNS, sorted by what they are; with `everything`, unfinished and superseded ones too.
 
-    Text columns hold None where a run has no such tag, numbers nan. `seconds` is the run's wall-clock time.
+    Text columns hold None where a run has no such tag, numbers nan. `started` is in Unix seconds, `seconds` is the run's
+    wall-clock time.
     """
     rows = _rows_of_database(store.uri, campaign) if store.is_database else _rows_of_server(store, campaign)
     frame = rows.reindex(columns=list(COLUMNS))
@@ -98,6 +108,7 @@ def _rows_of_database(uri: str, campaign: str) -> pd.DataFrame:
     columns = "runs.run_uuid AS run_id, runs.experiment_id, runs.status, runs.start_time, runs.end_time"
     rows = _query(uri, f"SELECT {columns} {OF_CAMPAIGN.format(join='')}", campaign=campaign).set_index("run_id")
     rows["experiment_id"] = rows["experiment_id"].astype(str)
+    rows["started"] = rows["start_time"].astype("float64") / 1e3
     rows["seconds"] = (rows["end_time"].astype("float64") - rows["start_time"].astype("float64")) / 1e3
     parts = [rows]
     for table, names in (("tags", list(TAG_NAMES)), ("params", list(PARAM_NAMES)), ("latest_metrics", list(SUMMARIES))):
@@ -134,6 +145,7 @@ def _row(run: MlflowRun) -> dict[str, object]:
             "run_id": run.info.run_id,
             "experiment_id": run.info.experiment_id,
             "status": run.info.status,
+            "started": run.info.start_time / 1e3,
             "seconds": None if ended is None else (ended - run.info.start_time) / 1e3,
         }
     )

@@ -1,6 +1,7 @@
 """The MLflow store: opening it, its experiments, and what is written to it. One process writes at a time."""
 
 import os
+import platform
 import re
 import sqlite3
 import time
@@ -35,6 +36,7 @@ SUPERSEDED = "optsuite.superseded"  # the tag of runs that an older definition g
 REPORTS = "reports"  # the experiment of the report runs
 PAGE = 1_000  # search_runs hands out no more at once
 VERSIONS = {f"{name}_version": version(name) for name in ("optsuite", "torch", "mlflow", "optuna")}
+MACHINE = f"{platform.node()}, {platform.machine()}, {os.cpu_count()} cores"  # whose times can be compared
 
 
 def open_store(uri: str) -> "Store":

@@ -15,16 +15,21 @@ from optsuite.training.plain import batch_indices, initial_model
 from optsuite.training.step import build, take_step
 
 WARM_UP = 3  # steps that make the optimizer's state, and are not timed
-ROUNDS = 5  # in each, every optimizer has its turn: the speed of a machine changes by the second
+ROUNDS = 8  # in each, every optimizer has its turn: the speed of a machine changes by the second
 STEPS = 20  # timed together: some optimizers do the most of their work every tenth or twentieth step
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Milliseconds of one step of the plain loop, and bytes of optimizer state a parameter."""
+    """Milliseconds of one step of the plain loop, and bytes of optimizer state a parameter.
+
+    `relative_step_time` is the fastest round's, in units of the fastest of a fixed computation between the rounds: what else
+    goes on, or a machine that is slow today, moves it little, so that it can be compared over days.
+    """
 
     milliseconds_per_step: float
     state_bytes_per_parameter: float
+    relative_step_time: float
 
 
 def measure_costs(benchmark: Benchmark, specs: Sequence[OptimizerSpec], splits: Splits, *, device: str) -> dict[str, Cost]:
@@ -36,16 +41,28 @@ def measure_costs(benchmark: Benchmark, specs: Sequence[OptimizerSpec], splits: 
     seconds: dict[str, list[float]] = {name: [] for name in loops}
     for loop in loops.values():
         loop.run(WARM_UP)
+    reference: list[float] = []
     for _ in range(ROUNDS):
+        reference.append(_reference_seconds())
         for name, loop in loops.items():
             seconds[name].append(loop.run(STEPS))
     return {
         name: Cost(
             milliseconds_per_step=statistics.median(seconds[name]) / STEPS * 1e3,
             state_bytes_per_parameter=_state_bytes(loop.optimizer) / max(1, _n_parameters(loop.model)),
+            relative_step_time=min(seconds[name]) / STEPS / min(reference),
         )
         for name, loop in loops.items()
     }
+
+
+def _reference_seconds() -> float:
+    """Of small matrix products and functions of their elements on one thread of the CPU, as steps spend their time."""
+    x = torch.linspace(-1, 1, 128 * 128).view(128, 128)
+    started = time.perf_counter()
+    for _ in range(100):
+        x = torch.tanh(x @ x.T)
+    return time.perf_counter() - started
 
 
 class _Loop:

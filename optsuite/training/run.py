@@ -64,6 +64,8 @@ def summarise(measurements: Sequence[Measurement], outcome: Outcome, target: Tar
     """The summaries of a run, read at the step of its score. A run that did not finish has no score: it would look healthy."""
     first = measurements[0].values if measurements else {}
     summary = {f"initial/{name.replace('/', '_')}": value for name, value in first.items() if name.endswith("/loss")}
+    if len(measurements) > 1 and "train/loss" in measurements[1].values:
+        summary["early/train_loss"] = measurements[1].values["train/loss"]
     if outcome != "finished":
         return summary
     best = min(measurements, key=lambda m: m.values["validation/loss"])

@@ -1,0 +1,1 @@
+"""Nights: the same comparison again and again, and what changed between two of them."""

@@ -1,0 +1,77 @@
+"""The nights of a suite in the store: which there were, which one tuned, and which was the last good one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from optsuite.tracking.reading import read_runs
+from optsuite.tracking.store import Store
+
+REFERENCE, ORDINARY = "reference", "ordinary"  # a night that tunes the rates, and one that takes them over
+GOOD = "optsuite.good"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Night:
+    """One night: its campaign, its start in Unix seconds, its kind, and whether nothing had got worse; None if unknown."""
+
+    campaign: str
+    started: float
+    kind: str
+    good: bool | None
+    study_runs: tuple[str, ...]
+
+
+def nights(store: Store, suite: str) -> list[Night]:
+    """The nights of the suite of this name, by start."""
+    found = store.search(
+        f"tags.`optsuite.night` LIKE '%' AND tags.`optsuite.kind` = 'study' AND tags.`optsuite.suite` = '{suite}'"
+    )
+    by_campaign: dict[str, list[tuple[float, str, str, str | None]]] = {}
+    for run in found:
+        tags = run.data.tags
+        own = (run.info.start_time / 1e3, run.info.run_id, tags["optsuite.night"], tags.get(GOOD))
+        by_campaign.setdefault(tags["optsuite.campaign"], []).append(own)
+    made = []
+    for campaign, studies in by_campaign.items():
+        verdicts = {good for *_, good in studies}
+        made.append(
+            Night(
+                campaign=campaign,
+                started=min(started for started, *_ in studies),
+                kind=studies[0][2],
+                good=None if verdicts == {None} else verdicts <= {"true", None},
+                study_runs=tuple(sorted(run_id for _, run_id, *_ in studies)),
+            )
+        )
+    return sorted(made, key=lambda night: (night.started, night.campaign))
+
+
+def rates(store: Store, reference: Night | None) -> dict[tuple[str, str], float]:
+    """The tuned rate of every finished study of the reference night, by benchmark and optimizer."""
+    if reference is None:
+        return {}
+    runs = read_runs(store, reference.campaign)
+    studies = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")]
+    return {(row["benchmark"], row["optimizer"]): row["lr"] for row in studies.to_dict("records")}
+
+
+def last(found: Sequence[Night], **wanted: object) -> Night | None:
+    """The last night with these attributes."""
+    fitting = [night for night in found if all(getattr(night, name) == value for name, value in wanted.items())]
+    return fitting[-1] if fitting else None
+
+
+def prune(store: Store, found: Sequence[Night], keep: int) -> list[Night]:
+    """Delete all but the last `keep` nights, and never the last good one or the last reference. Returns what was deleted."""
+    needed = {last(found, good=True), last(found, kind=REFERENCE)}
+    old = [night for night in found[: max(0, len(found) - keep)] if night not in needed]
+    for night in old:
+        for run in store.search(f"tags.`optsuite.campaign` = '{night.campaign}'"):
+            store.delete(run.info.run_id)
+    return old
+
+
+def judge(store: Store, night: Night, *, good: bool) -> None:
+    """Remember whether a night was good, on the runs of its studies."""
+    for run_id in night.study_runs:
+        store.tag(run_id, GOOD, str(good).lower())

@@ -1,0 +1,206 @@
+"""Real nights of real training: what is planted is found, and nothing else is."""
+
+import json
+import math
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from conftest import InlinePool
+from frames import around, frame, run, seeds, study
+from torch import nn
+
+from benchmarks import SUITE as DEFAULT
+from optsuite import OPTIMIZERS, OptimizerSpec, Suite
+from optsuite.campaign.drive import drive, nightly_studies
+from optsuite.campaign.events import RunEnded
+from optsuite.campaign.prepare import prepare
+from optsuite.nightly.changes import Change, changes
+from optsuite.nightly.nights import ORDINARY, REFERENCE, judge, last, nights, prune, rates
+from optsuite.nightly.schedules import cron, github, systemd
+from optsuite.tracking.location import tracking_uri
+from optsuite.tracking.reading import read_runs
+from optsuite.tracking.store import open_store
+
+NAMES = ("sgd", "momentum", "adam")
+SUITE = replace(
+    DEFAULT,
+    name="n",
+    benchmarks=tuple(b for b in DEFAULT.benchmarks if b.name in ("digits_logreg", "diabetes_mlp")),
+    on_request=(),
+    optimizers=tuple(OPTIMIZERS[name] for name in NAMES),
+    n_trials=4,
+)
+
+
+def night(pool: InlinePool, campaign: str, suite: Suite = SUITE) -> int:
+    """A night of the suite in the current folder; how many runs it trained."""
+    store = open_store(tracking_uri())
+    reference = last(nights(store, suite.name), kind=REFERENCE)
+    pool.load(suite)
+    studies = nightly_studies(suite, prepare(suite, device="cpu")[0], rates(store, reference), device="cpu")
+    kind = ORDINARY if reference else REFERENCE
+    events = list(
+        drive(studies, uri=tracking_uri(), campaign=campaign, suite=suite.name, pool=pool, stop=lambda: False, night=kind)
+    )
+    return sum(isinstance(event, RunEnded) and not event.reused for event in events)
+
+
+def runs(campaign: str) -> pd.DataFrame:
+    return read_runs(open_store(tracking_uri()), campaign)
+
+
+def planted(name: str, build: Callable[..., torch.optim.Optimizer], **change: Any) -> Suite:
+    """The suite with another optimizer under the name of one of its own."""
+    spec = replace(OPTIMIZERS[name], build=build, **change)
+    return replace(SUITE, optimizers=tuple(spec if own.name == name else own for own in SUITE.optimizers))
+
+
+def smaller(kind: Any, model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Optimizer:
+    return kind(model.parameters(), lr=0.9 * lr, **fixed)  # type: ignore[no-any-return]
+
+
+def forgetful(model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr=lr)
+
+
+class Noisy(torch.optim.Adam):
+    """As if another version of a library added in another order."""
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        super().step(closure)
+        with torch.no_grad():
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    parameter.mul_(1 + 1e-6 * torch.randn_like(parameter))
+
+
+class Slow(torch.optim.Adam):
+    """Half as much again."""
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        started = time.perf_counter()
+        super().step(closure)
+        time.sleep(0.5 * (time.perf_counter() - started) + 2e-4)
+
+
+def of(kind: Any, model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Optimizer:
+    return kind(model.parameters(), lr=lr, **fixed)  # type: ignore[no-any-return]
+
+
+def found(changes: list[Change]) -> set[tuple[str, str]]:
+    return {(change.optimizer, change.what) for change in changes if change.verdict == "worse"}
+
+
+@pytest.fixture
+def pool() -> InlinePool:
+    return InlinePool()
+
+
+def test_a_night_trains_at_the_rates_of_the_reference_and_reuses_nothing(folder: Path, pool: InlinePool) -> None:
+    assert night(pool, "nightly-1") == 2 * 3 * (4 + 2 * 12)
+    assert night(pool, "nightly-2") == 2 * 3 * 12
+    assert night(pool, "nightly-2") == 0
+    first, second = (runs(f"nightly-{n}") for n in (1, 2))
+    tuned = [f[(f["kind"] == "study")].set_index(["benchmark", "optimizer"])["lr"].to_dict() for f in (first, second)]
+    assert tuned[0] == tuned[1]
+    store = open_store(tracking_uri())
+    kinds = [(n.campaign, n.kind, n.good) for n in nights(store, "n")]
+    assert kinds == [("nightly-1", REFERENCE, None), ("nightly-2", ORDINARY, None)]
+    judge(store, nights(store, "n")[0], good=True)
+    good = last(nights(store, "n"), good=True)
+    assert good is not None
+    assert good.campaign == "nightly-1"
+    assert nights(store, "another") == []
+
+
+def test_what_is_planted_is_found_and_unchanged_code_raises_no_alarm(folder: Path, pool: InlinePool) -> None:
+    night(pool, "reference")
+    night(pool, "same-0")
+    assert [c for c in changes(runs("reference"), runs("same-0")) if c.what != "time of a step"] == []
+    before = runs("same-0")
+
+    def after(campaign: str, suite: Suite) -> set[tuple[str, str]]:
+        night(pool, campaign, suite)
+        return found(changes(before, runs(campaign)))
+
+    assert ("sgd", "early training loss") in after("small", planted("sgd", partial(smaller, torch.optim.SGD)))
+    assert ("adam", "early training loss") in after("small-adam", planted("adam", partial(smaller, torch.optim.Adam)))
+    assert ("momentum", "early training loss") in after("lost", planted("momentum", forgetful, proportional=False))
+    assert {name for name, _ in after("slow", planted("adam", partial(of, Slow), proportional=False))} == {"adam"}
+    assert found([c for c in changes(before, runs("slow")) if c.what == "time of a step"]) == {("adam", "time of a step")}
+    noisy = after("noisy", planted("adam", partial(of, Noisy), proportional=False))
+    assert noisy <= {("adam", "time of a step")}  # its noise takes time
+
+
+def test_old_nights_go_but_for_the_last_good_one_and_the_reference(folder: Path, pool: InlinePool) -> None:
+    one = replace(SUITE, benchmarks=SUITE.benchmarks[-1:], optimizers=SUITE.optimizers[:1], n_seeds=2)
+    for n in range(5):
+        night(pool, f"night-{n}", one)
+    store = open_store(tracking_uri())
+    for own, good in zip(nights(store, "n"), (True, True, False, False, False), strict=True):
+        judge(store, own, good=good)
+    assert [n.campaign for n in prune(store, nights(store, "n"), keep=2)] == ["night-2"]
+    assert [n.campaign for n in nights(store, "n")] == ["night-0", "night-1", "night-3", "night-4"]
+    assert len(runs("night-2")) == 0
+    assert len(runs("night-1")) == 1 + 2
+
+
+def typed(*rows: dict[str, Any], **change: Any) -> pd.DataFrame:
+    return frame(*(row | {"max_steps": 100.0} | change for row in rows))
+
+
+def test_changes_of_typed_in_nights() -> None:
+    before = typed(*seeds("a", around(1.0)), *seeds("b", around(1.0)))
+    assert changes(before, before) == []
+    worse = typed(*seeds("a", around(1.05)), *seeds("b", around(1.0)))
+    (change,) = [c for c in changes(before, worse) if c.what == "score"]
+    assert (change.optimizer, change.verdict, change.before, change.after) == ("a", "worse", "1", "1.05 (+5.0%)")
+    assert [c.verdict for c in changes(worse, before) if c.what == "score"] == ["better"]
+    assert [c for c in changes(before, typed(*seeds("a", around(1.005)), *seeds("b", around(1.0)))) if c.what == "score"] == []
+
+
+def test_a_seed_that_diverges_or_is_missing_is_named() -> None:
+    before = typed(*seeds("a", around(1.0)), *seeds("b", around(1.0)))
+    after = typed(*seeds("a", [math.nan, *around(1.0)[1:]]), *seeds("b", around(1.0)))
+    assert ("a", "diverged") in found(changes(before, after))
+    gone = typed(*seeds("a", around(1.0)))
+    assert found(changes(before, gone)) == {("b", "evaluations")}
+    failed = typed(*seeds("a", around(1.0)), *seeds("b", around(1.0), outcome="failed"))
+    assert found(changes(before, failed)) == {("b", "evaluations")}
+    assert changes(typed(study("a")), typed(study("a"))) == []
+    assert changes(typed(), typed(run("a", 1.0))) == []
+
+
+def test_schedules_are_what_their_programs_read(tmp_path: Path) -> None:
+    import yaml
+
+    workflow = yaml.safe_load(github("smoke"))
+    assert workflow[True] == {"schedule": [{"cron": "17 2 * * *"}], "workflow_dispatch": None}  # YAML 1.1 reads "on" so
+    steps = workflow["jobs"]["nightly"]["steps"]
+    assert any("optsuite nightly --suite smoke" in step.get("run", "") for step in steps)
+    assert json.dumps(workflow["jobs"]["nightly"]["runs-on"]) == '"ubuntu-latest"'
+    fields = cron("smoke").split()
+    assert (fields[:5], fields[5]) == (["17", "2", "*", "*", "*"], "cd")
+    service, timer = systemd("smoke").split("# optsuite-nightly.timer\n")
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("needs systemd-analyze")
+    (tmp_path / "optsuite-nightly.service").write_text(service)
+    (tmp_path / "optsuite-nightly.timer").write_text(timer)
+    check = ["systemd-analyze", "verify", "--man=no", str(tmp_path / "optsuite-nightly.timer")]
+    done = subprocess.run(check, capture_output=True, text=True)
+    assert "optsuite-nightly" not in done.stderr, done.stderr
+
+
+def test_an_optimizer_that_the_reference_did_not_have_is_tuned(folder: Path, pool: InlinePool) -> None:
+    night(pool, "nightly-1")
+    more: OptimizerSpec = OPTIMIZERS["rmsprop"]
+    assert night(pool, "nightly-2", replace(SUITE, optimizers=(*SUITE.optimizers, more))) == 2 * (3 * 12 + 4 + 2 * 12)
