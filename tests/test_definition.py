@@ -117,7 +117,9 @@ def test_target_is_reached_from_its_side() -> None:
 
 
 def test_unknown_name_lists_the_choices() -> None:
-    assert str(UnknownName("optimizer", "adm", ["sgd", "adam"])) == "optimizer: got 'adm', one of: adam, sgd"
+    known = ["sgd", "adam"]
+    assert str(UnknownName("optimizer", "nobody", known)) == "optimizer: got 'nobody', one of: adam, sgd"
+    assert str(UnknownName("optimizer", "adm", known)) == "optimizer: got 'adm', one of: adam, sgd; did you mean adam?"
 
 
 def test_optimizer_without_a_default_rate_is_allowed() -> None:
