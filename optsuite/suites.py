@@ -98,15 +98,14 @@ def find_benchmark(suite: Suite, name: str) -> Benchmark:
     base, _, steps = name.rpartition("@")
     if name in choices:
         return choices[name]
-    if base in choices:
-        usable = re.fullmatch(r"[1-9][0-9]{0,8}", steps)
-        require(usable, f"benchmark {base}: steps", steps, "a whole number from 1 to 999999999")
-    else:
+    if base not in choices:
         raise UnknownName("benchmark", name, choices, forms="NAME@STEPS")
+    usable = re.fullmatch(r"[1-9][0-9]{0,8}", steps)
+    require(usable, f"benchmark {base}: steps", steps, "a whole number from 1 to 999999999")
     own = choices[base]
     if own.max_steps == int(steps):
         return own
-    return replace(own, name=name, max_steps=int(steps), eval_every=max(1, min(own.eval_every, int(steps))))
+    return replace(own, name=name, max_steps=int(steps), eval_every=min(own.eval_every, int(steps)))
 
 
 def find_optimizer(suite: Suite, name: str) -> OptimizerSpec:
@@ -160,8 +159,10 @@ def select(
     """
     specs: list[OptimizerSpec] = []
     for name in optimizers:
-        everything = [*suite.optimizers, *filter(is_available, optimizer_choices(suite).values())]
-        specs += everything if name == ALL else [find_optimizer(suite, name)]
+        if name == ALL:
+            specs += [*suite.optimizers, *filter(is_available, optimizer_choices(suite).values())]
+        else:
+            specs.append(find_optimizer(suite, name))
     specs = specs or list(suite.optimizers)
     if schedule is not None:
         if not any(spec.schedule is constant for spec in specs):

@@ -20,7 +20,7 @@ from torch import nn
 
 from benchmarks import SUITE as DEFAULT
 from optsuite import OPTIMIZERS, OptimizerSpec, Suite
-from optsuite.campaign.drive import drive, nightly_studies
+from optsuite.campaign.drive import drive, studies_of
 from optsuite.campaign.events import RunEnded
 from optsuite.campaign.prepare import prepare
 from optsuite.nightly.changes import Change, changes
@@ -46,7 +46,7 @@ def night(pool: InlinePool, campaign: str, suite: Suite = SUITE) -> int:
     store = open_store(tracking_uri())
     reference = last(nights(store, suite.name), kind=REFERENCE)
     pool.load(suite)
-    studies = nightly_studies(suite, prepare(suite, device="cpu")[0], rates(store, reference), device="cpu")
+    studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu", rates=rates(store, reference))
     kind = ORDINARY if reference else REFERENCE
     events = list(
         drive(studies, uri=tracking_uri(), campaign=campaign, suite=suite.name, pool=pool, stop=lambda: False, night=kind)

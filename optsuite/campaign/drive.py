@@ -21,33 +21,20 @@ from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import open_store
 
 
-def studies_of(suite: Suite, problems: Sequence[Problem], *, device: str) -> list[Study]:
-    """A study of every optimizer on every problem."""
-    return [
-        Study(
-            problem=problem,
-            spec=spec,
-            suite=suite,
-            asks=tune_and_evaluate(problem.benchmark.name, spec, suite),
-            device=device,
-            n_runs=suite.n_trials * suite.n_tuning_seeds + suite.n_seeds * (1 if spec.default_lr is None else 2),
-        )
-        for problem in problems
-        for spec in suite.optimizers
-    ]
-
-
-def nightly_studies(
-    suite: Suite, problems: Sequence[Problem], rates: Mapping[tuple[str, str], float], *, device: str
+def studies_of(
+    suite: Suite, problems: Sequence[Problem], *, device: str, rates: Mapping[tuple[str, str], float] = {}
 ) -> list[Study]:
-    """A study of every optimizer on every problem: at its rate of the reference night, tuned where there is none."""
+    """A study of every optimizer on every problem: at its rate, by benchmark and optimizer, where it has one, else tuned."""
     studies = []
-    for study in studies_of(suite, problems, device=device):
-        lr = rates.get(study.name)
-        if lr is not None:
-            asks = at_rate(study.name[0], study.spec, suite, lr)
-            study = Study(problem=study.problem, spec=study.spec, suite=suite, asks=asks, device=device, n_runs=suite.n_seeds)
-        studies.append(study)
+    for problem in problems:
+        name = problem.benchmark.name
+        for spec in suite.optimizers:
+            lr = rates.get((name, spec.name))
+            asks = tune_and_evaluate(name, spec, suite) if lr is None else at_rate(name, spec, suite, lr)
+            n_tuning = 0 if lr is not None else suite.n_trials * suite.n_tuning_seeds
+            n_arms = 1 if lr is not None or spec.default_lr is None else 2
+            n_runs = n_tuning + suite.n_seeds * n_arms
+            studies.append(Study(problem=problem, spec=spec, suite=suite, asks=asks, device=device, n_runs=n_runs))
     return studies
 
 

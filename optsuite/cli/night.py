@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from optsuite.campaign.drive import nightly_studies, studies_of
+from optsuite.campaign.drive import studies_of
 from optsuite.campaign.prepare import Problem, Skipped
 from optsuite.cli.console import console
 from optsuite.cli.session import Session
@@ -47,19 +47,22 @@ def nightly(
     store, out = open_store(tracking_uri()), console()
     found = nights(store, suite.name)
     earlier = [night for night in found if night.campaign != campaign]
-    own = next((night for night in found if night.campaign == campaign), None)
+    own = last(found, campaign=campaign)
     reference = None if retune else last(earlier, kind=REFERENCE)
     kind = own.kind if own else ORDINARY if reference else REFERENCE
     if kind == ORDINARY and reference is not None:
-        out.print(f"Night {campaign}: at the rates of {reference.campaign}", highlight=False, markup=False)
-        studies = nightly_studies(suite, problems, rates(store, reference), device=device)
+        how = f"at the rates of {reference.campaign}"
     else:
-        out.print(f"Night {campaign}: the rates are tuned, and later nights train at them", highlight=False, markup=False)
-        studies = studies_of(suite, problems, device=device)
+        reference, how = None, "the rates are tuned, and later nights train at them"
+    out.print(f"Night {campaign}: {how}", highlight=False, markup=False)
+    studies = studies_of(suite, problems, device=device, rates=rates(store, reference))
     code = Session(suite.name, campaign, pool, problems).run(studies, skipped, night=kind)
     if code not in (0, WORSE):
         return code
-    good = last([night for night in earlier if night.started < _started(store, suite, campaign)], good=True)
+    this = last(nights(store, suite.name), campaign=campaign)
+    if this is None:
+        raise BadInput(f"campaign: got {campaign}, in which nothing was trained; allowed: a suite with something to train")
+    good = last([night for night in earlier if night.started < this.started], good=True)
     worse = code == WORSE
     if good is None:
         out.print("\nNo earlier night was good: there is nothing to compare with.", highlight=False)
@@ -67,18 +70,11 @@ def nightly(
         out.print("\nThe rates were tuned anew: this night is compared with none, and later ones with it.", highlight=False)
     else:
         worse |= _compare(out, store, good.campaign, campaign)
-    judge(store, next(night for night in nights(store, suite.name) if night.campaign == campaign), good=not worse)
+    judge(store, this, good=not worse)
     if keep is not None:
         for night in prune(store, nights(store, suite.name), keep):
             out.print(f"Deleted {night.campaign}.", highlight=False, markup=False)
     return WORSE if worse else 0
-
-
-def _started(store: Store, suite: Suite, campaign: str) -> float:
-    own = [night for night in nights(store, suite.name) if night.campaign == campaign]
-    if not own:
-        raise BadInput(f"campaign: got {campaign}, in which nothing was trained; allowed: a suite with something to train")
-    return own[0].started
 
 
 def _compare(out: Console, store: Store, before: str, after: str) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optsuite.data.splitting import halved
+from optsuite.data.splitting import autoencoding, halved
 from optsuite.definition import Splits
 from optsuite.errors import DatasetUnavailable, one_line
 
@@ -41,8 +41,7 @@ def mnist_whole(n_test: int) -> Splits:
 
 def mnist_autoencoding(n_test: int) -> Splits:
     """The images of `mnist_whole` as their own targets."""
-    whole = mnist_whole(n_test)
-    return Splits(**{name: (split[0], split[0]) for name, split in vars(whole).items()})
+    return autoencoding(mnist_whole(n_test))
 
 
 def fashion_mnist_whole(n_test: int) -> Splits:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from optsuite.data.splitting import split_randomly, standardised
+from optsuite.data.splitting import autoencoding, split_randomly, standardised
 from optsuite.definition import Split, Splits
 
 
@@ -31,8 +31,7 @@ def digits_images() -> Splits:
 
 def digits_autoencoding() -> Splits:
     """The digits as their own targets: x and y (n, 64)."""
-    flat = digits()
-    return Splits(**{name: (split[0], split[0]) for name, split in vars(flat).items()})
+    return autoencoding(digits())
 
 
 def diabetes() -> Splits:

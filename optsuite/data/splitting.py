@@ -32,6 +32,11 @@ def halved(x: Tensor, y: Tensor) -> tuple[Split, Split]:
     return (x[0::2], y[0::2]), (x[1::2], y[1::2])
 
 
+def autoencoding(splits: Splits) -> Splits:
+    """The inputs as their own targets, in the same memory."""
+    return Splits(**{name: (split[0], split[0]) for name, split in vars(splits).items()})
+
+
 def standardised(splits: Splits, *, targets: bool = False) -> Splits:
     """Inputs, and targets where asked, shifted and scaled to mean 0 and standard deviation 1 on the training split."""
 

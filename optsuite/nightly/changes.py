@@ -28,7 +28,7 @@ ENVIRONMENT = ("commit", "optsuite_version", "torch_version", "mlflow_version", 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One number of one optimizer on one benchmark, before and after; `verdict` is worse, better or changed."""
+    """One number of one optimizer on one benchmark, before and after; `verdict` is worse or better."""
 
     benchmark: str
     optimizer: str
@@ -50,8 +50,7 @@ def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[Change]:
         *_tested(pairs, "steps to target", _steps, STEPS_TOLERANCE),
         *_slower(before, after),
     ]
-    order = ("worse", "changed", "better")
-    return sorted(found, key=lambda change: (order.index(change.verdict), change.benchmark, change.optimizer, change.what))
+    return sorted(found, key=lambda change: (change.verdict != "worse", change.benchmark, change.optimizer, change.what))
 
 
 def environment(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
