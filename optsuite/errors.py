@@ -34,6 +34,10 @@ class DatasetUnavailable(BadInput):
         super().__init__(f"dataset: {name} {state}; {remedy}set OPTSUITE_DATA to the folder that holds it")
 
 
+class StoreLost(Exception):
+    """The store could not be written to, and waiting has not helped or would not."""
+
+
 def require(condition: object, what: str, received: object, allowed: str) -> None:
     """Raise BadInput naming what, received and allowed unless the condition holds."""
     if not condition:

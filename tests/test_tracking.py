@@ -10,6 +10,7 @@ from optsuite.errors import BadInput, UnknownName
 from optsuite.tracking.location import campaign_names, database_path, require_campaign, tracking_uri
 from optsuite.tracking.reading import COLUMNS, CURVES, read_curves, read_runs
 from optsuite.tracking.recording import Recording
+from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import Store, open_store
 from optsuite.training.run import Ended, Measurement, Run
 
@@ -33,7 +34,9 @@ def store(folder: Path) -> Store:
 def recording(store: Store, run: Run = RUN) -> Recording:
     params = {"optimizer": "adam", "lr": run.lr, "seed": run.seed}
     target = Target("validation/loss", 1.0)
-    return Recording(store=store, run=run, parent=lambda: None, target=target, tags=TAGS, params=params)
+    return Recording(
+        store=store, spool=Spool(store.uri, "c"), run=run, parent=lambda: None, target=target, tags=TAGS, params=params
+    )
 
 
 def measurement(step: int, loss: float) -> Measurement:

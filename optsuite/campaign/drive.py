@@ -1,6 +1,7 @@
 """A campaign from its lock to its end: what `run` and `train` share."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import pandas as pd
 
@@ -15,9 +16,11 @@ from optsuite.campaign.replay import Campaign
 from optsuite.campaign.study import Study, at_rate, given, tune_and_evaluate
 from optsuite.campaign.writer import Writer
 from optsuite.definition import Suite
+from optsuite.errors import StoreLost
 from optsuite.execution.pool import Pool
 from optsuite.tracking.location import store_exists
 from optsuite.tracking.reading import read_runs
+from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import open_store
 
 
@@ -28,7 +31,7 @@ def studies_of(
     studies = []
     for problem in problems:
         name = problem.benchmark.name
-        for spec in suite.optimizers:
+        for spec in (spec for spec in suite.optimizers if spec.name in problem.plans):
             lr = rates.get((name, spec.name))
             asks = tune_and_evaluate(name, spec, suite) if lr is None else at_rate(name, spec, suite, lr)
             n_tuning = 0 if lr is not None else suite.n_trials * suite.n_tuning_seeds
@@ -64,21 +67,34 @@ def drive(
 ) -> Iterator[Event]:
     """Hold the campaign, replay it, train what is missing in a pool and record it.
 
-    `suite` is the suite's name. `night` says what kind of night this is, if it is one.
+    `suite` is the suite's name. `night` says what kind of night this is, if it is one. Raises StoreLost when results can no
+    longer be written; those at hand are in the spool then.
     """
-    with campaign_lock(uri, campaign):
+    with campaign_lock(uri, campaign), Spool(uri, campaign) as spool, _accounted(spool):
         store = open_store(uri)
+        delivered = spool.deliver(store)
         for benchmark in dict.fromkeys(study.name[0] for study in studies):
             store.restore(benchmark)
         held = Held(read_runs(store, campaign, everything=True))
         work = Campaign(studies, held)
         yield from work.replay()
-        yield Ready(missing=work.missing(), replaced=held.replaced_by(studies))
+        yield Ready(missing=work.missing(), replaced=held.replaced_by(studies), delivered=delivered)
         held.tidy(store, studies)
-        ledger = Ledger(store, held, campaign=campaign, suite=suite, night=night)
+        ledger = Ledger(store, held, spool, campaign=campaign, suite=suite, night=night)
         with Writer() as writer:
             yield from Training(work, ledger, writer, pool).run(stop)
         record_costs(studies, ledger, stop)
+        if store.patience.has_waited:  # what seemed not to be written may have been written all the same
+            Held(read_runs(store, campaign, everything=True)).tidy(store, studies)
+
+
+@contextmanager
+def _accounted(spool: Spool) -> Iterator[None]:
+    """Let whoever hears that the store is lost know where the results are."""
+    try:
+        yield
+    except StoreLost as error:
+        raise StoreLost(f"{error}{spool.account()}") from error
 
 
 def missing(studies: Sequence[Study], *, uri: str, campaign: str) -> dict[str, int]:

@@ -10,11 +10,13 @@ from optsuite.training.run import Run, Score
 class Ready:
     """The store has been read: how many runs each benchmark still needs.
 
-    `replaced` are the benchmarks whose finished studies, of another budget, will leave the report.
+    `replaced` are the benchmarks whose finished studies, of another budget, will leave the report; `delivered` is how many
+    runs the store has been given that an earlier start had to keep elsewhere.
     """
 
     missing: Mapping[str, int]
     replaced: tuple[str, ...] = ()
+    delivered: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

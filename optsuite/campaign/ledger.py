@@ -6,6 +6,7 @@ from dataclasses import asdict
 from optsuite.campaign.held import Held
 from optsuite.campaign.study import Curves, Study, curves_of
 from optsuite.tracking.recording import Recording
+from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import Store
 from optsuite.training.cost import Cost
 from optsuite.training.run import Ended, Run
@@ -14,10 +15,11 @@ from optsuite.training.run import Ended, Run
 class Ledger:
     """The store, as one campaign writes to it; all from one thread."""
 
-    def __init__(self, store: Store, held: Held, *, campaign: str, suite: str, night: str | None = None) -> None:
+    def __init__(self, store: Store, held: Held, spool: Spool, *, campaign: str, suite: str, night: str | None = None) -> None:
         """`suite` is the name of the suite that the studies belong to, `night` the kind of night that this is."""
         self._store = store
         self._held = held
+        self._spool = spool
         self._common = {"optsuite.campaign": campaign, "optsuite.suite": suite} | ({"optsuite.night": night} if night else {})
         self._study_runs: dict[Study, str] = {}
         self._curves: dict[Study, dict[Run, Curves]] = {}
@@ -27,6 +29,7 @@ class Ledger:
         own = {"optsuite.seed": str(run.seed)} | ({"optsuite.arm": run.arm} if run.arm else {})
         return Recording(
             store=self._store,
+            spool=self._spool,
             run=run,
             parent=lambda: None if study.is_given else self._study_run(study),
             target=study.problem.benchmark.target,
@@ -69,6 +72,10 @@ class Ledger:
         """Write what a step costs to the run of a finished study."""
         summary = {f"usage/{name}": value for name, value in asdict(cost).items()}
         self._store.log(self._study_run(study), summary=summary, time=time.time())
+
+    def hurry(self) -> None:
+        """Do not wait for a store that does not answer."""
+        self._store.patience.hurry()
 
     def interrupt(self, study: Study) -> None:
         """Mark the run of a study that has not ended as such. The next start makes it anew."""

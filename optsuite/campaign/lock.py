@@ -1,10 +1,8 @@
 """One process at a time works on a campaign; the lock goes with the process, however it ends."""
 
-import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,7 +11,7 @@ from pathlib import Path
 import filelock
 
 from optsuite.errors import BadInput, require
-from optsuite.tracking.location import database_path
+from optsuite.tracking.location import database_path, local_folders
 
 
 def check_campaign_name(name: str) -> None:
@@ -28,10 +26,8 @@ def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
 
     For a store behind a server the lock holds among the processes of one person on one machine.
     """
-    path = database_path(uri)
-    uri = uri.rstrip("/")
-    elsewhere = Path(tempfile.gettempdir()) / f"optsuite-{hashlib.blake2b(uri.encode(), digest_size=8).hexdigest()}"
-    folder = (elsewhere if path is None else path.parent) / "locks"
+    beside, anywhere = local_folders(uri)
+    folder = (anywhere if database_path(uri) is None else beside) / "locks"
     owner = folder / f"{campaign}.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)

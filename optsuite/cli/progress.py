@@ -49,6 +49,10 @@ class Display:
         """Take in one event."""
         match event:
             case Ready():
+                if event.delivered:
+                    self._console.print(
+                        f"Delivered {event.delivered} runs that the store could not take before", highlight=False
+                    )
                 if event.replaced:
                     names = ", ".join(event.replaced)
                     text = f"{names}: results of another budget leave the report, and come back when it is run again;"

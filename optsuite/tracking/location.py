@@ -3,7 +3,9 @@
 import os
 import re
 import sqlite3
+import tempfile
 from contextlib import closing
+from hashlib import blake2b
 from pathlib import Path
 
 from optsuite.errors import BadInput, UnknownName
@@ -24,6 +26,14 @@ def database_path(uri: str) -> Path | None:
     if set(uri) & set("?%"):
         raise BadInput(f"store: got {uri}, allowed: a path without ? and %, which SQLite's address cannot hold")
     return Path(file).absolute()
+
+
+def local_folders(uri: str) -> tuple[Path, Path]:
+    """Where files that belong to the store may lie: beside it, for a server in the current folder; else among temporary ones.
+    """
+    path = database_path(uri)
+    own = f"optsuite-{blake2b(uri.rstrip('/').encode(), digest_size=8).hexdigest()}"
+    return Path.cwd() / "mlruns" / own if path is None else path.parent, Path(tempfile.gettempdir()) / own
 
 
 def public(uri: str) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from optsuite.definition import Target
+from optsuite.errors import StoreLost
+from optsuite.tracking.spool import Record, Spool
 from optsuite.tracking.store import Store
 from optsuite.training.run import Ended, Measurement, Run, summarise
 
@@ -16,6 +18,7 @@ class Recording:
     """Collects what a run measures and writes it. Until it ends, what the store holds of it is marked as running."""
 
     store: Store
+    spool: Spool
     run: Run
     parent: Callable[[], str | None]  # asked when the run is created
     target: Target | None
@@ -35,12 +38,17 @@ class Recording:
             self._flush({}, {})
 
     def end(self, ended: Ended) -> None:
-        """Write what is not yet written, and mark the run as ended."""
+        """Write what is not yet written, and mark the run as ended. Raises StoreLost, once the run is in the spool."""
         summary = summarise(self.measurements, ended.outcome, self.target)
-        error = {"optsuite.error": ended.error} if ended.error else {}
-        self._flush(summary, {"optsuite.outcome": ended.outcome, **error})
-        assert self.run_id is not None
-        self.store.terminate(self.run_id, "FAILED" if ended.outcome == "failed" else "FINISHED", self._now())
+        tags = {"optsuite.outcome": ended.outcome} | ({"optsuite.error": ended.error} if ended.error else {})
+        status = "FAILED" if ended.outcome == "failed" else "FINISHED"
+        try:
+            self._flush(summary, tags)
+            assert self.run_id is not None
+            self.store.terminate(self.run_id, status, self._now())
+        except StoreLost:
+            self.spool.keep(self._record(summary, tags, status))
+            raise
 
     def discard(self) -> None:
         """Remove what the store holds of a run that will not end."""
@@ -50,9 +58,7 @@ class Recording:
     def _flush(self, summary: Mapping[str, float], tags: Mapping[str, str]) -> None:
         params: Mapping[str, object] = {}
         if self.run_id is None:
-            started = self.measurements[0].time if self.measurements else time.time()
-            name = f"{self.run.optimizer} lr={self.run.lr:.3g} seed={self.run.seed}"
-            self.run_id = self.store.create(self.run.benchmark, name, self.tags, started, self.parent())
+            self.run_id = self.store.create(self.run.benchmark, self._name, self.tags, self._started, self.parent())
             params = self.params
         self.store.log(
             self.run_id,
@@ -64,6 +70,27 @@ class Recording:
         )
         self._flushed = len(self.measurements)
         self._last_flush = time.monotonic()
+
+    def _record(self, summary: Mapping[str, float], tags: Mapping[str, str], status: str) -> Record:
+        return Record(
+            benchmark=self.run.benchmark,
+            name=self._name,
+            tags={**self.tags, **tags},
+            params={key: str(value) for key, value in self.params.items()},
+            measurements=tuple(self.measurements),
+            summary=summary,
+            status=status,
+            started=self._started,
+            ended=self._now(),
+        )
+
+    @property
+    def _name(self) -> str:
+        return f"{self.run.optimizer} lr={self.run.lr:.3g} seed={self.run.seed}"
+
+    @property
+    def _started(self) -> float:
+        return self.measurements[0].time if self.measurements else time.time()
 
     def _now(self) -> float:
         return self.measurements[-1].time if self.measurements else time.time()

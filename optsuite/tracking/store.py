@@ -1,5 +1,6 @@
 """The MLflow store: opening it, its experiments, and what is written to it. One process writes at a time."""
 
+import logging
 import os
 import platform
 import re
@@ -11,11 +12,6 @@ from contextlib import closing, suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines a run, with a server
-
-import logging
 from typing import TypeVar
 
 import filelock
@@ -29,6 +25,7 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from optsuite.errors import BadInput, one_line
 from optsuite.tracking.location import database_path, public
+from optsuite.tracking.patience import Patience, cause_of
 from optsuite.training.run import Measurement
 
 T = TypeVar("T")
@@ -42,6 +39,7 @@ MACHINE = f"{platform.node()}, {platform.machine()}, {os.cpu_count()} cores"  # 
 def open_store(uri: str) -> "Store":
     """Open the store, a SQLite one created where there is none. Raises BadInput when it cannot be opened."""
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs what it raises, with its stack
     path = database_path(uri)
     if path is None:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # else a wrong address is tried for minutes
@@ -58,7 +56,7 @@ def open_store(uri: str) -> "Store":
             cause = f"it was written by another version of MLflow; this is {mlflow.__version__}"
             remedy = "back it up and run 'mlflow db upgrade', or set MLFLOW_TRACKING_URI to another store"
         else:
-            cause = public(text.split(" [SQL")[0][-300:])
+            cause = cause_of(error)
             remedy = "a SQLite, PostgreSQL or MySQL database that can be opened, or an MLflow server (MLFLOW_TRACKING_URI)"
         raise BadInput(f"store: got {public(uri)}, which cannot be opened: {cause}; allowed: {remedy}") from error
     return Store(uri, client)
@@ -90,6 +88,8 @@ class Store:
         """Wrap a client whose store has been opened."""
         self.uri = uri
         self.client = client
+        self.patience = Patience(uri)
+        self._ask = self.patience.call
         self._experiments: dict[str, str] = {}
         self._context = {k: v for k, v in resolve_tags().items() if k != "mlflow.runName"}  # source commit, user, ...
 
@@ -112,25 +112,24 @@ class Store:
 
     def restore(self, benchmark: str) -> str | None:
         """The id of the benchmark's experiment, brought back where it was deleted in the UI; None where there is none."""
-        found = self.client.get_experiment_by_name(benchmark)
+        found = self._ask(self.client.get_experiment_by_name, benchmark)
         if found is None:
             return None
         if found.lifecycle_stage == "deleted":
-            self.client.restore_experiment(found.experiment_id)
+            self._ask(self.client.restore_experiment, found.experiment_id)
         return str(found.experiment_id)
 
     def _create_experiment(self, benchmark: str) -> None:
         path = database_path(self.uri)
         folder = re.sub(r"[^A-Za-z0-9._-]", "_", benchmark)
         location = None if path is None else (path.parent / "artifacts" / folder).as_uri()  # else a server decides
-        self.client.create_experiment(benchmark, artifact_location=location)
+        self._ask(self.client.create_experiment, benchmark, artifact_location=location)
 
     def create(self, benchmark: str, name: str, tags: Mapping[str, str], started: float, parent: str | None = None) -> str:
         """Create a run, marked as running since `started` (Unix seconds), and return its id."""
         own = dict(tags) | ({"mlflow.parentRunId": parent} if parent else {})
-        run = self.client.create_run(
-            self.experiment(benchmark), start_time=int(started * 1e3), tags=self._context | own, run_name=name
-        )
+        experiment, start_time = self.experiment(benchmark), int(started * 1e3)
+        run = self._ask(self.client.create_run, experiment, start_time, self._context | own, name)
         return str(run.info.run_id)
 
     def log(
@@ -146,7 +145,8 @@ class Store:
         """Write curves, summaries, params and tags of a run in one batch."""
         metrics = [Metric(k, v, int(m.time * 1e3), m.step) for m in measurements for k, v in m.values.items()]
         metrics += [Metric(key, value, int(time * 1e3), 0) for key, value in summary.items()]
-        self.client.log_batch(
+        self._ask(
+            self.client.log_batch,
             run_id,
             metrics,
             [Param(key, str(value)) for key, value in params.items()],
@@ -155,24 +155,24 @@ class Store:
 
     def terminate(self, run_id: str, status: str, ended: float) -> None:
         """Mark a run as FINISHED, FAILED or KILLED at a time in Unix seconds."""
-        self.client.set_terminated(run_id, status, int(ended * 1e3))
+        self._ask(self.client.set_terminated, run_id, status, int(ended * 1e3))
 
     def delete(self, run_id: str) -> None:
         """Move a run to MLflow's bin."""
-        self.client.delete_run(run_id)
+        self._ask(self.client.delete_run, run_id)
 
     def tag(self, run_id: str, key: str, value: str | None) -> None:
         """Set a tag of a run, or remove it."""
         if value is None:
-            self.client.delete_tag(run_id, key)
+            self._ask(self.client.delete_tag, run_id, key)
         else:
-            self.client.set_tag(run_id, key, value)
+            self._ask(self.client.set_tag, run_id, key, value)
 
     def attach_report(self, campaign: str, folder: Path, files: Iterable[Path]) -> None:
         """Keep files of a report folder as artifacts of the campaign's report run, found or created."""
         experiment = self.experiment(REPORTS)
         condition = f"tags.`optsuite.campaign` = '{campaign}' AND tags.`optsuite.kind` = 'report'"
-        found = self.client.search_runs([experiment], condition, max_results=1)
+        found = self._ask(self.client.search_runs, [experiment], condition, max_results=1)
         tags = {"optsuite.kind": "report", "optsuite.campaign": campaign}
         run_id = found[0].info.run_id if found else self.create(REPORTS, f"report of {campaign}", tags, time.time())
         for path in files:
@@ -182,8 +182,8 @@ class Store:
 
     def search(self, condition: str) -> list[MlflowRun]:
         """All active runs of all experiments that fulfil a condition in MLflow's search language."""
-        ids = [e.experiment_id for e in _all(partial(self.client.search_experiments, max_results=PAGE))]
-        return list(_all(partial(self.client.search_runs, ids, condition, max_results=PAGE)))
+        ids = [e.experiment_id for e in _all(partial(self._ask, self.client.search_experiments, max_results=PAGE))]
+        return list(_all(partial(self._ask, self.client.search_runs, ids, condition, max_results=PAGE)))
 
     def campaign_names(self) -> list[str]:
         """The campaigns that hold runs."""
@@ -191,7 +191,7 @@ class Store:
 
     def curves(self, run_id: str, names: Iterable[str]) -> dict[str, dict[int, float]]:
         """Curves of a run by name, each a mapping of step to value."""
-        return {name: {m.step: m.value for m in self.client.get_metric_history(run_id, name)} for name in names}
+        return {name: {m.step: m.value for m in self._ask(self.client.get_metric_history, run_id, name)} for name in names}
 
 
 def _all(search: Callable[..., PagedList[T]]) -> Iterator[T]:

@@ -10,6 +10,7 @@ from optsuite.report.build import build
 from optsuite.report.tables import comparison
 from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.recording import Recording
+from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import open_store
 from optsuite.training.run import Ended, Measurement, Run
 
@@ -25,6 +26,7 @@ def seconds_per_run(folder: Path, n_runs: int) -> float:
         started = time.perf_counter()
         recording = Recording(
             store=store,
+            spool=Spool(store.uri, "speed"),
             run=Run(benchmark="speed", optimizer="adam", lr=0.001, seed=seed, kind="trial"),
             parent=lambda: None,
             target=None,
