@@ -15,7 +15,8 @@ from optsuite.training.plan import group
 from optsuite.training.run import Ended, Measurement, Run, score_of
 
 POLL_SECONDS = 0.2  # how soon an interruption is noticed
-TRIES = 2  # a task whose worker died is tried once more
+STARTING_SECONDS = 60.0  # what a worker may take to import, load the data, and be scheduled on a busy machine
+SLOWER = 20.0  # than estimated is still believed to be training: optimizers differ, and so do hours of a machine
 
 
 @dataclass
@@ -26,7 +27,6 @@ class _Job:
     task: Task
     measurements: dict[int, list[Measurement]]
     recordings: dict[int, Recording]
-    tries: int
 
     @property
     def open_runs(self) -> tuple[Run, ...]:
@@ -54,6 +54,8 @@ class Training:
             yield Tick()
             for event in self._pool.poll(POLL_SECONDS):
                 yield from self._lost(event) if isinstance(event, Lost) else self._fact(event)
+        if self._jobs:
+            self._ledger.hurry()
         for job in self._jobs.values():
             self._discard(job)
         for study in self._campaign.studies:
@@ -80,7 +82,7 @@ class Training:
         for runs in group(wanted, study.plan.max_stack):
             self._submit(study, runs)
 
-    def _submit(self, study: Study, runs: tuple[Run, ...], tries: int = 1) -> None:
+    def _submit(self, study: Study, runs: tuple[Run, ...], *, alone: bool = False) -> None:
         self._n_tasks += 1
         priority = self._campaign.studies.index(study)
         task = Task(
@@ -90,13 +92,17 @@ class Training:
             setting=study.problem.setting,
             definition=study.definition,
             runs=runs,
+            patience_seconds=STARTING_SECONDS + SLOWER * study.problem.seconds_between_measurements * len(runs),
+            alone=alone,
         )
         recordings = {index: self._ledger.recording(study, run) for index, run in enumerate(runs)}
-        self._jobs[task.id] = _Job(study, task, {index: [] for index in recordings}, recordings, tries)
+        self._jobs[task.id] = _Job(study, task, {index: [] for index in recordings}, recordings)
         self._pool.submit(task)
 
     def _fact(self, event: Fact) -> Iterator[Event]:
-        job = self._jobs[event.task]
+        job = self._jobs.get(event.task)
+        if job is None:
+            return  # it was cancelled
         if isinstance(event.fact, Measurement):
             job.measurements[event.index].append(event.fact)
             self._writer.put(job.recordings[event.index].add, event.fact)
@@ -116,12 +122,16 @@ class Training:
         job = self._jobs.pop(event.task, None)
         if job is None:
             return  # it had reported everything before it died
-        if job.tries < TRIES:
+        if not job.task.alone:
             self._discard(job)
-            self._submit(job.study, job.open_runs, job.tries + 1)
+            self._submit(job.study, job.open_runs, alone=True)
             return
         for index in list(job.recordings):
             yield self._end(job, index, Ended(outcome="failed", error=event.reason))
+        for other in [other for other in self._jobs.values() if other.study is job.study]:
+            self._pool.cancel(other.task.id)  # it is likely to fare the same, and each takes its time
+            self._discard(self._jobs.pop(other.task.id))
+        job.study.stop()
         yield from self._go_on(job.study)
 
     def _end(self, job: _Job, index: int, ended: Ended) -> RunEnded:

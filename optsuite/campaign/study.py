@@ -122,12 +122,16 @@ class Study:
         while not self.ended and all(run in self.answers for run in self.requested):
             scores = [self.answers[run] for run in self.requested]
             if any(score.outcome == "failed" for score in scores):
-                self.ended, self.error = True, self.error or "a run failed"
+                self.stop()
                 return
             try:
                 self.requested = self.asks.send(scores) if self.requested else next(self.asks)
             except StopIteration as stop:
                 self.tuned, self.ended = stop.value, True
+
+    def stop(self) -> None:
+        """End the study although it has not been answered: what it asks for cannot be had."""
+        self.ended, self.error = True, self.error or "a run failed"
 
     def params(self) -> dict[str, object]:
         """What the store is told of every run of the study, and of the study itself."""

@@ -1,7 +1,9 @@
 """Worker processes on this machine, one pipe each: a worker that dies takes nothing but its own task with it."""
 
 import heapq
+import math
 import os
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -9,7 +11,7 @@ from multiprocessing.process import BaseProcess
 
 from optsuite.execution.pool import Fact, Lost, Task
 from optsuite.execution.processes import CONTEXT, start
-from optsuite.execution.worker import serve
+from optsuite.execution.worker import OUT_OF_MEMORY, serve
 
 
 @dataclass
@@ -17,16 +19,20 @@ class _Worker:
     process: BaseProcess
     connection: Connection
     task: Task | None = None
+    deadline: float = math.inf  # by which it must have reported something, on the monotonic clock
 
 
 class LocalPool:
     """Long-lived worker processes, started with the first task. Implements Pool."""
 
-    def __init__(self, n_workers: int, *, suite: str, device: str) -> None:
-        """The workers load the suite by the name or path that load_suite takes."""
+    def __init__(self, n_workers: int, *, suite: str, device: str, memory_bytes: int | None = None) -> None:
+        """The workers load the suite by the name or path that load_suite takes.
+
+        None of them takes more than `memory_bytes`, which is most of what the machine has where it is None.
+        """
         self.n_workers = n_workers
-        self._arguments = (suite, device)
-        self._queue: list[tuple[int, int, Task]] = []
+        self._arguments = (suite, device, memory_bytes)
+        self._queue: list[tuple[bool, int, int, Task]] = []
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> "LocalPool":
@@ -38,7 +44,16 @@ class LocalPool:
     def submit(self, task: Task) -> None:
         """Queue a task."""
         self._workers += [self._spawn() for _ in range(self.n_workers - len(self._workers))]
-        heapq.heappush(self._queue, (task.priority, task.id, task))
+        heapq.heappush(self._queue, (task.alone, task.priority, task.id, task))
+        self._dispatch()
+
+    def cancel(self, task: int) -> None:
+        """Forget a task; a worker that trains it is replaced."""
+        self._queue = [entry for entry in self._queue if entry[-1].id != task]
+        heapq.heapify(self._queue)
+        for worker in list(self._workers):
+            if worker.task is not None and worker.task.id == task:
+                self._replace(worker)
         self._dispatch()
 
     def poll(self, timeout: float) -> list[Fact | Lost]:
@@ -47,6 +62,11 @@ class LocalPool:
         events: list[Fact | Lost] = []
         for connection in wait(list(by_connection), timeout):
             events += self._receive(by_connection[connection])  # type: ignore[index]
+        for worker in list(self._workers):
+            if worker.task is not None and time.monotonic() > worker.deadline:
+                reason = f"it reported nothing for {worker.task.patience_seconds:.0f} seconds"
+                events.append(Lost(task=worker.task.id, reason=reason))
+                self._replace(worker)
         self._dispatch()
         return events
 
@@ -67,10 +87,22 @@ class LocalPool:
 
     def _dispatch(self) -> None:
         for worker in self._workers:
-            if worker.task is None and self._queue:
-                worker.task = heapq.heappop(self._queue)[2]
-                with suppress(OSError):  # it has died: the next poll reads the end of its pipe
-                    worker.connection.send(worker.task)
+            if worker.task is not None or not self._queue:
+                continue
+            busy = [other.task for other in self._workers if other.task is not None]
+            if busy and (self._queue[0][-1].alone or any(task.alone for task in busy)):
+                return
+            worker.task = heapq.heappop(self._queue)[-1]
+            worker.deadline = time.monotonic() + worker.task.patience_seconds
+            with suppress(OSError):  # it has died: the next poll reads the end of its pipe
+                worker.connection.send(worker.task)
+
+    def _replace(self, worker: _Worker) -> None:
+        """Another one in the place of a worker that has died, or has to."""
+        worker.process.kill()
+        worker.process.join()
+        worker.connection.close()
+        self._workers[self._workers.index(worker)] = self._spawn()
 
     def _receive(self, worker: _Worker) -> list[Fact | Lost]:
         events: list[Fact | Lost] = []
@@ -81,10 +113,16 @@ class LocalPool:
                     worker.task = None
                 else:
                     events += message
+                if worker.task is not None:
+                    worker.deadline = time.monotonic() + worker.task.patience_seconds
         except (EOFError, OSError):
             worker.process.join()
-            worker.connection.close()
             if worker.task is not None:
-                events.append(Lost(task=worker.task.id, reason=f"its worker died with exit code {worker.process.exitcode}"))
-            self._workers[self._workers.index(worker)] = self._spawn()
+                events.append(Lost(task=worker.task.id, reason=_cause(worker.process.exitcode)))
+            self._replace(worker)
         return events
+
+
+def _cause(code: int | None) -> str:
+    """Why a worker died."""
+    return "its worker ran out of memory" if code == OUT_OF_MEMORY else f"its worker died with exit code {code}"

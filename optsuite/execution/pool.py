@@ -1,5 +1,6 @@
 """The interface between the campaign and whatever trains for it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,7 +12,8 @@ from optsuite.training.run import Ended, Measurement, Run
 class Task:
     """Runs of one benchmark and one optimizer that one worker trains together. A lower priority number goes first.
 
-    `setting` and `definition`, as in `identity`, are what the worker must find in the suite that it has loaded.
+    `setting` and `definition`, as in `identity`, are what the worker must find in the suite that it has loaded. A task that
+    reports nothing for `patience_seconds` is lost. One that goes `alone` waits until there is no other left to do.
     """
 
     id: int
@@ -20,6 +22,8 @@ class Task:
     setting: str
     definition: str
     runs: tuple[Run, ...]
+    patience_seconds: float = math.inf
+    alone: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +37,7 @@ class Fact:
 
 @dataclass(frozen=True, kw_only=True)
 class Lost:
-    """A task whose worker died. Runs of it that have not ended are untrained."""
+    """A task whose worker died, or was stopped because it reported nothing. Runs of it that have not ended are untrained."""
 
     task: int
     reason: str
@@ -44,6 +48,9 @@ class Pool(Protocol):
 
     def submit(self, task: Task) -> None:
         """Queue a task."""
+
+    def cancel(self, task: int) -> None:
+        """Forget a task, whatever has become of it; nothing more is heard of it."""
 
     def poll(self, timeout: float) -> Sequence[Fact | Lost]:
         """What has happened since the last call; waits up to `timeout` seconds for something to."""

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import torch
 
@@ -17,21 +19,29 @@ from optsuite.training.check import load_splits
 from optsuite.training.identity import DTYPE, definition, setting
 from optsuite.training.plan import ENGINES
 from optsuite.training.run import Ended, Measurement
+from optsuite.training.step import is_out_of_memory
 
+OUT_OF_MEMORY = 12  # the exit code, ENOMEM
+MEMORY_SHARE = 0.9  # of the machine's: who wants more is stopped before the machine is
 SEND_SECONDS = 0.25  # facts are sent together: each message costs the driver, which is busy writing, some milliseconds
 Train = Callable[[Task], Iterator[tuple[int, Measurement | Ended]]]
 
 
-def serve(connection: Connection, environment: Mapping[str, str], suite: str, device: str) -> None:
+def serve(
+    connection: Connection, environment: Mapping[str, str], suite: str, device: str, memory_bytes: int | None = None
+) -> None:
     """Train the tasks that arrive until the connection closes. Facts go back in lists; None follows those of a task.
 
-    `environment` is the driver's: a process may be forked from one that started under another. What libraries read while they
-    are imported, like OMP_NUM_THREADS, stays as it was then.
+    Ends with OUT_OF_MEMORY where a task needs more than `memory_bytes`, or than the device has. `environment` is the driver's:
+    a process may be forked from one that started under another. What libraries read while they are imported, like
+    OMP_NUM_THREADS, stays as it was then.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver alone decides what an interruption means
     os.environ.clear()
     os.environ.update(environment)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products are not repeatable
+    if device == "cpu":
+        _limit_memory(memory_bytes)
     train = trainer(partial(load_suite, suite), device)
     torch.optim.SGD([torch.zeros(1)], lr=0.0).step()  # torch imports half of itself with the first step
     try:
@@ -47,10 +57,32 @@ def serve(connection: Connection, environment: Mapping[str, str], suite: str, de
             connection.send(None)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the driver has gone: nobody is left to train for
+    except Exception as error:
+        if is_out_of_memory(error):
+            os._exit(OUT_OF_MEMORY)  # a new process starts with nothing
+        raise
+
+
+def _limit_memory(memory_bytes: int | None) -> None:
+    """Let this process fail where it wants too much, and let the kernel, short of memory, end it before the driver."""
+    if sys.platform != "linux":
+        return
+    import resource
+
+    if memory_bytes is None:
+        memory_bytes = int(MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(
+        resource.RLIMIT_DATA, (memory_bytes if most == resource.RLIM_INFINITY else min(memory_bytes, most), most)
+    )
+    Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def facts(task: Task, train: Train) -> Iterator[Fact]:
-    """Train a task and yield its facts. Whatever goes wrong, every run of it ends, as failed if need be."""
+    """Train a task and yield its facts. Whatever goes wrong, every run of it ends, as failed if need be.
+
+    But for a lack of memory, which is raised: another process, or this one alone, may have it.
+    """
     ended: set[int] = set()
     error = "the engine stopped without saying how the run ended"
     try:
@@ -59,6 +91,8 @@ def facts(task: Task, train: Train) -> Iterator[Fact]:
                 ended.add(index)
             yield Fact(task=task.id, index=index, fact=fact)
     except Exception as problem:
+        if is_out_of_memory(problem):
+            raise
         error = one_line(problem) + location(problem)
     for index in set(range(len(task.runs))) - ended:
         yield Fact(task=task.id, index=index, fact=Ended(outcome="failed", error=error))

@@ -11,7 +11,7 @@ from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits
 from optsuite.errors import location, one_line
 from optsuite.training.identity import derived_seed
 from optsuite.training.run import Ended, Measurement, Run
-from optsuite.training.step import build, has_overflown, judged, seed_generators, set_rate, take_step
+from optsuite.training.step import build, has_overflown, is_out_of_memory, judged, seed_generators, set_rate, take_step
 
 CHUNK = 2_000  # examples measured at once: bounds memory, and is large enough to lose no speed
 
@@ -35,6 +35,8 @@ def train(
             for fact in _train_one(benchmark, spec, run, splits, device=device, dtype=dtype):
                 yield index, fact
         except Exception as error:
+            if is_out_of_memory(error):
+                raise  # it says nothing about the run
             yield index, Ended(outcome="failed", error=one_line(error) + location(error))
 
 

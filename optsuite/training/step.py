@@ -61,6 +61,11 @@ def has_overflown(model: nn.Module) -> bool:
     return False
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that the machine or its device lacks memory; on a CPU, torch says so in words alone."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 @contextmanager
 def judged(optimizers: Iterable[Optimizer]) -> Iterator[None]:
     """Put the weights in place that an optimizer wants to be judged by, where it trains with others, and back again."""
