@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 import torch
 
 from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits, Suite
-from optsuite.errors import DatasetUnavailable
-from optsuite.training.check import check_benchmark, check_device, check_pair, load_splits
+from optsuite.errors import BadInput, DatasetUnavailable
+from optsuite.training.check import blamed, check_benchmark, check_device, check_pair, limited, load_splits
 from optsuite.training.identity import DTYPE, setting
 from optsuite.training.plan import ENGINES, Plan, plan
 from optsuite.training.run import Run
 from optsuite.training.stacked import MULTIPLE
 
+LOAD_SECONDS = 3_600  # a download may be slow
+TRY_SECONDS = 600  # a few steps of the largest model on a slow machine
 N_MEASURED = 400  # examples whose measuring tells what that of all takes: more than a call costs, less than a second of any
 
 
@@ -21,8 +23,8 @@ N_MEASURED = 400  # examples whose measuring tells what that of all takes: more 
 class Problem:
     """A benchmark that can be trained here.
 
-    `setting` is that of `identity`, `plans` says by optimizer how runs are trained, and `seconds_per_run` is roughly what
-    one of them takes of a worker's time.
+    `setting` is that of `identity`, `plans` says how runs are trained by each optimizer that can train it, and
+    `seconds_per_run` is roughly what one of them takes of a worker's time.
     """
 
     benchmark: Benchmark
@@ -30,56 +32,84 @@ class Problem:
     plans: Mapping[str, Plan]
     seconds_per_run: float
 
+    @property
+    def seconds_between_measurements(self) -> float:
+        """Roughly, of a run on its own."""
+        return self.seconds_per_run * min(1.0, self.benchmark.eval_every / self.benchmark.max_steps)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """A benchmark that was not named and cannot run here, and why."""
+    """A benchmark that cannot be trained here, or not by this optimizer, and why.
+
+    It is `broken` unless only its data are missing.
+    """
 
     benchmark: str
+    optimizer: str | None = None
     reason: str
+    broken: bool = True
+
+    def __str__(self) -> str:
+        what = " ".join(filter(None, (self.benchmark, self.optimizer)))
+        return f"{'Broken' if self.broken else 'Skipped'} {what}: {self.reason}"
 
 
 def prepare(
     suite: Suite, *, device: str, engine: str = "auto", named: Iterable[str] = ()
 ) -> tuple[list[Problem], list[Skipped]]:
-    """Load and try out every benchmark and optimizer of the suite. Raises BadInput.
+    """Load and try out every benchmark and optimizer of the suite.
 
-    A dataset that is not to be had is bad input when its benchmark was named or none is left, and else skips the benchmark.
+    What cannot be trained is skipped, so that the others can. Raises BadInput when its benchmark was named or none is left.
     """
     torch.set_num_threads(1)  # as the workers: what the driver computes must not depend on its number of cores
     check_device(device)
     named = set(named)
     problems: list[Problem] = []
     skipped: list[Skipped] = []
-    last: DatasetUnavailable | None = None
+    last: BadInput | None = None
     for benchmark in suite.benchmarks:
         try:
-            splits = load_splits(benchmark)
-        except DatasetUnavailable as error:
+            problem, broken = _try(benchmark, suite.optimizers, device, engine)
+            if broken and benchmark.name in named:
+                raise broken[0][1]
+            problems.append(problem)
+            skipped += [Skipped(benchmark=benchmark.name, optimizer=name, reason=str(error)) for name, error in broken]
+        except BadInput as error:
             if benchmark.name in named:
                 raise
-            skipped.append(Skipped(benchmark=benchmark.name, reason=str(error)))
+            missing = isinstance(error, DatasetUnavailable)
+            skipped.append(Skipped(benchmark=benchmark.name, reason=str(error), broken=not missing))
             last = error
-            continue
-        problems.append(_try(benchmark, splits, suite.optimizers, device, engine))
     if last is not None and not problems:
         raise last
     return problems, skipped
 
 
-def _try(benchmark: Benchmark, splits: Splits, specs: Sequence[OptimizerSpec], device: str, engine: str) -> Problem:
-    splits = splits.to("cpu", DTYPE)
-    check_benchmark(benchmark, splits)
-    plans = {}
+def _try(
+    benchmark: Benchmark, specs: Sequence[OptimizerSpec], device: str, engine: str
+) -> tuple[Problem, list[tuple[str, BadInput]]]:
+    """The problem, and which optimizers cannot train it. Raises BadInput where none can."""
+    with limited(LOAD_SECONDS):
+        splits = load_splits(benchmark).to("cpu", DTYPE)
+    with limited(TRY_SECONDS):
+        check_benchmark(benchmark, splits)
+    plans: dict[str, Plan] = {}
+    broken: list[tuple[str, BadInput]] = []
     for spec in specs:
-        check_pair(benchmark, spec, splits)
-        plans[spec.name] = plan(benchmark, spec, splits, device=device, engine=engine)
-    return Problem(
-        benchmark=benchmark,
-        setting=setting(benchmark, splits, dtype=DTYPE, device=device),
-        plans=plans,
-        seconds_per_run=_seconds_per_run(benchmark, specs[-1], splits, plans[specs[-1].name].engine),
-    )
+        try:
+            with limited(TRY_SECONDS):
+                check_pair(benchmark, spec, splits)
+                plans[spec.name] = plan(benchmark, spec, splits, device=device, engine=engine)
+        except BadInput as error:
+            broken.append((spec.name, error))
+    if not plans:
+        raise broken[0][1]
+    last = [spec for spec in specs if spec.name in plans][-1]
+    with blamed(f"benchmark {benchmark.name}: training it for some steps"), limited(TRY_SECONDS):
+        seconds_per_run = _seconds_per_run(benchmark, last, splits, plans[last.name].engine)
+    own = setting(benchmark, splits, dtype=DTYPE, device=device)
+    return Problem(benchmark=benchmark, setting=own, plans=plans, seconds_per_run=seconds_per_run), broken
 
 
 def _few(split: Split) -> Split:

@@ -73,8 +73,9 @@ def run(
     bare = [spec.name for spec in chosen.optimizers if schedule and spec.schedule is None]
     if bare:
         click.echo(f"Without a schedule, which they must not be given: {', '.join(bare)}")
+    named = benchmarks or [b.name for b in chosen.benchmarks if len(chosen.benchmarks) == 1]
     with LocalPool(workers or n_cores(), suite=suite, device=device) as pool:
-        problems, skipped = prepare(chosen, device=device, engine=engine, named=benchmarks)
+        problems, skipped = prepare(chosen, device=device, engine=engine, named=named)
         session = Session(chosen.name, campaign, pool, problems)
         studies = studies_of(chosen, problems, device=device)
         return session.dry_run(studies, skipped) if dry_run else session.run(studies, skipped)

@@ -45,7 +45,10 @@ class Session:
 
     def run(self, studies: Sequence[Study], skipped: Sequence[Skipped], night: str | None = None) -> int:
         """Bring the studies to their end and report."""
-        code = self._drive(studies, night)
+        for one in skipped:
+            if one.broken:
+                self._say(str(one))
+        code = self._drive(studies, night) or int(any(one.broken for one in skipped))
         asked = {study.name[0] for study in studies}
         _report(self._console, self._uri, self._campaign, REPORT, skipped, asked)
         if code == INTERRUPTED:
@@ -77,14 +80,17 @@ class Session:
             f"{sum(left.values())} runs in {stacks} stacks, about {total:.1f} minutes on {self._pool.n_workers} workers."
         )
         _show_skipped(self._console, skipped)
-        return 0
+        return int(any(one.broken for one in skipped))
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _drive(self, studies: Sequence[Study], night: str | None = None) -> int:
         totals: dict[str, int] = {}
         for study in studies:
             totals[study.name[0]] = totals.get(study.name[0], 0) + study.n_runs
         for line in _one_by_one(studies):
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._say(line)
         interrupted: list[int] = []
         with Display(self._console, self._costs, totals) as display, _interrupts(self._console, interrupted):
             events = drive(
@@ -131,7 +137,7 @@ def _report(
     table = found.table if asked is None else found.table[found.table["benchmark"].isin(asked)]
     _show(out, table)
     _show_skipped(out, skipped)
-    notes = [f"Skipped {one.benchmark}: its dataset is not there." for one in skipped]
+    notes = [str(one) if one.broken else f"Skipped {one.benchmark}: its dataset is not there." for one in skipped]
     try:
         ui = UI if store.is_database else public(uri)
         files = build(runs, curves, found, folder, campaign=campaign, ui=ui, notes=notes)
@@ -163,7 +169,7 @@ def _show(out: Console, table: pd.DataFrame) -> None:
 
 def _show_skipped(out: Console, skipped: Sequence[Skipped]) -> None:
     for one in skipped:
-        out.print(f"Skipped {one.benchmark}: {one.reason}", markup=False, highlight=False, soft_wrap=True)
+        out.print(str(one), markup=False, highlight=False, soft_wrap=True)
 
 
 def _command() -> str:

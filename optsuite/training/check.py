@@ -1,5 +1,7 @@
 """Trying a definition before anything is started: does the data load, the loss fit the model, the optimizer build?"""
 
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +31,7 @@ def check_device(device: str) -> None:
 
 def load_splits(benchmark: Benchmark) -> Splits:
     """The dataset of a benchmark. Raises BadInput, DatasetUnavailable among it."""
-    with _blamed(f"benchmark {benchmark.name}: its dataset"):
+    with blamed(f"benchmark {benchmark.name}: its dataset"):
         splits = benchmark.dataset()
         if not isinstance(splits, Splits):
             raise BadInput(f"got {type(splits).__name__}, allowed: Splits")
@@ -43,15 +45,15 @@ def check_benchmark(benchmark: Benchmark, splits: Splits) -> None:
     """Run one forward and backward pass of the benchmark. Raises BadInput that names it and the shapes."""
     where = f"benchmark {benchmark.name}"
     x, y = (part[: benchmark.batch_size] for part in splits.train)
-    with _blamed(f"{where}: its model"):
+    with blamed(f"{where}: its model"):
         model = initial_model(benchmark, 0)
         if not isinstance(model, nn.Module):
             raise BadInput(f"returned {type(model).__name__}, allowed: a function that returns an nn.Module")
-    with _blamed(f"{where}: its model, given inputs {tuple(x.shape)},"):
+    with blamed(f"{where}: its model, given inputs {tuple(x.shape)},"):
         outputs = model(x)
     shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     for name, function in {"loss": benchmark.loss, **benchmark.metrics}.items():
-        with _blamed(f"{where}: its {name}, given outputs {shape} and targets {tuple(y.shape)},"):
+        with blamed(f"{where}: its {name}, given outputs {shape} and targets {tuple(y.shape)},"):
             value = function(outputs, y)
             if not (isinstance(value, Tensor) and value.ndim == 0):
                 received = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
@@ -62,7 +64,7 @@ def check_benchmark(benchmark: Benchmark, splits: Splits) -> None:
                 value.backward()  # type: ignore[no-untyped-call]
     for name in ("validation", "test"):
         x, y = (part[: benchmark.batch_size] for part in getattr(splits, name))
-        with _blamed(f"{where}: measuring its {name} split of inputs {tuple(x.shape)} and targets {tuple(y.shape)}"):
+        with blamed(f"{where}: measuring its {name} split of inputs {tuple(x.shape)} and targets {tuple(y.shape)}"):
             mean_values(benchmark, model, (x, y))
     again = initial_model(benchmark, 0)
     if not all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True)):
@@ -74,13 +76,13 @@ def check_pair(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> Non
     where = f"optimizer {spec.name} on benchmark {benchmark.name}"
     model = initial_model(benchmark, 0)
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    with _blamed(f"{where}: its build"):
+    with blamed(f"{where}: its build"):
         optimizer = build(spec, model, spec.lr.low)
         if not isinstance(optimizer, Optimizer):
             raise BadInput(f"returned {type(optimizer).__name__}, allowed: a torch.optim.Optimizer")
         if not all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)):
             raise BadInput("changed the weights of the model, allowed: leaving them, so that all optimizers start alike")
-    with _blamed(f"{where}: its step, called {'with' if spec.closure else 'without'} a closure,"):
+    with blamed(f"{where}: its step, called {'with' if spec.closure else 'without'} a closure,"):
         x, y = (part[: benchmark.batch_size] for part in splits.train)
         for step in (1, (1 + benchmark.max_steps) // 2, benchmark.max_steps):
             fraction = spec.fraction(step, benchmark.max_steps)
@@ -93,7 +95,26 @@ def check_pair(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> Non
 
 
 @contextmanager
-def _blamed(culprit: str) -> Iterator[None]:
+def limited(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError inside after so long. Only in the main thread, and where there are alarms; elsewhere no limit."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def expire(number: int, frame: object) -> None:
+        raise TimeoutError(f"it has not ended after {seconds:.0f} seconds")
+
+    previous = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+@contextmanager
+def blamed(culprit: str) -> Iterator[None]:
     """Turn what goes wrong inside, warnings about shapes included, into BadInput that names the culprit."""
     try:
         with warnings.catch_warnings():
