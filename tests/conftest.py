@@ -1,12 +1,16 @@
 import shutil
+import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import mlflow
 import pytest
 import torch
+from commands import Call
 
 from optsuite import Suite
+from optsuite.cli import main
 from optsuite.execution.pool import Fact, Lost, Task
 from optsuite.execution.worker import Train, facts, trainer
 from optsuite.tracking.store import open_store
@@ -59,6 +63,40 @@ class InlinePool:
         assert self.train is not None
         return list(facts(task, self.train))
 
+    def cancel(self, task: int) -> None:
+        self._queue = [other for other in self._queue if other.id != task]
+
     def clear(self) -> None:
         """Forget what an interrupted campaign had asked for."""
         self._queue.clear()
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Call the command line in this process: exit code, standard output, standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["optsuite", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, and no dataset."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("OPTSUITE_DATA", str(tmp_path.parent / "no-data"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of the loopback that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,45 +1,14 @@
-import os
 import re
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from commands import Call, alive, count, descendants, start, wait_until
 from conftest import TINY
-
-from optsuite.cli import main
-
-PROGRAM = Path(sys.executable).with_name("optsuite")
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Call the command line in this process: exit code, standard output, standard error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["optsuite", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        out, err = capsys.readouterr()
-        return int(stop.value.code or 0), out, err
-
-    return run
-
-
-@pytest.fixture
-def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder, and no dataset."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv("OPTSUITE_DATA", str(tmp_path.parent / "no-data"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def suite(folder: Path, text: str) -> str:
@@ -186,31 +155,6 @@ def test_list_shows_what_there_is(empty: Path, call: Call) -> None:
     assert list(empty.iterdir()) == []
 
 
-def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
-    command = [str(PROGRAM), *arguments]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def count(folder: Path) -> int:
-    """How many runs the store holds at this moment."""
-    try:
-        connection = sqlite3.connect(f"file:{folder}/mlruns/mlflow.db?mode=ro", uri=True)
-        try:
-            return int(connection.execute("SELECT count(*) FROM runs WHERE status = 'FINISHED'").fetchone()[0])
-        finally:
-            connection.close()
-    except sqlite3.Error:
-        return 0
-
-
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
 def store_is_whole(folder: Path) -> None:
     """No run twice, none left running, and nothing but what the protocol asks for."""
     connection = sqlite3.connect(folder / "mlruns" / "mlflow.db")
@@ -304,23 +248,3 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
     while any(alive(pid) for pid in workers):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes that descend from the given one."""
-    children = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            if int(entry.read_text().rpartition(")")[2].split()[1]) == pid:
-                children.append(int(entry.parent.name))
-        except OSError:
-            continue
-    return [*children, *(own for child in children for own in descendants(child))]
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
