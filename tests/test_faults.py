@@ -1,0 +1,378 @@
+"""What goes wrong in a night: benchmarks that break, workers that die, stores that fail. Nothing is lost, the rest goes on."""
+
+import os
+import random
+import sqlite3
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from commands import PROGRAM, Call, count, descendants, start
+from conftest import TINY, InlinePool, enter
+from suites import broken, tiny
+
+import optsuite
+from optsuite.campaign import loop
+from optsuite.campaign.drive import drive, studies_of
+from optsuite.campaign.events import Event, Ready
+from optsuite.campaign.prepare import prepare
+from optsuite.errors import BadInput, StoreLost
+from optsuite.execution.local import LocalPool
+from optsuite.execution.pool import Fact, Lost
+from optsuite.report.tables import leaderboard
+from optsuite.tracking import patience
+from optsuite.tracking.location import tracking_uri
+from optsuite.tracking.reading import read_runs
+from optsuite.tracking.store import open_store
+
+BROKEN = Path(broken.__file__)
+SUITE = replace(tiny.SUITE, n_trials=9, n_seeds=2)
+N_RUNS = 9 + 2 + 2 + 9 + 2
+KILLS = int(os.environ.get("OPTSUITE_KILLS", "2"))
+
+
+@pytest.fixture
+def pool() -> InlinePool:
+    pool = InlinePool()
+    pool.load(SUITE)
+    return pool
+
+
+def go(pool: InlinePool) -> list[Event]:
+    studies = studies_of(SUITE, prepare(SUITE, device="cpu")[0], device="cpu")
+    return list(drive(studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
+
+
+def everything() -> pd.DataFrame:
+    return read_runs(open_store(tracking_uri()), "c", everything=True)
+
+
+def is_whole() -> bool:
+    runs = everything()
+    return len(runs) == N_RUNS + 2 and runs["fingerprint"].is_unique and set(runs["status"]) == {"FINISHED"}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory, template: Path) -> pd.DataFrame:
+    """The table of an undisturbed run."""
+    with pytest.MonkeyPatch.context() as patch:
+        enter(tmp_path_factory.mktemp("whole") / "whole", template, patch)
+        pool = InlinePool()
+        pool.load(SUITE)
+        go(pool)
+        return leaderboard(optsuite.runs("c"))
+
+
+def test_what_breaks_is_reported_under_its_name_and_the_others_finish(
+    empty: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "STARTING_SECONDS", 8.0)
+    names = ("raises", "never_ends", "dies", "dies_once", "not_a_number", "wrong_shape", "tiny_line")
+    chosen = tuple(benchmark for benchmark in broken.SUITE.benchmarks if benchmark.name in names)
+    assert len(chosen) == len(names)
+    (empty.parent / "night.py").write_text(
+        f"from dataclasses import replace\nfrom suites.broken import *\n"
+        f"SUITE = replace(SUITE, benchmarks=tuple(b for b in SUITE.benchmarks if b.name in {names}))\n"
+    )
+    code, out, err = call("run", "--suite", str(empty.parent / "night.py"), "--workers", "2")
+    assert (code, err) == (1, "")
+    lines = out.splitlines()
+
+    def said(text: str) -> list[str]:
+        return [line for line in lines if line.startswith(text)]
+
+    assert "Broken not_a_number: benchmark not_a_number: its loss, given outputs" in out
+    assert "returned nan, allowed: a finite number before training" in out
+    assert "Broken wrong_shape: benchmark wrong_shape: its loss, given outputs (16, 2) and targets (16, 1)," in out
+    for optimizer in ("sgd", "adam"):
+        assert "failed: ValueError: no more (broken.py, line " in said(f"raises {optimizer} stopped: ")[0]
+        assert "failed: it reported nothing for 8 seconds" in said(f"never_ends {optimizer} stopped: ")[0]
+        assert "failed: its worker died with exit code 3" in said(f"dies {optimizer} stopped: ")[0]
+    runs = optsuite.runs()
+    sound = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")]
+    assert set(sound["benchmark"]) == {"dies_once", "tiny_line"}
+    assert len(sound) == 4
+    assert (empty / "died").exists()
+    page = Path("mlruns/report/index.html").read_text()
+    assert "Broken wrong_shape" in page
+    code, _, err = call("run", "--suite", str(empty.parent / "night.py"), "-b", "wrong_shape")
+    assert (code, err.count("\n")) == (2, 1)  # who asks for it by name hears at once
+
+
+def test_an_optimizer_that_breaks_leaves_the_others_alone(empty: Path, call: Call) -> None:
+    text = TINY.read_text().replace("return SignDescent(model", "raise KeyError('x')\n    return SignDescent(model")
+    text += "\nfrom dataclasses import replace\n"
+    text += "SUITE = replace(SUITE, benchmarks=(BENCHMARK, replace(BENCHMARK, name='other')), n_trials=2, n_seeds=2)\n"
+    path = empty.parent / "odd.py"
+    path.write_text(text)
+    code, out, _ = call("run", "--suite", str(path), "--workers", "1")
+    assert code == 1
+    assert "Broken other sign: optimizer sign on benchmark other: its build raised KeyError: 'x'" in out
+    runs = optsuite.runs()
+    assert set(runs["optimizer"]) == {"sgd"}
+    assert set(runs["benchmark"]) == {"tiny_line", "other"}
+
+
+def test_a_worker_that_eats_its_memory_is_stopped_and_tried_once_more_alone(folder: Path) -> None:
+    suite = replace(broken.SUITE, benchmarks=broken.SUITE.benchmarks[4:5], optimizers=broken.SUITE.optimizers[:1])
+    (problem,), _ = prepare(suite, device="cpu")
+    assert problem.benchmark.name == "eats_memory"
+    lost: list[str] = []
+    with LocalPool(2, suite=str(BROKEN), device="cpu", memory_bytes=2 * 2**30) as pool:
+        poll = pool.poll
+
+        def watched(timeout: float) -> list[Fact | Lost]:
+            events = poll(timeout)
+            lost.extend(event.reason for event in events if isinstance(event, Lost))
+            return events
+
+        pool.poll = watched  # type: ignore[method-assign]
+        studies = studies_of(suite, [problem], device="cpu")
+        list(drive(studies, uri=tracking_uri(), campaign="c", suite="broken", pool=pool, stop=lambda: False))
+    assert lost == ["its worker ran out of memory"] * 2
+    assert "its worker ran out of memory" in str(studies[0].error)
+
+
+def test_a_stack_alone_waits_for_the_others_and_shares_with_none() -> None:
+    from test_execution import collect, task
+
+    with LocalPool(2, suite=str(TINY), device="cpu") as pool:
+        pool.submit(replace(task(0), alone=True, priority=-1))
+        for number in (1, 2, 3):
+            pool.submit(task(number, n=3))
+        together = []
+        for _ in range(1000):
+            together.append({worker.task.id for worker in pool._workers if worker.task is not None})
+            if not together[-1]:
+                break
+            pool.poll(0.05)
+        assert {0} in together  # it had started before the others came
+        assert all(ids == {0} for ids in together if 0 in ids)
+        pool.submit(task(4))
+        pool.submit(task(5))
+        pool.submit(replace(task(6), alone=True, priority=-1))
+        pool.submit(task(7))
+        order = [event.task for event in collect(pool, 4) if isinstance(event, Fact)]
+        assert order[-1] == 6
+        pool.submit(task(8))
+        pool.submit(task(9))
+        pool.cancel(8)
+        pool.cancel(9)
+        pool.submit(task(10))
+        assert {event.task for event in collect(pool, 1)} == {10}
+
+
+@contextmanager
+def disk(folder: Path, size: str) -> Iterator[None]:
+    """A real disk of so many bytes in the place of the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True)
+    if done.returncode:
+        pytest.skip("needs to be allowed to mount a disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(path: Path, leave: int) -> None:
+    """Leave so many bytes on the disk of a file."""
+    free = os.statvfs(path.parent)
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(1, free.f_bavail * free.f_frsize - leave))
+
+
+def test_a_full_disk_keeps_what_was_trained_for_the_next_start(
+    tmp_path: Path, template: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch, expected: pd.DataFrame
+) -> None:
+    with disk(tmp_path / "full" / "mlruns", "12m"):
+        (tmp_path / "full" / "mlruns" / "mlflow.db").write_bytes(template.read_bytes())
+        monkeypatch.chdir(tmp_path / "full")
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        train = pool.train
+        assert train is not None
+
+        def filling(task: object) -> object:
+            if not Path("mlruns/filler").exists():
+                fill(Path("mlruns/filler"), 16_000)
+            return train(task)  # type: ignore[arg-type]
+
+        pool.train = filling  # type: ignore[assignment]
+        with pytest.raises(StoreLost, match=r"database or disk is full; \d+ runs are kept in \S+/mlruns/spool/c and delivered"):
+            go(pool)
+        pool.train = train
+        kept = list(Path("mlruns/spool/c").glob("*.json"))
+        assert kept
+        trained = pool.n_trained
+        fill(Path("mlruns/more"), 0)  # what had been set aside
+        pool.clear()
+        with pytest.raises((StoreLost, BadInput), match="disk is full|No space left on device"):
+            go(pool)
+        assert len(list(Path("mlruns/spool/c").glob("*.json"))) == len(kept)
+        Path("mlruns/filler").unlink()
+        Path("mlruns/more").unlink()
+        pool.n_trained = 0
+        (ready,) = [event for event in go(pool) if isinstance(event, Ready)]
+        assert ready.delivered == len(kept)
+        assert trained + pool.n_trained == N_RUNS
+        assert is_whole()
+        assert not Path("mlruns/spool").exists()
+        pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), expected)
+
+
+def test_a_read_only_store_gets_one_line(tmp_path: Path) -> None:
+    with disk(tmp_path / "mlruns", "12m"):
+        subprocess.run(["mount", "-o", "remount,ro", str(tmp_path / "mlruns")], check=True)
+        done = subprocess.run([PROGRAM, "run", "--suite", TINY], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "(Read-only file system); allowed: a writable folder" in done.stderr
+
+
+def test_a_locked_database_is_waited_for(
+    folder: Path, pool: InlinePool, expected: pd.DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    train, locked = pool.train, threading.Event()
+    assert train is not None
+
+    def lock() -> None:
+        with closing(sqlite3.connect("mlruns/mlflow.db")) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            locked.set()
+            time.sleep(22)  # MLflow itself waits for 20
+
+    thread = threading.Thread(target=lock)
+
+    def locking(task: object) -> object:
+        if not locked.is_set():
+            thread.start()
+            locked.wait()
+        return train(task)  # type: ignore[arg-type]
+
+    pool.train = locking  # type: ignore[assignment]
+    go(pool)
+    thread.join()
+    assert "The store does not answer" in caplog.text
+    assert "database is locked" in caplog.text
+    assert is_whole()
+    pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), expected)
+
+
+class Server:
+    """A real tracking server, which can go away and come back."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.address = f"http://127.0.0.1:{port}"
+        arguments = ["server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
+        where = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--default-artifact-root", str(folder / "artifacts")]
+        self._command = [str(PROGRAM.with_name("mlflow")), *arguments, *where]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        from urllib.request import urlopen
+
+        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        self._process = subprocess.Popen(
+            self._command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        for _ in range(600):
+            try:
+                with urlopen(f"{self.address}/health", timeout=1):
+                    return
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError("the server does not start")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, 9)
+            self._process.wait()
+
+
+@pytest.fixture
+def server(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch, free_port: int) -> Iterator[Server]:
+    (tmp_path / "server.db").write_bytes(template.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    own = Server(tmp_path, free_port)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", own.address)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 30.0)
+    own.start()
+    yield own
+    own.stop()
+
+
+def test_a_server_that_goes_away_is_waited_for_and_one_that_stays_away_loses_nothing(
+    server: Server, pool: InlinePool, expected: pd.DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    train, tasks = pool.train, [0]
+    assert train is not None
+    back = threading.Thread(target=server.start)
+
+    def going(task: object) -> object:
+        tasks[0] += 1
+        if tasks[0] == 2:
+            server.stop()
+            back.start()  # takes some seconds
+        if tasks[0] == 4:
+            back.join()
+            time.sleep(3)
+            server.stop()
+        return train(task)  # type: ignore[arg-type]
+
+    pool.train = going  # type: ignore[assignment]
+    with pytest.raises(StoreLost, match=r"cannot be written to: .*; \d+ runs are kept in \S+ and delivered"):
+        go(pool)
+    assert caplog.text.count("The store does not answer") == 1
+    kept = len(list(Path("mlruns").rglob("*.json")))
+    assert kept
+    server.start()
+    pool.clear()
+    pool.train = train
+    (ready,) = [event for event in go(pool) if isinstance(event, Ready)]
+    assert ready.delivered == kept
+    assert pool.n_trained == N_RUNS
+    assert is_whole()
+    pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), expected)
+
+
+def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+    """OPTSUITE_KILLS=40 is the whole of it. Drivers and workers take turns."""
+    chance = random.Random(int.from_bytes(os.urandom(4)) if KILLS > 2 else 4)
+    command = ("run", "--suite", str(TINY), "--workers", "2")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    started = time.monotonic()
+    subprocess.run([PROGRAM, *command], cwd=whole, check=True, capture_output=True)
+    takes = time.monotonic() - started
+    table = (whole / "mlruns/report/leaderboard.csv").read_bytes()
+    for n in range(KILLS):
+        process = start(*command, folder=killed)
+        time.sleep(chance.uniform(0.2, 1.0) * takes)
+        if n % 2:
+            for pid in chance.sample(own := descendants(process.pid), k=min(1, len(own))):
+                os.kill(pid, 9)
+        else:
+            process.kill()
+        _, err = process.communicate(timeout=180)
+        assert process.returncode in (0, 1, -9), err
+        if (killed / "mlruns/report/leaderboard.csv").exists() and process.returncode == 0:
+            assert (killed / "mlruns/report/leaderboard.csv").read_bytes() == table
+            for file in killed.glob("mlruns/mlflow.db*"):
+                file.unlink()  # and begin again
+    subprocess.run([PROGRAM, *command], cwd=killed, check=True, capture_output=True)
+    assert (killed / "mlruns/report/leaderboard.csv").read_bytes() == table
+    with closing(sqlite3.connect(killed / "mlruns/mlflow.db")) as store:
+        active = "FROM runs JOIN tags USING (run_uuid) WHERE lifecycle_stage = 'active' AND key = 'optsuite.fingerprint'"
+        total, different = store.execute(f"SELECT count(*), count(DISTINCT value) {active}").fetchone()
+        statuses = store.execute("SELECT DISTINCT status FROM runs WHERE lifecycle_stage = 'active'").fetchall()
+    assert total == different == count(killed) - 1  # and the run of the report
+    assert statuses == [("FINISHED",)]
