@@ -212,7 +212,7 @@ def test_a_full_disk_keeps_what_was_trained_for_the_next_start(
         trained = pool.n_trained
         fill(Path("mlruns/more"), 0)  # what had been set aside
         pool.clear()
-        with pytest.raises((StoreLost, BadInput), match="disk is full|No space left on device"):
+        with pytest.raises((StoreLost, BadInput), match=r"disk is full|No space left on device"):
             go(pool)
         assert len(list(Path("mlruns/spool/c").glob("*.json"))) == len(kept)
         Path("mlruns/filler").unlink()

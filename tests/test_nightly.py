@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import subprocess
 import time
@@ -31,6 +32,7 @@ from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import open_store
 
 NAMES = ("sgd", "momentum", "adam")
+NIGHTS = int(os.environ.get("OPTSUITE_NIGHTS", "2"))
 SUITE = replace(
     DEFAULT,
     name="n",
@@ -72,15 +74,20 @@ def forgetful(model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Optimize
     return torch.optim.SGD(model.parameters(), lr=lr)
 
 
-class Noisy(torch.optim.Adam):
+def noisy(kind: Any, seed: int, model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Optimizer:
     """As if another version of a library added in another order."""
+    generator = torch.Generator().manual_seed(seed)
 
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        super().step(closure)
-        with torch.no_grad():
+    class Noisy(kind):  # type: ignore[misc]
+        @torch.no_grad()
+        def step(self) -> None:
+            with torch.enable_grad():
+                super().step()
             for group in self.param_groups:
                 for parameter in group["params"]:
-                    parameter.mul_(1 + 1e-6 * torch.randn_like(parameter))
+                    parameter.mul_(1 + 1e-6 * torch.randn(parameter.shape, generator=generator))
+
+    return Noisy(model.parameters(), lr=lr, **fixed)
 
 
 class Slow(torch.optim.Adam):
@@ -137,8 +144,25 @@ def test_what_is_planted_is_found_and_unchanged_code_raises_no_alarm(folder: Pat
     assert ("momentum", "early training loss") in after("lost", planted("momentum", forgetful, proportional=False))
     assert {name for name, _ in after("slow", planted("adam", partial(of, Slow), proportional=False))} == {"adam"}
     assert found([c for c in changes(before, runs("slow")) if c.what == "time of a step"]) == {("adam", "time of a step")}
-    noisy = after("noisy", planted("adam", partial(of, Noisy), proportional=False))
-    assert noisy <= {("adam", "time of a step")}  # its noise takes time
+
+
+def test_nights_of_unchanged_code_and_of_float_noise_raise_no_alarm(folder: Path, pool: InlinePool) -> None:
+    """OPTSUITE_NIGHTS=20 is the whole of it."""
+    night(pool, "reference")
+    night(pool, "same-0")
+    kinds = {"sgd": torch.optim.SGD, "momentum": torch.optim.SGD, "adam": torch.optim.Adam}
+    for n in range(1, NIGHTS + 1):
+        night(pool, f"same-{n}")
+        assert changes(runs(f"same-{n - 1}"), runs(f"same-{n}")) == [], n
+        specs = [
+            replace(OPTIMIZERS[name], build=partial(noisy, kind, 100 * n + i), proportional=False)
+            for i, (name, kind) in enumerate(kinds.items())
+        ]
+        night(pool, f"noisy-{n}", replace(SUITE, optimizers=tuple(specs)))
+        found = changes(runs("same-0"), runs(f"noisy-{n}"))
+        assert [change for change in found if change.what != "time of a step"] == [], n  # which the noise takes
+        scores = [runs(name).query("kind == 'evaluation'")["score"].to_numpy() for name in ("same-0", f"noisy-{n}")]
+        assert (scores[0] != scores[1]).mean() > 0.5
 
 
 def test_old_nights_go_but_for_the_last_good_one_and_the_reference(folder: Path, pool: InlinePool) -> None:

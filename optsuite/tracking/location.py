@@ -29,8 +29,7 @@ def database_path(uri: str) -> Path | None:
 
 
 def local_folders(uri: str) -> tuple[Path, Path]:
-    """Where files that belong to the store may lie: beside it, for a server in the current folder; else among temporary ones.
-    """
+    """Where files that belong to the store may lie: beside it, for a server in the current folder; else in a temporary one."""
     path = database_path(uri)
     own = f"optsuite-{blake2b(uri.rstrip('/').encode(), digest_size=8).hexdigest()}"
     return Path.cwd() / "mlruns" / own if path is None else path.parent, Path(tempfile.gettempdir()) / own
