@@ -1,8 +1,9 @@
 import shutil
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -16,6 +17,7 @@ from optsuite.execution.worker import Train, facts, trainer
 from optsuite.tracking.store import open_store
 
 torch.set_num_threads(1)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
 TINY = Path(__file__).parent / "suites" / "tiny.py"
 
 
@@ -40,6 +42,34 @@ def enter(folder: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def folder(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder with an empty store."""
     return enter(tmp_path, template, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on the path")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+def opened(browser: Any, page: Path, scheme: str, width: int) -> tuple[Any, list[str]]:
+    """A tab that shows the page as it should look, and what it ever has to say or asks for besides its file."""
+    trouble: list[str] = []
+    tab = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
+    tab.on("console", lambda message: trouble.append(message.text))
+    tab.on("pageerror", lambda error: trouble.append(str(error)))
+    tab.on("dialog", lambda dialog: trouble.append(dialog.message))
+    tab.on("request", lambda request: None if request.url.startswith("file:") else trouble.append(request.url))
+    tab.goto(page.as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # wide tables scroll within
+    dark = tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 27)"
+    assert dark == (scheme == "dark")
+    ink = tab.evaluate("[...new Set([...document.querySelectorAll('figure svg')].map(s => getComputedStyle(s).color))]")
+    assert ink == ["rgb(215, 220, 226)" if dark else "rgb(27, 31, 36)"]
+    return tab, trouble
 
 
 class InlinePool:

@@ -9,6 +9,7 @@ import pandas as pd
 from optsuite.tracking.reading import COLUMNS, NUMBERS
 
 NAN = math.nan
+EVIL = """<script>alert("x")</script> & 'o' $x_1$ %"""  # a name that no page may take for markup
 
 
 def run(optimizer: str, score: float, seed: int = 0, **change: Any) -> dict[str, Any]:

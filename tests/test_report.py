@@ -1,11 +1,10 @@
 """The report folder on campaigns of every shape, and its page in a real browser."""
 
 import re
-import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import InlinePool
-from frames import NAN, around, frame, run, seeds, study
+from conftest import InlinePool, opened
+from frames import EVIL, NAN, around, frame, run, seeds, study
 from suites import tiny
 
 from optsuite.campaign.drive import drive, studies_of
@@ -30,9 +29,6 @@ from optsuite.report.verdicts import headline
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.reading import CURVES, read_runs
 from optsuite.tracking.store import open_store
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
-EVIL = """<script>alert("x")</script> & 'o' $x_1$ %"""
 
 
 def losses(runs: pd.DataFrame) -> pd.DataFrame:
@@ -201,35 +197,13 @@ def test_one_sentence_says_who_won(verdicts: list[str], sentence: str) -> None:
     assert headline([{"optimizer": name, "verdict": v} for name, v in zip("abc", verdicts, strict=False)]) == sentence
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on the path")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_page_in_a_browser(tmp_path: Path, browser: Any, scheme: str, width: int) -> None:
     made(tmp_path, *whole(["sgd", "adam", EVIL], ["digits mlp", EVIL]))
-    trouble: list[str] = []
-    tab = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
-    tab.on("console", lambda message: trouble.append(message.text))
-    tab.on("pageerror", lambda error: trouble.append(str(error)))
-    tab.on("dialog", lambda dialog: trouble.append(dialog.message))
-    tab.on("request", lambda request: None if request.url.startswith("file:") else trouble.append(request.url))
-    tab.goto((tmp_path / "index.html").as_uri())
+    tab, trouble = opened(browser, tmp_path / "index.html", scheme, width)
     assert tab.locator("h1").inner_text() == "Which optimizer is best at its best learning rate?"
     assert "sgd is best: better than adam and" in tab.locator("#overall").inner_text()
-    assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # wide tables scroll within
-    dark = tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 27)"
-    assert dark == (scheme == "dark")
-    ink = tab.evaluate("[...new Set([...document.querySelectorAll('figure svg')].map(s => getComputedStyle(s).color))]")
-    assert ink == ["rgb(215, 220, 226)" if dark else "rgb(27, 31, 36)"]
 
     board = tab.locator("#benchmark-digits-20-mlp table").first
     column = board.locator("thead th").all_inner_texts().index("score")

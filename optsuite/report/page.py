@@ -28,15 +28,13 @@ def page(
     notes: Sequence[str] = (),
 ) -> str:
     """The HTML of a campaign's report; `ranks` is the table of `overall`, and all links lead to MLflow's UI at `ui`."""
-    environment = Environment(
-        loader=PackageLoader("optsuite", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     links = Links(runs, found.evaluations, campaign, ui)
     sections = [
         _section(found.evaluations, str(name), rows, figures, links)
         for name, rows in found.table.groupby("benchmark", sort=False)
     ]
-    return environment.get_template("template.html").render(
+    return render(
+        "report/template.html",
         campaign=campaign,
         protocol=_protocol(runs),
         notes=notes,
@@ -54,6 +52,13 @@ def page(
         ledger=_ledger(runs),
         versions=_versions(runs),
     )
+
+
+def render(template: str, **values: object) -> str:
+    """A template of the package, addressed from its root, with these values; all text is escaped."""
+    loader = PackageLoader("optsuite", ".")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.get_template(template).render(values)
 
 
 def _protocol(runs: pd.DataFrame) -> str:
