@@ -5,7 +5,7 @@ tolerance: chaos makes single runs differ by percents after a change in the last
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,24 @@ from optsuite.report.tables import tolerance
 from optsuite.statistics.differences import ALPHA, relative_gap, sign_flip
 from optsuite.statistics.seeds import interquartile_mean
 from optsuite.tracking.reading import RELATIVE_TIME
-from optsuite.training.run import penalty
 
 EARLY_TOLERANCE = 0.001  # a step 10 % too small costs 0.2 to 6 % there, another order of additions 0.005 %
 STEPS_TOLERANCE = 0.1  # of the steps to the target, which are only known to the next measurement
 SLOWER = 1.3  # two quiet measurements of one step differ by less
+STEP_TIME = "time of a step"
 PAIR = ["benchmark", "optimizer"]
+WHEN = (" before", " after")  # behind the names of columns of a frame with a row for each seed that two campaigns share
+OF_SEED = [  # what is compared of an evaluation; a frame of all columns takes twice as long
+    *PAIR,
+    "seed",
+    "outcome",
+    "score",
+    "initial/validation_loss",
+    "early/train_loss",
+    "steps_to_target",
+    "max_steps",
+    "target",
+]
 ENVIRONMENT = ("commit", "optsuite_version", "torch_version", "mlflow_version", "optuna_version", "machine", "device")
 
 
@@ -40,14 +52,15 @@ class Change:
 
 def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[Change]:
     """Everything that changed from one campaign to another, from the rows that `read_runs` gives, worse ones first."""
-    pairs = _paired(_tuned(before), _tuned(after))
+    old, new = tuned(before), tuned(after)
+    pairs = old.merge(new, on=[*PAIR, "seed"], suffixes=WHEN).sort_values([*PAIR, "seed"], ignore_index=True)
     limit = max(tolerance(frame[frame["kind"] == "study"]) for frame in (before, after))
     found = [
-        *_missing(before, after),
+        *_missing(old, new),
         *_diverged(pairs),
-        *_tested(pairs, "score", _penalised, limit),
-        *_tested(pairs, "early training loss", _early, EARLY_TOLERANCE),
-        *_tested(pairs, "steps to target", _steps, STEPS_TOLERANCE),
+        *_tested(pairs, "score", _penalised(pairs), limit),
+        *_tested(pairs, "early training loss", _early(pairs), EARLY_TOLERANCE),
+        *_tested(pairs, "steps to target", _steps(pairs), STEPS_TOLERANCE),
         *_slower(before, after),
     ]
     return sorted(found, key=lambda change: (change.verdict != "worse", change.benchmark, change.optimizer, change.what))
@@ -61,63 +74,52 @@ def environment(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[tuple[str
             yield name.removesuffix("_version"), old, new
 
 
-Seeds = tuple[pd.DataFrame, pd.DataFrame]  # the evaluations of one optimizer before and after, of the same seeds in order
-
-
-def _tuned(runs: pd.DataFrame) -> pd.DataFrame:
+def tuned(runs: pd.DataFrame) -> pd.DataFrame:
+    """The evaluations at tuned rates that did not fail, sorted by seed within each optimizer."""
     rows = runs[(runs["kind"] == "evaluation") & (runs["arm"] == "tuned") & (runs["outcome"] != "failed")]
-    return rows.sort_values([*PAIR, "seed"])
-
-
-def _paired(before: pd.DataFrame, after: pd.DataFrame) -> dict[tuple[str, str], Seeds]:
-    """The evaluations of what both campaigns have, at the seeds that both have."""
-    found = {}
-    new: dict[Any, pd.DataFrame] = dict(list(after.groupby(PAIR)))
-    for key, group in before.groupby(PAIR):
-        if key in new:
-            seeds = set(group["seed"]) & set(new[key]["seed"])
-            found[key] = (group[group["seed"].isin(seeds)], new[key][new[key]["seed"].isin(seeds)])
-    return {key: value for key, value in found.items() if len(value[0])}  # type: ignore[misc]
+    return rows[OF_SEED].sort_values([*PAIR, "seed"])
 
 
 def _missing(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[Change]:
     """Optimizers that have fewer sound evaluations than before."""
-    old, new = (_tuned(frame).groupby(PAIR).size().to_dict() for frame in (before, after))
-    for key, n in old.items():
+    sizes, left_of = (frame.groupby(PAIR).size().to_dict() for frame in (before, after))
+    for key, n in sizes.items():
         benchmark, optimizer = str(key[0]), str(key[1])  # type: ignore[index]
-        left = new.get(key, 0)
+        left = left_of.get(key, 0)
         if left < n:
             yield Change(
                 benchmark=benchmark, optimizer=optimizer, what="evaluations", before=str(n), after=str(left), verdict="worse"
             )
 
 
-def _diverged(pairs: Mapping[tuple[str, str], Seeds]) -> Iterator[Change]:
-    for (benchmark, optimizer), seeds in pairs.items():
-        old, new = (int((frame["outcome"] == "diverged").sum()) for frame in seeds)
+def _diverged(pairs: pd.DataFrame) -> Iterator[Change]:
+    groups: Iterator[tuple[Any, pd.DataFrame]] = iter(pairs.groupby(PAIR))
+    for (benchmark, optimizer), own in groups:
+        old, new = (int((own[f"outcome{when}"] == "diverged").sum()) for when in WHEN)
         if old != new:
-            texts = [f"{n} of {len(seeds[0])}" for n in (old, new)]
+            texts = [f"{n} of {len(own)}" for n in (old, new)]
             verdict = "worse" if new > old else "better"
             yield Change(
                 benchmark=benchmark, optimizer=optimizer, what="diverged", before=texts[0], after=texts[1], verdict=verdict
             )
 
 
-Values = Callable[[Seeds], tuple[NDArray[np.float64], NDArray[np.float64]]]  # one number a seed, before and after
+def _tested(pairs: pd.DataFrame, what: str, values: NDArray[np.float64], limit: float) -> Iterator[Change]:
+    """Differences of a number, of which less is better, that are certain and larger than the limit.
 
-
-def _tested(pairs: Mapping[tuple[str, str], Seeds], what: str, values: Values, limit: float) -> Iterator[Change]:
-    """Differences of a number, of which less is better, that are certain and larger than the limit."""
-    numbers = {key: values(seeds) for key, seeds in pairs.items()}
+    `values` (2, rows of `pairs`) are the numbers before and after.
+    """
+    numbers: dict[Any, NDArray[np.float64]] = {key: values[:, own] for key, own in pairs.groupby(PAIR).indices.items()}
     usable = {key: pair for key, pair in numbers.items() if np.isfinite(pair).all()}
-    for n in sorted({len(old) for old, _ in usable.values()}):
-        own = {key: pair for key, pair in usable.items() if len(pair[0]) == n}
+    for n in sorted({pair.shape[1] for pair in usable.values()}):
+        own = {key: pair for key, pair in usable.items() if pair.shape[1] == n}
         p = sign_flip(np.stack([new - old for old, new in own.values()]))
-        for ((benchmark, optimizer), (old, new)), certainty in zip(own.items(), p, strict=True):
-            middles = [float(interquartile_mean(values)) for values in (old, new)]
-            means = [float(np.mean(values)) for values in (old, new)]
+        certain = [(key, pair) for (key, pair), one in zip(own.items(), p, strict=True) if one <= ALPHA]
+        for (benchmark, optimizer), pair in certain:
+            middles = [float(interquartile_mean(seeds)) for seeds in pair]
+            means = [float(np.mean(seeds)) for seeds in pair]
             gap = max((float(relative_gap(new, old)) for old, new in (middles, means)), key=abs)
-            if certainty <= ALPHA and abs(gap) > limit:
+            if abs(gap) > limit:
                 texts = [f"{middle:.4g}" for middle in middles]
                 verdict = "worse" if gap > 0 else "better"
                 yield Change(
@@ -130,27 +132,30 @@ def _tested(pairs: Mapping[tuple[str, str], Seeds], what: str, values: Values, l
                 )
 
 
-def _penalised(seeds: Seeds) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    both = pd.concat(seeds)
-    worst = penalty(both["initial/validation_loss"], both.loc[both["outcome"] == "finished", "score"])
-    old, new = (frame["score"].where(frame["outcome"] == "finished", worst).to_numpy(float) for frame in seeds)
-    return old, new
+def _penalised(pairs: pd.DataFrame) -> NDArray[np.float64]:
+    """A diverged run counts the `penalty` of its optimizer, before and after."""
+    finished = [pairs[f"outcome{when}"] == "finished" for when in WHEN]
+    scores = [pairs[f"score{when}"] for when in WHEN]
+    healthy = [values.where(own) for values, own in zip(scores, finished, strict=True)]
+    losses = np.stack([*healthy, *(pairs[f"initial/validation_loss{when}"] for when in WHEN)]).astype(float)
+    highest = pd.Series(np.fmax.reduce(np.where(np.isfinite(losses), losses, np.nan)))
+    worst = highest.groupby([pairs[name] for name in PAIR]).transform("max")
+    return np.stack([values.where(own, worst) for values, own in zip(scores, finished, strict=True)])
 
 
-def _early(seeds: Seeds) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    old, new = (frame["early/train_loss"].to_numpy(float) for frame in seeds)
-    both = np.isfinite(old) & np.isfinite(new)
-    return np.where(both, old, 0.0), np.where(both, new, 0.0)
+def _early(pairs: pd.DataFrame) -> NDArray[np.float64]:
+    losses = np.stack([pairs[f"early/train_loss{when}"] for when in WHEN]).astype(float)
+    return np.where(np.isfinite(losses).all(axis=0), losses, 0.0)
 
 
-def _steps(seeds: Seeds) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _steps(pairs: pd.DataFrame) -> NDArray[np.float64]:
     """A target that was missed counts as twice the budget."""
 
-    def steps(frame: pd.DataFrame) -> NDArray[np.float64]:
-        missed = 2 * frame["max_steps"]
-        return frame["steps_to_target"].fillna(missed).where(frame["target"].notna()).to_numpy(float)
+    def steps(when: str) -> pd.Series:
+        missed = 2 * pairs[f"max_steps{when}"]
+        return pairs[f"steps_to_target{when}"].fillna(missed).where(pairs[f"target{when}"].notna())
 
-    return steps(seeds[0]), steps(seeds[1])
+    return np.stack([steps(when) for when in WHEN]).astype(float)
 
 
 def _slower(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[Change]:
@@ -172,7 +177,7 @@ def _slower(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[Change]:
         yield Change(
             benchmark=benchmark,
             optimizer=optimizer,
-            what="time of a step",
+            what=STEP_TIME,
             before=texts[0],
             after=f"{texts[1]} ({factor - 1:+.0%})",
             verdict=verdict,
