@@ -1,6 +1,7 @@
 """What nightly and compare do once their input has been checked, up to the exit code."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 from rich.console import Console
@@ -10,12 +11,14 @@ from rich.text import Text
 from optsuite.campaign.drive import studies_of
 from optsuite.campaign.prepare import Problem, Skipped
 from optsuite.cli.console import console
-from optsuite.cli.session import Session
+from optsuite.cli.session import REPORT, Session
 from optsuite.definition import Suite
 from optsuite.errors import BadInput
 from optsuite.execution.local import LocalPool
 from optsuite.nightly.changes import Change, changes, environment
-from optsuite.nightly.nights import ORDINARY, REFERENCE, judge, last, nights, prune, rates
+from optsuite.nightly.nights import ORDINARY, REFERENCE, Night, judge, last, nights, prune, rates
+from optsuite.nightly.page import SHOWN, page
+from optsuite.report.build import replace_text
 from optsuite.tracking.location import require_campaign, tracking_uri
 from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import Store, open_store
@@ -59,22 +62,41 @@ def nightly(
     code = Session(suite.name, campaign, pool, problems).run(studies, skipped, night=kind)
     if code not in (0, WORSE):
         return code
-    this = last(nights(store, suite.name), campaign=campaign)
+    found = nights(store, suite.name)
+    this = last(found, campaign=campaign)
     if this is None:
         raise BadInput(f"campaign: got {campaign}, in which nothing was trained; allowed: a suite with something to train")
-    good = last([night for night in earlier if night.started < this.started], good=True)
-    worse = code == WORSE
+    worse = _got_worse(out, store, found, this) or code == WORSE
+    judge(store, this, good=not worse)
+    found = [replace(night, good=not worse) if night is this else night for night in found]
+    if keep is not None:
+        deleted = prune(store, found, keep)
+        for night in deleted:
+            out.print(f"Deleted {night.campaign}.", highlight=False, markup=False)
+        found = [night for night in found if night not in deleted]
+    _trend(out, store, suite.name, found)
+    return WORSE if worse else 0
+
+
+def _got_worse(out: Console, store: Store, found: Sequence[Night], this: Night) -> bool:
+    """Compare a night with the last good one before it, and show what changed; whether anything got worse."""
+    good = last([night for night in found if night.started < this.started], good=True)
     if good is None:
         out.print("\nNo earlier night was good: there is nothing to compare with.", highlight=False)
-    elif kind == REFERENCE:
+        return False
+    if this.kind == REFERENCE:
         out.print("\nThe rates were tuned anew: this night is compared with none, and later ones with it.", highlight=False)
-    else:
-        worse |= _compare(out, store, good.campaign, campaign)
-    judge(store, this, good=not worse)
-    if keep is not None:
-        for night in prune(store, nights(store, suite.name), keep):
-            out.print(f"Deleted {night.campaign}.", highlight=False, markup=False)
-    return WORSE if worse else 0
+        return False
+    return _compare(out, store, good.campaign, this.campaign)
+
+
+def _trend(out: Console, store: Store, suite: str, found: Sequence[Night]) -> None:
+    """Write the page of the last nights."""
+    shown = found[-SHOWN:]
+    history = [(night, read_runs(store, night.campaign)) for night in shown]
+    path = REPORT / "nights.html"
+    replace_text(path, page(suite, history, n_older=len(found) - len(shown)))
+    out.print(f"\nTrend:   {path}", soft_wrap=True, highlight=False)
 
 
 def _compare(out: Console, store: Store, before: str, after: str) -> bool:
