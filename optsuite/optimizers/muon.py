@@ -1,7 +1,7 @@
 """Muon for matrices, AdamW for the rest."""
 
-from collections import ChainMap
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from torch import nn
@@ -12,15 +12,26 @@ class Together(Optimizer):
     """Several optimizers that step as one, each over parameters of its own."""
 
     def __init__(self, *parts: Optimizer) -> None:
-        """Share the groups of the parts, so that whoever changes a rate here changes it there."""
+        """Share groups and state with the parts, so that whoever changes a rate or loads a state here changes it there."""
         super().__init__([group for part in parts for group in part.param_groups], {})
         self.parts = parts
-        self.state = ChainMap(*(part.state for part in parts))  # type: ignore[assignment]
+        self._share()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state of all parts."""
+        super().load_state_dict(state_dict)
+        self._share()
 
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Step every part. A closure is not taken."""
         for part in self.parts:
             part.step()
+
+    def _share(self) -> None:
+        groups = iter(self.param_groups)
+        for part in self.parts:
+            part.param_groups = list(islice(groups, len(part.param_groups)))
+            part.state = self.state
 
 
 def muon(model: nn.Module, lr: float, *, momentum: float, nesterov: bool, weight_decay: float, **adamw: Any) -> Optimizer:
