@@ -1,6 +1,7 @@
 import importlib.util
 import linecache
 import os
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -189,6 +190,7 @@ def test_edits_in_another_file_are_noticed(tmp_path: Path, name: str) -> None:
         (1, 1.0),
         ({"a": 1}, {"a": 2}),
         ({1, 2}, {1, 3}),
+        (random.Random(1), random.Random(2)),
         (torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(2, 2, bias=False)),
     ],
     ids=str,

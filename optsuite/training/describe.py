@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from importlib import metadata
 from pathlib import Path, PurePath
+from random import Random
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -64,6 +65,8 @@ def _parts(value: Any, seen: dict[int, tuple[int, object]]) -> Iterator[Any]:
         case Tensor() | np.ndarray():
             array = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
             yield from (str(array.dtype), list(array.shape), hashlib.blake2b(tensor_bytes(array)).hexdigest())
+            if array.device.type != "cpu":
+                yield array.device.type
         case Mapping():
             for key in sorted(value, key=repr):
                 yield [_describe(key, seen), _describe(value[key], seen)]
@@ -89,6 +92,8 @@ def _parts(value: Any, seen: dict[int, tuple[int, object]]) -> Iterator[Any]:
             yield _describe(value.__wrapped__, seen)
         case BuiltinFunctionType() | _ if inspect.isroutine(value):
             yield _installed(value)
+        case Random():
+            yield _describe(value.getstate(), seen)
         case _ if hasattr(value, "__dict__"):
             yield from (_describe(type(value), seen), _describe(vars(value), seen))
         case _:
