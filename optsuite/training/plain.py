@@ -2,13 +2,15 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
 from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits
 from optsuite.errors import location, one_line
+from optsuite.training.checkpoint import Checkpoint, State
 from optsuite.training.identity import derived_seed
 from optsuite.training.run import Ended, Measurement, Run
 from optsuite.training.step import build, has_overflown, is_out_of_memory, judged, seed_generators, set_rate, take_step
@@ -24,15 +26,18 @@ def train(
     *,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
+    checkpoint_of: Callable[[Run], Checkpoint] | None = None,
 ) -> Iterator[tuple[int, Measurement | Ended]]:
     """Train the runs and yield (index of the run, what it measured or how it ended).
 
-    The splits lie on the device in the dtype already. An exception ends its run as failed and leaves the others alone.
-    Sets torch's global generator.
+    The splits lie on the device in the dtype already. An exception ends its run as failed and leaves the others alone. A run
+    with a checkpoint goes on from there, and first yields what it had measured before. Sets torch's global generator.
     """
     for index, run in enumerate(runs):
         try:
-            for fact in _train_one(benchmark, spec, run, splits, device=device, dtype=dtype):
+            checkpoint = checkpoint_of(run) if checkpoint_of else None
+            state = _begin(benchmark, spec, run, checkpoint, device, dtype)
+            for fact in _train_one(benchmark, spec, run, splits, state, checkpoint):
                 yield index, fact
         except Exception as error:
             if is_out_of_memory(error):
@@ -40,43 +45,55 @@ def train(
             yield index, Ended(outcome="failed", error=one_line(error) + location(error))
 
 
+def _begin(
+    benchmark: Benchmark, spec: OptimizerSpec, run: Run, checkpoint: Checkpoint | None, device: str, dtype: torch.dtype
+) -> State:
+    """The state in which the run starts, or goes on."""
+
+    def fresh() -> State:
+        model = initial_model(benchmark, run.seed).to(device, dtype)
+        return State(model=model, optimizer=build(spec, model, run.lr), total=torch.zeros((), device=device, dtype=dtype))
+
+    return checkpoint.begin(fresh) if checkpoint else fresh()
+
+
 def _train_one(
-    benchmark: Benchmark, spec: OptimizerSpec, run: Run, splits: Splits, *, device: str, dtype: torch.dtype
+    benchmark: Benchmark, spec: OptimizerSpec, run: Run, splits: Splits, state: State, checkpoint: Checkpoint | None
 ) -> Iterator[Measurement | Ended]:
-    model = initial_model(benchmark, run.seed).to(device, dtype)
-    optimizer = build(spec, model, run.lr)
-    batches = batch_indices(len(splits.train[0]), benchmark, run.seed)
+    """Train from the state on, which is kept up to date."""
+    model, optimizer = state.model, state.optimizer
     x, y = splits.train
-
-    measured = measure(benchmark, model, splits, run.seed)
-    if not is_finite(measured):
-        raise ValueError(f"a loss is not finite before training: {measured}")
-    yield measurement(0, measured)
-
-    total = torch.zeros((), device=device, dtype=dtype)
-    since = 0
-    for step in range(1, benchmark.max_steps + 1):
-        batch = next(batches).to(device)
+    batches = islice(batch_indices(len(x), benchmark, run.seed), state.step, None)
+    if not state.measurements:
+        measured = measure(benchmark, model, splits, run.seed)
+        if not is_finite(measured):
+            raise ValueError(f"a loss is not finite before training: {measured}")
+        state.measurements.append(measurement(0, measured))
+    yield from list(state.measurements)
+    for step in range(state.step + 1, benchmark.max_steps + 1):
+        batch = next(batches).to(x.device)
         set_rate(optimizer, fraction := spec.fraction(step, benchmark.max_steps))
         try:
-            total += take_step(benchmark, spec, model, optimizer, x[batch], y[batch], derived_seed(run.seed, step))
+            state.total += take_step(benchmark, spec, model, optimizer, x[batch], y[batch], derived_seed(run.seed, step))
         except Exception:
             if not has_overflown(model):
                 raise
             yield Ended(outcome="diverged")
             return
-        since += 1
+        state.step, state.since = step, state.since + 1
         if step % benchmark.eval_every == 0 or step == benchmark.max_steps:
             with judged([optimizer]):
                 measured = measure(benchmark, model, splits, run.seed)
-            measured |= {"train/loss": total.item() / since, "train/lr": run.lr * fraction}
-            healthy = is_finite(measured)
-            yield measurement(step, measured)
-            if not healthy:
+            measured |= {"train/loss": state.total.item() / state.since, "train/lr": run.lr * fraction}
+            state.measurements.append(measurement(step, measured))
+            yield state.measurements[-1]
+            if not is_finite(measured):
                 yield Ended(outcome="diverged")
                 return
-            total.zero_()
-            since = 0
+            state.total.zero_()
+            state.since = 0
+        if checkpoint and step < benchmark.max_steps:
+            checkpoint.save(state)
     yield Ended(outcome="finished")
 
 

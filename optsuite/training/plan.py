@@ -1,7 +1,7 @@
 """How runs are trained: by which engine, and how many in one stack. Decided from the definitions, never by a stopwatch."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -13,9 +13,10 @@ from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.errors import one_line
 from optsuite.training import plain, stacked
 from optsuite.training.plain import CHUNK, initial_model
-from optsuite.training.run import Measurement, Run
+from optsuite.training.run import Ended, Measurement, Run
 
-ENGINES = {"plain": plain.train, "stacked": stacked.train}
+Engine = Callable[..., Iterator[tuple[int, Measurement | Ended]]]
+ENGINES: Mapping[str, Engine] = {"plain": plain.train, "stacked": stacked.train}
 STACK_FLOPS = 10e6  # a step with more is as fast run by run on a CPU; measured with make speed
 STACK_BYTES = 2**30  # what a stack may take on a CPU; the GPU's share is half of what is free
 STACK_RUNS = 32  # on a CPU more are no faster, and slower where they overflow its caches

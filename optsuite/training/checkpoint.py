@@ -1,0 +1,177 @@
+"""Checkpoints: what a run that is trained alone needs to go on, bit by bit, after its process was killed.
+
+A checkpoint counts only where a hash says that all that it restores is what was saved. What an optimizer or a model keeps
+outside its state_dict, a damaged file, a process that dies while it writes: none of them can change a result, as the run
+then starts over. Knows no engine, no worker and no store.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from optsuite.errors import one_line, require_count
+from optsuite.training.describe import describe
+from optsuite.training.identity import digest
+from optsuite.training.run import Measurement
+
+CACHED = {"_need_device_dtype_check_for_fused", "_numel_cache"}  # what optimizers of torch find out anew with their next step
+LOADED = {"differentiable": False}  # what loading a state adds to the defaults of an optimizer
+
+
+@dataclass(kw_only=True)
+class State:
+    """A run under way: all that its next steps depend on beside its definition."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    total: Tensor  # the sum of the training losses since the last measurement
+    since: int = 0  # and their number
+    step: int = 0
+    measurements: list[Measurement] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoints:
+    """The folder of the checkpoints, and after how many steps of a run one is saved."""
+
+    folder: Path
+    every: int
+
+    def __post_init__(self) -> None:
+        require_count("steps from checkpoint to checkpoint", self.every)
+
+    def of(self, fingerprint: str) -> "Checkpoint":
+        """The checkpoint of the run with this fingerprint."""
+        return Checkpoint(self.folder / f"{fingerprint}.pt", self.every)
+
+
+class Checkpoint:
+    """The checkpoint of one run. Nothing that goes wrong with it ends the run: training goes on without, and says so."""
+
+    def __init__(self, path: Path, every: int) -> None:
+        self._path = path
+        self._every = every
+        self._restorable: bool | None = None  # not known before it was tried
+
+    def begin(self, fresh: Callable[[], State]) -> State:
+        """The state that was saved, where there is one to go on from, else a fresh one, in which the run starts."""
+        self._fresh = fresh
+        try:
+            state = load(self._path, fresh)
+        except FileNotFoundError:
+            return fresh()
+        except Exception as error:
+            _warn_once(f"a checkpoint cannot be used and its run starts over: {_cause(error)}")
+            return fresh()
+        self._restorable = True
+        return state
+
+    def save(self, state: State) -> None:
+        """Save the state where it is due, and the first time try whether it can be restored: if not, no more are saved."""
+        if self._restorable is False or state.step % self._every:
+            return
+        try:
+            save(self._path, state)
+        except Exception as error:
+            _warn_once(f"checkpoints cannot be saved in {self._path.parent}, training goes on without: {_cause(error)}")
+            return
+        if self._restorable is None:
+            self._restorable = self._try(state)
+
+    def _try(self, state: State) -> bool:
+        try:
+            load(self._path, self._fresh)
+        except Exception as error:
+            self._path.unlink(missing_ok=True)
+            what = f"{type(state.optimizer).__name__} of {type(state.model).__name__}"
+            _warn_once(f"{what} cannot be restored, training goes on without checkpoints: {_cause(error)}")
+            return False
+        return True
+
+
+def save(path: Path, state: State) -> None:
+    """Write the state under a name of this process's own, then give it its name: whoever reads finds all of it or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as file:
+            torch.save(_contents(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load(path: Path, fresh: Callable[[], State]) -> State:
+    """A fresh state with all that was saved put in its place. Raises an exception of any type where that is not to be had."""
+    saved = torch.load(path, weights_only=True)
+    state = fresh()
+    state.model.load_state_dict(saved["model"])
+    state.model.train()  # as measuring leaves all of its modules
+    state.optimizer.load_state_dict(saved["optimizer"])
+    state.total.copy_(saved["total"])
+    state.since, state.step = saved["since"], saved["step"]
+    state.measurements = [Measurement(step=step, values=values, time=time) for step, values, time in saved["measurements"]]
+    if _seal(state) != saved["seal"]:
+        raise ValueError("what was restored is not what was saved")
+    return state
+
+
+def remove(folder: Path, fingerprint: str) -> None:
+    """Remove the checkpoint of a run, and what processes left that were killed while they wrote it."""
+    with suppress(OSError):  # one that cannot be removed does no harm
+        for path in folder.glob(f"{fingerprint}.pt*"):
+            path.unlink(missing_ok=True)
+
+
+def _contents(state: State) -> dict[str, Any]:
+    return {
+        "model": state.model.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "total": state.total,
+        "since": state.since,
+        "step": state.step,
+        "measurements": _numbers(state.measurements),
+        "seal": _seal(state),
+    }
+
+
+def _numbers(measurements: Sequence[Measurement]) -> list[tuple[int, dict[str, float], float]]:
+    return [(m.step, {name: float(value) for name, value in m.values.items()}, m.time) for m in measurements]
+
+
+def _seal(state: State) -> str:
+    """A hash of all that a state holds, whether or not it is in a state_dict. Raises BadInput for what has no hash."""
+    modules = [_attributes(module, without={"_modules"}) for module in state.model.modules()]
+    optimizer = _attributes(state.optimizer, without=CACHED)
+    optimizer["defaults"] = LOADED | optimizer.get("defaults", {})
+    return digest(describe([modules, optimizer, state.total, state.since, state.step, _numbers(state.measurements)]))
+
+
+def _attributes(value: object, *, without: Set[str]) -> dict[str, Any]:
+    """The attributes by name; of hooks without their numbers, which depend on all that a process has done before."""
+    return {
+        name: list(part.values()) if "_hooks" in name and isinstance(part, Mapping) else part
+        for name, part in vars(value).items()
+        if name not in without
+    }
+
+
+def _cause(error: BaseException) -> str:
+    """What went wrong in a line: torch raises errors of its own while it handles that of a full disk or a refused class."""
+    return one_line(error.__context__ or error).partition(". ")[0][:200]
+
+
+@cache
+def _warn_once(message: str) -> None:
+    logging.getLogger("optsuite").warning(message)
