@@ -41,6 +41,8 @@ EMPTY_SUITE = "from optsuite import *\nSUITE = Suite(name='s', benchmarks=(), op
         ((*RUN, "--seeds", "-1"), "Invalid value for '--seeds': -1 is not in the range x>=1."),
         ((*RUN, "--seeds", "1001"), "n_seeds: got 1001, allowed: a whole number from 1 to 1000"),
         ((*RUN, "--workers", "-2"), "Invalid value for '--workers'"),
+        ((*RUN, "--checkpoint-every", "0"), "Invalid value for '--checkpoint-every': 0 is not in the range x>=1."),
+        (("nightly", "--checkpoint-every", "1.5"), "'1.5' is not a valid integer range"),
         ((*RUN, "--trials", "many"), "'many' is not a valid integer"),
         ((*RUN, "--engine", "warp"), "'warp' is not one of"),
         ((*RUN, "--campaign", "a/b"), "campaign: got 'a/b', allowed: 1 to 100 letters"),
@@ -204,9 +206,11 @@ def test_the_whole_command_killed_interrupted_and_repeated(tmp_path: Path, call:
     assert Path("mlruns/report/leaderboard.csv").read_bytes() == expected
     code, _, err = call("report", "--campaign", "nope")
     assert (code, err) == (2, "optsuite: campaign: got 'nope', one of: default\n")
-    code, out, _ = call("train", "tiny_line", "sgd", "--suite", str(TINY), "--lr", "0.05", "--seeds", "0,7")
+    given = ("train", "tiny_line", "sgd", "--suite", str(TINY), "--lr", "0.05", "--seeds", "0,7", "--checkpoint-every", "10")
+    code, out, _ = call(*given)
     assert code == 0
     assert "not ranked" in out
+    assert "tiny_line: trained in stacks, which save no checkpoints; --engine plain trains one by one" in out
     code, out, _ = call("list", "--suite", str(TINY))
     assert "Campaigns: default" in out
     table = pd.read_csv("mlruns/report/leaderboard.csv")

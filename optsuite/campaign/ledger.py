@@ -5,9 +5,11 @@ from dataclasses import asdict
 
 from optsuite.campaign.held import Held
 from optsuite.campaign.study import Curves, Study, curves_of
+from optsuite.tracking.location import checkpoint_folder
 from optsuite.tracking.recording import Recording
 from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import Store
+from optsuite.training.checkpoint import remove
 from optsuite.training.cost import Cost
 from optsuite.training.run import Ended, Run
 
@@ -38,10 +40,15 @@ class Ledger:
         )
 
     def end(self, study: Study, recording: Recording, ended: Ended) -> None:
-        """End a recording, and keep its curves where the study will want their median."""
+        """End a recording, and keep its curves where the study will want their median.
+
+        Its checkpoint goes once the store holds the run, unless the run failed: then the next start tries it again.
+        """
         if recording.run.arm == "tuned":
             self._curves.setdefault(study, {})[recording.run] = curves_of(recording.measurements)
         recording.end(ended)
+        if ended.outcome != "failed":
+            remove(checkpoint_folder(self._store.uri), study.fingerprint(recording.run))
 
     def finish(self, study: Study) -> None:
         """Write what a study that has ended found out, unless the store knows it all. One that failed settles nothing."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import filelock
 
 from optsuite.errors import BadInput, require
-from optsuite.tracking.location import database_path, local_folders
+from optsuite.tracking.location import beside_store
 
 
 def check_campaign_name(name: str) -> None:
@@ -26,8 +26,7 @@ def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
 
     For a store behind a server the lock holds among the processes of one person on one machine.
     """
-    beside, anywhere = local_folders(uri)
-    folder = (anywhere if database_path(uri) is None else beside) / "locks"
+    folder = beside_store(uri) / "locks"
     owner = folder / f"{campaign}.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)

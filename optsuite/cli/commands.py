@@ -15,6 +15,11 @@ CAMPAIGN = click.option("--campaign", default="default", show_default=True, help
 WORKERS = click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]")
 DEVICE = click.option("--device", default="cpu", show_default=True, help="Where to train: cpu, cuda, cuda:1, mps.")
 ENGINE = click.option("--engine", type=click.Choice(["auto", "plain", "stacked"]), default="auto", help="How runs are trained.")
+CHECKPOINT = click.option(
+    "--checkpoint-every",
+    type=click.IntRange(min=1),
+    help="Save runs trained one by one after every so many steps, to resume them.",
+)
 OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("mlruns/report"), show_default=True)
 
 
@@ -37,6 +42,7 @@ def cli() -> None:
 @WORKERS
 @DEVICE
 @ENGINE
+@CHECKPOINT
 @click.option("--dry-run", is_flag=True, help="Say what there is to train, and train nothing.")
 def run(
     suite: str,
@@ -49,6 +55,7 @@ def run(
     workers: int | None,
     device: str,
     engine: str,
+    checkpoint_every: int | None,
     dry_run: bool,
 ) -> int:
     """Tune every optimizer on every benchmark, evaluate it on fresh seeds, and report."""
@@ -59,7 +66,7 @@ def run(
     from optsuite.campaign.drive import studies_of
     from optsuite.campaign.lock import check_campaign_name
     from optsuite.campaign.prepare import prepare
-    from optsuite.cli.session import Session
+    from optsuite.cli.session import Session, checkpoints
     from optsuite.execution.local import LocalPool
     from optsuite.suites import load_suite, select, unavailable
 
@@ -74,7 +81,7 @@ def run(
     if bare:
         click.echo(f"Without a schedule, which they must not be given: {', '.join(bare)}")
     named = benchmarks or [b.name for b in chosen.benchmarks if len(chosen.benchmarks) == 1]
-    with LocalPool(workers or n_cores(), suite=suite, device=device) as pool:
+    with LocalPool(workers or n_cores(), suite=suite, device=device, checkpoints=checkpoints(checkpoint_every)) as pool:
         problems, skipped = prepare(chosen, device=device, engine=engine, named=named)
         session = Session(chosen.name, campaign, pool, problems)
         studies = studies_of(chosen, problems, device=device)
@@ -92,6 +99,7 @@ def run(
 @WORKERS
 @DEVICE
 @ENGINE
+@CHECKPOINT
 def train(
     benchmark: str,
     optimizer: str,
@@ -103,6 +111,7 @@ def train(
     workers: int | None,
     device: str,
     engine: str,
+    checkpoint_every: int | None,
 ) -> int:
     """Train single runs at a given learning rate, tracked but never ranked."""
     if not (math.isfinite(lr) and lr > 0):
@@ -114,7 +123,7 @@ def train(
     from optsuite.campaign.drive import given_study
     from optsuite.campaign.lock import check_campaign_name
     from optsuite.campaign.prepare import prepare
-    from optsuite.cli.session import Session
+    from optsuite.cli.session import Session, checkpoints
     from optsuite.execution.local import LocalPool
     from optsuite.suites import load_suite, select
 
@@ -123,7 +132,7 @@ def train(
     if len(chosen.optimizers) > 1:
         raise click.BadParameter(f"got {optimizer!r}, allowed: a single one", param_hint="OPTIMIZER")
     problems, _ = prepare(chosen, device=device, engine=engine, named=[benchmark])
-    with LocalPool(workers or n_cores(), suite=suite, device=device) as pool:
+    with LocalPool(workers or n_cores(), suite=suite, device=device, checkpoints=checkpoints(checkpoint_every)) as pool:
         session = Session(chosen.name, campaign, pool, problems)
         return session.train(given_study(chosen, problems[0], lr=lr, seeds=numbers, device=device))
 
@@ -176,6 +185,7 @@ def compare(before: str, after: str) -> int:
 @WORKERS
 @DEVICE
 @ENGINE
+@CHECKPOINT
 def nightly(
     suite: str,
     campaign: str | None,
@@ -185,6 +195,7 @@ def nightly(
     workers: int | None,
     device: str,
     engine: str,
+    checkpoint_every: int | None,
 ) -> int:
     """Train the suite again at the rates of the first night, and compare with the last good one; exit 1 on a regression."""
     if print_schedule:
@@ -198,6 +209,7 @@ def nightly(
     from optsuite.campaign.lock import check_campaign_name
     from optsuite.campaign.prepare import prepare
     from optsuite.cli.night import nightly as run
+    from optsuite.cli.session import checkpoints
     from optsuite.execution.local import LocalPool
     from optsuite.suites import load_suite, select
 
@@ -205,7 +217,7 @@ def nightly(
     check_campaign_name(name)
     chosen = select(load_suite(suite))
     problems, skipped = prepare(chosen, device=device, engine=engine)
-    with LocalPool(workers or n_cores(), suite=suite, device=device) as pool:
+    with LocalPool(workers or n_cores(), suite=suite, device=device, checkpoints=checkpoints(checkpoint_every)) as pool:
         return run(chosen, problems, skipped, pool, campaign=name, device=device, retune=retune, keep=keep)
 
 

@@ -23,9 +23,10 @@ from optsuite.report.build import build
 from optsuite.report.grids import UI
 from optsuite.report.tables import comparison, leaderboard
 from optsuite.report.text import LEGEND, narrowed, readable
-from optsuite.tracking.location import public, require_campaign, tracking_uri
+from optsuite.tracking.location import checkpoint_folder, public, require_campaign, tracking_uri
 from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.store import open_store
+from optsuite.training.checkpoint import Checkpoints
 
 REPORT = Path("mlruns/report")
 INTERRUPTED = 130
@@ -89,7 +90,8 @@ class Session:
         totals: dict[str, int] = {}
         for study in studies:
             totals[study.name[0]] = totals.get(study.name[0], 0) + study.n_runs
-        for line in _one_by_one(studies):
+        unsaved = _unsaved(studies) if self._pool.checkpoints else ()
+        for line in (*_one_by_one(studies), *unsaved):
             self._say(line)
         interrupted: list[int] = []
         with Display(self._console, self._costs, totals) as display, _interrupts(self._console, interrupted):
@@ -109,6 +111,11 @@ class Session:
         return 1 if display.n_failed else 0
 
 
+def checkpoints(every: int | None) -> Checkpoints | None:
+    """Checkpoints beside the store after every so many steps, or none."""
+    return None if every is None else Checkpoints(folder=checkpoint_folder(tracking_uri()), every=every)
+
+
 def _one_by_one(studies: Sequence[Study]) -> Iterator[str]:
     """What cannot be stacked and why, in a line for each benchmark and reason."""
     reasons = dict.fromkeys((study.name[0], study.plan.reason) for study in studies if study.plan.reason)
@@ -117,6 +124,13 @@ def _one_by_one(studies: Sequence[Study]) -> Iterator[str]:
         named = [study.name[1] for study in own if study.plan.reason == reason]
         which = f" {', '.join(named)}" if len(named) < len(own) else ""
         yield f"{benchmark}{which}: trained one by one: {reason}"
+
+
+def _unsaved(studies: Sequence[Study]) -> Iterator[str]:
+    """Where checkpoints were asked for and none are saved, in one line."""
+    names = dict.fromkeys(study.name[0] for study in studies if study.plan.engine == "stacked")
+    if names:
+        yield f"{', '.join(names)}: trained in stacks, which save no checkpoints; --engine plain trains one by one"
 
 
 def report(campaign: str, out: Path) -> int:

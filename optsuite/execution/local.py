@@ -12,6 +12,7 @@ from multiprocessing.process import BaseProcess
 from optsuite.execution.pool import Fact, Lost, Task
 from optsuite.execution.processes import CONTEXT, start
 from optsuite.execution.worker import OUT_OF_MEMORY, serve
+from optsuite.training.checkpoint import Checkpoints
 
 
 @dataclass
@@ -25,13 +26,22 @@ class _Worker:
 class LocalPool:
     """Long-lived worker processes, started with the first task. Implements Pool."""
 
-    def __init__(self, n_workers: int, *, suite: str, device: str, memory_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        n_workers: int,
+        *,
+        suite: str,
+        device: str,
+        checkpoints: Checkpoints | None = None,
+        memory_bytes: int | None = None,
+    ) -> None:
         """The workers load the suite by the name or path that load_suite takes.
 
         None of them takes more than `memory_bytes`, which is most of what the machine has where it is None.
         """
         self.n_workers = n_workers
-        self._arguments = (suite, device, memory_bytes)
+        self.checkpoints = checkpoints
+        self._arguments = (suite, device, checkpoints, memory_bytes)
         self._queue: list[tuple[bool, int, int, Task]] = []
         self._workers: list[_Worker] = []
 

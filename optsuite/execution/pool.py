@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from optsuite.training.identity import fingerprint
 from optsuite.training.run import Ended, Measurement, Run
 
 
@@ -24,6 +25,10 @@ class Task:
     runs: tuple[Run, ...]
     patience_seconds: float = math.inf
     alone: bool = False
+
+    def fingerprint(self, run: Run) -> str:
+        """The identity of one of its runs."""
+        return fingerprint(run, setting=self.setting, definition=self.definition, engine=self.engine)
 
 
 @dataclass(frozen=True, kw_only=True)

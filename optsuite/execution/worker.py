@@ -1,8 +1,10 @@
 """What runs inside a worker process: it is sent names and numbers, trains with one thread, and sends measurements back."""
 
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
@@ -15,7 +17,9 @@ from optsuite.definition import Benchmark, OptimizerSpec, Splits, Suite
 from optsuite.errors import location, one_line
 from optsuite.execution.pool import Fact, Task
 from optsuite.suites import find_benchmark, find_optimizer, load_suite
+from optsuite.training import plain
 from optsuite.training.check import load_splits
+from optsuite.training.checkpoint import Checkpoints
 from optsuite.training.identity import DTYPE, definition, setting
 from optsuite.training.plan import ENGINES
 from optsuite.training.run import Ended, Measurement
@@ -28,7 +32,12 @@ Train = Callable[[Task], Iterator[tuple[int, Measurement | Ended]]]
 
 
 def serve(
-    connection: Connection, environment: Mapping[str, str], suite: str, device: str, memory_bytes: int | None = None
+    connection: Connection,
+    environment: Mapping[str, str],
+    suite: str,
+    device: str,
+    checkpoints: Checkpoints | None = None,
+    memory_bytes: int | None = None,
 ) -> None:
     """Train the tasks that arrive until the connection closes. Facts go back in lists; None follows those of a task.
 
@@ -37,12 +46,13 @@ def serve(
     OMP_NUM_THREADS, stays as it was then.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver alone decides what an interruption means
+    threading.Thread(target=_end_with_driver, daemon=True).start()
     os.environ.clear()
     os.environ.update(environment)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products are not repeatable
     if device == "cpu":
         _limit_memory(memory_bytes)
-    train = trainer(partial(load_suite, suite), device)
+    train = trainer(partial(load_suite, suite), device, checkpoints)
     torch.optim.SGD([torch.zeros(1)], lr=0.0).step()  # torch imports half of itself with the first step
     try:
         while True:
@@ -78,6 +88,14 @@ def _limit_memory(memory_bytes: int | None) -> None:
     Path("/proc/self/oom_score_adj").write_text("1000")
 
 
+def _end_with_driver() -> None:
+    """End this process when its driver has ended, which the training would notice only with its next measurement."""
+    driver = multiprocessing.parent_process()
+    assert driver is not None
+    driver.join()
+    os._exit(1)
+
+
 def facts(task: Task, train: Train) -> Iterator[Fact]:
     """Train a task and yield its facts. Whatever goes wrong, every run of it ends, as failed if need be.
 
@@ -98,8 +116,11 @@ def facts(task: Task, train: Train) -> Iterator[Fact]:
         yield Fact(task=task.id, index=index, fact=Ended(outcome="failed", error=error))
 
 
-def trainer(load: Callable[[], Suite], device: str) -> Train:
-    """What trains a task of the suite. Suite, data and definitions are loaded once, when a task needs them."""
+def trainer(load: Callable[[], Suite], device: str, checkpoints: Checkpoints | None = None) -> Train:
+    """What trains a task of the suite. Suite, data and definitions are loaded once, when a task needs them.
+
+    With checkpoints, runs that are trained one by one save theirs, and go on from what they find.
+    """
     torch.set_num_threads(1)  # results differ in their last bits between thread counts
     torch.use_deterministic_algorithms(True, warn_only=True)
     suite = cache(load)
@@ -121,6 +142,9 @@ def trainer(load: Callable[[], Suite], device: str) -> Train:
         spec, found_definition = optimizer(task.runs[0].optimizer)
         if (found_setting, found_definition) != (task.setting, task.definition):
             raise RuntimeError("the suite or its data changed while the campaign was running; start it again")
-        return ENGINES[task.engine](benchmark, spec, task.runs, splits, device=device, dtype=DTYPE)
+        engine = ENGINES[task.engine]
+        if checkpoints and engine is plain.train:
+            engine = partial(engine, checkpoint_of=lambda run: checkpoints.of(task.fingerprint(run)))
+        return engine(benchmark, spec, task.runs, splits, device=device, dtype=DTYPE)
 
     return train

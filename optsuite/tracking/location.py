@@ -28,11 +28,20 @@ def database_path(uri: str) -> Path | None:
     return Path(file).absolute()
 
 
-def local_folders(uri: str) -> tuple[Path, Path]:
-    """Where files that belong to the store may lie: beside it, for a server in the current folder; else in a temporary one."""
+def temporary_folder(uri: str) -> Path:
+    """A folder among the temporary ones for what belongs to the store."""
+    return Path(tempfile.gettempdir()) / f"optsuite-{blake2b(uri.rstrip('/').encode(), digest_size=8).hexdigest()}"
+
+
+def beside_store(uri: str) -> Path:
+    """The folder for what this machine keeps beside the store: that of a SQLite file, else a temporary one."""
     path = database_path(uri)
-    own = f"optsuite-{blake2b(uri.rstrip('/').encode(), digest_size=8).hexdigest()}"
-    return Path.cwd() / "mlruns" / own if path is None else path.parent, Path(tempfile.gettempdir()) / own
+    return temporary_folder(uri) if path is None else path.parent
+
+
+def checkpoint_folder(uri: str) -> Path:
+    """Where the checkpoints of runs lie that are to be recorded in the store."""
+    return beside_store(uri) / "checkpoints"
 
 
 def public(uri: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
-from optsuite.tracking.location import local_folders
+from optsuite.tracking.location import beside_store, database_path, temporary_folder
 from optsuite.tracking.store import Store
 from optsuite.training.run import Measurement
 
@@ -32,10 +32,12 @@ class Record:
 
 
 class Spool:
-    """The files of one campaign: beside the database, or in the temporary folder where that cannot be written to."""
+    """The files of one campaign: beside the database, or near at hand for a server, else in a temporary folder."""
 
     def __init__(self, uri: str, campaign: str) -> None:
-        self._folders = [folder / "spool" / campaign for folder in local_folders(uri)]
+        temporary = temporary_folder(uri)
+        near = Path.cwd() / "mlruns" / temporary.name if database_path(uri) is None else beside_store(uri)
+        self._folders = [folder / "spool" / campaign for folder in (near, temporary)]
         self._n_dropped = 0
 
     def __enter__(self) -> "Spool":
