@@ -79,6 +79,7 @@ class InlinePool:
         self._queue: list[Task] = []
         self.train: Train | None = None
         self.n_trained = 0
+        self.checkpoints = None
 
     def load(self, suite: Suite) -> None:
         """Train the definitions of this suite from now on, unless a test has put something else there."""
