@@ -1,10 +1,7 @@
 """Real nights of real training: what is planted is found, and nothing else is."""
 
-import json
 import math
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +23,6 @@ from optsuite.campaign.events import RunEnded
 from optsuite.campaign.prepare import prepare
 from optsuite.nightly.changes import Change, changes
 from optsuite.nightly.nights import ORDINARY, REFERENCE, judge, last, nights, prune, rates
-from optsuite.nightly.schedules import cron, github, systemd
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import open_store
@@ -202,26 +198,6 @@ def test_a_seed_that_diverges_or_is_missing_is_named() -> None:
     assert found(changes(before, failed)) == {("b", "evaluations")}
     assert changes(typed(study("a")), typed(study("a"))) == []
     assert changes(typed(), typed(run("a", 1.0))) == []
-
-
-def test_schedules_are_what_their_programs_read(tmp_path: Path) -> None:
-    import yaml
-
-    workflow = yaml.safe_load(github("smoke"))
-    assert workflow[True] == {"schedule": [{"cron": "17 2 * * *"}], "workflow_dispatch": None}  # YAML 1.1 reads "on" so
-    steps = workflow["jobs"]["nightly"]["steps"]
-    assert any("optsuite nightly --suite smoke" in step.get("run", "") for step in steps)
-    assert json.dumps(workflow["jobs"]["nightly"]["runs-on"]) == '"ubuntu-latest"'
-    fields = cron("smoke").split()
-    assert (fields[:5], fields[5]) == (["17", "2", "*", "*", "*"], "cd")
-    service, timer = systemd("smoke").split("# optsuite-nightly.timer\n")
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("needs systemd-analyze")
-    (tmp_path / "optsuite-nightly.service").write_text(service)
-    (tmp_path / "optsuite-nightly.timer").write_text(timer)
-    check = ["systemd-analyze", "verify", "--man=no", str(tmp_path / "optsuite-nightly.timer")]
-    done = subprocess.run(check, capture_output=True, text=True)
-    assert "optsuite-nightly" not in done.stderr, done.stderr
 
 
 def test_an_optimizer_that_the_reference_did_not_have_is_tuned(folder: Path, pool: InlinePool) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 SUITE = click.option(
     "--suite", default="benchmarks", show_default=True, help="File or module that defines SUITE, or a name that `list` shows."
@@ -20,6 +21,7 @@ CHECKPOINT = click.option(
     type=click.IntRange(min=1),
     help="Save runs trained one by one after every so many steps, to resume them.",
 )
+SCHEDULED = ("keep", "workers", "device", "engine", "checkpoint_every")  # the options that a schedule takes over
 OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("mlruns/report"), show_default=True)
 
 
@@ -199,10 +201,7 @@ def nightly(
 ) -> int:
     """Train the suite again at the rates of the first night, and compare with the last good one; exit 1 on a regression."""
     if print_schedule:
-        from optsuite.nightly.schedules import SCHEDULES
-
-        click.echo(SCHEDULES[print_schedule](suite), nl=False)
-        return 0
+        return show_schedule(print_schedule, suite)
     from optsuite.execution.processes import start_server
 
     start_server()
@@ -219,6 +218,23 @@ def nightly(
     problems, skipped = prepare(chosen, device=device, engine=engine)
     with LocalPool(workers or n_cores(), suite=suite, device=device, checkpoints=checkpoints(checkpoint_every)) as pool:
         return run(chosen, problems, skipped, pool, campaign=name, device=device, retune=retune, keep=keep)
+
+
+def show_schedule(kind: str, suite: str) -> int:
+    """Print what calls the command that runs every night, with the options that were given. Raises BadParameter."""
+    from optsuite.nightly.schedules import SCHEDULES
+
+    context = click.get_current_context()
+    given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    reasons = {"campaign": "every night has a name of its own", "retune": "a night that tunes is compared with none"}
+    for name, why in reasons.items():
+        if name in given:
+            raise click.BadParameter(f"got it with --print-schedule, allowed: without, as {why}", param_hint=f"--{name}")
+    options = [part for name in SCHEDULED if name in given for part in (f"--{name}", str(context.params[name]))]
+    click.echo(SCHEDULES[kind](suite, options), nl=False)
+    for name in filter(os.environ.get, ("MLFLOW_TRACKING_URI", "OPTSUITE_DATA")):
+        click.echo(f"{name} is set here, and will not be there: docs/nightly.md says where to set it.", err=True)
+    return 0
 
 
 def parse_seeds(text: str) -> list[int]:
