@@ -46,10 +46,14 @@ def require(condition: object, what: str, received: object, allowed: str) -> Non
 
 
 def require_name(what: str, name: object) -> None:
-    """Raise BadInput unless the name can stand in a table, a path and a message."""
+    """Raise BadInput unless the name can stand in a table, a path and a message.
+
+    Spreadsheets compute what starts with = + - or @, and a CSV that marked it as text would give other names to programs; the
+    command line takes a dash for an option.
+    """
     usable = isinstance(name, str) and name.isprintable() and name == name.strip() and 0 < len(name) <= 100
-    usable = usable and not re.search(r"[/\\]", str(name)) and not str(name).startswith(".")
-    require(usable, what, name, "1 to 100 printable characters without slashes, not starting with a dot")
+    usable = usable and not re.search(r"[/\\]", str(name)) and not str(name).startswith((".", "=", "+", "-", "@"))
+    require(usable, what, name, "1 to 100 printable characters without slashes, not starting with . = + - or @")
 
 
 def require_count(what: str, value: object, low: int = 1, high: int | None = None) -> None:

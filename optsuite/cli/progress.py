@@ -31,7 +31,8 @@ class Display:
         self._tasks: dict[str, TaskID] = {}
         self.n_failed = 0
         if console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[now]}"))
+            text, now = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[now]"))
+            columns = (text, BarColumn(), MofNCompleteColumn(), now)
             self._bars = Progress(*columns, console=console)
 
     def __enter__(self) -> Self:

@@ -43,7 +43,7 @@ def build(
     ]
     for benchmark, own in figures.items():
         for figure in own:
-            path = folder / "figures" / f"{name_of(benchmark)}-{figure.name}.svg".removeprefix("-")
+            path = folder / "figures" / f"{'-'.join(filter(None, (name_of(benchmark), figure.name)))}.svg"
             replace_text(path, figure.svg.replace(">", f">{THEME}", 1))
             written.append(path)
     for stale in set((folder / "figures").glob("*.svg")) - set(written):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,6 +15,7 @@ from optsuite.report.text import LEGEND
 from optsuite.report.verdicts import headline, sureness
 from optsuite.tracking.reading import COSTS
 
+LONGEST_NAME = 150  # characters; file systems take 255, and the name of a figure follows
 VERSIONS = ("optsuite_version", "torch_version", "mlflow_version", "optuna_version", "device")
 
 
@@ -75,8 +77,13 @@ def _protocol(runs: pd.DataFrame) -> str:
 
 
 def name_of(benchmark: str) -> str:
-    """A benchmark's name in letters that addresses and file systems take, different for different names."""
-    return re.sub(r"[^A-Za-z0-9_-]", lambda match: f"-{ord(match[0]):x}-", benchmark)
+    """A benchmark's name in letters that addresses and file systems take, different for different names.
+
+    Other letters, and dashes that would look like one of them, are written as their numbers between dashes.
+    """
+    taken = r"[^A-Za-z0-9_-]|-(?=[0-9a-f]+[^A-Za-z0-9_])"
+    name = re.sub(taken, lambda match: f"-{ord(match[0]):x}-", benchmark)
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 20]}-{sha256(name.encode()).hexdigest()[:16]}"
 
 
 def _summary(sections: Sequence[Mapping[str, object]]) -> str:

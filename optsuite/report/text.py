@@ -90,7 +90,7 @@ def markdown(table: pd.DataFrame, campaign: str, notes: Sequence[str]) -> str:
 
 def escape(text: str) -> str:
     """Text that Markdown shows as it is, in a cell of a table too."""
-    return "".join(f"\\{c}" if c in "\\`*{}[]<>#|" else c for c in text)
+    return re.sub(r"[\\`*{}\[\]<>#|&~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)  # _ within a word says nothing
 
 
 LEGEND = (
