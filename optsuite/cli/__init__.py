@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from typing import NoReturn
 
 import click
@@ -30,11 +31,12 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
-        if os.environ.get("OPTSUITE_DEBUG"):
-            raise
-        _fail(f"{one_line(error)} (OPTSUITE_DEBUG=1 shows where)", 1)
+        where = traceback.format_exc() if os.environ.get("OPTSUITE_DEBUG") else ""
+        _fail(where or f"{one_line(error)} (OPTSUITE_DEBUG=1 shows where)", 1)
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"optsuite: {message}", file=sys.stderr)
+    from optsuite.tracking.location import public
+
+    print(f"optsuite: {public(message)}", file=sys.stderr)
     sys.exit(code)

@@ -162,7 +162,8 @@ def _report(
     try:
         store.attach_report(campaign, folder, files)
     except Exception as error:  # whatever an artifact store may raise: the report itself is there
-        out.print(f"The report could not be kept in MLflow: {one_line(error)}", markup=False, highlight=False, soft_wrap=True)
+        cause = public(one_line(error))
+        out.print(f"The report could not be kept in MLflow: {cause}", markup=False, highlight=False, soft_wrap=True)
     if len(table):
         out.print(LEGEND, style="dim", highlight=False)
     else:

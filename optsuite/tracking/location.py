@@ -44,9 +44,10 @@ def checkpoint_folder(uri: str) -> Path:
     return beside_store(uri) / "checkpoints"
 
 
-def public(uri: str) -> str:
-    """The address without the name and password that it may hold."""
-    return re.sub(r"//[^@/]*@", "//", uri)
+def public(text: str) -> str:
+    """The text without the names and passwords of the addresses in it. Slashes and @ may be in a password."""
+    text = re.sub(r"(?<!sqlite)://\S*@", "://", text)
+    return re.sub(r"(?i)((?:password|passwd|pwd|token)=)[^&\s]+", r"\1***", text)
 
 
 def store_exists(uri: str) -> bool:

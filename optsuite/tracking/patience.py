@@ -64,4 +64,4 @@ class Patience:
 def cause_of(error: Exception) -> str:
     """The end of what a store says is wrong, without the query that it was asked and the password it was asked with."""
     text = re.split(r" \[SQL| \(Background on", one_line(error))[0].removeprefix("MlflowException: ")
-    return public(text[-300:])
+    return public(text)[-300:]

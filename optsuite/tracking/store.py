@@ -91,7 +91,8 @@ class Store:
         self.patience = Patience(uri)
         self._ask = self.patience.call
         self._experiments: dict[str, str] = {}
-        self._context = {k: v for k, v in resolve_tags().items() if k != "mlflow.runName"}  # source commit, user, ...
+        found = resolve_tags()  # source commit, user, address of the repository, ...
+        self._context = {key: public(value) for key, value in found.items() if key != "mlflow.runName"}
 
     @property
     def is_database(self) -> bool:
