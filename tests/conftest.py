@@ -103,14 +103,14 @@ class InlinePool:
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Call the command line in this process: exit code, standard output, standard error."""
+def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+    """Call the command line in this process: exit code, standard output, standard error, those of its workers included."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["optsuite", *arguments])
         with pytest.raises(SystemExit) as stop:
             main()
-        out, err = capsys.readouterr()
+        out, err = capfd.readouterr()
         return int(stop.value.code or 0), out, err
 
     return run

@@ -1,0 +1,294 @@
+"""No foreign host, no code from data, no password in sight."""
+
+import ast
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from commands import Call, descendants
+from conftest import TINY
+from test_architecture import FILES, ROOT
+
+from optsuite.tracking.location import public, tracking_uri
+from optsuite.tracking.store import open_store
+
+# --- No foreign host ---------------------------------------------------------------------------------------------------------
+
+LISTENER = """
+import os, sys
+path = os.environ["CONTACTS"]
+ADDRESS = {"socket.connect": 1, "socket.sendto": 1, "socket.sendmsg": 1}
+NAME = {"socket.getaddrinfo": 0, "socket.gethostbyname": 0, "socket.gethostbyaddr": 0}
+def listen(event, arguments):
+    if event in ADDRESS and isinstance(arguments[1], tuple):
+        write(arguments[1][0])
+    elif event in NAME:
+        write(arguments[0])
+def write(host):
+    with open(path, "a") as file:
+        file.write(f"{os.getpid()} {host}\\n")
+sys.addaudithook(listen)
+"""
+LOOPBACK = {"127.0.0.1", "::1", "localhost", "None"}  # getaddrinfo of no host is this one
+TALKATIVE = """
+import socket
+def dataset():
+    with socket.socket() as phone:
+        phone.connect_ex(("127.0.0.1", 9))
+    return line()
+SUITE = replace(SUITE, benchmarks=(replace(BENCHMARK, dataset=dataset),), n_trials=1, n_seeds=1)
+"""
+SILENCING = {"CI", "PYTEST_CURRENT_TEST", "GITHUB_ACTIONS", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"}
+
+
+@pytest.fixture
+def overheard(tmp_path: Path) -> dict[str, str]:
+    """The environment of a person: what is contacted is written to a file, and nothing of a test keeps anybody silent."""
+    (tmp_path / "listener").mkdir()
+    (tmp_path / "listener" / "sitecustomize.py").write_text(LISTENER)
+    (tmp_path / "contacts").touch()
+    own = {"CONTACTS": str(tmp_path / "contacts"), "PYTHONPATH": f"{tmp_path / 'listener'}:{ROOT.parent}"}
+    return {key: value for key, value in os.environ.items() if key not in SILENCING and "MLFLOW" not in key} | own
+
+
+def start(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "optsuite", *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def contacts(environment: dict[str, str]) -> dict[str, set[int]]:
+    """The hosts that were contacted, and by which processes."""
+    found: dict[str, set[int]] = {}
+    for line in Path(environment["CONTACTS"]).read_text().splitlines():
+        pid, host = line.split(maxsplit=1)
+        found.setdefault(host, set()).add(int(pid))
+    return found
+
+
+def test_a_contact_is_noticed_in_the_driver_and_in_the_workers(folder: Path, overheard: dict[str, str]) -> None:
+    (folder / "talkative.py").write_text("from dataclasses import replace\n" + TINY.read_text() + TALKATIVE)
+    process = start(folder, overheard, "run", "--suite", "talkative.py", "--workers", "1")
+    assert process.communicate(timeout=300)[1] == ""
+    assert process.returncode == 0
+    (pids,) = (pids for host, pids in contacts(overheard).items() if host == "127.0.0.1")
+    assert process.pid in pids
+    assert len(pids) >= 2
+
+
+def test_run_and_report_contact_no_foreign_host(folder: Path, overheard: dict[str, str]) -> None:
+    for arguments in (("run", "--suite", str(TINY), "--workers", "2"), ("report",)):
+        process = start(folder, overheard, *arguments)
+        out, err = process.communicate(timeout=300)
+        assert (process.returncode, err) == (0, "")
+        assert "index.html" in out
+    assert set(contacts(overheard)) <= LOOPBACK
+
+
+def listening(port: int) -> set[str]:
+    """The addresses, in hexadecimal, on which anybody listens to the port."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            address, state = line.split()[1], line.split()[3]
+            if state == "0A" and int(address.partition(":")[2], 16) == port:
+                found.add(address.partition(":")[0])
+    return found
+
+
+def test_the_control_of_listening() -> None:
+    for host, expected in (("127.0.0.1", "0100007F"), ("0.0.0.0", "00000000")):
+        with socket.create_server((host, 0)) as server:
+            assert listening(server.getsockname()[1]) == {expected}
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs /proc")
+def test_the_ui_is_for_this_machine_and_tells_nobody(folder: Path, overheard: dict[str, str], free_port: int) -> None:
+    store = open_store(tracking_uri())
+    store.create("b", "run", {"optsuite.campaign": "default", "optsuite.benchmark": "b", "optsuite.kind": "study"}, 0.0)
+    process = start(folder, overheard, "ui", "--port", str(free_port))
+    try:
+        assert process.stdout is not None
+        assert any(line.startswith(f"b: http://127.0.0.1:{free_port}/") for line in process.stdout)
+        for path in ("", "version", "api/2.0/mlflow/experiments/search?max_results=5"):
+            with urlopen(f"http://127.0.0.1:{free_port}/{path}") as answer:
+                assert answer.status == 200
+        assert listening(free_port) == {"0100007F"}
+        servers = [Path(f"/proc/{pid}") for pid in descendants(process.pid)]
+        texts = [(server / "environ").read_bytes().split(b"\0") for server in servers]
+        assert servers
+        assert all(b"MLFLOW_DISABLE_TELEMETRY=true" in text for text in texts)
+        assert not any(b"sqlite:" in (server / "cmdline").read_bytes() for server in servers)  # where passwords would be seen
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert set(contacts(overheard)) <= LOOPBACK
+    assert listening(free_port) == set()
+
+
+# --- No code from data -------------------------------------------------------------------------------------------------------
+
+UNSAFE_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+UNSAFE_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "yaml.load", "pd.read_pickle"}
+SAFE = {"torch.load": ("weights_only", (True,)), "np.load": ("allow_pickle", (False, None))}  # loaders, and how they must be
+IMPORTERS = {"suites.py", "optimizers/packaged.py"}  # what a person names, and packages named there
+
+
+def dangers(source: str) -> list[str]:
+    """What in the source could run what it reads, in a word each."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names if alias.name.partition(".")[0] in UNSAFE_MODULES]
+        elif isinstance(node, ast.ImportFrom):
+            names = {alias.name for alias in node.names} & {"load", "system", "popen", "read_pickle"}
+            found += [node.module or ""] if (node.module or "").partition(".")[0] in UNSAFE_MODULES or names else []
+        elif isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            options = {keyword.arg: getattr(keyword.value, "value", "unknown") for keyword in node.keywords}
+            option, safe = SAFE.get(name.replace("numpy.", "np."), ("", (None,)))
+            unsafe = name in UNSAFE_CALLS or options.get("shell", False) is not False or options.get(option) not in safe
+            found += [name] if unsafe else []
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_that_is_read_is_run(path: Path) -> None:
+    assert dangers(path.read_text()) == []
+    importing = re.search(r"exec_module|import_module|spec_from_file", path.read_text())
+    assert not importing or str(path.relative_to(ROOT)) in IMPORTERS
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "import joblib.externals",
+        "from marshal import loads",
+        "from torch import load",
+        "eval(x)",
+        "os.system(x)",
+        "subprocess.run(x, shell=True)",
+        "subprocess.Popen(x, shell=y)",
+        "torch.load(x)",
+        "torch.load(x, weights_only=False)",
+        "np.load(x, allow_pickle=True)",
+        "np.load(x, allow_pickle=y)",
+    ],
+)
+def test_the_control_of_dangers(source: str) -> None:
+    assert len(dangers(source)) == 1
+    for safe in ("torch.load(x, weights_only=True)", "np.load(x)", "np.load(x, allow_pickle=False)", "subprocess.run([x])"):
+        assert dangers(safe) == []
+
+
+# --- No password in sight ----------------------------------------------------------------------------------------------------
+
+SECRET = "hunter2"
+ADDRESSES = (
+    f"postgresql://me:{SECRET}@127.0.0.1:1/x",
+    f"postgresql://me:a/{SECRET}@127.0.0.1:1/x",
+    f"postgresql://127.0.0.1:1/x?user=me&password={SECRET}",
+    f"http://me:{SECRET}@127.0.0.1:1",
+    f"http://me:a/{SECRET}@127.0.0.1:1",
+    f"https://{SECRET}@127.0.0.1:1/mlflow",
+    f"nonsense://me:{SECRET}@x",
+)
+COMMANDS = (
+    ("run", "--suite", str(TINY)),
+    ("run", "--suite", str(TINY), "--dry-run"),
+    ("train", "tiny_line", "sgd", "--suite", str(TINY), "--lr", "0.1"),
+    ("nightly", "--suite", str(TINY)),
+    ("nightly", "--print-schedule", "cron"),
+    ("report",),
+    ("list", "--suite", str(TINY)),
+    ("ui",),
+    ("compare", "a", "b"),
+)
+
+
+@pytest.fixture
+def secretive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr("mlflow.store.db.utils.MAX_RETRY_COUNT", 1)  # else it tries for minutes
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRET)
+    return tmp_path
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_password_is_never_shown(secretive: Path, address: str, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    for command in COMMANDS if address in (ADDRESSES[0], ADDRESSES[3]) else COMMANDS[-3:]:
+        code, out, err = call(*command)
+        assert code == (0 if "--print-schedule" in command else 2), (command, err)
+        assert SECRET not in out + err
+        assert err.count("\n") == 1
+
+
+class Failing(BaseHTTPRequestHandler):
+    """An MLflow server that can be opened, and then hangs up."""
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def do_POST(self) -> None:
+        if "experiments/search" not in self.path:
+            return  # without an answer
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def test_nor_by_a_server_that_fails_later(
+    secretive: Path, call: Call, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("optsuite.tracking.patience.PATIENCE_SECONDS", 0.1)
+    with HTTPServer(("127.0.0.1", 0), Failing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:{SECRET}@127.0.0.1:{server.server_port}")
+        code, out, err = call(*COMMANDS[0])
+        server.shutdown()
+    assert code == 1
+    assert f"http://127.0.0.1:{server.server_port}" in err
+    assert "trying again" in caplog.text
+    assert SECRET not in out + err + caplog.text
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_nor_by_an_error_that_nobody_expected(debug: str, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> int:
+        raise RuntimeError(f"no answer from {ADDRESSES[3]}/x")
+
+    monkeypatch.setattr("optsuite.cli.session.report", fail)
+    monkeypatch.setenv("OPTSUITE_DEBUG", debug)
+    code, out, err = call("report")
+    assert code == 1
+    assert "no answer from http://127.0.0.1:1/x" in err
+    assert ("Traceback" in err) == bool(debug)
+    assert SECRET not in out + err
+
+
+def test_nor_in_the_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote = {"mlflow.source.git.repoURL": f"https://me:{SECRET}@example.org/x.git", "mlflow.user": "me"}
+    monkeypatch.setattr("optsuite.tracking.store.resolve_tags", lambda: remote)
+    store = open_store(tracking_uri())
+    tags = store.client.get_run(store.create("b", "run", {}, 0.0)).data.tags
+    assert (tags["mlflow.source.git.repoURL"], tags["mlflow.user"]) == ("https://example.org/x.git", "me")
+
+
+def test_what_holds_no_password_is_shown_as_it_is() -> None:
+    for text in ("sqlite:////home/me@work/mlflow.db", "http://127.0.0.1:5000/#/x", "git@example.org:x", "a@b", "no password"):
+        assert public(text) == text
