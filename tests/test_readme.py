@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+NIGHTS = (ROOT / "docs" / "nightly.md").read_text()
 PROGRAM = Path(sys.executable).with_name("optsuite")
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
@@ -52,7 +53,7 @@ def test_make_knows_the_targets(target: str) -> None:
     subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("line", re.findall(r"^ +optsuite (.*?) *(?:#.*)?$", README, flags=re.MULTILINE))
+@pytest.mark.parametrize("line", re.findall(r"^ +optsuite (.*?) *(?:#.*)?$", README + NIGHTS, flags=re.MULTILINE))
 def test_the_command_line_knows_the_options(line: str) -> None:
     command, *arguments = line.split()
     text = subprocess.run([PROGRAM, command, "--help"], check=True, capture_output=True, text=True).stdout
