@@ -75,6 +75,8 @@ def opened(browser: Any, page: Path, scheme: str, width: int) -> tuple[Any, list
 class InlinePool:
     """Trains in this process, one task at a poll: a pool to step through. Counts what it trains."""
 
+    n_workers = 1
+
     def __init__(self) -> None:
         self._queue: list[Task] = []
         self.train: Train | None = None

@@ -17,7 +17,7 @@ from benchmarks import SUITE
 from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec, Splits, models
 from optsuite.optimizers.packaged import is_available
 from optsuite.training import plain, stacked
-from optsuite.training.plan import group, max_stack, plan, step_flops, why_not_stacked
+from optsuite.training.plan import group, max_stack, needed_bytes, plan, step_flops, why_not_stacked
 from optsuite.training.run import Ended, Measurement, Run
 
 ROOT = Path(__file__).parents[1]
@@ -179,12 +179,12 @@ def test_flops_are_those_of_a_step() -> None:
 
 def test_stacks_are_no_larger_than_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     splits = dataset("tiny_line")
-    assert max_stack(tiny.BENCHMARK, splits, "cpu") == 32
+    assert max_stack(*needed_bytes(tiny.BENCHMARK, splits), "cpu") == 32
     monkeypatch.setattr("optsuite.training.plan.STACK_RUNS", 2**30)
-    whole = max_stack(tiny.BENCHMARK, splits, "cpu")
+    whole = max_stack(*needed_bytes(tiny.BENCHMARK, splits), "cpu")
     assert whole > 2**10
     monkeypatch.setattr("optsuite.training.plan.STACK_BYTES", 2**29)
-    assert max_stack(tiny.BENCHMARK, splits, "cpu") == whole // 2
+    assert max_stack(*needed_bytes(tiny.BENCHMARK, splits), "cpu") == whole // 2
     monkeypatch.setattr("optsuite.training.plan.STACK_BYTES", 1)
     assert plan(tiny.BENCHMARK, SGD, splits, device="cpu").max_stack == 1
 

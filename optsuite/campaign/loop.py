@@ -94,6 +94,7 @@ class Training:
             runs=runs,
             patience_seconds=STARTING_SECONDS + SLOWER * study.problem.seconds_between_measurements * len(runs),
             alone=alone,
+            memory_bytes=study.plan.stack_bytes(len(runs)),
         )
         recordings = {index: self._ledger.recording(study, run) for index, run in enumerate(runs)}
         self._jobs[task.id] = _Job(study, task, {index: [] for index in recordings}, recordings)

@@ -14,7 +14,8 @@ class Task:
     """Runs of one benchmark and one optimizer that one worker trains together. A lower priority number goes first.
 
     `setting` and `definition`, as in `identity`, are what the worker must find in the suite that it has loaded. A task that
-    reports nothing for `patience_seconds` is lost. One that goes `alone` waits until there is no other left to do.
+    reports nothing for `patience_seconds` is lost. One that goes `alone` waits until there is no other left to do. Training
+    takes about `memory_bytes` of the device.
     """
 
     id: int
@@ -25,6 +26,7 @@ class Task:
     runs: tuple[Run, ...]
     patience_seconds: float = math.inf
     alone: bool = False
+    memory_bytes: int = 0
 
     def fingerprint(self, run: Run) -> str:
         """The identity of one of its runs."""
@@ -50,6 +52,10 @@ class Lost:
 
 class Pool(Protocol):
     """Takes tasks, hands back facts. Who made it closes it, which stops all work at once."""
+
+    @property
+    def n_workers(self) -> int:
+        """How many tasks it can train at once."""
 
     def submit(self, task: Task) -> None:
         """Queue a task."""

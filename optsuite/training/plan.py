@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -14,6 +15,7 @@ from optsuite.errors import one_line
 from optsuite.training import plain, stacked
 from optsuite.training.plain import CHUNK, initial_model
 from optsuite.training.run import Ended, Measurement, Run
+from optsuite.training.stacked import MULTIPLE
 
 Engine = Callable[..., Iterator[tuple[int, Measurement | Ended]]]
 ENGINES: Mapping[str, Engine] = {"plain": plain.train, "stacked": stacked.train}
@@ -26,25 +28,38 @@ AGREEMENT = 1e-7  # relative, in float64, between the engines after the trial st
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The engine of a benchmark and an optimizer, the most runs of one stack, and why it is not stacked, if it is not."""
+    """The engine of a benchmark and an optimizer, the most runs of one stack, and why it is not stacked, if it is not.
+
+    A run takes `run_bytes` while it is trained, on the device; measuring, one run at a time, takes `measuring_bytes` more.
+    """
 
     engine: str
     max_stack: int = 1
     reason: str = ""
+    run_bytes: int = 0
+    measuring_bytes: int = 0
+
+    def stack_bytes(self, n_runs: int) -> int:
+        """Roughly what so many runs take that are trained together, or one after another by the plain engine."""
+        n = -(-n_runs // MULTIPLE) * MULTIPLE if self.engine == "stacked" else 1
+        return self.measuring_bytes + n * self.run_bytes
 
 
 def plan(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, device: str, engine: str = "auto") -> Plan:
     """Choose the engine: `plain` if asked for; else stacked where it is possible and, for `auto`, where it pays."""
+    run_bytes, measuring_bytes = needed_bytes(benchmark, splits)
+    plain_plan = partial(Plan, engine="plain", run_bytes=run_bytes, measuring_bytes=measuring_bytes)
     if engine == "plain":
-        return Plan(engine="plain", reason="as asked")
+        return plain_plan(reason="as asked")
     if engine == "auto" and torch.device(device).type == "cpu":
         flops = step_flops(benchmark, splits)
         if flops > STACK_FLOPS:
-            return Plan(engine="plain", reason=f"a step of {flops / 1e6:.0f} MFLOP gains nothing from stacking on a CPU")
+            return plain_plan(reason=f"a step of {flops / 1e6:.0f} MFLOP gains nothing from stacking on a CPU")
     reason = "its step calls the loss itself" if spec.closure else why_not_stacked(benchmark, spec, splits)
     if reason:
-        return Plan(engine="plain", reason=reason)
-    return Plan(engine="stacked", max_stack=max_stack(benchmark, splits, device))
+        return plain_plan(reason=reason)
+    most = max_stack(run_bytes, measuring_bytes, device)
+    return Plan(engine="stacked", max_stack=most, run_bytes=run_bytes, measuring_bytes=measuring_bytes)
 
 
 def group(runs: Sequence[Run], max_stack: int) -> list[tuple[Run, ...]]:
@@ -82,11 +97,8 @@ def why_not_stacked(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -
     return "" if same else "its stacked runs do not equal plain ones"
 
 
-def max_stack(benchmark: Benchmark, splits: Splits, device: str) -> int:
-    """How many runs make a stack: as many as fit into its memory, on a CPU no more than pay.
-
-    A run takes its parameters in all their copies and what a forward pass keeps; runs are measured one at a time.
-    """
+def needed_bytes(benchmark: Benchmark, splits: Splits) -> tuple[int, int]:
+    """What a run takes, its parameters in all their copies and what a forward pass keeps; and what measuring it does."""
     kept = 0
 
     def keep(tensor: Tensor) -> Tensor:
@@ -96,11 +108,15 @@ def max_stack(benchmark: Benchmark, splits: Splits, device: str) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         parameters = _backward(benchmark, splits)
-    measured = kept * min(CHUNK, len(splits.validation[0])) / benchmark.batch_size
-    bytes_per_run = COPIES * parameters + 2 * kept
+    measuring = kept * min(CHUNK, len(splits.validation[0])) // benchmark.batch_size
+    return COPIES * parameters + 2 * kept, measuring
+
+
+def max_stack(run_bytes: int, measuring_bytes: int, device: str) -> int:
+    """How many runs make a stack: as many as fit into its memory, on a CPU no more than pay."""
     if torch.device(device).type == "cuda":
-        return max(1, int((torch.cuda.mem_get_info(device)[0] / 2 - measured) / bytes_per_run))
-    return max(1, min(STACK_RUNS, int((STACK_BYTES - measured) / bytes_per_run)))
+        return max(1, int((torch.cuda.mem_get_info(device)[0] / 2 - measuring_bytes) / run_bytes))
+    return max(1, min(STACK_RUNS, int((STACK_BYTES - measuring_bytes) / run_bytes)))
 
 
 def _backward(benchmark: Benchmark, splits: Splits) -> int:
