@@ -14,7 +14,7 @@ from optsuite.cli.console import console
 from optsuite.cli.session import REPORT, Session
 from optsuite.definition import Suite
 from optsuite.errors import BadInput
-from optsuite.execution.local import LocalPool
+from optsuite.execution.pool import Pool
 from optsuite.nightly.changes import Change, changes, environment
 from optsuite.nightly.nights import ORDINARY, REFERENCE, Night, judge, last, nights, prune, rates
 from optsuite.nightly.page import SHOWN, page
@@ -39,7 +39,7 @@ def nightly(
     suite: Suite,
     problems: Sequence[Problem],
     skipped: Sequence[Skipped],
-    pool: LocalPool,
+    pool: Pool,
     *,
     campaign: str,
     device: str,

@@ -18,15 +18,14 @@ from optsuite.campaign.study import Study
 from optsuite.cli.console import console
 from optsuite.cli.progress import Display
 from optsuite.errors import BadInput, one_line
-from optsuite.execution.local import LocalPool
+from optsuite.execution.pool import Pool
 from optsuite.report.build import build
 from optsuite.report.grids import UI
 from optsuite.report.tables import comparison, leaderboard
 from optsuite.report.text import LEGEND, narrowed, readable
-from optsuite.tracking.location import checkpoint_folder, public, require_campaign, tracking_uri
+from optsuite.tracking.location import public, require_campaign, tracking_uri
 from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.store import open_store
-from optsuite.training.checkpoint import Checkpoints
 
 REPORT = Path("mlruns/report")
 INTERRUPTED = 130
@@ -35,7 +34,7 @@ INTERRUPTED = 130
 class Session:
     """One call of run or train."""
 
-    def __init__(self, suite: str, campaign: str, pool: LocalPool, problems: Sequence[Problem]) -> None:
+    def __init__(self, suite: str, campaign: str, pool: Pool, problems: Sequence[Problem]) -> None:
         """`suite` is the suite's name."""
         self._suite = suite
         self._campaign = campaign
@@ -109,11 +108,6 @@ class Session:
         if interrupted:
             return INTERRUPTED
         return 1 if display.n_failed else 0
-
-
-def checkpoints(every: int | None) -> Checkpoints | None:
-    """Checkpoints beside the store after every so many steps, or none."""
-    return None if every is None else Checkpoints(folder=checkpoint_folder(tracking_uri()), every=every)
 
 
 def _one_by_one(studies: Sequence[Study]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from optsuite.training.checkpoint import Checkpoints
 from optsuite.training.identity import fingerprint
 from optsuite.training.run import Ended, Measurement, Run
 
@@ -56,6 +57,10 @@ class Pool(Protocol):
     @property
     def n_workers(self) -> int:
         """How many tasks it can train at once."""
+
+    @property
+    def checkpoints(self) -> Checkpoints | None:
+        """Where tasks save checkpoints, if they do."""
 
     def submit(self, task: Task) -> None:
         """Queue a task."""

@@ -51,7 +51,7 @@ def serve(
     os.environ.update(environment)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products are not repeatable
     if device == "cpu":
-        _limit_memory(memory_bytes)
+        limit_memory(memory_bytes)
     train = trainer(partial(load_suite, suite), device, checkpoints)
     torch.optim.SGD([torch.zeros(1)], lr=0.0).step()  # torch imports half of itself with the first step
     try:
@@ -73,7 +73,7 @@ def serve(
         raise
 
 
-def _limit_memory(memory_bytes: int | None) -> None:
+def limit_memory(memory_bytes: int | None) -> None:
     """Let this process fail where it wants too much, and let the kernel, short of memory, end it before the driver."""
     if sys.platform != "linux":
         return

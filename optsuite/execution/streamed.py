@@ -1,0 +1,70 @@
+"""What a task of a cluster does: train a stack and yield its facts, in the same batches in the same order on every try.
+
+Who tries again may so skip what had arrived before. It knows no cluster.
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, partial
+
+import torch
+
+from optsuite.execution.pool import Fact, Lost, Task
+from optsuite.execution.worker import Train, facts, limit_memory, trainer
+from optsuite.suites import load_suite
+from optsuite.training.run import Ended
+from optsuite.training.step import is_out_of_memory
+
+OURS = "OPTSUITE_"
+WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products are not repeatable
+
+
+def environment() -> dict[str, str]:
+    """What a worker on any node must have of the environment of its driver."""
+    return dict([WORKSPACE]) | {name: value for name, value in os.environ.items() if name.startswith((OURS, WORKSPACE[0]))}
+
+
+def stream(
+    task: Task, suite: str, device: str, folder: str, environment: Mapping[str, str]
+) -> Iterator[Sequence[Fact] | Sequence[Lost]]:
+    """Train a task as a worker does, in the folder and the environment of its driver. An empty batch says that it starts.
+
+    Where memory lacks, the last batch says that it is lost, and the process waits to be ended: it may hold on to too much.
+    """
+    yield []
+    os.chdir(folder)
+    for name in [name for name in os.environ if name.startswith(OURS) and name not in environment]:
+        del os.environ[name]
+    os.environ.update(environment)
+    if device == "cpu":
+        limit_memory(None)
+    try:
+        train = _trainer(suite, device, folder, tuple(environment.items()))
+        torch.set_num_threads(1)  # it may be another thread than the last task's
+        yield from batches(facts(task, train), len(task.runs))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        yield [Lost(task=task.id, reason="its worker ran out of memory")]
+        threading.Event().wait()
+
+
+def batches(facts: Iterator[Fact], n_runs: int) -> Iterator[list[Fact]]:
+    """The facts, those together that a stack finds out together: of one step, or of the end."""
+    live = set(range(n_runs))
+    batch: list[Fact] = []
+    for fact in facts:
+        batch.append(fact)
+        if isinstance(fact.fact, Ended):
+            live.discard(fact.index)
+        elif fact.index == max(live, default=fact.index):
+            yield batch
+            batch = []
+    yield batch
+
+
+@cache
+def _trainer(suite: str, device: str, folder: str, environment: tuple[tuple[str, str], ...]) -> Train:
+    """One for all tasks of a process: the suite and its data are loaded once."""
+    return trainer(partial(load_suite, suite), device)

@@ -1,0 +1,271 @@
+"""A local Ray cluster of three nodes in the place of workers: the same results, whatever dies."""
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import Call, alive, count, descendants, start
+from conftest import TINY, enter
+from suites import tiny
+from test_execution import collect, task
+
+import optsuite
+from optsuite.campaign import loop
+from optsuite.errors import BadInput
+from optsuite.execution import streamed
+from optsuite.execution.opening import open_pool
+from optsuite.execution.pool import Fact, Lost
+from optsuite.training.identity import DTYPE, setting
+from optsuite.training.run import Ended, Measurement
+
+ray = pytest.importorskip("ray", reason="needs the extra optsuite[ray]")
+pytestmark = [  # Ray's own: handles that it leaves to the garbage collector
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+LONGER = """
+from dataclasses import replace
+from suites.tiny import SUITE
+SUITE = replace(SUITE, benchmarks=(replace(SUITE.benchmarks[0], max_steps=4000, eval_every=200),), n_trials=8, n_seeds=2)
+"""
+N_RUNS = 8 + 2 + 2 + 8 + 2
+BROKEN = ("raises", "never_ends", "dies", "dies_once", "tiny_line")
+
+
+class Three:
+    """A head and two nodes with a CPU each."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        self.others = [self.cluster.add_node(num_cpus=1) for _ in range(2)]
+        self.address = str(self.cluster.address)
+
+    def training(self, node: Any) -> list[int]:
+        """The processes of a node that train at this moment."""
+        raylet = node.all_processes["raylet"][0].process.pid
+        return [pid for pid in descendants(raylet) if b"ray::stream" in _command(pid)]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.fixture(scope="module")
+def three() -> Iterator[Three]:
+    from optsuite.execution.ray import _connect
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        own = Three()
+        assert _connect(own.address, 1)
+        yield own
+        ray.shutdown()
+        own.cluster.shutdown()
+
+
+def open_ray(address: str = "auto", **options: Any) -> Any:
+    return open_pool(address, None, **({"suite": str(TINY), "device": "cpu"} | options))
+
+
+def test_auto_starts_a_cluster_says_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+    process = start("run", "--suite", str(TINY), "--trials", "8", "--seeds", "1", "--ray", "auto", folder=tmp_path)
+    started: set[int] = set()
+    while process.poll() is None:
+        started |= set(descendants(process.pid))
+        time.sleep(0.2)
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert "raylet" not in out
+    assert any(b"tiny_line" in line for line in (tmp_path / "mlruns/report/leaderboard.csv").read_bytes().splitlines())
+    assert len(started) > 3
+    time.sleep(1)
+    assert not [pid for pid in started if Path(f"/proc/{pid}").exists() and alive(pid)]
+
+
+def test_lost_nodes_and_processes_change_nothing(
+    three: Three, tmp_path: Path, template: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "longer.py").write_text(LONGER)
+    command = ("run", "--suite", str(tmp_path / "longer.py"), "--engine", "plain")
+    enter(tmp_path / "local", template, monkeypatch)
+    assert call(*command, "--workers", "2")[0] == 0
+    table = Path("mlruns/report/leaderboard.csv").read_bytes()
+    folder = enter(tmp_path / "ray", template, monkeypatch)
+    killed: list[str] = []
+
+    def kill() -> None:
+        while count(folder) < 3 or not three.training(three.cluster.head_node):
+            time.sleep(0.02)
+        os.kill(three.training(three.cluster.head_node)[0], 9)
+        killed.append("process")
+        while not three.training(three.others[0]):
+            time.sleep(0.02)
+        three.cluster.remove_node(three.others[0], allow_graceful=False)
+        killed.append("node")
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    code, out, err = call(*command, "--ray", three.address)
+    thread.join()
+    three.others[0] = three.cluster.add_node(num_cpus=1)
+    assert killed == ["process", "node"]
+    assert (code, err) == (0, "")
+    assert "raylet" not in out
+    assert Path("mlruns/report/leaderboard.csv").read_bytes() == table
+    runs = optsuite.runs()
+    assert len(runs) == N_RUNS + 2  # and the studies
+    assert runs["fingerprint"].is_unique
+    assert set(runs["status"]) == {"FINISHED"}
+    assert f"{N_RUNS} runs, {N_RUNS} of them in the store already" in call(*command, "--ray", three.address)[1]
+
+
+def test_what_breaks_is_reported_and_the_others_finish(
+    three: Three, empty: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "STARTING_SECONDS", 6.0)
+    monkeypatch.setattr("optsuite.execution.ray.RETRIES", 1)
+    (empty / "night.py").write_text(
+        "from dataclasses import replace\nfrom suites.broken import *\n"
+        f"SUITE = replace(SUITE, benchmarks=tuple(b for b in SUITE.benchmarks if b.name in {BROKEN}), n_seeds=1)\n"
+    )
+    code, out, err = call("run", "--suite", "night.py", "-o", "sgd", "--ray", three.address)
+    assert (code, err) == (1, "")
+    lines = out.splitlines()
+    for name, reason in (
+        ("raises", "ValueError: no more (broken.py, line "),
+        ("never_ends", "it reported nothing for "),
+        ("dies", "its worker died"),
+    ):
+        assert any(line.startswith(f"{name} sgd stopped: ") and f"failed: {reason}" in line for line in lines), out
+    runs = optsuite.runs()
+    sound = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")]
+    assert set(sound["benchmark"]) == {"dies_once", "tiny_line"}
+    assert Path("died").exists()
+
+
+def test_a_thousand_stacks_of_nothing_are_dispatched_in_seconds(three: Three) -> None:
+    one_step = replace(tiny.BENCHMARK, name="tiny_line@1", max_steps=1, eval_every=1)
+    found = setting(one_step, tiny.line(), dtype=DTYPE, device="cpu")
+    nothing = replace(task(0), setting=found, runs=(replace(task(0).runs[0], benchmark="tiny_line@1"),))
+    with open_ray(three.address) as pool:
+        for number in range(6):
+            pool.submit(replace(nothing, id=number))
+        collect(pool, 6)
+        started = time.monotonic()
+        for number in range(1_000):
+            pool.submit(replace(nothing, id=number))
+        facts = [event.fact for event in collect(pool, 1_000) if isinstance(event, Fact)]
+        seconds = time.monotonic() - started
+    sys.stdout.write(f"1,000 stacks in {seconds:.1f} s\n")  # pytest -s shows it
+    assert [fact.outcome for fact in facts if isinstance(fact, Ended)] == ["finished"] * 1_000
+    assert sum(isinstance(fact, Measurement) for fact in facts) == 2_000
+    assert seconds < 60
+
+
+def test_tasks_are_cancelled_whether_they_wait_or_train(three: Three, tmp_path: Path) -> None:
+    (tmp_path / "endless.py").write_text(LONGER.replace("max_steps=4000", "max_steps=10**8"))
+    suite = optsuite.suites.load_suite(str(tmp_path / "endless.py"))
+    found = setting(suite.benchmarks[0], tiny.line(), dtype=DTYPE, device="cpu")
+    with open_ray(three.address, suite=str(tmp_path / "endless.py")) as pool:
+        for number in range(9):
+            pool.submit(replace(task(number), setting=found))
+        seen: set[int] = set()
+        while not seen:
+            seen |= {event.task for event in pool.poll(1.0)}
+        for number in range(8):
+            pool.cancel(number)
+        assert {event.task for event in pool.poll(1.0)} <= {8}
+        while 8 not in {event.task for event in pool.poll(1.0)}:
+            pass
+        started = time.monotonic()
+    assert time.monotonic() - started < 5
+    while any(three.training(node) for node in (three.cluster.head_node, *three.others)):
+        assert time.monotonic() - started < 10
+
+
+def test_a_node_without_the_folder_of_the_driver_says_so(three: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with open_ray(three.address) as pool:
+        pool._arguments = (*pool._arguments[:2], str(tmp_path / "absent"), pool._arguments[3])
+        pool.submit(task(0))
+        (lost,) = collect(pool, 1)
+        assert isinstance(lost, Lost)
+        assert lost.reason.startswith("FileNotFoundError: ")
+        pool._arguments = (*pool._arguments[:2], str(tmp_path), pool._arguments[3])
+        pool.submit(replace(task(1, n=3), alone=True))
+        facts = [event for event in collect(pool, 3) if isinstance(event, Fact)]
+    assert {event.index for event in facts} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "nonsense", "ray://127.0.0.1:10001", "mute"])
+def test_an_address_without_a_cluster_gets_one_line(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr("optsuite.execution.ray.REACH_SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}" if address == "mute" else address
+        started = time.monotonic()
+        with pytest.raises(BadInput, match=rf"--ray: got '{address}', which cannot be reached \(.*\); allowed: auto, or HOST"):
+            open_ray(address)
+    assert time.monotonic() - started < 10
+
+
+def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "optsuite.execution.ray", raising=False)
+    with pytest.raises(BadInput, match=r"^--ray: got 'auto', but there is no Ray here; .* pip install 'optsuite\[ray\]'$"):
+        open_ray()
+
+
+def test_a_task_asks_for_what_its_plan_needs_and_a_node_has() -> None:
+    from optsuite.execution.ray import PROCESS_BYTES, demand
+
+    gigabyte = 2**30
+    small, large = {"CPU": 2.0, "memory": 4.0 * gigabyte}, {"CPU": 8.0, "memory": 16.0 * gigabyte}
+    one = replace(task(0), memory_bytes=gigabyte)
+    assert demand(one, [small, large], 0) == {"num_cpus": 1, "memory": gigabyte + PROCESS_BYTES}
+    assert demand(replace(one, alone=True), [small, large], 0)["num_cpus"] == 8
+    assert demand(replace(one, memory_bytes=99 * gigabyte), [small, large], 0)["memory"] == 16 * gigabyte
+    assert demand(one, [small], 8 * gigabyte) == {"num_cpus": 1, "memory": PROCESS_BYTES, "num_gpus": 0.15}
+    assert demand(replace(one, memory_bytes=1), [small], 8 * gigabyte)["num_gpus"] == 0.05
+    assert demand(replace(one, memory_bytes=99 * gigabyte), [small], 8 * gigabyte)["num_gpus"] == 1
+    assert demand(replace(one, alone=True), [small], 8 * gigabyte)["num_gpus"] == 1
+
+
+def test_batches_hold_a_step_of_a_stack_and_are_the_same_on_every_try(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(streamed, "limit_memory", lambda most: None)
+
+    def tries(engine: str) -> list[list[tuple[int, object]]]:
+        monkeypatch.chdir(tmp_path)
+        found = streamed.stream(replace(task(0, n=3), engine=engine), str(TINY), "cpu", str(tmp_path), {})
+        return [[(e.index, getattr(e.fact, "step", "end")) for e in batch if isinstance(e, Fact)] for batch in found]
+
+    stack = [[], *([(0, step), (1, step), (2, step)] for step in (0, 10, 20, 30, 40)), [(0, "end"), (1, "end"), (2, "end")]]
+    assert tries("stacked") == tries("stacked") == stack
+    assert tries("plain") == tries("plain")
+    assert [fact for batch in tries("plain") for fact in batch] == [
+        (n, what) for n in range(3) for what in (0, 10, 20, 30, 40, "end")
+    ]
+
+
+def test_a_task_that_lacks_memory_is_lost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fails(task: object, train: object) -> Iterator[Fact]:
+        raise MemoryError
+        yield
+
+    monkeypatch.setattr(streamed, "limit_memory", lambda most: None)
+    monkeypatch.setattr(streamed, "facts", fails)
+    monkeypatch.chdir(tmp_path)
+    found = streamed.stream(task(7), str(TINY), "cpu", str(tmp_path), {})
+    assert [next(found), next(found)] == [[], [Lost(task=7, reason="its worker ran out of memory")]]
