@@ -6,6 +6,7 @@ Times say little about another machine, or about this one in an hour; ratios wit
 import argparse
 import os
 import platform
+import statistics
 import sys
 import tempfile
 import time
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from speed import engines, pipeline, tracking
+from speed import clusters, engines, pipeline, tracking
 from speed.suite import SHORT
 from tabulate import tabulate
 
@@ -45,6 +46,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             _print("The comparison of the tutorials", _pipelines(Path(folder), quick=quick))
             _print("Tracking and report", _tracking(Path(folder), quick=quick))
+        _print("Stacks of 8 in two local workers and in a Ray cluster of two CPUs, once started", _cluster(quick=quick))
 
 
 def _problems() -> Iterator[tuple[Benchmark, Splits]]:
@@ -101,6 +103,17 @@ def _tracking(folder: Path, *, quick: bool) -> Iterator[Row]:
     sizes = (200,) if quick else (1_000, 10_000)
     for size, seconds in tracking.report_seconds(folder / "suite" / "mlruns" / "mlflow.db", folder, sizes).items():
         yield {"": f"report of {size:,} runs on 10 benchmarks", "seconds": f"{seconds:.1f}"}
+
+
+def _cluster(*, quick: bool) -> Iterator[Row]:
+    try:
+        found = clusters.seconds(rounds=1 if quick else 9, n_seeds=4 if quick else 16)
+    except ModuleNotFoundError:
+        yield {"": "needs the extra optsuite[ray]"}
+        return
+    middle, least, most = clusters.overhead(found)
+    local, ray = (f"{statistics.median(times):.2f} s" for times in found.values())
+    yield {"": "wall time", "local workers": local, "Ray": ray, "ratio": f"{middle:.2f} ({least:.2f} to {most:.2f})"}
 
 
 def _print(title: str, rows: Iterator[Row]) -> None:

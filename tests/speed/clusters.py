@@ -1,0 +1,77 @@
+"""The same campaign's tasks by local workers and by a Ray cluster of as many CPUs, both started and warm, in turn."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from speed.suite import SUITE
+
+from optsuite.execution.local import LocalPool
+from optsuite.execution.pool import Fact, Pool, Task
+from optsuite.training.check import load_splits
+from optsuite.training.identity import DTYPE, definition, setting
+from optsuite.training.plan import group, plan
+from optsuite.training.run import Ended, Run
+
+HERE = Path(__file__).parent
+N_WORKERS = 2
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+
+
+def seconds(rounds: int, n_seeds: int) -> dict[str, list[float]]:
+    """The wall times of each round of the suite's stacks, by pool: every optimizer at four rates, each on so many seeds.
+
+    Raises ModuleNotFoundError where Ray is not installed.
+    """
+    from optsuite.execution.ray import RayPool
+
+    tasks, suite = _tasks(n_seeds), str(HERE / "suite.py")
+    found: dict[str, list[float]] = {"local workers": [], "Ray": []}
+    with (
+        LocalPool(N_WORKERS, suite=suite, device="cpu") as local,
+        RayPool("auto", n_workers=None, n_cores=N_WORKERS, suite=suite, device="cpu") as cluster,
+    ):
+        pools: dict[str, Pool] = {"local workers": local, "Ray": cluster}
+        for number in range(1 + rounds):
+            for name in sorted(pools, reverse=bool(number % 2)):
+                took = _seconds(pools[name], tasks)
+                found[name] += [took] if number else []
+    return found
+
+
+def overhead(found: dict[str, list[float]]) -> tuple[float, float, float]:
+    """The median ratio of Ray's time to that of local workers in the same round, and the least and the most of them."""
+    ratios = [there / here for here, there in zip(found["local workers"], found["Ray"], strict=True)]
+    return statistics.median(ratios), min(ratios), max(ratios)
+
+
+def _tasks(n_seeds: int) -> list[Task]:
+    benchmark = SUITE.benchmarks[0]
+    splits = load_splits(benchmark).to("cpu", DTYPE)
+    found = setting(benchmark, splits, dtype=DTYPE, device="cpu")
+    tasks: list[Task] = []
+    for spec in SUITE.optimizers:
+        own = plan(benchmark, spec, splits, device="cpu")
+        runs = [
+            Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr, seed=seed, kind="trial")
+            for lr in RATES
+            for seed in range(n_seeds)
+        ]
+        for stack in group(runs, min(own.max_stack, 8)):
+            number = len(tasks)
+            common = {"setting": found, "definition": definition(spec), "engine": own.engine}
+            tasks.append(Task(id=number, priority=0, runs=stack, memory_bytes=own.stack_bytes(len(stack)), **common))
+    return tasks
+
+
+def _seconds(pool: Pool, tasks: Sequence[Task]) -> float:
+    started = time.perf_counter()
+    for task in tasks:
+        pool.submit(task)
+    left = sum(len(task.runs) for task in tasks)
+    while left:
+        ended = [e.fact for e in pool.poll(1.0) if isinstance(e, Fact) and isinstance(e.fact, Ended)]
+        assert all(fact.outcome == "finished" for fact in ended), ended
+        left -= len(ended)
+    return time.perf_counter() - started
