@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup bench test speed pictures check lint report ui nightly lock clean
+.PHONY: setup scale bench test speed pictures check lint report ui nightly lock clean
 
 setup: $(READY)
 
@@ -16,6 +16,10 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
+
+# What docs/scale.md and docs/server.md need beside: Ray, and the driver of PostgreSQL.
+scale: $(READY)
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-scale.lock
 
 bench: $(READY)
 	@$(BIN)/optsuite run $(ARGS)
@@ -43,6 +47,8 @@ lint: $(READY)
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
 		--extra dev pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
+		--constraint requirements.lock --extra ray --extra postgres pyproject.toml --output-file requirements-scale.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

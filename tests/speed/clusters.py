@@ -60,8 +60,16 @@ def _tasks(n_seeds: int) -> list[Task]:
         ]
         for stack in group(runs, min(own.max_stack, 8)):
             number = len(tasks)
-            common = {"setting": found, "definition": definition(spec), "engine": own.engine}
-            tasks.append(Task(id=number, priority=0, runs=stack, memory_bytes=own.stack_bytes(len(stack)), **common))
+            task = Task(
+                id=number,
+                priority=0,
+                engine=own.engine,
+                setting=found,
+                definition=definition(spec),
+                runs=stack,
+                memory_bytes=own.stack_bytes(len(stack)),
+            )
+            tasks.append(task)
     return tasks
 
 
