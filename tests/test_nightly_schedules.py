@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from optsuite.cli.commands import nightly
+from optsuite.cli.options import SCHEDULED
 from optsuite.errors import BadInput
 from optsuite.nightly.schedules import SCHEDULES, cron, github, systemd
 
@@ -175,6 +177,12 @@ def test_a_folder_that_cannot_be_written_down_is_refused(home: Path, kind: str, 
         SCHEDULES[kind]("smoke", ())
 
 
+def test_a_schedule_takes_over_every_option_but_those_that_make_no_sense_in_it() -> None:
+    options = {option.name: option.opts[0] for option in nightly.params}
+    assert set(options) - set(SCHEDULED) == {"suite", "campaign", "retune", "print_schedule"}
+    assert all(options[name] == f"--{name.replace('_', '-')}" for name in SCHEDULED)
+
+
 def test_what_one_of_them_cannot_hold_is_refused_there(home: Path) -> None:
     with pytest.raises(BadInput, match=r"^program: got .*, allowed: for systemd a path without quotes"):
         systemd("smoke")
@@ -188,10 +196,10 @@ def test_what_one_of_them_cannot_hold_is_refused_there(home: Path) -> None:
 
 def test_a_schedule_is_printed_at_once_with_the_options_that_were_given(home: Path) -> None:
     code = "import sys; from optsuite.cli import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
-    command = [PYTHON, "-c", code, "nightly", "--keep", "30", "--device", "cuda", "--print-schedule", "cron"]
+    command = [PYTHON, "-c", code, "nightly", "--keep", "30", "--checkpoint-every", "9", "--print-schedule", "cron"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "optsuite nightly --suite benchmarks --keep 30 --device cuda >>" in done.stdout
+    assert "optsuite nightly --suite benchmarks --keep 30 --checkpoint-every 9 >>" in done.stdout
     for option, why in ((("--campaign", "x"), "every night has a name of its own"), (("--retune",), "is compared with none")):
         done = subprocess.run([*command, *option], capture_output=True, text=True)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)

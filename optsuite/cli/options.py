@@ -30,7 +30,7 @@ CHECKPOINT = click.option(
     type=click.IntRange(min=1),
     help="Save runs trained one by one after every so many steps, to resume them.",
 )
-SCHEDULED = ("keep", "workers", "device", "engine", "checkpoint_every")  # the options that a schedule takes over
+SCHEDULED = ("keep", "workers", "ray", "device", "engine", "checkpoint_every")  # the options that a schedule takes over
 OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("mlruns/report"), show_default=True)
 TRAINING = (WORKERS, RAY, DEVICE, ENGINE, CHECKPOINT)
 
@@ -84,7 +84,9 @@ def show_schedule(kind: str, suite: str) -> int:
     for name, why in reasons.items():
         if name in given:
             raise click.BadParameter(f"got it with --print-schedule, allowed: without, as {why}", param_hint=f"--{name}")
-    options = [part for name in SCHEDULED if name in given for part in (f"--{name}", str(context.params[name]))]
+    options = [
+        part for name in SCHEDULED if name in given for part in (f"--{name.replace('_', '-')}", str(context.params[name]))
+    ]
     click.echo(SCHEDULES[kind](suite, options), nl=False)
     for name in filter(os.environ.get, ("MLFLOW_TRACKING_URI", "OPTSUITE_DATA")):
         click.echo(f"{name} is set here, and will not be there: docs/nightly.md says where to set it.", err=True)
