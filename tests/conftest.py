@@ -1,5 +1,4 @@
 import shutil
-import socket
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,6 +6,7 @@ from typing import Any
 
 import mlflow
 import pytest
+import servers
 import torch
 from commands import Call
 
@@ -130,6 +130,4 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def free_port() -> int:
     """A port of the loopback that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return servers.free_port()

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from commands import PROGRAM, Call, count, descendants, start
 from conftest import TINY, InlinePool, enter
+from servers import Server
 from suites import broken, tiny
 
 import optsuite
@@ -264,43 +265,11 @@ def test_a_locked_database_is_waited_for(
     pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), expected)
 
 
-class Server:
-    """A real tracking server, which can go away and come back."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.address = f"http://127.0.0.1:{port}"
-        arguments = ["server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
-        where = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--default-artifact-root", str(folder / "artifacts")]
-        self._command = [str(PROGRAM.with_name("mlflow")), *arguments, *where]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        from urllib.request import urlopen
-
-        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        environment.pop("MLFLOW_TRACKING_URI", None)
-        self._process = subprocess.Popen(
-            self._command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        for _ in range(600):
-            try:
-                with urlopen(f"{self.address}/health", timeout=1):
-                    return
-            except OSError:
-                time.sleep(0.1)
-        raise AssertionError("the server does not start")
-
-    def stop(self) -> None:
-        if self._process is not None:
-            os.killpg(self._process.pid, 9)
-            self._process.wait()
-
-
 @pytest.fixture
-def server(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch, free_port: int) -> Iterator[Server]:
+def server(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     (tmp_path / "server.db").write_bytes(template.read_bytes())
     monkeypatch.chdir(tmp_path)
-    own = Server(tmp_path, free_port)
+    own = Server(tmp_path, store=f"sqlite:///{tmp_path}/server.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", own.address)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     monkeypatch.setattr(patience, "PATIENCE_SECONDS", 30.0)

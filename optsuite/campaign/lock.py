@@ -11,7 +11,7 @@ from pathlib import Path
 import filelock
 
 from optsuite.errors import BadInput, require
-from optsuite.tracking.location import beside_store
+from optsuite.tracking.location import beside_store, public
 
 
 def check_campaign_name(name: str) -> None:
@@ -40,7 +40,9 @@ def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
             f"campaign: got {campaign!r}, which is being run by {by}; allowed: another --campaign, or waiting for it to end"
         ) from None
     except OSError as error:
-        raise BadInput(f"store: got {uri}, cannot write to {folder} ({error.strerror}); allowed: a writable folder") from None
+        raise BadInput(
+            f"store: got {public(uri)}, cannot write to {folder} ({error.strerror}); allowed: a writable folder"
+        ) from None
     try:
         yield
     finally:

@@ -17,7 +17,8 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 180.0  # a server is back, and a backup done, in a minute or two
 PAUSE_SECONDS = 1.0
 HOPELESS = ("disk is full", "readonly database", "No space left", "Read-only file system")
-REFUSED = ("PERMISSION_DENIED", "UNAUTHENTICATED")
+UNAUTHENTICATED = "UNAUTHENTICATED"
+REFUSED = ("PERMISSION_DENIED", UNAUTHENTICATED)
 SENSELESS = ("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "BAD_REQUEST")
 LOGGER = logging.getLogger("optsuite")
 

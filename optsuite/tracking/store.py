@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import filelock
 import mlflow
+import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
@@ -25,12 +26,13 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from optsuite.errors import BadInput, one_line
 from optsuite.tracking.location import database_path, public
-from optsuite.tracking.patience import Patience, cause_of
+from optsuite.tracking.patience import UNAUTHENTICATED, Patience, cause_of
 from optsuite.training.run import Measurement
 
 T = TypeVar("T")
 SUPERSEDED = "optsuite.superseded"  # the tag of runs that an older definition gave
 REPORTS = "reports"  # the experiment of the report runs
+HTTP = ("http:", "https:")
 PAGE = 1_000  # search_runs hands out no more at once
 VERSIONS = {f"{name}_version": version(name) for name in ("optsuite", "torch", "mlflow", "optuna")}
 MACHINE = f"{platform.node()}, {platform.machine()}, {os.cpu_count()} cores"  # whose times can be compared
@@ -48,18 +50,28 @@ def open_store(uri: str) -> "Store":
             if not path.exists():
                 _create(path)
             _write_ahead(path)
+        elif not uri.startswith(HTTP):
+            sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool).connect().close()  # MLflow tries for minutes
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     except Exception as error:
-        text = one_line(error)
-        if "database schema" in text or "locate revision" in text:
-            cause = f"it was written by another version of MLflow; this is {mlflow.__version__}"
-            remedy = "back it up and run 'mlflow db upgrade', or set MLFLOW_TRACKING_URI to another store"
-        else:
-            cause = cause_of(error)
-            remedy = "a SQLite, PostgreSQL or MySQL database that can be opened, or an MLflow server (MLFLOW_TRACKING_URI)"
-        raise BadInput(f"store: got {public(uri)}, which cannot be opened: {cause}; allowed: {remedy}") from error
+        raise _cannot_be_opened(uri, error) from error
     return Store(uri, client)
+
+
+def _cannot_be_opened(uri: str, error: Exception) -> BadInput:
+    text, cause = one_line(error), cause_of(error)
+    remedy = "a SQLite, PostgreSQL or MySQL database that can be opened, or an MLflow server (MLFLOW_TRACKING_URI)"
+    if "database schema" in text or "locate revision" in text:
+        cause = f"it was written by another version of MLflow; this is {mlflow.__version__}"
+        remedy = "back it up and run 'mlflow db upgrade', or set MLFLOW_TRACKING_URI to another store"
+    if isinstance(error, ModuleNotFoundError):
+        remedy = "with its driver installed, which optsuite[postgres] does for PostgreSQL"
+    if getattr(error, "error_code", "") == UNAUTHENTICATED:
+        user = os.environ.get("MLFLOW_TRACKING_USERNAME")
+        cause = f"it does not know {user!r} with this password" if user else "it wants a name and a password"
+        remedy = "those of one of its users in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    return BadInput(f"store: got {public(uri)}, which cannot be opened: {cause}; allowed: {remedy}")
 
 
 def _create(path: Path) -> None:
@@ -97,7 +109,7 @@ class Store:
     @property
     def is_database(self) -> bool:
         """Whether the store is a database that SQL can be sent to, rather than a server."""
-        return not self.uri.startswith(("http:", "https:"))
+        return not self.uri.startswith(HTTP)
 
     def experiment(self, benchmark: str) -> str:
         """The id of the benchmark's experiment, created or restored as needed."""

@@ -1,0 +1,138 @@
+"""Real servers for tests, on the loopback: PostgreSQL, and MLflow's tracking server, which can go away and come back."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+USER, PASSWORD = "somebody", "correct horse/battery@staple"
+START_SECONDS = 120.0
+CACHE = "auth_cache_ttl_seconds = 60"  # else every request takes 0.3 s for a slow hash of the password
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A tracking server over a database, its artifacts in a folder. With `auth`, a database of users, it wants a password."""
+
+    def __init__(self, folder: Path, *, store: str, auth: str | None = None) -> None:
+        port = free_port()
+        self.address = f"http://127.0.0.1:{port}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        where = ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
+        self._command = [str(Path(sys.executable).with_name("mlflow")), "server", "--workers", "1", "--port", str(port), *where]
+        own = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        self._environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")} | own
+        if auth is not None:
+            self._command += ["--app-name", "basic-auth"]
+            self._environment |= self._auth(auth)
+
+    def _auth(self, users: str) -> Mapping[str, str]:
+        config = self._folder / "auth.ini"
+        lines = ("[mlflow]", "default_permission = EDIT", f"admin_username = {USER}", f"database_uri = {users}", CACHE)
+        config.write_text("\n".join(lines))
+        return {
+            "MLFLOW_AUTH_CONFIG_PATH": str(config),
+            "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "of these tests",
+        }
+
+    def start(self) -> None:
+        with (self._folder / "server.log").open("a") as log:
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            try:
+                with urlopen(f"{self.address}/health", timeout=1):
+                    return
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError(f"the server does not start: {(self._folder / 'server.log').read_text()[-2_000:]}")
+
+    def stop(self) -> None:
+        """At once, as a machine that loses its power."""
+        if self._process is not None:
+            os.killpg(self._process.pid, 9)
+            self._process.wait()
+            self._process = None
+
+
+class Postgres:
+    """A PostgreSQL with databases made on demand."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def address(self, database: str, *, user: str = "postgres", password: str = "") -> str:
+        """Where SQLAlchemy and MLflow find a database."""
+        secret = f":{password}" if password else ""
+        return f"postgresql://{user}{secret}@127.0.0.1:{self._port}/{database}"
+
+    def create(self, database: str) -> str:
+        """Make an empty database; its address."""
+        import psycopg
+
+        with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{database}"')  # type: ignore[arg-type,unused-ignore]
+        return self.address(database)
+
+
+def lacks_postgres() -> str:
+    """Why there can be no PostgreSQL here; empty where there can."""
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        return "needs psycopg, the extra 'postgres'"
+    if _programs() is None:
+        return "needs PostgreSQL's initdb and postgres"
+    return "" if os.getuid() or _exists("postgres") else "needs a user 'postgres': PostgreSQL does not start as root"
+
+
+@contextmanager
+def postgres(*settings: str) -> Iterator[Postgres]:
+    """A fresh PostgreSQL, gone afterwards. `settings` such as `work_mem=64MB` are those of its configuration."""
+    programs = _programs()
+    assert programs is not None
+    as_user = [] if os.getuid() else ["runuser", "-u", "postgres", "--"]
+    with tempfile.TemporaryDirectory(prefix="optsuite-postgres-", ignore_cleanup_errors=True) as name:
+        if as_user:
+            shutil.chown(name, "postgres")
+        data, port = f"{name}/data", free_port()
+        make = [*as_user, str(programs / "initdb"), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync", "-D", data]
+        subprocess.run(make, check=True, capture_output=True, cwd=name)
+        options = ["fsync=off", "listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={name}", *settings]
+        control = [*as_user, str(programs / "pg_ctl"), "-w", "-D", data]
+        serve = [*control, "-l", f"{name}/log", "-o", " ".join(f"-c {option}" for option in options), "start"]
+        subprocess.run(serve, check=True, cwd=name, stdout=subprocess.DEVNULL)
+        try:
+            yield Postgres(port)
+        finally:
+            subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd=name, stdout=subprocess.DEVNULL)
+
+
+def _programs() -> Path | None:
+    """The folder of PostgreSQL's programs, the newest version's where Debian keeps several."""
+    found = shutil.which("initdb")
+    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((folder for folder in folders if (folder / "initdb").exists() and (folder / "pg_ctl").exists()), None)
+
+
+def _exists(user: str) -> bool:
+    import pwd
+
+    return any(entry.pw_name == user for entry in pwd.getpwall())

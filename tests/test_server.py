@@ -1,0 +1,123 @@
+"""A tracking server over PostgreSQL that wants a password: the same results as a file on this machine, and nothing lost."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from commands import Call, start, wait_until
+from servers import PASSWORD, USER, Postgres, Server, lacks_postgres, postgres
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 900.0  # two minutes on a quiet machine
+pytestmark = pytest.mark.skipif(bool(lacks_postgres()), reason=lacks_postgres())
+
+
+@pytest.fixture(scope="module")
+def databases() -> Iterator[Postgres]:
+    with postgres() as own:
+        yield own
+
+
+@pytest.fixture(scope="module")
+def server(databases: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    pytest.importorskip("flask_wtf", reason="needs Flask-WTF, the extra 'auth' of mlflow")
+    own = Server(tmp_path_factory.mktemp("server"), store=databases.create("mlflow"), auth=databases.create("users"))
+    own.start()
+    yield own
+    own.stop()
+
+
+@pytest.fixture
+def known(server: Server, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The server, its address and a user's password where optsuite looks for them, in an empty folder."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    return server
+
+
+def statuses(databases: Postgres, column: str) -> list[str]:
+    """A column, in SQL, of the runs that the server holds and optsuite has trained."""
+    import psycopg
+
+    query = f"""SELECT {column} FROM runs JOIN tags USING (run_uuid)
+                WHERE lifecycle_stage = 'active' AND key = 'optsuite.fingerprint'"""
+    try:
+        with psycopg.connect(databases.address("mlflow")) as connection:
+            return [value for (value,) in connection.execute(query)]  # type: ignore[arg-type,unused-ignore]
+    except psycopg.errors.UndefinedTable:
+        return []
+
+
+@contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """The process, which does not outlive the test."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_suite_through_a_server_that_is_killed_and_started_again_gives_the_same_bytes(
+    known: Server, databases: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local, remote = tmp_path / "local", tmp_path / "remote"
+    for folder in (local, remote):
+        folder.mkdir()
+        (folder / "benchmarks").symlink_to(ROOT / "benchmarks")
+    command = ("run", "--suite", "smoke", "--workers", "1")
+    with ExitStack() as running:
+        through_server = running.enter_context(ended(start(*command, folder=remote)))
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")
+        alone = running.enter_context(ended(start(*command, folder=local)))
+        wait_until(lambda: statuses(databases, "status").count("FINISHED") >= 60, through_server, seconds=PATIENCE)
+        known.stop()
+        time.sleep(2)
+        known.start()
+        for process in (alone, through_server):
+            out, err = process.communicate(timeout=PATIENCE)
+            assert process.returncode == 0, out + err
+    assert "The store does not answer" in err
+    for name in ("leaderboard.csv", "leaderboard.md", "learning_rates.csv"):
+        assert (remote / "mlruns/report" / name).read_bytes() == (local / "mlruns/report" / name).read_bytes()
+    assert set(statuses(databases, "status")) == {"FINISHED"}
+    fingerprints = statuses(databases, "value")
+    assert len(set(fingerprints)) == len(fingerprints) == 3 * 3 * (1 + 16 + 12 + 12)
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "said"),
+    [
+        (None, None, "it wants a name and a password"),
+        (USER, "wrong/guess@x", f"it does not know '{USER}' with this password"),
+        ("nobody", PASSWORD, "it does not know 'nobody' with this password"),
+    ],
+)
+def test_who_is_not_known_to_the_server_hears_so_in_one_line(
+    known: Server, call: Call, monkeypatch: pytest.MonkeyPatch, user: str | None, password: str | None, said: str
+) -> None:
+    for name, value in (("USERNAME", user), ("PASSWORD", password)):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}")
+        if value is not None:
+            monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
+    for command in (("run", "--suite", "smoke"), ("report",), ("list",)):
+        code, out, err = call(*command)
+        assert (code, err.count("\n")) == (2, 1)
+        assert f"store: got {known.address}, which cannot be opened: {said}; allowed: those of one of its users in" in err
+        assert str(password) not in out + err
+
+
+def test_a_database_that_does_not_know_its_user_says_so_at_once(
+    databases: Postgres, empty: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", databases.address("mlflow", user="nobody", password="s3cret"))
+    started = time.monotonic()
+    code, out, err = call("report")
+    assert (code, err.count("\n")) == (2, 1)
+    assert 'role "nobody" does not exist' in err
+    assert "s3cret" not in out + err
+    assert time.monotonic() - started < 10
