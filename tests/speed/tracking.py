@@ -1,10 +1,10 @@
 """Seconds that MLflow costs: writing a run, and reading a campaign for its report."""
 
-import sqlite3
 import statistics
 import time
-from contextlib import closing
 from pathlib import Path
+
+import sqlalchemy
 
 from optsuite.report.build import build
 from optsuite.report.tables import comparison
@@ -15,6 +15,11 @@ from optsuite.tracking.store import open_store
 from optsuite.training.run import Ended, Measurement, Run
 
 CURVES = ("train/loss", "validation/loss", "validation/accuracy", "test/loss", "test/accuracy")
+ORIGINAL = "run_uuid NOT LIKE 'copy%'"
+COUNTS = f"SELECT count(*), count(*) FILTER (WHERE {ORIGINAL}) FROM runs"
+COPIES = """WITH RECURSIVE copies(copy) AS (
+    SELECT CAST(:first AS INTEGER) UNION ALL SELECT copy + 1 FROM copies WHERE copy < CAST(:last AS INTEGER)
+)"""
 OF_A_RUN = ("runs", "metrics", "latest_metrics", "params", "tags")  # the tables that hold a run
 
 
@@ -44,7 +49,7 @@ def report_seconds(database: Path, folder: Path, sizes: tuple[int, ...]) -> dict
     """The time to read a campaign of so many runs and to write its tables. The runs are copies of those in the database."""
     seconds = {}
     for size in sizes:
-        _grow(database, size)
+        grow(f"sqlite:///{database}", size)
         started = time.perf_counter()
         store = open_store(f"sqlite:///{database}")
         runs, curves = read_runs(store, "default"), read_curves(store, "default", ["validation/loss"])
@@ -53,30 +58,30 @@ def report_seconds(database: Path, folder: Path, sizes: tuple[int, ...]) -> dict
     return seconds
 
 
-def _grow(database: Path, size: int) -> None:
-    """Copy all runs, studies with their children, until there are `size`: MLflow would take minutes to write them.
+def grow(uri: str, size: int, n_benchmarks: int = 10) -> None:
+    """Copy all runs, studies with their children, until there are about `size`: MLflow would take minutes to write them.
 
-    Copies are other optimizers, on ten benchmarks.
+    Copies are other optimizers, on so many benchmarks.
     """
-    with closing(sqlite3.connect(database)) as connection, connection:
-        originals = [name for (name,) in connection.execute("SELECT run_uuid FROM runs WHERE run_uuid NOT LIKE 'copy%'")]
-        (held,) = connection.execute("SELECT count(*) FROM runs").fetchone()
-        for number in range(held, size):
-            copy, original = number // len(originals), originals[number % len(originals)]
-            for table in OF_A_RUN:
-                columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-                values = ", ".join(_renamed(table, column) for column in columns)
-                names = ", ".join(columns)
-                query = f"INSERT INTO {table} ({names}) SELECT {values} FROM {table} WHERE run_uuid = :run"
-                connection.execute(query, {"run": original, "prefix": f"copy{copy:04}", "benchmark": copy % 10, "copy": copy})
+    engine = sqlalchemy.create_engine(uri)
+    with engine.begin() as connection:
+        held, originals = connection.execute(sqlalchemy.text(COUNTS)).one()
+        copies = {"first": held // originals, "last": size // originals - 1, "n_benchmarks": n_benchmarks}
+        for table in OF_A_RUN if copies["first"] <= copies["last"] else ():
+            columns = [column["name"] for column in sqlalchemy.inspect(connection).get_columns(table)]
+            values = ", ".join(_renamed(table, column) for column in columns)
+            copied = f"{COPIES} SELECT {values} FROM {table} CROSS JOIN copies WHERE {ORIGINAL}"
+            connection.execute(sqlalchemy.text(f"INSERT INTO {table} ({', '.join(columns)}) {copied}"), copies)
+    engine.dispose()
 
 
 def _renamed(table: str, column: str) -> str:
     """What a copied row holds in a column, in SQL."""
+    prefix = "'copy' || (1000 + copy)"
     if column == "run_uuid":
-        return ":prefix || substr(run_uuid, 9)"
+        return f"{prefix} || substr(run_uuid, 9)"
     if table == "tags" and column == "value":
-        return """CASE key WHEN 'mlflow.parentRunId' THEN :prefix || substr(value, 9)
-                  WHEN 'optsuite.benchmark' THEN value || ' ' || :benchmark
-                  WHEN 'optsuite.optimizer' THEN value || ' ' || :copy ELSE value END"""
+        return f"""CASE key WHEN 'mlflow.parentRunId' THEN {prefix} || substr(value, 9)
+                   WHEN 'optsuite.benchmark' THEN value || ' ' || (copy % CAST(:n_benchmarks AS INTEGER))
+                   WHEN 'optsuite.optimizer' THEN value || ' ' || copy ELSE value END"""
     return column
