@@ -2,6 +2,7 @@
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -15,11 +16,18 @@ from optsuite.tracking.location import public
 P = ParamSpec("P")
 T = TypeVar("T")
 PATIENCE_SECONDS = 180.0  # a server is back, and a backup done, in a minute or two
-PAUSE_SECONDS = 1.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 15.0  # each twice the one before: a server that comes back is not rushed
 HOPELESS = ("disk is full", "readonly database", "No space left", "Read-only file system")
 UNAUTHENTICATED = "UNAUTHENTICATED"
 REFUSED = ("PERMISSION_DENIED", UNAUTHENTICATED)
-SENSELESS = ("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "BAD_REQUEST")
+SENSELESS = (
+    "RESOURCE_DOES_NOT_EXIST",
+    "ENDPOINT_NOT_FOUND",
+    "RESOURCE_ALREADY_EXISTS",
+    "INVALID_PARAMETER_VALUE",
+    "INVALID_STATE",
+    "BAD_REQUEST",
+)
 LOGGER = logging.getLogger("optsuite")
 
 
@@ -29,18 +37,19 @@ class Patience:
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._seconds = PATIENCE_SECONDS
+        self._hurried = threading.Event()
         self._lost = ""
         self.has_waited = False
 
     def hurry(self) -> None:
         """Wait no longer from now on."""
-        self._seconds = 0.0
+        self._hurried.set()
 
     def call(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """What the function returns. Raises StoreLost, and whatever the store says of a call that makes no sense."""
         if self._lost:
             raise StoreLost(self._lost)
-        since = time.monotonic()
+        since, pause = time.monotonic(), FIRST_PAUSE_SECONDS
         while True:
             try:
                 return function(*arguments, **named)
@@ -48,18 +57,19 @@ class Patience:
                 code = getattr(error, "error_code", "")
                 if code in SENSELESS:
                     raise
-                self._wait(since, error, hopeless=code in REFUSED)
+                self._judge(since, error, hopeless=code in REFUSED)
+                self._hurried.wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    def _wait(self, since: float, error: Exception, *, hopeless: bool) -> None:
+    def _judge(self, since: float, error: Exception, *, hopeless: bool) -> None:
         cause = cause_of(error)
         hopeless |= any(text in cause for text in HOPELESS)
-        if hopeless or time.monotonic() - since >= self._seconds:
+        if hopeless or self._hurried.is_set() or time.monotonic() - since >= self._seconds:
             self._lost = f"store: {public(self._uri)} cannot be written to: {cause}"
             raise StoreLost(self._lost) from error
         if not self.has_waited:
             LOGGER.warning("The store does not answer (%s); trying again for %.0f minutes.", cause, self._seconds / 60)
         self.has_waited = True
-        time.sleep(PAUSE_SECONDS)
 
 
 def cause_of(error: Exception) -> str:
