@@ -7,9 +7,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 from urllib.request import urlopen
 
 USER, PASSWORD = "somebody", "correct horse/battery@staple"
@@ -25,30 +26,34 @@ def free_port() -> int:
 
 
 class Server:
-    """A tracking server over a database, its artifacts in a folder. With `auth`, a database of users, it wants a password."""
+    """A tracking server, started by the command `mlflow`."""
 
-    def __init__(self, folder: Path, *, store: str, auth: str | None = None) -> None:
-        port = free_port()
+    def __init__(self, folder: Path, port: int, arguments: Sequence[str], environment: Mapping[str, str] = {}) -> None:
+        """Its log lies in the folder."""
         self.address = f"http://127.0.0.1:{port}"
         self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        where = ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
-        self._command = [str(Path(sys.executable).with_name("mlflow")), "server", "--workers", "1", "--port", str(port), *where]
-        own = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        self._command = [str(Path(sys.executable).with_name("mlflow")), *arguments]
+        own = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", **environment}
         self._environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")} | own
-        if auth is not None:
-            self._command += ["--app-name", "basic-auth"]
-            self._environment |= self._auth(auth)
+        self._process: subprocess.Popen[bytes] | None = None
 
-    def _auth(self, users: str) -> Mapping[str, str]:
-        config = self._folder / "auth.ini"
+    @classmethod
+    def over(cls, store: str, folder: Path, *, users: str | None = None) -> Self:
+        """One over a database, its artifacts in the folder. With a database of users, it wants a password."""
+        port = free_port()
+        where = ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
+        arguments = ["server", "--workers", "1", "--port", str(port), *where]
+        if users is None:
+            return cls(folder, port, arguments)
+        config = folder / "auth.ini"
         lines = ("[mlflow]", "default_permission = EDIT", f"admin_username = {USER}", f"database_uri = {users}", CACHE)
         config.write_text("\n".join(lines))
-        return {
+        environment = {
             "MLFLOW_AUTH_CONFIG_PATH": str(config),
             "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "of these tests",
         }
+        return cls(folder, port, [*arguments, "--app-name", "basic-auth"], environment)
 
     def start(self) -> None:
         with (self._folder / "server.log").open("a") as log:
@@ -85,11 +90,15 @@ class Postgres:
 
     def create(self, database: str) -> str:
         """Make an empty database; its address."""
+        self.execute(f'CREATE DATABASE "{database}"')
+        return self.address(database)
+
+    def execute(self, statement: str) -> None:
+        """Have a statement executed."""
         import psycopg
 
         with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{database}"')  # type: ignore[arg-type,unused-ignore]
-        return self.address(database)
+            connection.execute(statement)  # type: ignore[arg-type,unused-ignore]
 
 
 def lacks_postgres() -> str:

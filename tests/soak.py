@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from commands import descendants
@@ -73,7 +74,7 @@ def _campaign(n: int, pool: LocalPool, problems: list[Problem]) -> None:
     else:
         run(pool)
     store = open_store(tracking_uri())
-    runs, curves = read_runs(store, name), read_curves(store, name, ["validation/loss"])
+    runs, curves = read_runs(store, name), partial(read_curves, store, names=["validation/loss"])
     build(runs, curves, comparison(runs), Path("mlruns/report"), campaign=name, ui="http://127.0.0.1:5000")
 
 

@@ -269,7 +269,7 @@ def test_a_locked_database_is_waited_for(
 def server(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     (tmp_path / "server.db").write_bytes(template.read_bytes())
     monkeypatch.chdir(tmp_path)
-    own = Server(tmp_path, store=f"sqlite:///{tmp_path}/server.db")
+    own = Server.over(f"sqlite:///{tmp_path}/server.db", tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", own.address)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     monkeypatch.setattr(patience, "PATIENCE_SECONDS", 30.0)

@@ -4,7 +4,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,17 +31,16 @@ from optsuite.tracking.reading import CURVES, read_runs
 from optsuite.tracking.store import open_store
 
 
-def losses(runs: pd.DataFrame) -> pd.DataFrame:
-    """A falling curve for every tuned evaluation."""
-    tuned = runs[(runs["kind"] == "evaluation") & (runs["arm"] == "tuned")]
-    rows = [(name, "validation/loss", step, 9.0 / (1 + step)) for name in tuned["run_id"] for step in range(0, 60, 10)]
+def losses(runs: Iterable[str]) -> pd.DataFrame:
+    """A falling curve for every run."""
+    rows = [(name, "validation/loss", step, 9.0 / (1 + step)) for name in runs for step in range(0, 60, 10)]
     return pd.DataFrame(rows, columns=list(CURVES)).astype({"step": "int64", "value": "float64"})
 
 
 def made(folder: Path, *rows: dict[str, Any]) -> str:
     """Build the report of the rows and return its page."""
     runs = frame(*(row | {"experiment_id": "1"} for row in rows))
-    build(runs, losses(runs), comparison(runs), folder, campaign="c", ui="http://127.0.0.1:5000", notes=["Skipped d: no data"])
+    build(runs, losses, comparison(runs), folder, campaign="c", ui="http://127.0.0.1:5000", notes=["Skipped d: no data"])
     return (folder / "index.html").read_text()
 
 

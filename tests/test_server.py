@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from commands import Call, start, wait_until
 from servers import PASSWORD, USER, Postgres, Server, lacks_postgres, postgres
+
+from optsuite.tracking.reading import read_campaigns, read_curves, read_runs
+from optsuite.tracking.store import open_store
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 900.0  # two minutes on a quiet machine
@@ -24,7 +28,7 @@ def databases() -> Iterator[Postgres]:
 @pytest.fixture(scope="module")
 def server(databases: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     pytest.importorskip("flask_wtf", reason="needs Flask-WTF, the extra 'auth' of mlflow")
-    own = Server(tmp_path_factory.mktemp("server"), store=databases.create("mlflow"), auth=databases.create("users"))
+    own = Server.over(databases.create("mlflow"), tmp_path_factory.mktemp("server"), users=databases.create("users"))
     own.start()
     yield own
     own.stop()
@@ -121,3 +125,19 @@ def test_a_database_that_does_not_know_its_user_says_so_at_once(
     assert 'role "nobody" does not exist' in err
     assert "s3cret" not in out + err
     assert time.monotonic() - started < 10
+
+
+def test_what_the_server_says_is_what_its_database_holds(
+    known: Server, databases: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the suite above. An answer that is cut off is asked for again in parts."""
+    through, beside = open_store(known.address), open_store(databases.address("mlflow"))
+    assert read_campaigns(through) == read_campaigns(beside)
+    runs = read_runs(beside, "default", everything=True)
+    pd.testing.assert_frame_equal(read_runs(through, "default", everything=True), runs)
+    ids, names = runs["run_id"], ["validation/loss", "train/loss"]
+    curves = read_curves(beside, ids, names)
+    pd.testing.assert_frame_equal(read_curves(through, ids, names), curves)
+    monkeypatch.setattr("optsuite.tracking.histories.MOST_RUNS", 8)
+    monkeypatch.setattr("optsuite.tracking.histories.MOST_VALUES", 40)
+    pd.testing.assert_frame_equal(read_curves(through, ids[:8], names), read_curves(beside, ids[:8], names))

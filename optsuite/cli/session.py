@@ -4,6 +4,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -140,7 +141,7 @@ def _report(
 ) -> None:
     """Build the report of the campaign, and show the tables of the benchmarks that were asked for; all where None."""
     store = open_store(uri)
-    runs, curves = read_runs(store, campaign), read_curves(store, campaign, ["validation/loss"])
+    runs, curves = read_runs(store, campaign), partial(read_curves, store, names=["validation/loss"])
     found = comparison(runs)
     table = found.table if asked is None else found.table[found.table["benchmark"].isin(asked)]
     _show(out, table)
@@ -151,7 +152,7 @@ def _report(
         files = build(runs, curves, found, folder, campaign=campaign, ui=ui, notes=notes)
     except OSError as error:
         raise BadInput(
-            f"report folder: got {folder}, which cannot be written ({error.strerror}); allowed: another --out"
+            f"report folder: got {folder}, which cannot be written ({error.strerror or error}); allowed: another --out"
         ) from error
     try:
         store.attach_report(campaign, folder, files)

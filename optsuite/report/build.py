@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from optsuite.report.drawings import drawings
+from optsuite.report.drawings import Curves, drawings
 from optsuite.report.latex import latex
 from optsuite.report.overall import overall
 from optsuite.report.page import cost_table, name_of, page
@@ -18,7 +18,7 @@ from optsuite.report.text import markdown
 
 def build(
     runs: pd.DataFrame,
-    curves: pd.DataFrame,
+    curves: Curves,
     found: Comparison,
     folder: Path,
     *,
@@ -26,7 +26,7 @@ def build(
     ui: str,
     notes: Sequence[str] = (),
 ) -> list[Path]:
-    """Write the report of a campaign from its runs, the curves of its tuned evaluations, and the comparison of its runs.
+    """Write the report of a campaign from its runs, their curves, and the comparison of its runs.
 
     Returns the files. Everything but `cost.csv` and the page's links, costs and ledger is determined by the definitions alone.
     """

@@ -1,6 +1,6 @@
 """Which figures a report has, from a campaign's runs and curves."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,8 @@ from optsuite.report.overall import profile
 from optsuite.report.style import Look, looks
 from optsuite.report.tables import Comparison
 from optsuite.statistics.search import expected_best
+
+Curves = Callable[[Iterable[str]], pd.DataFrame]  # from ids of runs to their validation losses, as `read_curves` gives them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,19 +25,19 @@ class Drawing:
 
 
 def drawings(
-    runs: pd.DataFrame, curves: pd.DataFrame, found: Comparison, tried: pd.DataFrame, ranks: pd.DataFrame
+    runs: pd.DataFrame, curves: Curves, found: Comparison, tried: pd.DataFrame, ranks: pd.DataFrame
 ) -> dict[str, list[Drawing]]:
     """The figures of each benchmark that ranks somebody, and under the empty name those across benchmarks.
 
-    `curves` are the validation losses of the tuned evaluations, as `read_curves` gives them, `tried` is that of `trials`, and
-    `ranks` that of `overall`.
+    `curves` is asked for one benchmark after another, so that no more are held. `tried` is that of `trials`, and `ranks` that
+    of `overall`.
     """
     look = looks(runs["optimizer"].dropna())
     evaluations = found.evaluations[found.evaluations["arm"] == "tuned"]
-    of_runs = evaluations[["run_id", "benchmark", "optimizer"]].merge(curves, on="run_id")
     result = {"": _across(evaluations, ranks, look)}
     for name in found.scores:
-        table, tuned, losses, rates = (part[part["benchmark"] == name] for part in (found.table, evaluations, of_runs, tried))
+        table, tuned, rates = (part[part["benchmark"] == name] for part in (found.table, evaluations, tried))
+        losses = tuned[["run_id", "optimizer"]].merge(curves(tuned["run_id"]), on="run_id")
         result[name] = _benchmark(table, tuned, losses, rates, found.scores[name], look)
     return result
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from optsuite.errors import BadInput, UnknownName
 
+CAMPAIGNS = """SELECT DISTINCT value FROM tags JOIN runs USING (run_uuid)
+               WHERE key = 'optsuite.campaign' AND lifecycle_stage = 'active' ORDER BY value"""
+
 
 def tracking_uri() -> str:
     """MLFLOW_TRACKING_URI, else the database in the folder mlruns of the current folder."""
@@ -60,14 +63,13 @@ def campaign_names(uri: str) -> list[str]:
     """The campaigns that hold runs. Reads SQLite directly, and asks MLflow for any other store."""
     path = database_path(uri)
     if path is None:
+        from optsuite.tracking.reading import read_campaigns
         from optsuite.tracking.store import open_store
 
-        return open_store(uri).campaign_names()
-    query = """SELECT DISTINCT value FROM tags JOIN runs USING (run_uuid)
-               WHERE key = 'optsuite.campaign' AND lifecycle_stage = 'active' ORDER BY value"""
+        return read_campaigns(open_store(uri))
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-            return [name for (name,) in connection.execute(query)]
+            return [name for (name,) in connection.execute(CAMPAIGNS)]
     except sqlite3.Error:
         return []  # no store yet, or one that only opening it can explain
 

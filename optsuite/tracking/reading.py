@@ -1,12 +1,15 @@
 """Reading a campaign back: runs, one row each, and their curves; from the database where there is one, else from a server."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pandas as pd
 import sqlalchemy
 from mlflow.entities import Run as MlflowRun
 
+from optsuite.tracking.histories import histories
+from optsuite.tracking.location import CAMPAIGNS
 from optsuite.tracking.store import SUPERSEDED, Store
 
 TAGS = ("kind", "arm", "benchmark", "optimizer", "campaign", "suite", "night", "outcome", "fingerprint", "error")
@@ -58,9 +61,13 @@ OF_CAMPAIGN = """
     JOIN tags AS campaign ON campaign.run_uuid = runs.run_uuid
         AND campaign.key = 'optsuite.campaign' AND campaign.value = :campaign
     {join}
-    WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'
+    WHERE runs.run_uuid BETWEEN :first AND :last
+        AND runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'
 """
 NUMBER = "CASE WHEN {0}.is_nan THEN NULL ELSE {0}.value END AS value"  # MLflow stores nan as 0 with a mark
+OF_RUNS = "FROM metrics WHERE run_uuid IN :ids AND key IN :names"
+CHUNK = 5_000  # runs read at once: what they take until they are one row each is free again for the next
+LAST = "z"  # behind all ids, which are hexadecimal
 
 
 def read_runs(store: Store, campaign: str, *, everything: bool = False) -> pd.DataFrame:
@@ -69,44 +76,58 @@ def read_runs(store: Store, campaign: str, *, everything: bool = False) -> pd.Da
     Text columns hold None where a run has no such tag, numbers nan. `started` is in Unix seconds, `seconds` is the run's
     wall-clock time.
     """
-    rows = _rows_of_database(store.uri, campaign) if store.is_database else _rows_of_server(store, campaign)
-    frame = rows.reindex(columns=list(COLUMNS))
-    frame["superseded"] = frame["superseded"].notna()
-    frame["at_edge"] = frame["at_edge"] == "True"
-    frame = frame.astype(dict.fromkeys(NUMBERS, "float64") | dict.fromkeys(TEXT, "object"))
-    text = list(TEXT)
-    frame[text] = frame[text].where(frame[text].notna(), None)
-    frame = frame[frame["kind"] != "report"]
-    if not everything:
-        frame = frame[(frame["status"] != "RUNNING") & (frame["status"] != "KILLED") & ~frame["superseded"]]
+    chunks = _chunks_of_database(store.uri, campaign) if store.is_database else _chunks_of_server(store, campaign)
+    frames = [_typed(chunk, everything=everything) for chunk in chunks]
+    frame = pd.concat(frames) if frames else _typed(pd.DataFrame(), everything=everything)
     return frame.sort_values(["benchmark", "optimizer", "kind", "arm", "lr", "seed", "run_id"], ignore_index=True)
 
 
-def read_curves(store: Store, campaign: str, names: Iterable[str], *, arm: str = "tuned") -> pd.DataFrame:
-    """The named curves of a campaign's evaluations in one arm, with columns CURVES, sorted by run, curve and step."""
-    names = list(names)
+def read_campaigns(store: Store) -> list[str]:
+    """The campaigns that hold runs: each has a study, or a run at a given rate."""
     if store.is_database:
-        join = """JOIN metrics ON metrics.run_uuid = runs.run_uuid AND metrics.key IN :names
-                  JOIN tags AS arm ON arm.run_uuid = runs.run_uuid AND arm.key = 'optsuite.arm' AND arm.value = :arm"""
-        columns = f"metrics.run_uuid AS run_id, metrics.key AS curve, metrics.step, {NUMBER.format('metrics')}"
-        frame = _query(store.uri, f"SELECT {columns} {OF_CAMPAIGN.format(join=join)}", campaign=campaign, names=names, arm=arm)
+        return list(_query(store.uri, CAMPAIGNS)["value"])
+    found = (run for one in ("kind` = 'study'", "arm` = 'given'") for run in store.search(f"tags.`optsuite.{one}"))
+    return sorted({run.data.tags["optsuite.campaign"] for run in found})
+
+
+def read_curves(store: Store, runs: Iterable[str], names: Iterable[str]) -> pd.DataFrame:
+    """The named curves of runs, given by their ids, with columns CURVES, sorted by run, curve and step."""
+    ids, names = sorted(set(runs)), list(names)
+    if store.is_database:
+        query = f"SELECT run_uuid AS run_id, key AS curve, step, {NUMBER.format('metrics')} {OF_RUNS}"
+        frames = [_query(store.uri, query, ids=ids[i : i + CHUNK], names=names) for i in range(0, len(ids), CHUNK)]
     else:
-        runs = store.search(f"tags.`optsuite.campaign` = '{campaign}' AND tags.`optsuite.arm` = '{arm}'")
-        rows = [
-            (run.info.run_id, name, step, value)
-            for run in runs
-            for name, curve in store.curves(run.info.run_id, names).items()
-            for step, value in curve.items()
-        ]
-        frame = pd.DataFrame(rows, columns=list(CURVES))
+        frames = [pd.DataFrame(histories(store, ids, name), columns=list(CURVES)) for name in names]
+    frame = pd.concat(frames) if frames else pd.DataFrame(columns=list(CURVES))
     frame = frame.astype({"run_id": "object", "curve": "object", "step": "int64", "value": "float64"})
     return frame.sort_values(["run_id", "curve", "step"], ignore_index=True)
 
 
-def _rows_of_database(uri: str, campaign: str) -> pd.DataFrame:
+def _typed(rows: pd.DataFrame, *, everything: bool) -> pd.DataFrame:
+    """The rows that are wanted, in the dtypes of the columns. Equal texts are one object: most are said over and over."""
+    frame = rows.reindex(columns=list(COLUMNS))
+    frame["superseded"] = frame["superseded"].notna()
+    frame["at_edge"] = frame["at_edge"] == "True"
+    frame = frame[frame["kind"] != "report"]
+    if not everything:
+        frame = frame[~frame["status"].isin(["RUNNING", "KILLED"]) & ~frame["superseded"]]
+    texts = {name: [sys.intern(text) if isinstance(text, str) else None for text in frame[name]] for name in TEXT}
+    shared = {name: pd.Series(values, index=frame.index, dtype="object") for name, values in texts.items()}
+    return frame.astype(dict.fromkeys(NUMBERS, "float64")).assign(**shared)
+
+
+def _chunks_of_database(uri: str, campaign: str) -> Iterator[pd.DataFrame]:
+    query = f"SELECT runs.run_uuid {OF_CAMPAIGN.format(join='')} ORDER BY runs.run_uuid"
+    ids = _query(uri, query, campaign=campaign, first="", last=LAST)["run_uuid"]
+    for i in range(0, len(ids), CHUNK):
+        own = ids[i : i + CHUNK]
+        yield _rows_of_database(uri, campaign=campaign, first=own.iloc[0], last=own.iloc[-1])
+
+
+def _rows_of_database(uri: str, **where: str) -> pd.DataFrame:
     """By SQL: MLflow's search takes a millisecond a run."""
     columns = "runs.run_uuid AS run_id, runs.experiment_id, runs.status, runs.start_time, runs.end_time"
-    rows = _query(uri, f"SELECT {columns} {OF_CAMPAIGN.format(join='')}", campaign=campaign).set_index("run_id")
+    rows = _query(uri, f"SELECT {columns} {OF_CAMPAIGN.format(join='')}", **where).set_index("run_id")
     rows["experiment_id"] = rows["experiment_id"].astype(str)
     rows["started"] = rows["start_time"].astype("float64") / 1e3
     rows["seconds"] = (rows["end_time"].astype("float64") - rows["start_time"].astype("float64")) / 1e3
@@ -114,8 +135,9 @@ def _rows_of_database(uri: str, campaign: str) -> pd.DataFrame:
     for table, names in (("tags", list(TAG_NAMES)), ("params", list(PARAM_NAMES)), ("latest_metrics", list(SUMMARIES))):
         join = f"JOIN {table} AS item ON item.run_uuid = runs.run_uuid AND item.key IN :names"
         value = NUMBER.format("item") if table == "latest_metrics" else "item.value"
-        query = f"SELECT item.run_uuid AS run_id, item.key, {value} {OF_CAMPAIGN.format(join=join)}"
-        items = _query(uri, query, campaign=campaign, names=names)
+        items = _query(
+            uri, f"SELECT item.run_uuid AS run_id, item.key, {value} {OF_CAMPAIGN.format(join=join)}", names=names, **where
+        )
         parts.append(items.pivot(index="run_id", columns="key", values="value").rename(columns=TAG_NAMES))
     return pd.concat(parts, axis="columns").reset_index(names="run_id")
 
@@ -130,8 +152,9 @@ def _query(uri: str, query: str, **values: Any) -> pd.DataFrame:
         return pd.read_sql(sqlalchemy.text(query).bindparams(*lists), connection, params=values)
 
 
-def _rows_of_server(store: Store, campaign: str) -> pd.DataFrame:
-    return pd.DataFrame([_row(run) for run in store.search(f"tags.`optsuite.campaign` = '{campaign}'")])
+def _chunks_of_server(store: Store, campaign: str) -> Iterator[pd.DataFrame]:
+    for page in store.pages(f"tags.`optsuite.campaign` = '{campaign}'"):
+        yield pd.DataFrame([_row(run) for run in page])
 
 
 def _row(run: MlflowRun) -> dict[str, object]:

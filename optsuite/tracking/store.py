@@ -7,7 +7,7 @@ import re
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from importlib.metadata import version
@@ -33,7 +33,7 @@ T = TypeVar("T")
 SUPERSEDED = "optsuite.superseded"  # the tag of runs that an older definition gave
 REPORTS = "reports"  # the experiment of the report runs
 HTTP = ("http:", "https:")
-PAGE = 1_000  # search_runs hands out no more at once
+PAGE = 1_000
 VERSIONS = {f"{name}_version": version(name) for name in ("optsuite", "torch", "mlflow", "optuna")}
 MACHINE = f"{platform.node()}, {platform.machine()}, {os.cpu_count()} cores"  # whose times can be compared
 
@@ -195,22 +195,23 @@ class Store:
 
     def search(self, condition: str) -> list[MlflowRun]:
         """All active runs of all experiments that fulfil a condition in MLflow's search language."""
-        ids = [e.experiment_id for e in _all(partial(self._ask, self.client.search_experiments, max_results=PAGE))]
-        return list(_all(partial(self._ask, self.client.search_runs, ids, condition, max_results=PAGE)))
+        return [run for page in self.pages(condition) for run in page]
 
-    def campaign_names(self) -> list[str]:
-        """The campaigns that hold runs."""
-        return sorted({run.data.tags["optsuite.campaign"] for run in self.search("tags.`optsuite.kind` LIKE '%'")})
+    def pages(self, condition: str) -> Iterator[Sequence[MlflowRun]]:
+        """The same, page by page."""
+        found = _pages(partial(self._ask, self.client.search_experiments, max_results=PAGE))
+        ids = [experiment.experiment_id for page in found for experiment in page]
+        yield from _pages(partial(self._ask, self.client.search_runs, ids, condition, max_results=PAGE))
 
     def curves(self, run_id: str, names: Iterable[str]) -> dict[str, dict[int, float]]:
         """Curves of a run by name, each a mapping of step to value."""
         return {name: {m.step: m.value for m in self._ask(self.client.get_metric_history, run_id, name)} for name in names}
 
 
-def _all(search: Callable[..., PagedList[T]]) -> Iterator[T]:
-    """What a search finds on all its pages."""
+def _pages(search: Callable[..., PagedList[T]]) -> Iterator[PagedList[T]]:
+    """What a search finds, page by page."""
     token: str | None = None
     while token != "":
         page = search(page_token=token)
-        yield from page
+        yield page
         token = page.token or ""

@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy
@@ -52,7 +53,7 @@ def report_seconds(database: Path, folder: Path, sizes: tuple[int, ...]) -> dict
         grow(f"sqlite:///{database}", size)
         started = time.perf_counter()
         store = open_store(f"sqlite:///{database}")
-        runs, curves = read_runs(store, "default"), read_curves(store, "default", ["validation/loss"])
+        runs, curves = read_runs(store, "default"), partial(read_curves, store, names=["validation/loss"])
         build(runs, curves, comparison(runs), folder, campaign="default", ui="")
         seconds[size] = time.perf_counter() - started
     return seconds
