@@ -75,4 +75,5 @@ class Patience:
 def cause_of(error: Exception) -> str:
     """The end of what a store says is wrong, without the query that it was asked and the password it was asked with."""
     text = re.split(r" \[SQL| \(Background on", one_line(error))[0].removeprefix("MlflowException: ")
+    text = text.rpartition("(Caused by ")[2]  # the rest is the address, over and over
     return public(text)[-300:]
