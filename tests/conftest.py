@@ -1,5 +1,7 @@
+import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from optsuite.execution.worker import Train, facts, trainer
 from optsuite.tracking.store import open_store
 
 torch.set_num_threads(1)
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="optsuite-state-")  # not a person's own
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
 TINY = Path(__file__).parent / "suites" / "tiny.py"
 

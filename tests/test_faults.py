@@ -205,17 +205,17 @@ def test_a_full_disk_keeps_what_was_trained_for_the_next_start(
             return train(task)  # type: ignore[arg-type]
 
         pool.train = filling  # type: ignore[assignment]
-        with pytest.raises(StoreLost, match=r"database or disk is full; \d+ runs are kept in \S+/mlruns/spool/c and delivered"):
+        with pytest.raises(StoreLost, match=r"database or disk is full; \d+ runs are kept in \S+/spool/mlflow.db/c and"):
             go(pool)
         pool.train = train
-        kept = list(Path("mlruns/spool/c").glob("*.json"))
+        kept = list(Path("mlruns/spool/mlflow.db/c").glob("*.json"))
         assert kept
         trained = pool.n_trained
         fill(Path("mlruns/more"), 0)  # what had been set aside
         pool.clear()
         with pytest.raises((StoreLost, BadInput), match=r"disk is full|No space left on device"):
             go(pool)
-        assert len(list(Path("mlruns/spool/c").glob("*.json"))) == len(kept)
+        assert len(list(Path("mlruns/spool/mlflow.db/c").glob("*.json"))) == len(kept)
         Path("mlruns/filler").unlink()
         Path("mlruns/more").unlink()
         pool.n_trained = 0
@@ -300,7 +300,7 @@ def test_a_server_that_goes_away_is_waited_for_and_one_that_stays_away_loses_not
     with pytest.raises(StoreLost, match=r"cannot be written to: .*; \d+ runs are kept in \S+ and delivered"):
         go(pool)
     assert caplog.text.count("The store does not answer") == 1
-    kept = len(list(Path("mlruns").rglob("*.json")))
+    kept = len(list(Path(os.environ["XDG_STATE_HOME"]).rglob("*.json")))
     assert kept
     server.start()
     pool.clear()

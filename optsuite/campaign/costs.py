@@ -20,6 +20,7 @@ def record_costs(studies: Iterable[Study], ledger: Ledger, stop: Callable[[], bo
             continue
         benchmark, device = own[0].problem.benchmark, own[0].device
         splits = load_splits(benchmark).to(device, DTYPE)
-        costs = measure_costs(benchmark, [study.spec for study in own], splits, device=device)
+        costs = measure_costs(benchmark, [study.spec for study in own], splits, device=device, stop=stop)
         for study in own:
-            ledger.record_cost(study, costs[study.spec.name])
+            if study.spec.name in costs:
+                ledger.record_cost(study, costs[study.spec.name])

@@ -85,7 +85,7 @@ def drive(
             yield from Training(work, ledger, writer, pool).run(stop)
         record_costs(studies, ledger, stop)
         if store.patience.has_waited:  # what seemed not to be written may have been written all the same
-            Held(read_runs(store, campaign, everything=True)).tidy(store, studies)
+            Held(read_runs(store, campaign, everything=True)).sweep(store)
 
 
 @contextmanager

@@ -81,6 +81,12 @@ class Held:
             if (setting, definition) != (current_setting, definitions.get((held.name, held.given), definition)):
                 _supersede(store, held)
 
+    def sweep(self, store: Store) -> None:
+        """Delete what is there twice or only half: what seemed not to be written, when the store did not answer."""
+        for held in self._leftover:
+            if held.status in ("RUNNING", "FINISHED"):
+                store.delete(held.run_id)
+
     def settle(self, store: Store, study: Study, study_run: str | None) -> None:
         """After a study has ended well, bring back what it asked for, under its own run, and supersede the rest of its own."""
         asked = {study.fingerprint(run) for run in study.answers} | {study.identity}

@@ -1,6 +1,7 @@
 """The one loop: train what the replay left open, and record it."""
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from optsuite.training.plan import group
 from optsuite.training.run import Ended, Measurement, Run, score_of
 
 POLL_SECONDS = 0.2  # how soon an interruption is noticed
-STARTING_SECONDS = 60.0  # what a worker may take to import, load the data, and be scheduled on a busy machine
+STARTING_SECONDS = 60.0  # what a worker may take to import, and to be scheduled on a busy machine
 SLOWER = 20.0  # than estimated is still believed to be training: optimizers differ, and so do hours of a machine
 
 
@@ -54,13 +55,16 @@ class Training:
             yield Tick()
             for event in self._pool.poll(POLL_SECONDS):
                 yield from self._lost(event) if isinstance(event, Lost) else self._fact(event)
-        if self._jobs:
-            self._ledger.hurry()
         for job in self._jobs.values():
             self._discard(job)
         for study in self._campaign.studies:
             if not study.ended:
                 self._writer.put(self._ledger.interrupt, study)
+        while self._writer.is_busy:
+            if stop():
+                self._ledger.hurry()
+            time.sleep(POLL_SECONDS / 10)
+            yield Tick()
 
     def _go_on(self, study: Study) -> Iterator[Event]:
         """Replay the study's next request; submit what is missing of it, or finish the study."""
@@ -92,7 +96,7 @@ class Training:
             setting=study.problem.setting,
             definition=study.definition,
             runs=runs,
-            patience_seconds=STARTING_SECONDS + SLOWER * study.problem.seconds_between_measurements * len(runs),
+            patience_seconds=STARTING_SECONDS + SLOWER * study.problem.seconds_to_report(len(runs)),
             alone=alone,
             memory_bytes=study.plan.stack_bytes(len(runs)),
         )

@@ -9,7 +9,7 @@ import torch
 from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits, Suite
 from optsuite.errors import BadInput, DatasetUnavailable
 from optsuite.training.check import blamed, check_benchmark, check_device, check_pair, limited, load_splits
-from optsuite.training.identity import DTYPE, setting
+from optsuite.training.identity import DTYPE, definition, setting
 from optsuite.training.plan import ENGINES, Plan, plan
 from optsuite.training.run import Run
 from optsuite.training.stacked import MULTIPLE
@@ -24,18 +24,19 @@ class Problem:
     """A benchmark that can be trained here.
 
     `setting` is that of `identity`, `plans` says how runs are trained by each optimizer that can train it, and
-    `seconds_per_run` is roughly what one of them takes of a worker's time.
+    `seconds_per_run` is roughly what one of them takes of a worker's time, and `seconds_to_load` what the data took here.
     """
 
     benchmark: Benchmark
     setting: str
     plans: Mapping[str, Plan]
     seconds_per_run: float
+    seconds_to_load: float = 0.0
 
-    @property
-    def seconds_between_measurements(self) -> float:
-        """Roughly, of a run on its own."""
-        return self.seconds_per_run * min(1.0, self.benchmark.eval_every / self.benchmark.max_steps)
+    def seconds_to_report(self, n_runs: int) -> float:
+        """Roughly what so many runs take together to the first measurement, or from one to the next."""
+        share = min(1.0, self.benchmark.eval_every / self.benchmark.max_steps)
+        return self.seconds_to_load + self.seconds_per_run * share * n_runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +91,10 @@ def _try(
     benchmark: Benchmark, specs: Sequence[OptimizerSpec], device: str, engine: str
 ) -> tuple[Problem, list[tuple[str, BadInput]]]:
     """The problem, and which optimizers cannot train it. Raises BadInput where none can."""
+    started = time.perf_counter()
     with limited(LOAD_SECONDS):
         splits = load_splits(benchmark).to("cpu", DTYPE)
+    seconds_to_load = time.perf_counter() - started
     with limited(TRY_SECONDS):
         check_benchmark(benchmark, splits)
     plans: dict[str, Plan] = {}
@@ -99,8 +102,10 @@ def _try(
     for spec in specs:
         try:
             with limited(TRY_SECONDS):
+                definition(spec)  # raises where it cannot be told from others
                 check_pair(benchmark, spec, splits)
-                plans[spec.name] = plan(benchmark, spec, splits, device=device, engine=engine)
+                with blamed(f"optimizer {spec.name} on benchmark {benchmark.name}: planning its training"):
+                    plans[spec.name] = plan(benchmark, spec, splits, device=device, engine=engine)
         except BadInput as error:
             broken.append((spec.name, error))
     if not plans:
@@ -109,7 +114,10 @@ def _try(
     with blamed(f"benchmark {benchmark.name}: training it for some steps"), limited(TRY_SECONDS):
         seconds_per_run = _seconds_per_run(benchmark, last, splits, plans[last.name].engine)
     own = setting(benchmark, splits, dtype=DTYPE, device=device)
-    return Problem(benchmark=benchmark, setting=own, plans=plans, seconds_per_run=seconds_per_run), broken
+    problem = Problem(
+        benchmark=benchmark, setting=own, plans=plans, seconds_per_run=seconds_per_run, seconds_to_load=seconds_to_load
+    )
+    return problem, broken
 
 
 def _few(split: Split) -> Split:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 
 class Writer:
-    """Calls functions one after another in a thread of its own. What one raises is raised by the next call, or at the end."""
+    """Calls functions one after another in a thread of its own. What one raises is raised by the next check, or at the end."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
@@ -22,9 +22,13 @@ class Writer:
             self.check()
 
     def put(self, function: Callable[..., object], *arguments: object) -> None:
-        """Queue a call."""
-        self.check()
+        """Queue a call. What earlier ones raised is for `check`, so that whoever has several to queue queues all of them."""
         self._calls.append(self._thread.submit(function, *arguments))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether calls are left to be made."""
+        return any(not call.done() for call in self._calls)
 
     def check(self) -> None:
         """Raise what a call that is over has raised."""

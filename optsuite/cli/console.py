@@ -14,5 +14,5 @@ class _Console(Console):
 
 def console() -> Console:
     """Standard output; wide enough for whole lines where it is no terminal. What is printed is shown as it is."""
-    width = None if sys.stdout.isatty() else 200
+    width = None if sys.stdout is not None and sys.stdout.isatty() else 200
     return _Console(width=width, markup=False, emoji=False, highlight=False)  # a name may hold brackets and colons

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -85,7 +86,8 @@ def limit_memory(memory_bytes: int | None) -> None:
     resource.setrlimit(
         resource.RLIMIT_DATA, (memory_bytes if most == resource.RLIM_INFINITY else min(memory_bytes, most), most)
     )
-    Path("/proc/self/oom_score_adj").write_text("1000")
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _end_with_driver() -> None:

@@ -81,8 +81,9 @@ def tuned(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _missing(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[Change]:
-    """Optimizers that have fewer sound evaluations than before."""
-    sizes, left_of = (frame.groupby(PAIR).size().to_dict() for frame in (before, after))
+    """Optimizers that have fewer sound evaluations of the seeds from before."""
+    of_its_seeds = after.merge(before[[*PAIR, "seed"]], on=[*PAIR, "seed"])
+    sizes, left_of = (frame.groupby(PAIR).size().to_dict() for frame in (before, of_its_seeds))
     for key, n in sizes.items():
         benchmark, optimizer = str(key[0]), str(key[1])  # type: ignore[index]
         left = left_of.get(key, 0)

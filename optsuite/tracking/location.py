@@ -3,7 +3,6 @@
 import os
 import re
 import sqlite3
-import tempfile
 from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
@@ -31,15 +30,16 @@ def database_path(uri: str) -> Path | None:
     return Path(file).absolute()
 
 
-def temporary_folder(uri: str) -> Path:
-    """A folder among the temporary ones for what belongs to the store."""
-    return Path(tempfile.gettempdir()) / f"optsuite-{blake2b(uri.rstrip('/').encode(), digest_size=8).hexdigest()}"
+def state_folder(uri: str) -> Path:
+    """A folder for what belongs to the store, where a person's programs keep their state: nobody else writes there."""
+    states = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(states) / "optsuite" / blake2b(public(uri.rstrip("/")).encode(), digest_size=8).hexdigest()
 
 
 def beside_store(uri: str) -> Path:
-    """The folder for what this machine keeps beside the store: that of a SQLite file, else a temporary one."""
+    """The folder for what this machine keeps beside the store: that of a SQLite file, else one of this person's."""
     path = database_path(uri)
-    return temporary_folder(uri) if path is None else path.parent
+    return state_folder(uri) if path is None else path.parent
 
 
 def checkpoint_folder(uri: str) -> Path:

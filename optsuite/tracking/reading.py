@@ -1,7 +1,7 @@
 """Reading a campaign back: runs, one row each, and their curves; from the database where there is one, else from a server."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -76,7 +76,7 @@ def read_runs(store: Store, campaign: str, *, everything: bool = False) -> pd.Da
     Text columns hold None where a run has no such tag, numbers nan. `started` is in Unix seconds, `seconds` is the run's
     wall-clock time.
     """
-    chunks = _chunks_of_database(store.uri, campaign) if store.is_database else _chunks_of_server(store, campaign)
+    chunks = _chunks_of_database(store, campaign) if store.is_database else _chunks_of_server(store, campaign)
     frames = [_typed(chunk, everything=everything) for chunk in chunks]
     frame = pd.concat(frames) if frames else _typed(pd.DataFrame(), everything=everything)
     return frame.sort_values(["benchmark", "optimizer", "kind", "arm", "lr", "seed", "run_id"], ignore_index=True)
@@ -85,7 +85,7 @@ def read_runs(store: Store, campaign: str, *, everything: bool = False) -> pd.Da
 def read_campaigns(store: Store) -> list[str]:
     """The campaigns that hold runs: each has a study, or a run at a given rate."""
     if store.is_database:
-        return list(_query(store.uri, CAMPAIGNS)["value"])
+        return list(_query(store, CAMPAIGNS)["value"])
     found = (run for one in ("kind` = 'study'", "arm` = 'given'") for run in store.search(f"tags.`optsuite.{one}"))
     return sorted({run.data.tags["optsuite.campaign"] for run in found})
 
@@ -95,7 +95,7 @@ def read_curves(store: Store, runs: Iterable[str], names: Iterable[str]) -> pd.D
     ids, names = sorted(set(runs)), list(names)
     if store.is_database:
         query = f"SELECT run_uuid AS run_id, key AS curve, step, {NUMBER.format('metrics')} {OF_RUNS}"
-        frames = [_query(store.uri, query, ids=ids[i : i + CHUNK], names=names) for i in range(0, len(ids), CHUNK)]
+        frames = [_query(store, query, ids=ids[i : i + CHUNK], names=names) for i in range(0, len(ids), CHUNK)]
     else:
         frames = [pd.DataFrame(histories(store, ids, name), columns=list(CURVES)) for name in names]
     frame = pd.concat(frames) if frames else pd.DataFrame(columns=list(CURVES))
@@ -116,18 +116,18 @@ def _typed(rows: pd.DataFrame, *, everything: bool) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(NUMBERS, "float64")).assign(**shared)
 
 
-def _chunks_of_database(uri: str, campaign: str) -> Iterator[pd.DataFrame]:
+def _chunks_of_database(store: Store, campaign: str) -> Iterator[pd.DataFrame]:
     query = f"SELECT runs.run_uuid {OF_CAMPAIGN.format(join='')} ORDER BY runs.run_uuid"
-    ids = _query(uri, query, campaign=campaign, first="", last=LAST)["run_uuid"]
+    ids = _query(store, query, campaign=campaign, first="", last=LAST)["run_uuid"]
     for i in range(0, len(ids), CHUNK):
         own = ids[i : i + CHUNK]
-        yield _rows_of_database(uri, campaign=campaign, first=own.iloc[0], last=own.iloc[-1])
+        yield _rows_of_database(store, campaign=campaign, first=own.iloc[0], last=own.iloc[-1])
 
 
-def _rows_of_database(uri: str, **where: str) -> pd.DataFrame:
+def _rows_of_database(store: Store, **where: str) -> pd.DataFrame:
     """By SQL: MLflow's search takes a millisecond a run."""
     columns = "runs.run_uuid AS run_id, runs.experiment_id, runs.status, runs.start_time, runs.end_time"
-    rows = _query(uri, f"SELECT {columns} {OF_CAMPAIGN.format(join='')}", **where).set_index("run_id")
+    rows = _query(store, f"SELECT {columns} {OF_CAMPAIGN.format(join='')}", **where).set_index("run_id")
     rows["experiment_id"] = rows["experiment_id"].astype(str)
     rows["started"] = rows["start_time"].astype("float64") / 1e3
     rows["seconds"] = (rows["end_time"].astype("float64") - rows["start_time"].astype("float64")) / 1e3
@@ -136,20 +136,24 @@ def _rows_of_database(uri: str, **where: str) -> pd.DataFrame:
         join = f"JOIN {table} AS item ON item.run_uuid = runs.run_uuid AND item.key IN :names"
         value = NUMBER.format("item") if table == "latest_metrics" else "item.value"
         items = _query(
-            uri, f"SELECT item.run_uuid AS run_id, item.key, {value} {OF_CAMPAIGN.format(join=join)}", names=names, **where
+            store, f"SELECT item.run_uuid AS run_id, item.key, {value} {OF_CAMPAIGN.format(join=join)}", names=names, **where
         )
         parts.append(items.pivot(index="run_id", columns="key", values="value").rename(columns=TAG_NAMES))
     return pd.concat(parts, axis="columns").reset_index(names="run_id")
 
 
-def _query(uri: str, query: str, **values: Any) -> pd.DataFrame:
+def _query(store: Store, query: str, **values: Any) -> pd.DataFrame:
     """What a query finds; a list among the values is expanded."""
+    return store.patience.call(_ask, store.uri, query, values)
+
+
+def _ask(uri: str, query: str, values: Mapping[str, Any]) -> pd.DataFrame:
     lists: list[sqlalchemy.BindParameter[object]] = [
         sqlalchemy.bindparam(name, expanding=True) for name, value in values.items() if isinstance(value, list)
     ]
     engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
     with engine.connect() as connection:
-        return pd.read_sql(sqlalchemy.text(query).bindparams(*lists), connection, params=values)
+        return pd.read_sql(sqlalchemy.text(query).bindparams(*lists), connection, params=dict(values))
 
 
 def _chunks_of_server(store: Store, campaign: str) -> Iterator[pd.DataFrame]:

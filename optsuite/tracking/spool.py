@@ -1,6 +1,7 @@
 """Runs that the store could not take: kept in files, and delivered at the next start."""
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -8,12 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
-from optsuite.tracking.location import beside_store, database_path, temporary_folder
+from optsuite.errors import one_line
+from optsuite.tracking.location import database_path, state_folder
 from optsuite.tracking.store import Store
 from optsuite.training.run import Measurement
 
 RESERVED_BYTES = 4 * 2**20  # a thousand runs: set aside while a campaign goes on, in case its disk fills up
 RESERVE = "reserve"
+LOGGER = logging.getLogger("optsuite")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,26 +35,26 @@ class Record:
 
 
 class Spool:
-    """The files of one campaign: beside the database, or near at hand for a server, else in a temporary folder."""
+    """The files of one campaign: beside the database, else in a folder of this person's."""
 
     def __init__(self, uri: str, campaign: str) -> None:
-        temporary = temporary_folder(uri)
-        near = Path.cwd() / "mlruns" / temporary.name if database_path(uri) is None else beside_store(uri)
-        self._folders = [folder / "spool" / campaign for folder in (near, temporary)]
+        path = database_path(uri)
+        near = [] if path is None else [path.parent / "spool" / path.name]
+        self._folders = [folder / campaign for folder in (*near, state_folder(uri) / "spool")]
         self._n_dropped = 0
 
     def __enter__(self) -> "Spool":
         with suppress(OSError):  # it is a precaution
             self._folders[0].mkdir(parents=True, exist_ok=True)
-            with (self._folders[0] / RESERVE).open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, RESERVED_BYTES)
+            (self._folders[0] / RESERVE).write_bytes(os.urandom(RESERVED_BYTES))  # which no file system makes smaller
         return self
 
     def __exit__(self, *exception: object) -> None:
-        (self._folders[0] / RESERVE).unlink(missing_ok=True)
-        for folder in (*self._folders, *(folder.parent for folder in self._folders)):
+        for folder in self._folders:
             with suppress(OSError):  # where something is kept
-                folder.rmdir()
+                (folder / RESERVE).unlink(missing_ok=True)
+                for empty in (folder, *list(folder.parents)[:2]):
+                    empty.rmdir()
 
     def account(self) -> str:
         """What became of the runs that the store did not take, as the end of a message."""
@@ -64,8 +67,8 @@ class Spool:
         text = json.dumps(asdict(record))
         name = blake2b(text.encode(), digest_size=16).hexdigest()
         for folder in self._folders:
-            (folder / RESERVE).unlink(missing_ok=True)
             with suppress(OSError):
+                (folder / RESERVE).unlink(missing_ok=True)
                 folder.mkdir(parents=True, exist_ok=True)
                 _write(folder / f"{name}.json", text)
                 return
@@ -90,8 +93,13 @@ class Spool:
 
     def _records(self) -> Iterator[tuple[Path, Record]]:
         for path in sorted(path for folder in self._folders for path in folder.glob("*.json")):
-            record = Record(**json.loads(path.read_text()))
-            measurements = tuple(Measurement(**values) for values in record.measurements)  # type: ignore[arg-type]
+            try:
+                record = Record(**json.loads(path.read_text()))
+                measurements = tuple(Measurement(**values) for values in record.measurements)  # type: ignore[arg-type]
+            except (TypeError, ValueError) as error:  # of another version, or not ours: it must not stand in the way
+                LOGGER.warning("%s cannot be delivered and is left there: %s", path, one_line(error))
+                path.rename(path.with_suffix(".odd"))
+                continue
             yield path, replace(record, measurements=measurements)
 
 

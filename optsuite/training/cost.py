@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from optsuite.training.step import build, take_step
 WARM_UP = 3  # steps that make the optimizer's state, and are not timed
 ROUNDS = 8  # in each, every optimizer has its turn: the speed of a machine changes by the second
 MOST_ROUNDS = 40  # where others use the machine: then the fastest rounds differ
+EXTRA_SECONDS = 20.0
 STEADY = 1.03  # times the fastest round is what the third fastest takes on a quiet machine
 SCHEDULING = Path("/proc/thread-self/schedstat")  # nanoseconds on a core, nanoseconds waiting for one, and how often
 STEPS = 20  # timed together: some optimizers do the most of their work every tenth or twentieth step
@@ -36,18 +37,30 @@ class Cost:
     relative_step_time: float
 
 
-def measure_costs(benchmark: Benchmark, specs: Sequence[OptimizerSpec], splits: Splits, *, device: str) -> dict[str, Cost]:
-    """The cost of each optimizer on a benchmark, whose splits lie on the device. Takes ROUNDS to MOST_ROUNDS times STEPS steps.
+def measure_costs(
+    benchmark: Benchmark,
+    specs: Sequence[OptimizerSpec],
+    splits: Splits,
+    *,
+    device: str,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Cost]:
+    """The cost of each optimizer on a benchmark, whose splits lie on the device; nothing once `stop` says so.
 
-    The time is the median over the rounds. Nothing else should run on the machine meanwhile.
+    Takes ROUNDS to MOST_ROUNDS times STEPS steps of each, but no more than ROUNDS once EXTRA_SECONDS are over. The time is
+    the median over the rounds. Nothing else should run on the machine meanwhile.
     """
     loops = {spec.name: _Loop(benchmark, spec, splits, device) for spec in specs}
     seconds: dict[str, list[float]] = {name: [] for name in loops}
     for loop in loops.values():
         loop.run(WARM_UP)
     reference: list[float] = []
+    started = time.monotonic()
     for n in range(MOST_ROUNDS):
-        if n >= ROUNDS and all(map(_is_steady, (reference, *seconds.values()))):
+        if stop():
+            return {}
+        is_late = time.monotonic() - started > EXTRA_SECONDS
+        if n >= ROUNDS and (is_late or all(map(_is_steady, (reference, *seconds.values())))):
             break
         reference.append(_reference_seconds())
         for name, loop in loops.items():
