@@ -107,7 +107,7 @@ def _tracking(folder: Path, *, quick: bool) -> Iterator[Row]:
 
 def _cluster(*, quick: bool) -> Iterator[Row]:
     try:
-        found = clusters.seconds(rounds=1 if quick else 9, n_seeds=4 if quick else 16)
+        found = clusters.seconds(rounds=1 if quick else 9, n_seeds=1 if quick else 4)
     except ModuleNotFoundError:
         yield {"": "needs the extra optsuite[ray]"}
         return
