@@ -20,6 +20,7 @@ import optsuite
 from optsuite.campaign import loop
 from optsuite.errors import BadInput
 from optsuite.execution import streamed
+from optsuite.execution.demand import PROCESS_BYTES, demand
 from optsuite.execution.opening import open_pool
 from optsuite.execution.pool import Fact, Lost
 from optsuite.training.identity import DTYPE, setting
@@ -229,8 +230,6 @@ def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_task_asks_for_what_its_plan_needs_and_a_node_has() -> None:
-    from optsuite.execution.ray import PROCESS_BYTES, demand
-
     gigabyte = 2**30
     small, large = {"CPU": 2.0, "memory": 4.0 * gigabyte}, {"CPU": 8.0, "memory": 16.0 * gigabyte}
     one = replace(task(0), memory_bytes=gigabyte)

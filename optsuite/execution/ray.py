@@ -20,6 +20,7 @@ import torch
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 
 from optsuite.errors import BadInput, one_line
+from optsuite.execution.demand import Resources, demand
 from optsuite.execution.pool import Fact, Lost, Task
 from optsuite.execution.streamed import environment, stream
 
@@ -27,13 +28,9 @@ RETRIES = 2  # of a task whose process or node dies, by Ray; then the campaign t
 REACH_SECONDS = 5.0
 LOOK_SECONDS = 5.0  # how often to see which nodes there are
 AHEAD = 2  # tasks handed to Ray for each CPU, so that none waits for the driver; the others keep their order here
-PROCESS_BYTES = 2**29  # torch and a dataset
-MEMORY_STEP = 2**28  # Ray starts a process anew for each different demand
-GPU_STEP = 1 / 20
 QUIET: Mapping[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # a frame with which both sides of HTTP/2, and so of gRPC, begin
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS
-Resources = Mapping[str, float]
 
 
 @dataclass
@@ -178,24 +175,6 @@ class RayPool:
             if demand(job.task, self._nodes, self._device_bytes) != job.demand:
                 self._drop(job)
                 self.submit(job.task)
-
-
-def demand(task: Task, nodes: Sequence[Resources], device_bytes: int) -> dict[str, float]:
-    """What a task asks Ray for, never more than the largest node has; one that goes alone asks for all of its CPUs.
-
-    `device_bytes` is the memory of a GPU, 0 where none is used.
-    """
-    largest = max(nodes, key=lambda node: node.get("CPU", 0), default={})
-    needed = PROCESS_BYTES + (0 if device_bytes else task.memory_bytes)
-    memory = -(-needed // MEMORY_STEP) * MEMORY_STEP
-    asked = {
-        "num_cpus": max(1.0, largest.get("CPU", 1.0)) if task.alone else 1.0,
-        "memory": min(memory, int(largest.get("memory", memory))),
-    }
-    if device_bytes:
-        share = math.ceil(task.memory_bytes / device_bytes / GPU_STEP) * GPU_STEP
-        asked["num_gpus"] = 1.0 if task.alone else min(1.0, max(GPU_STEP, round(share, 2)))
-    return asked
 
 
 def _connect(address: str, n_cpus: int) -> bool:

@@ -59,9 +59,8 @@ def _tasks(n_seeds: int) -> list[Task]:
             for seed in range(n_seeds)
         ]
         for stack in group(runs, min(own.max_stack, 8)):
-            number = len(tasks)
             task = Task(
-                id=number,
+                id=len(tasks),
                 priority=0,
                 engine=own.engine,
                 setting=found,
