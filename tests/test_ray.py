@@ -135,7 +135,8 @@ def test_lost_nodes_and_processes_change_nothing(
 def test_what_breaks_is_reported_and_the_others_finish(
     three: Three, empty: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "STARTING_SECONDS", 6.0)
+    monkeypatch.setattr(loop, "STARTING_SECONDS", 1.0)
+    monkeypatch.setattr("optsuite.execution.ray.RETRY_SECONDS", 14.0)
     monkeypatch.setattr("optsuite.execution.ray.RETRIES", 1)
     (empty / "night.py").write_text(
         "from dataclasses import replace\nfrom suites.broken import *\n"

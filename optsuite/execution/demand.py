@@ -16,7 +16,8 @@ def demand(task: Task, nodes: Sequence[Resources], device_bytes: int) -> dict[st
 
     `device_bytes` is the memory of a GPU, 0 where none is used.
     """
-    largest = max(nodes, key=lambda node: node.get("CPU", 0), default={})
+    usable = [node for node in nodes if not device_bytes or node.get("GPU")]
+    largest = max(usable, key=lambda node: node.get("CPU", 0), default={})
     needed = PROCESS_BYTES + (0 if device_bytes else task.memory_bytes)
     memory = -(-needed // MEMORY_STEP) * MEMORY_STEP
     asked = {

@@ -25,6 +25,7 @@ from optsuite.execution.pool import Fact, Lost, Task
 from optsuite.execution.streamed import environment, stream
 
 RETRIES = 2  # of a task whose process or node dies, by Ray; then the campaign tries it once more, alone
+RETRY_SECONDS = 30.0  # what Ray may take to find a node dead and start a process elsewhere
 REACH_SECONDS = 5.0
 LOOK_SECONDS = 5.0  # how often to see which nodes there are
 AHEAD = 2  # tasks handed to Ray for each CPU, so that none waits for the driver; the others keep their order here
@@ -49,8 +50,14 @@ class _Job:
 
     @property
     def deadline(self) -> float:
-        """When it is lost unless it reports something. Ray, unseen, may train it again up to where it was."""
-        return self.heard + self.task.patience_seconds + (self.heard - self.started) if self.heard < math.inf else math.inf
+        """When it is lost unless it reports something. Ray, unseen, may have to train it again up to where it was."""
+        if not self.is_started:
+            return math.inf
+        return self.heard + self.task.patience_seconds + RETRY_SECONDS + (self.heard - self.started)
+
+    @property
+    def is_started(self) -> bool:
+        return self.heard < math.inf
 
 
 class RayPool:
@@ -171,7 +178,7 @@ class RayPool:
         self._looked = time.monotonic()
         nodes: Any = ray.nodes
         self._nodes = [node["Resources"] for node in nodes() if node["Alive"]]
-        for job in [job for job in self._jobs if job.heard == math.inf]:
+        for job in [job for job in self._jobs if not job.is_started]:
             if demand(job.task, self._nodes, self._device_bytes) != job.demand:
                 self._drop(job)
                 self.submit(job.task)
