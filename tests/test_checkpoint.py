@@ -138,7 +138,7 @@ def test_what_cannot_be_used_is_ignored(
     damage(tmp_path / "run.pt")
     steps.clear()
     assert trained(ADAM, tmp_path) == undisturbed
-    assert len(steps) == BENCHMARK.max_steps
+    assert len(steps) == BENCHMARK.max_steps + 1  # the twin's
     assert "a checkpoint cannot be used and its run starts over" in caplog.text
 
 
@@ -154,7 +154,7 @@ def test_a_full_disk_ends_no_run(
     monkeypatch.setattr(os, "fsync", full)
     assert trained(ADAM, tmp_path) == undisturbed
     assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
-    assert torch.load(tmp_path / "run.pt", weights_only=True)["step"] == EVERY
+    assert torch.load(tmp_path / "run.pt", weights_only=True)["step"] == EVERY + 1
     assert caplog.text.count("No space left on device") == 1
 
 
@@ -213,6 +213,35 @@ def test_models_that_keep_more_than_tensors(tmp_path: Path, steps: list[int], co
     assert len(steps) == (BENCHMARK.max_steps if counts else LEFT)
 
 
+class OnParameters(torch.optim.SGD):
+    """Momentum that no attribute of the optimizer holds."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for parameter in self.param_groups[0]["params"]:
+            parameter.before = 0.9 * getattr(parameter, "before", 0.0) + parameter.grad
+            parameter -= 0.01 * parameter.before
+
+
+class Accumulating(torch.optim.SGD):
+    """Its gradients outlive a step."""
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for parameter in self.param_groups[0]["params"]:
+            if parameter.grad is not None:
+                parameter.grad *= 0.5
+
+
+@pytest.mark.parametrize("kind", [OnParameters, Accumulating])
+def test_what_is_kept_elsewhere_shows_with_the_next_step(tmp_path: Path, kind: Any) -> None:
+    spec = replace(OPTIMIZERS["sgd"], build=lambda model, lr: kind(model.parameters(), lr=0.01), proportional=False)
+    undisturbed = trained(spec, None)
+    interrupted = trained(spec, tmp_path, until=MIDDLE)
+    assert interrupted == undisturbed[: len(interrupted)]
+    assert list(tmp_path.iterdir()) == []
+    assert trained(spec, tmp_path) == undisturbed
+
+
 def test_another_definition_has_another_checkpoint(tmp_path: Path, steps: list[int]) -> None:
     run = Run(benchmark="tiny_line", optimizer="adam", lr=0.01, seed=0, kind="trial")
     for n, fixed in enumerate(({}, {"weight_decay": 0.1}, {}), start=1):
@@ -225,7 +254,7 @@ def test_another_definition_has_another_checkpoint(tmp_path: Path, steps: list[i
         assert last == (0, Ended(outcome="finished"))
         assert (tmp_path / f"{task.fingerprint(run)}.pt").exists()
         assert len(list(tmp_path.iterdir())) == min(n, 2)
-        assert len(steps) == (BENCHMARK.max_steps if n < 3 else BENCHMARK.max_steps % EVERY)
+        assert len(steps) == (BENCHMARK.max_steps + 1 if n < 3 else BENCHMARK.max_steps % EVERY)
 
 
 @pytest.mark.parametrize("every", [0, -1, 2.5, True])

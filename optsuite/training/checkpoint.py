@@ -1,8 +1,9 @@
 """Checkpoints: what a run that is trained alone needs to go on, bit by bit, after its process was killed.
 
-A checkpoint counts only where a hash says that all that it restores is what was saved. What an optimizer or a model keeps
-outside its state_dict, a damaged file, a process that dies while it writes: none of them can change a result, as the run
-then starts over. Knows no engine, no worker and no store.
+A checkpoint counts only where a hash says that all that it restores is what was saved, and none is kept before a restored
+twin has taken a step that gave the weights of the original. A damaged file, a process that dies while it writes, what an
+optimizer or a model keeps elsewhere than in its attributes: then the run starts over. What shows later than with the next
+step, as a counter in a module's globals, cannot be found out. Knows no engine, no worker and no store.
 """
 
 import logging
@@ -61,6 +62,7 @@ class Checkpoint:
         self._path = path
         self._every = every
         self._restorable: bool | None = None  # not known before it was tried
+        self._twin: State | None = None
 
     def begin(self, fresh: Callable[[], State]) -> State:
         """The state that was saved, where there is one to go on from, else a fresh one, in which the run starts."""
@@ -75,27 +77,53 @@ class Checkpoint:
         self._restorable = True
         return state
 
-    def save(self, state: State) -> None:
-        """Save the state where it is due, and the first time try whether it can be restored: if not, no more are saved."""
-        if self._restorable is False or state.step % self._every:
-            return
-        try:
-            save(self._path, state)
-        except Exception as error:
-            _warn_once(f"checkpoints cannot be saved in {self._path.parent}, training goes on without: {_cause(error)}")
-            return
-        if self._restorable is None:
-            self._restorable = self._try(state)
+    def save(self, state: State, advance: Callable[[State], Tensor]) -> None:
+        """Save the state where it is due. `advance` takes the step that has just been taken on another state.
 
-    def _try(self, state: State) -> bool:
+        The first time, what was saved is restored beside the run and takes its next step: if their weights differ then, the
+        run keeps something that no checkpoint holds, and none is saved.
+        """
+        if self._twin is not None:
+            self._restorable, self._twin = self._agrees(state, self._twin, advance), None
+        elif self._restorable is False or state.step % self._every:
+            return
         try:
-            load(self._path, self._fresh)
+            if self._restorable is None:
+                self._twin = self._trial(state)
+            elif self._restorable:
+                save(self._path, state)
+        except OSError as error:
+            _warn_once(f"checkpoints cannot be saved in {self._path.parent}, training goes on without: {_cause(error)}")
+
+    def _trial(self, state: State) -> State | None:
+        """A second state restored from the first; None where that is not possible. Raises OSError."""
+        path = self._path.with_suffix(".trial")
+        try:
+            save(path, state)
+            return load(path, self._fresh)
+        except OSError:
+            raise
         except Exception as error:
-            self._path.unlink(missing_ok=True)
-            what = f"{type(state.optimizer).__name__} of {type(state.model).__name__}"
-            _warn_once(f"{what} cannot be restored, training goes on without checkpoints: {_cause(error)}")
-            return False
-        return True
+            self._decline(state, _cause(error))
+            return None
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _agrees(self, state: State, twin: State, advance: Callable[[State], Tensor]) -> bool:
+        try:
+            advance(twin)
+            weights, others = state.model.state_dict(), twin.model.state_dict()
+            agrees = all(torch.equal(weights[name], others[name]) for name in weights)
+        except Exception:
+            agrees = False
+        if not agrees:
+            self._decline(state, "its next step was another")
+        return agrees
+
+    def _decline(self, state: State, cause: str) -> None:
+        self._restorable = False
+        what = f"{type(state.optimizer).__name__} of {type(state.model).__name__}"
+        _warn_once(f"{what} cannot be restored, training goes on without checkpoints: {cause}")
 
 
 def save(path: Path, state: State) -> None:

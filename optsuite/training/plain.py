@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 
 import torch
@@ -72,9 +73,10 @@ def _train_one(
     yield from list(state.measurements)
     for step in range(state.step + 1, benchmark.max_steps + 1):
         batch = next(batches).to(x.device)
-        set_rate(optimizer, fraction := spec.fraction(step, benchmark.max_steps))
+        fraction = spec.fraction(step, benchmark.max_steps)
+        advance = partial(_advance, benchmark, spec, x[batch], y[batch], fraction, derived_seed(run.seed, step))
         try:
-            state.total += take_step(benchmark, spec, model, optimizer, x[batch], y[batch], derived_seed(run.seed, step))
+            state.total += advance(state)
         except Exception:
             if not has_overflown(model):
                 raise
@@ -93,8 +95,16 @@ def _train_one(
             state.total.zero_()
             state.since = 0
         if checkpoint and step < benchmark.max_steps:
-            checkpoint.save(state)
+            checkpoint.save(state, advance)
     yield Ended(outcome="finished")
+
+
+def _advance(
+    benchmark: Benchmark, spec: OptimizerSpec, x: Tensor, y: Tensor, fraction: float, seed: int, state: State
+) -> Tensor:
+    """Take one step and return the loss before it."""
+    set_rate(state.optimizer, fraction)
+    return take_step(benchmark, spec, state.model, state.optimizer, x, y, seed)
 
 
 def initial_model(benchmark: Benchmark, seed: int) -> nn.Module:
