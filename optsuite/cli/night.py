@@ -79,15 +79,18 @@ def nightly(
 
 
 def _got_worse(out: Console, store: Store, found: Sequence[Night], this: Night) -> bool:
-    """Compare a night with the last good one before it, and show what changed; whether anything got worse."""
-    good = last([night for night in found if night.started < this.started], good=True)
-    if good is None:
-        out.print("\nNo earlier night was good: there is nothing to compare with.", highlight=False)
+    """Compare a night with the last good one before it, else the last; show what changed; whether anything got worse."""
+    earlier = [night for night in found if night.started < this.started]
+    before = last(earlier, good=True) or last(earlier)
+    if before is None:
+        out.print("\nThis is the first night: there is nothing to compare with.")
         return False
     if this.kind == REFERENCE:
         out.print("\nThe rates were tuned anew: this night is compared with none, and later ones with it.", highlight=False)
         return False
-    return _compare(out, store, good.campaign, this.campaign)
+    if not before.good:
+        out.print("\nNo earlier night was good: what was bad before is not found again.")
+    return _compare(out, store, before.campaign, this.campaign)
 
 
 def _trend(out: Console, store: Store, suite: str, found: Sequence[Night]) -> None:

@@ -192,19 +192,29 @@ def _connect(address: str, n_cpus: int) -> bool:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns that this will be its default
     ray._private.worker._worker_logs_enabled = False  # no option silences what it says of processes that die
     try:
-        if address != "auto" or os.environ.get("RAY_ADDRESS"):
-            where = os.environ["RAY_ADDRESS"] if address == "auto" else address
+        where = _running() if address == "auto" else address
+        if where is None:
+            ray.init(address="local", num_cpus=n_cpus, include_dashboard=False, **QUIET)
+        else:
             _greet(where)
             ray.init(address=where, **QUIET)
-            return True
-        try:
-            ray.init(address="auto", **QUIET)
-        except ConnectionError:
-            ray.init(address="local", num_cpus=n_cpus, include_dashboard=False, **QUIET)
     except Exception as error:
         allowed = "auto, or HOST:PORT of the head of a cluster that this machine is a node of"
         raise BadInput(f"--ray: got {address!r}, which cannot be reached ({one_line(error)}); allowed: {allowed}") from error
     return True
+
+
+def _running() -> str | None:
+    """The address of the cluster that runs here, if one does: what a killed one has left would be waited for."""
+    given = os.environ.get("RAY_ADDRESS", "auto")
+    if given != "auto":
+        return given
+    found: str | None = ray._private.utils.read_ray_address()
+    try:
+        _greet(found or "")
+    except (OSError, ValueError):
+        return None
+    return found
 
 
 def _greet(address: str) -> None:
