@@ -21,7 +21,7 @@ from optsuite import OPTIMIZERS, OptimizerSpec, Suite
 from optsuite.campaign.drive import drive, studies_of
 from optsuite.campaign.events import RunEnded
 from optsuite.campaign.prepare import prepare
-from optsuite.nightly.changes import Change, changes
+from optsuite.nightly.changes import Change, changes, environment
 from optsuite.nightly.nights import ORDINARY, REFERENCE, judge, last, nights, prune, rates
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.reading import read_runs
@@ -140,6 +140,8 @@ def test_what_is_planted_is_found_and_unchanged_code_raises_no_alarm(folder: Pat
     assert ("momentum", "early training loss") in after("lost", planted("momentum", forgetful, proportional=False))
     assert {name for name, _ in after("slow", planted("adam", partial(of, Slow), proportional=False))} == {"adam"}
     assert found([c for c in changes(before, runs("slow")) if c.what == "time of a step"]) == {("adam", "time of a step")}
+    assert [name for name, *_ in environment(before, runs("slow"))] == ["definition of adam"]
+    assert list(environment(runs("reference"), before)) == []
 
 
 def test_nights_of_unchanged_code_and_of_float_noise_raise_no_alarm(folder: Path, pool: InlinePool) -> None:

@@ -72,6 +72,20 @@ def environment(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[tuple[str
         old, new = (", ".join(sorted(set(frame[name].dropna()))) for frame in (before, after))
         if old != new:
             yield name.removesuffix("_version"), old, new
+    if set(before["torch_version"].dropna()) == set(after["torch_version"].dropna()):  # of which definitions are made
+        for column, part in (("benchmark", 0), ("optimizer", 1)):
+            digests = [_digests(frame, column, part) for frame in (before, after)]
+            for name in sorted(digests[0].keys() & digests[1].keys()):
+                if digests[0][name] != digests[1][name]:
+                    yield f"definition of {name}", digests[0][name], digests[1][name]
+
+
+def _digests(runs: pd.DataFrame, column: str, part: int) -> dict[str, str]:
+    """A part of the fingerprint of each study, by benchmark or optimizer: what it was made of."""
+    studies = runs[(runs["kind"] == "study") & runs["fingerprint"].notna()]
+    return {
+        str(name): str(text).split("-")[part][:8] for name, text in zip(studies[column], studies["fingerprint"], strict=True)
+    }
 
 
 def tuned(runs: pd.DataFrame) -> pd.DataFrame:
