@@ -16,6 +16,7 @@ from optsuite.definition import Suite
 from optsuite.errors import BadInput
 from optsuite.execution.pool import Pool
 from optsuite.nightly.changes import Change, changes, environment
+from optsuite.nightly.confirming import confirmed
 from optsuite.nightly.nights import ORDINARY, REFERENCE, Night, judge, last, nights, prune, rates
 from optsuite.nightly.page import SHOWN, page
 from optsuite.report.build import replace_text
@@ -66,7 +67,10 @@ def nightly(
     this = last(found, campaign=campaign)
     if this is None:
         raise BadInput(f"campaign: got {campaign}, in which nothing was trained; allowed: a suite with something to train")
-    worse = _got_worse(out, store, found, this) or code == WORSE
+    before = _before(found, this)
+    if before is not None:
+        confirmed(store, read_runs(store, before.campaign), campaign, problems, suite.optimizers, device=device)
+    worse = _got_worse(out, store, before, this) or code == WORSE
     judge(store, this, good=not worse)
     found = [replace(night, good=not worse) if night is this else night for night in found]
     if keep is not None:
@@ -78,10 +82,14 @@ def nightly(
     return WORSE if worse else 0
 
 
-def _got_worse(out: Console, store: Store, found: Sequence[Night], this: Night) -> bool:
-    """Compare a night with the last good one before it, else the last; show what changed; whether anything got worse."""
+def _before(found: Sequence[Night], this: Night) -> Night | None:
+    """The night that a night is compared with: the last good one before it, else the last."""
     earlier = [night for night in found if night.started < this.started]
-    before = last(earlier, good=True) or last(earlier)
+    return last(earlier, good=True) or last(earlier)
+
+
+def _got_worse(out: Console, store: Store, before: Night | None, this: Night) -> bool:
+    """Compare a night with one before it, and show what changed; whether anything got worse."""
     if before is None:
         out.print("\nThis is the first night: there is nothing to compare with.")
         return False
