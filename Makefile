@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup scale bench test speed pictures check lint report ui nightly lock clean
+.PHONY: setup scale bench test speed soak pictures check lint report ui nightly lock clean
 
 setup: $(READY)
 
@@ -32,6 +32,9 @@ test: $(READY)
 
 speed: $(READY)
 	@PYTHONPATH=.:tests $(BIN)/python -m speed $(ARGS)
+
+soak: $(READY)
+	@PYTHONPATH=.:tests $(BIN)/python -m soak $(ARGS)
 
 pictures: $(READY)
 	@$(BIN)/python docs/pictures.py
