@@ -33,7 +33,8 @@ def compare(before: str, after: str) -> int:
     for campaign in (before, after):
         require_campaign(uri, campaign)
     store = open_store(uri)
-    return WORSE if _compare(console(), store, before, after) else 0
+    old, new = (read_runs(store, campaign) for campaign in (before, after))
+    return WORSE if _compare(console(), old, new, before, after) else 0
 
 
 def nightly(
@@ -67,10 +68,12 @@ def nightly(
     this = last(found, campaign=campaign)
     if this is None:
         raise BadInput(f"campaign: got {campaign}, in which nothing was trained; allowed: a suite with something to train")
-    before = _before(found, this)
+    before = _before(found, this, out)
+    worse = code == WORSE
     if before is not None:
-        confirmed(store, read_runs(store, before.campaign), campaign, problems, suite.optimizers, device=device)
-    worse = _got_worse(out, store, before, this) or code == WORSE
+        old = read_runs(store, before.campaign)
+        new = confirmed(store, old, campaign, problems, suite.optimizers, device=device)
+        worse |= _compare(out, old, new, before.campaign, campaign)
     judge(store, this, good=not worse)
     found = [replace(night, good=not worse) if night is this else night for night in found]
     if keep is not None:
@@ -82,23 +85,19 @@ def nightly(
     return WORSE if worse else 0
 
 
-def _before(found: Sequence[Night], this: Night) -> Night | None:
-    """The night that a night is compared with: the last good one before it, else the last."""
+def _before(found: Sequence[Night], this: Night, out: Console) -> Night | None:
+    """The night that a night is compared with, the last good one before it, else the last; says why where that is none."""
     earlier = [night for night in found if night.started < this.started]
-    return last(earlier, good=True) or last(earlier)
-
-
-def _got_worse(out: Console, store: Store, before: Night | None, this: Night) -> bool:
-    """Compare a night with one before it, and show what changed; whether anything got worse."""
+    before = last(earlier, good=True) or last(earlier)
     if before is None:
         out.print("\nThis is the first night: there is nothing to compare with.")
-        return False
+        return None
     if this.kind == REFERENCE:
         out.print("\nThe rates were tuned anew: this night is compared with none, and later ones with it.", highlight=False)
-        return False
+        return None
     if not before.good:
         out.print("\nNo earlier night was good: what was bad before is not found again.")
-    return _compare(out, store, before.campaign, this.campaign)
+    return before
 
 
 def _trend(out: Console, store: Store, suite: str, found: Sequence[Night]) -> None:
@@ -110,9 +109,8 @@ def _trend(out: Console, store: Store, suite: str, found: Sequence[Night]) -> No
     out.print(f"\nTrend:   {path}", soft_wrap=True, highlight=False)
 
 
-def _compare(out: Console, store: Store, before: str, after: str) -> bool:
-    """Show what changed; whether anything got worse."""
-    old, new = (read_runs(store, campaign) for campaign in (before, after))
+def _compare(out: Console, old: pd.DataFrame, new: pd.DataFrame, before: str, after: str) -> bool:
+    """Show what changed between two campaigns of these names; whether anything got worse."""
     found = changes(old, new)
     _show(out, found, old, new, before, after)
     return any(change.verdict == "worse" for change in found)

@@ -30,7 +30,6 @@ CHECKPOINT = click.option(
     type=click.IntRange(min=1),
     help="Save runs trained one by one after every so many steps, to resume them.",
 )
-SCHEDULED = ("keep", "workers", "ray", "device", "engine", "checkpoint_every")  # the options that a schedule takes over
 OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("mlruns/report"), show_default=True)
 TRAINING = (WORKERS, RAY, DEVICE, ENGINE, CHECKPOINT)
 
@@ -61,6 +60,9 @@ class Training:
         every = self.checkpoint_every
         checkpoints = None if every is None else Checkpoints(folder=checkpoint_folder(tracking_uri()), every=every)
         return open_pool(self.ray, self.workers, suite=suite, device=self.device, checkpoints=checkpoints)
+
+
+SCHEDULED = ("keep", *(field.name for field in fields(Training)))  # the options that a schedule takes over
 
 
 def training(command: Callable[..., int]) -> Callable[..., int]:

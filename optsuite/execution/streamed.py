@@ -11,13 +11,12 @@ from functools import cache, partial
 import torch
 
 from optsuite.execution.pool import Fact, Lost, Task
-from optsuite.execution.worker import Train, facts, limit_memory, trainer
+from optsuite.execution.worker import WORKSPACE, Train, facts, limit_memory, trainer
 from optsuite.suites import load_suite
 from optsuite.training.run import Ended
 from optsuite.training.step import is_out_of_memory
 
 OURS = "OPTSUITE_"
-WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products are not repeatable
 
 
 def environment() -> dict[str, str]:

@@ -27,6 +27,7 @@ from optsuite.training.run import Ended, Measurement
 from optsuite.training.step import is_out_of_memory
 
 OUT_OF_MEMORY = 12  # the exit code, ENOMEM
+WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products are not repeatable
 MEMORY_SHARE = 0.9  # of the machine's: who wants more is stopped before the machine is
 SEND_SECONDS = 0.25  # facts are sent together: each message costs the driver, which is busy writing, some milliseconds
 Train = Callable[[Task], Iterator[tuple[int, Measurement | Ended]]]
@@ -50,7 +51,7 @@ def serve(
     threading.Thread(target=_end_with_driver, daemon=True).start()
     os.environ.clear()
     os.environ.update(environment)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products are not repeatable
+    os.environ.setdefault(*WORKSPACE)
     if device == "cpu":
         limit_memory(memory_bytes)
     train = trainer(partial(load_suite, suite), device, checkpoints)
