@@ -23,6 +23,7 @@ from optsuite.execution import streamed
 from optsuite.execution.demand import PROCESS_BYTES, demand
 from optsuite.execution.opening import open_pool
 from optsuite.execution.pool import Fact, Lost
+from optsuite.execution.streamed import Surroundings
 from optsuite.training.identity import DTYPE, setting
 from optsuite.training.run import Ended, Measurement
 
@@ -105,20 +106,22 @@ def test_lost_nodes_and_processes_change_nothing(
     table = Path("mlruns/report/leaderboard.csv").read_bytes()
     folder = enter(tmp_path / "ray", template, monkeypatch)
     killed: list[str] = []
+    over = threading.Event()
 
     def kill() -> None:
-        while count(folder) < 3 or not three.training(three.cluster.head_node):
-            time.sleep(0.02)
+        while not over.wait(0.02) and not (count(folder) >= 3 and three.training(three.cluster.head_node)):
+            pass
         os.kill(three.training(three.cluster.head_node)[0], 9)
         killed.append("process")
-        while not three.training(three.others[0]):
-            time.sleep(0.02)
+        while not over.wait(0.02) and not three.training(three.others[0]):
+            pass
         three.cluster.remove_node(three.others[0], allow_graceful=False)
         killed.append("node")
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
     code, out, err = call(*command, "--ray", three.address)
+    over.set()
     thread.join()
     three.others[0] = three.cluster.add_node(num_cpus=1)
     assert killed == ["process", "node"]
@@ -200,12 +203,13 @@ def test_tasks_are_cancelled_whether_they_wait_or_train(three: Three, tmp_path: 
 def test_a_node_without_the_folder_of_the_driver_says_so(three: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with open_ray(three.address) as pool:
-        pool._arguments = (*pool._arguments[:2], str(tmp_path / "absent"), pool._arguments[3])
+        sound = pool._arguments
+        pool._arguments = (*sound[:2], replace(sound[2], folder=str(tmp_path / "absent")))
         pool.submit(task(0))
         (lost,) = collect(pool, 1)
         assert isinstance(lost, Lost)
         assert lost.reason.startswith("FileNotFoundError: ")
-        pool._arguments = (*pool._arguments[:2], str(tmp_path), pool._arguments[3])
+        pool._arguments = sound
         pool.submit(replace(task(1, n=3), alone=True))
         facts = [event for event in collect(pool, 3) if isinstance(event, Fact)]
     assert {event.index for event in facts} == {0, 1, 2}
@@ -248,7 +252,7 @@ def test_batches_hold_a_step_of_a_stack_and_are_the_same_on_every_try(monkeypatc
 
     def tries(engine: str) -> list[list[tuple[int, object]]]:
         monkeypatch.chdir(tmp_path)
-        found = streamed.stream(replace(task(0, n=3), engine=engine), str(TINY), "cpu", str(tmp_path), {})
+        found = streamed.stream(replace(task(0, n=3), engine=engine), str(TINY), "cpu", Surroundings.here())
         return [[(e.index, getattr(e.fact, "step", "end")) for e in batch if isinstance(e, Fact)] for batch in found]
 
     stack = [[], *([(0, step), (1, step), (2, step)] for step in (0, 10, 20, 30, 40)), [(0, "end"), (1, "end"), (2, "end")]]
@@ -267,5 +271,5 @@ def test_a_task_that_lacks_memory_is_lost(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(streamed, "limit_memory", lambda most: None)
     monkeypatch.setattr(streamed, "facts", fails)
     monkeypatch.chdir(tmp_path)
-    found = streamed.stream(task(7), str(TINY), "cpu", str(tmp_path), {})
+    found = streamed.stream(task(7), str(TINY), "cpu", Surroundings.here())
     assert [next(found), next(found)] == [[], [Lost(task=7, reason="its worker ran out of memory")]]

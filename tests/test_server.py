@@ -16,6 +16,7 @@ from optsuite.tracking.store import open_store
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 900.0  # two minutes on a quiet machine
+AWAY = 16.0  # longer than MLflow itself tries again
 pytestmark = pytest.mark.skipif(bool(lacks_postgres()), reason=lacks_postgres())
 
 
@@ -80,7 +81,8 @@ def test_a_suite_through_a_server_that_is_killed_and_started_again_gives_the_sam
         alone = running.enter_context(ended(start(*command, folder=local)))
         wait_until(lambda: statuses(databases, "status").count("FINISHED") >= 60, through_server, seconds=PATIENCE)
         known.stop()
-        time.sleep(2)
+        time.sleep(AWAY)
+        assert through_server.poll() is None
         known.start()
         for process in (alone, through_server):
             out, err = process.communicate(timeout=PATIENCE)

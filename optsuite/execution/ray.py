@@ -12,7 +12,6 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -22,7 +21,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskErr
 from optsuite.errors import BadInput, one_line
 from optsuite.execution.demand import Resources, demand
 from optsuite.execution.pool import Fact, Lost, Task
-from optsuite.execution.streamed import environment, stream
+from optsuite.execution.streamed import Surroundings, stream
 
 RETRIES = 2  # of a task whose process or node dies, by Ray; then the campaign tries it once more, alone
 RETRY_SECONDS = 30.0  # what Ray may take to find a node dead and start a process elsewhere
@@ -74,7 +73,7 @@ class RayPool:
         self._most = n_workers
         self._device = torch.device(device).type  # Ray says which one it is
         self._device_bytes = torch.cuda.get_device_properties(device).total_memory if self._device == "cuda" else 0
-        self._arguments = (suite, self._device, str(Path.cwd()), environment())
+        self._arguments = (suite, self._device, Surroundings.here())
         # A process that had a GPU is not used again only where the function itself asks for GPUs.
         options: dict[str, Any] = {"max_retries": RETRIES, "retry_exceptions": False}
         remote: Any = ray.remote(**options, num_gpus=1) if self._device == "cuda" else ray.remote(**options)

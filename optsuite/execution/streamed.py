@@ -4,9 +4,12 @@ Who tries again may so skip what had arrived before. It knows no cluster.
 """
 
 import os
+import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 
 import torch
 
@@ -19,27 +22,40 @@ from optsuite.training.step import is_out_of_memory
 OURS = "OPTSUITE_"
 
 
-def environment() -> dict[str, str]:
-    """What a worker on any node must have of the environment of its driver."""
-    return dict([WORKSPACE]) | {name: value for name, value in os.environ.items() if name.startswith((OURS, WORKSPACE[0]))}
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a worker on any node must have of its driver: where it is, what it imports from, what it was told."""
+
+    folder: str
+    path: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def here(cls) -> "Surroundings":
+        """Those of this process."""
+        told = dict([WORKSPACE]) | {name: value for name, value in os.environ.items() if name.startswith((OURS, WORKSPACE[0]))}
+        return cls(folder=str(Path.cwd()), path=tuple(sys.path), environment=tuple(told.items()))
+
+    def enter(self) -> None:
+        """Make them those of this process. Raises OSError where there is no such folder."""
+        os.chdir(self.folder)
+        sys.path += [entry for entry in self.path if entry not in sys.path]
+        for name in [name for name in os.environ if name.startswith(OURS)]:
+            del os.environ[name]
+        os.environ.update(self.environment)
 
 
-def stream(
-    task: Task, suite: str, device: str, folder: str, environment: Mapping[str, str]
-) -> Iterator[Sequence[Fact] | Sequence[Lost]]:
-    """Train a task as a worker does, in the folder and the environment of its driver. An empty batch says that it starts.
+def stream(task: Task, suite: str, device: str, driver: Surroundings) -> Iterator[Sequence[Fact] | Sequence[Lost]]:
+    """Train a task as a worker does, in the surroundings of its driver. An empty batch says that it starts.
 
     Where memory lacks, the last batch says that it is lost, and the process waits to be ended: it may hold on to too much.
     """
     yield []
-    os.chdir(folder)
-    for name in [name for name in os.environ if name.startswith(OURS) and name not in environment]:
-        del os.environ[name]
-    os.environ.update(environment)
+    driver.enter()
     if device == "cpu":
         limit_memory(None)
     try:
-        train = _trainer(suite, device, folder, tuple(environment.items()))
+        train = _trainer(suite, device, driver)
         torch.set_num_threads(1)  # it may be another thread than the last task's
         yield from batches(facts(task, train), len(task.runs))
     except Exception as error:
@@ -64,6 +80,6 @@ def batches(facts: Iterator[Fact], n_runs: int) -> Iterator[list[Fact]]:
 
 
 @cache
-def _trainer(suite: str, device: str, folder: str, environment: tuple[tuple[str, str], ...]) -> Train:
+def _trainer(suite: str, device: str, driver: Surroundings) -> Train:
     """One for all tasks of a process: the suite and its data are loaded once."""
     return trainer(partial(load_suite, suite), device)
