@@ -17,7 +17,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-# What docs/scale.md and docs/server.md need beside: Ray, and the driver of PostgreSQL.
+# What docs/scale.md and docs/server.md need beside: Ray, the driver of PostgreSQL, and passwords for MLflow's server.
 scale: $(READY)
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-scale.lock
 
@@ -51,7 +51,7 @@ lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
 		--extra dev pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
-		--constraint requirements.lock --extra ray --extra postgres pyproject.toml --output-file requirements-scale.lock
+		--constraint requirements.lock --extra ray --extra server pyproject.toml --output-file requirements-scale.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,6 +1,7 @@
 """A local Ray cluster of three nodes in the place of workers: the same results, whatever dies."""
 
 import os
+import re
 import socket
 import sys
 import threading
@@ -9,10 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from commands import Call, alive, count, descendants, start
+from commands import Call, alive, count, descendants, start, wait_until
 from conftest import TINY, enter
 from suites import tiny
 from test_execution import collect, task
@@ -21,7 +23,7 @@ import optsuite
 from optsuite.campaign import loop
 from optsuite.errors import BadInput
 from optsuite.execution import streamed
-from optsuite.execution.demand import PROCESS_BYTES, demand
+from optsuite.execution.demand import PROCESS_BYTES, demand, fits
 from optsuite.execution.opening import open_pool
 from optsuite.execution.pool import Fact, Lost
 from optsuite.execution.streamed import Surroundings
@@ -52,6 +54,11 @@ class Three:
         self.cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         self.others = [self.cluster.add_node(num_cpus=1) for _ in range(2)]
         self.address = str(self.cluster.address)
+
+    @property
+    def nodes(self) -> list[Any]:
+        """The head first."""
+        return [self.cluster.head_node, *self.others]
 
     def training(self, node: Any) -> list[int]:
         """The processes of a node that train at this moment."""
@@ -93,12 +100,12 @@ def _command(pid: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def three() -> Iterator[Three]:
-    from optsuite.execution.ray import _connect
+    from optsuite.execution.cluster import connect
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         own = Three()
-        assert _connect(own.address, 1)
+        assert connect(own.address, 1)
         yield own
         ray.shutdown()
         own.cluster.shutdown()
@@ -146,6 +153,22 @@ def test_lost_nodes_and_processes_change_nothing(
     assert sorted(runs["fingerprint"]) == sorted(set(local["fingerprint"]))
     assert set(runs["status"]) == {"FINISHED"}
     assert f"{n_runs} runs, {n_runs} of them in the store already" in call(*command, "--ray", three.address)[1]
+
+
+def test_a_driver_that_is_killed_leaves_nothing_training_and_can_be_started_again(three: Three, tmp_path: Path) -> None:
+    (tmp_path / "longer.py").write_text(LONGER)
+    command = ("run", "--suite", "longer.py", "--engine", "plain", "--ray", three.address)
+    process = start(*command, folder=tmp_path)
+    wait_until(lambda: count(tmp_path) >= 3 and bool(three.training(three.others[1])), process)
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 30
+    while any(map(three.training, three.nodes)):
+        assert time.monotonic() < deadline
+    process = start(*command, folder=tmp_path)
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert re.search(r"22 runs, [1-9]\d* of them in the store already", out)
 
 
 def test_what_breaks_is_reported_and_the_others_finish(
@@ -209,8 +232,28 @@ def test_tasks_are_cancelled_whether_they_wait_or_train(three: Three, tmp_path: 
             pass
         started = time.monotonic()
     assert time.monotonic() - started < 5
-    while any(three.training(node) for node in (three.cluster.head_node, *three.others)):
+    while any(map(three.training, three.nodes)):
         assert time.monotonic() - started < 10
+
+
+def test_a_cluster_without_a_gpu_says_so_and_takes_the_first_that_comes(
+    three: Three, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The GPU is one in name only: what is trained on it fails where there is none."""
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: SimpleNamespace(total_memory=2**33))
+    monkeypatch.setattr("optsuite.execution.opening.check_device", lambda device: None)
+    monkeypatch.setattr("optsuite.execution.ray.LOOK_SECONDS", 0.2)
+    found = setting(tiny.BENCHMARK, tiny.line(), dtype=DTYPE, device="cuda")
+    with open_ray(three.address, device="cuda") as pool:
+        pool.submit(replace(task(0), setting=found, memory_bytes=2**30))
+        while not caplog.messages:
+            assert pool.poll(0.2) == []
+        node = three.cluster.add_node(num_cpus=1, num_gpus=1)
+        (event,) = collect(pool, 1)
+        three.cluster.remove_node(node)
+    assert event.task == 0
+    warning = "No node of the cluster has 1 CPU, 0.15 of a GPU and 0.5 GiB of memory for a task; waiting for one that does."
+    assert caplog.messages == [warning]
 
 
 def test_a_node_without_the_folder_of_the_driver_says_so(three: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,13 +274,19 @@ def test_a_node_without_the_folder_of_the_driver_says_so(three: Three, tmp_path:
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "nonsense", "ray://127.0.0.1:10001", "mute"])
 def test_an_address_without_a_cluster_gets_one_line(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr("optsuite.execution.ray.REACH_SECONDS", 1.0)
+    monkeypatch.setattr("optsuite.execution.cluster.REACH_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}" if address == "mute" else address
         started = time.monotonic()
         with pytest.raises(BadInput, match=rf"--ray: got '{address}', which cannot be reached \(.*\); allowed: auto, or HOST"):
             open_ray(address)
     assert time.monotonic() - started < 10
+
+
+def test_a_device_that_is_not_there_gets_one_line(call: Call, empty: Path) -> None:
+    code, _, err = call("run", "--suite", str(TINY), "--ray", "auto", "--device", "cuda:7")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "device: got 'cuda:7', allowed on this machine: cpu" in err
 
 
 def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,6 +307,11 @@ def test_a_task_asks_for_what_its_plan_needs_and_a_node_has() -> None:
     assert demand(replace(one, memory_bytes=1), [small], 8 * gigabyte)["num_gpus"] == 0.05
     assert demand(replace(one, memory_bytes=99 * gigabyte), [small], 8 * gigabyte)["num_gpus"] == 1
     assert demand(replace(one, alone=True), [small], 8 * gigabyte)["num_gpus"] == 1
+    with_gpu = {"CPU": 4.0, "memory": 4.0 * gigabyte, "GPU": 1.0}
+    assert demand(replace(one, alone=True), [large, with_gpu], 8 * gigabyte)["num_cpus"] == 4
+    assert fits(demand(one, [large, with_gpu], 8 * gigabyte), [large, with_gpu])
+    assert not fits(demand(one, [large], 8 * gigabyte), [large])
+    assert not fits(demand(one, [], 0), [])
 
 
 def test_batches_hold_a_step_of_a_stack_and_are_the_same_on_every_try(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

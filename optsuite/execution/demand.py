@@ -9,6 +9,7 @@ PROCESS_BYTES = 2**29  # torch and a dataset
 MEMORY_STEP = 2**28  # few different demands: a cluster queues each kind on its own
 GPU_STEP = 1 / 20
 Resources = Mapping[str, float]
+RESOURCE = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}  # of a node, by the option of a task
 
 
 def demand(task: Task, nodes: Sequence[Resources], device_bytes: int) -> dict[str, float]:
@@ -28,3 +29,8 @@ def demand(task: Task, nodes: Sequence[Resources], device_bytes: int) -> dict[st
         share = math.ceil(task.memory_bytes / device_bytes / GPU_STEP) * GPU_STEP
         asked["num_gpus"] = 1.0 if task.alone else min(1.0, max(GPU_STEP, round(share, 2)))
     return asked
+
+
+def fits(asked: Mapping[str, float], nodes: Sequence[Resources]) -> bool:
+    """Whether some node has all that is asked for, when nothing else is trained there."""
+    return any(all(node.get(RESOURCE[option], 0) >= amount for option, amount in asked.items()) for node in nodes)

@@ -1,6 +1,5 @@
 """Worker processes on this machine, one pipe each: a worker that dies takes nothing but its own task with it."""
 
-import heapq
 import math
 import os
 import time
@@ -9,8 +8,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from optsuite.execution.pool import Fact, Lost, Task
+from optsuite.execution.pool import LACKED_MEMORY, Fact, Lost, Task
 from optsuite.execution.processes import CONTEXT, start
+from optsuite.execution.queue import Queue
 from optsuite.execution.worker import OUT_OF_MEMORY, serve
 from optsuite.training.checkpoint import Checkpoints
 
@@ -42,7 +42,7 @@ class LocalPool:
         self.n_workers = n_workers
         self.checkpoints = checkpoints
         self._arguments = (suite, device, checkpoints, memory_bytes)
-        self._queue: list[tuple[bool, int, int, Task]] = []
+        self._queue = Queue()
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> "LocalPool":
@@ -54,13 +54,12 @@ class LocalPool:
     def submit(self, task: Task) -> None:
         """Queue a task."""
         self._workers += [self._spawn() for _ in range(self.n_workers - len(self._workers))]
-        heapq.heappush(self._queue, (task.alone, task.priority, task.id, task))
+        self._queue.push(task)
         self._dispatch()
 
     def cancel(self, task: int) -> None:
         """Forget a task; a worker that trains it is replaced."""
-        self._queue = [entry for entry in self._queue if entry[-1].id != task]
-        heapq.heapify(self._queue)
+        self._queue.cancel(task)
         for worker in list(self._workers):
             if worker.task is not None and worker.task.id == task:
                 self._replace(worker)
@@ -87,7 +86,7 @@ class LocalPool:
         for worker in self._workers:
             worker.process.join()
             worker.connection.close()
-        self._workers, self._queue = [], []
+        self._workers, self._queue = [], Queue()
 
     def _spawn(self) -> _Worker:
         here, there = CONTEXT.Pipe()
@@ -100,9 +99,9 @@ class LocalPool:
             if worker.task is not None or not self._queue:
                 continue
             busy = [other.task for other in self._workers if other.task is not None]
-            if busy and (self._queue[0][-1].alone or any(task.alone for task in busy)):
+            if busy and (self._queue.first.alone or any(task.alone for task in busy)):
                 return
-            worker.task = heapq.heappop(self._queue)[-1]
+            worker.task = self._queue.pop()
             worker.deadline = time.monotonic() + worker.task.patience_seconds
             with suppress(OSError):  # it has died: the next poll reads the end of its pipe
                 worker.connection.send(worker.task)
@@ -135,4 +134,4 @@ class LocalPool:
 
 def _cause(code: int | None) -> str:
     """Why a worker died."""
-    return "its worker ran out of memory" if code == OUT_OF_MEMORY else f"its worker died with exit code {code}"
+    return LACKED_MEMORY if code == OUT_OF_MEMORY else f"its worker died with exit code {code}"

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 
 from optsuite.errors import BadInput
 from optsuite.execution.pool import Pool
+from optsuite.training.check import check_device
 from optsuite.training.checkpoint import Checkpoints
 
 
@@ -19,6 +20,7 @@ def open_pool(
         from optsuite.execution.local import LocalPool
 
         return LocalPool(n_workers or n_cores(), suite=suite, device=device, checkpoints=checkpoints)
+    check_device(device)
     if checkpoints is not None:
         raise BadInput("--checkpoint-every: got it with --ray, allowed: without, as a cluster trains a lost stack anew")
     try:

@@ -9,6 +9,8 @@ from optsuite.training.checkpoint import Checkpoints
 from optsuite.training.identity import fingerprint
 from optsuite.training.run import Ended, Measurement, Run
 
+LACKED_MEMORY = "its worker ran out of memory"  # a reason why a task is lost
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:

@@ -4,13 +4,10 @@ Ray itself tries again what dies with its process or node. Since a task yields t
 each of them once, whichever try it came from.
 """
 
-import heapq
 import logging
 import math
-import os
-import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,19 +15,18 @@ import ray
 import torch
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 
-from optsuite.errors import BadInput, one_line
-from optsuite.execution.demand import Resources, demand
-from optsuite.execution.pool import Fact, Lost, Task
+from optsuite.errors import one_line
+from optsuite.execution.cluster import connect
+from optsuite.execution.demand import Resources, demand, fits
+from optsuite.execution.pool import LACKED_MEMORY, Fact, Lost, Task
+from optsuite.execution.queue import Queue
 from optsuite.execution.streamed import Surroundings, stream
 
 RETRIES = 2  # of a task whose process or node dies, by Ray; then the campaign tries it once more, alone
 RETRY_SECONDS = 30.0  # what Ray may take to find a node dead and start a process elsewhere
-REACH_SECONDS = 5.0
 LOOK_SECONDS = 5.0  # how often to see which nodes there are
 AHEAD = 2  # tasks handed to Ray for each CPU, so that none waits for the driver; the others keep their order here
-QUIET: Mapping[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # a frame with which both sides of HTTP/2, and so of gRPC, begin
-GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS
+LOGGER = logging.getLogger("optsuite")
 
 
 @dataclass
@@ -69,7 +65,7 @@ class RayPool:
 
         At most `n_workers` tasks are trained at once where it is a number. Raises BadInput where there is no cluster.
         """
-        self._is_mine = _connect(address, n_workers or n_cores)
+        self._is_mine = connect(address, n_workers or n_cores)
         self._most = n_workers
         self._device = torch.device(device).type  # Ray says which one it is
         self._device_bytes = torch.cuda.get_device_properties(device).total_memory if self._device == "cuda" else 0
@@ -78,10 +74,11 @@ class RayPool:
         options: dict[str, Any] = {"max_retries": RETRIES, "retry_exceptions": False}
         remote: Any = ray.remote(**options, num_gpus=1) if self._device == "cuda" else ray.remote(**options)
         self._train = remote(stream)
-        self._queue: list[tuple[bool, int, int, Task]] = []
+        self._queue = Queue()
         self._jobs: list[_Job] = []
         self._nodes: list[Resources] = []
         self._looked = -math.inf
+        self._is_short = False  # of nodes that could train what waits
         self._look()
 
     def __enter__(self) -> "RayPool":
@@ -98,13 +95,12 @@ class RayPool:
 
     def submit(self, task: Task) -> None:
         """Queue a task."""
-        heapq.heappush(self._queue, (task.alone, task.priority, task.id, task))
+        self._queue.push(task)
         self._dispatch()
 
     def cancel(self, task: int) -> None:
         """Forget a task; a process that trains it is ended."""
-        self._queue = [entry for entry in self._queue if entry[-1].id != task]
-        heapq.heapify(self._queue)
+        self._queue.cancel(task)
         for job in [job for job in self._jobs if job.task.id == task]:
             self._drop(job)
         self._dispatch()
@@ -130,7 +126,7 @@ class RayPool:
 
     def close(self) -> None:
         """Stop all tasks, whatever they are doing, and a cluster that was started here."""
-        self._queue = []
+        self._queue = Queue()
         if ray.is_initialized():
             for job in list(self._jobs):
                 self._drop(job)
@@ -142,7 +138,7 @@ class RayPool:
     def _dispatch(self) -> None:
         most = self._most or AHEAD * self.n_workers
         while self._queue and len(self._jobs) < most:
-            task = heapq.heappop(self._queue)[-1]
+            task = self._queue.pop()
             asked = demand(task, self._nodes, self._device_bytes)
             batches = self._train.options(**asked).remote(task, *self._arguments)
             self._jobs.append(_Job(task, asked, batches))
@@ -171,7 +167,10 @@ class RayPool:
         ray.cancel(job.batches, force=True)
 
     def _look(self) -> None:
-        """See which nodes there are. A task that waits for more than any of them has is asked for again, with less."""
+        """See which nodes there are. A task that waits for more than any of them has is asked for again, with less.
+
+        Less than one CPU, and without a GPU where that is the device, is not asked for: more nodes may come.
+        """
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return
         self._looked = time.monotonic()
@@ -181,51 +180,16 @@ class RayPool:
             if demand(job.task, self._nodes, self._device_bytes) != job.demand:
                 self._drop(job)
                 self.submit(job.task)
+        lacking = next((job.demand for job in self._jobs if not job.is_started and not fits(job.demand, self._nodes)), None)
+        if lacking and not self._is_short:
+            LOGGER.warning("No node of the cluster has %s; waiting for one that does.", _listed(lacking))
+        self._is_short = bool(lacking)
 
 
-def _connect(address: str, n_cpus: int) -> bool:
-    """Connect this process to a cluster, unless it is; whether that was done here. Raises BadInput."""
-    if ray.is_initialized():
-        return False
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns that this will be its default
-    ray._private.worker._worker_logs_enabled = False  # no option silences what it says of processes that die
-    try:
-        where = _running() if address == "auto" else address
-        if where is None:
-            ray.init(address="local", num_cpus=n_cpus, include_dashboard=False, **QUIET)
-        else:
-            _greet(where)
-            ray.init(address=where, **QUIET)
-    except Exception as error:
-        allowed = "auto, or HOST:PORT of the head of a cluster that this machine is a node of"
-        raise BadInput(f"--ray: got {address!r}, which cannot be reached ({one_line(error)}); allowed: {allowed}") from error
-    return True
-
-
-def _running() -> str | None:
-    """The address of the cluster that runs here, if one does: what a killed one has left would be waited for."""
-    given = os.environ.get("RAY_ADDRESS", "auto")
-    if given != "auto":
-        return given
-    found: str | None = ray._private.utils.read_ray_address()
-    try:
-        _greet(found or "")
-    except (OSError, ValueError):
-        return None
-    return found
-
-
-def _greet(address: str) -> None:
-    """Raise ValueError or OSError unless a server of Ray's kind answers at HOST:PORT: Ray itself would wait for a minute."""
-    host, _, port = address.rpartition(":")
-    if not (host and port.isdecimal()) or "/" in host:
-        raise ValueError("no HOST:PORT")
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS) as connection:
-        if os.environ.get("RAY_USE_TLS", "0") == "0":
-            connection.sendall(GREETING)
-            if connection.recv(4)[3:] != SETTINGS[3:4]:
-                raise ValueError("what answers there is not Ray")
+def _listed(demand: Resources) -> str:
+    """What a task asks for, in words."""
+    gpus = f", {demand['num_gpus']:g} of a GPU" if "num_gpus" in demand else ""
+    return f"{demand['num_cpus']:g} CPU{gpus} and {demand['memory'] / 2**30:.1f} GiB of memory for a task"
 
 
 def _cause(error: RayError) -> str:
@@ -234,7 +198,7 @@ def _cause(error: RayError) -> str:
         case RayTaskError():
             return one_line(error.cause) if isinstance(error.cause, BaseException) else one_line(error)
         case OutOfMemoryError():
-            return "its worker ran out of memory"
+            return LACKED_MEMORY
         case WorkerCrashedError():
             return "its worker died"
         case NodeDiedError():

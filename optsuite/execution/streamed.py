@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from optsuite.execution.pool import Fact, Lost, Task
+from optsuite.execution.pool import LACKED_MEMORY, Fact, Lost, Task
 from optsuite.execution.worker import WORKSPACE, Train, facts, limit_memory, trainer
 from optsuite.suites import load_suite
 from optsuite.training.run import Ended
@@ -61,7 +61,7 @@ def stream(task: Task, suite: str, device: str, driver: Surroundings) -> Iterato
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        yield [Lost(task=task.id, reason="its worker ran out of memory")]
+        yield [Lost(task=task.id, reason=LACKED_MEMORY)]
         threading.Event().wait()
 
 

@@ -1,0 +1,61 @@
+"""Connecting this process to a Ray cluster, without a word of Ray's and without waiting where there is none."""
+
+import logging
+import os
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+
+from optsuite.errors import BadInput, one_line
+
+REACH_SECONDS = 5.0
+QUIET: Mapping[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # a frame with which both sides of HTTP/2, and so of gRPC, begin
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS
+
+
+def connect(address: str, n_cpus: int) -> bool:
+    """Connect this process to a cluster, unless it is; whether that was done here. Raises BadInput."""
+    if ray.is_initialized():
+        return False
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns that this will be its default
+    ray._private.worker._worker_logs_enabled = False  # no option silences what it says of processes that die
+    try:
+        where = _running() if address == "auto" else address
+        if where is None:
+            ray.init(address="local", num_cpus=n_cpus, include_dashboard=False, **QUIET)
+        else:
+            _greet(where)
+            ray.init(address=where, **QUIET)
+    except Exception as error:
+        allowed = "auto, or HOST:PORT of the head of a cluster that this machine is a node of"
+        raise BadInput(f"--ray: got {address!r}, which cannot be reached ({one_line(error)}); allowed: {allowed}") from error
+    return True
+
+
+def _running() -> str | None:
+    """The address of the cluster that runs here, if one does: what a killed one has left would be waited for."""
+    given = os.environ.get("RAY_ADDRESS", "auto")
+    if given != "auto":
+        return given
+    found: str | None = ray._private.utils.read_ray_address()
+    try:
+        _greet(found or "")
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _greet(address: str) -> None:
+    """Raise ValueError or OSError unless a server of Ray's kind answers at HOST:PORT: Ray itself would wait for a minute."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()) or "/" in host:
+        raise ValueError("no HOST:PORT")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS) as connection:
+        if os.environ.get("RAY_USE_TLS", "0") == "0":
+            connection.sendall(GREETING)
+            if connection.recv(4)[3:] != SETTINGS[3:4]:
+                raise ValueError("what answers there is not Ray")
