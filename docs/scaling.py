@@ -1,16 +1,20 @@
 """How long the suite `full` takes with 30 optimizers on 1 to 1,000 workers, by simulation: prints a table.
 
 Simulated are the campaign's own rules: the rounds of a study wait for each other, its stacks are those of the plan, studies
-that come first go first, one driver proposes rates and one thread writes. What a run takes is measured here and now on
-one core, with random numbers in the place of datasets that are not there; what is dispatched, proposed and written per
-piece was measured by `make speed`. A worker is such a core, or a device that is `--speedup` times as fast.
+that come first go first, or the longest where there is a worker for each, and one driver does one thing after another: it
+hands out stacks, receives measurements, proposes rates and writes. What a run and a proposal take is measured here and now
+on one core, with random numbers in the place of datasets that are not there; the driver's other costs were measured by
+`make speed`. A worker is such a core, or a device that is `--speedup` times as fast. `docs/scale.md` has the tables.
 """
 
 import argparse
 import heapq
 import itertools
+import math
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,23 +24,31 @@ from benchmarks import SUITES
 from optsuite import OPTIMIZERS, Benchmark, Splits, Suite
 from optsuite.campaign.prepare import Problem, prepare
 from optsuite.campaign.study import tune_and_evaluate
-from optsuite.training.plan import Plan
+from optsuite.training.plan import group
 from optsuite.training.run import Score
+from optsuite.training.stacked import MULTIPLE
 
 N_OPTIMIZERS = 30
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 125, 250, 500, 1_000)
-DISPATCH_SECONDS = 0.003  # of a stack through Ray
-PROPOSE_SECONDS = 0.15  # a round of four rates, by a Gaussian process in the driver
-WRITE_SECONDS = 0.014  # of a run, by the one thread that writes
+DISPATCH_SECONDS = 0.0007  # of the driver for a stack, through Ray
+RECEIVE_SECONDS = 0.00035  # for what a stack measures at one step
+WRITE_SECONDS = 0.014  # for a run
 SHAPES = {"fashion_mnist_2c2d": (1, 28, 28), "cifar10_3c3d": (3, 32, 32), "cifar10_resnet": (3, 32, 32)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Runs that a study asks for at once: the seconds of each of its stacks on one worker."""
+    """Runs that a study asks for at once: the seconds of each of its stacks on one worker, and of the driver to ask for it."""
 
     n_runs: int
+    n_measurements: int
+    proposing: float
     stacks: tuple[float, ...]
+
+    @property
+    def driving(self) -> float:
+        """The seconds of the driver for each of its stacks."""
+        return DISPATCH_SECONDS + self.n_measurements * RECEIVE_SECONDS + self.n_runs / len(self.stacks) * WRITE_SECONDS
 
 
 def main() -> None:
@@ -52,12 +64,12 @@ def main() -> None:
     longest = max(sum(max(stage.stacks) for stage in stages) for stages in studies)
     rows = []
     for n_workers in WORKERS:
-        seconds, writing = simulate(studies, n_workers)
+        seconds, driving = simulate(studies, n_workers)
         busy = alone / (n_workers * seconds)
-        rows.append((n_workers, f"{seconds / 3600:,.2f}", f"{alone / seconds:,.0f}", f"{busy:.0%}", f"{writing / 60:.1f}"))
-    names = ("workers", "hours", "speed-up", "of the workers used", "minutes of writing")
+        rows.append((n_workers, f"{seconds / 3600:,.2f}", f"{alone / seconds:,.0f}", f"{busy:.0%}", f"{driving / seconds:.0%}"))
+    names = ("workers", "hours", "speed-up", "of the workers used", "of the driver")
     n_runs = sum(stage.n_runs for stages in studies for stage in stages)
-    costs = [(problem.benchmark.name, f"{problem.seconds_per_run / speedup:,.1f}") for problem in problems]
+    costs = [(problem.benchmark.name, f"{problem.seconds_per_run / speedup:.2g}") for problem in problems]
     sys.stdout.write(f"{len(studies)} studies, {n_runs:,} runs, {alone / 3600:,.0f} worker hours; ")
     sys.stdout.write(f"the longest study alone {longest / 3600:,.1f} hours.\n\n")
     sys.stdout.write(tabulate(rows, headers=names, tablefmt="github") + "\n\n")
@@ -65,11 +77,18 @@ def main() -> None:
 
 
 def simulate(studies: list[list[Stage]], n_workers: int) -> tuple[float, float]:
-    """The seconds until all is trained and written, and those that the writing takes by itself."""
+    """The seconds until all is trained and written, and those in which the driver is busy."""
+    if n_workers >= len(studies):
+        studies = sorted(studies, key=lambda stages: -max(stages[0].stacks))
     ready: list[tuple[int, int, float]] = []  # study, a tie-breaker, seconds: studies that come first go first
     running: list[tuple[float, int]] = []  # when a stack ends, and whose it is
     count, stage_of, left = itertools.count(), [0] * len(studies), [0] * len(studies)
-    now = driver = written = 0.0
+    now = free = busy = 0.0
+
+    def drive(seconds: float) -> float:
+        nonlocal free, busy
+        free, busy = max(free, now) + seconds, busy + seconds
+        return free
 
     def ask(study: int) -> None:
         stage = studies[study][stage_of[study]]
@@ -82,39 +101,38 @@ def simulate(studies: list[list[Stage]], n_workers: int) -> tuple[float, float]:
     while ready or running:
         while ready and len(running) < n_workers:
             study, _, seconds = heapq.heappop(ready)
-            driver = max(driver, now) + DISPATCH_SECONDS
-            heapq.heappush(running, (driver + seconds, study))
+            heapq.heappush(running, (drive(DISPATCH_SECONDS) + seconds, study))
         now, study = heapq.heappop(running)
+        stages, stage = studies[study], studies[study][stage_of[study]]
+        drive(stage.driving - DISPATCH_SECONDS)
         left[study] -= 1
-        if left[study]:
-            continue
-        stages = studies[study]
-        written = max(written, now) + stages[stage_of[study]].n_runs * WRITE_SECONDS
-        stage_of[study] += 1
-        if stage_of[study] < len(stages):
-            driver = max(driver, now) + PROPOSE_SECONDS
+        if not left[study]:
+            stage_of[study] += 1
+        if not left[study] and stage_of[study] < len(stages):
+            drive(stages[stage_of[study]].proposing)
             ask(study)
-    return max(now, written), sum(stage.n_runs for stages in studies for stage in stages) * WRITE_SECONDS
+    return max(now, free), busy
 
 
 def _stages(suite: Suite, problem: Problem, speedup: float) -> Iterator[Stage]:
-    """What a study asks for, by asking it: the scores that it is sent are all the same."""
+    """What a study asks for, by asking it: the scores that it is sent are those of a valley."""
     (spec,) = suite.optimizers
-    plan = problem.plans[spec.name]
-    asks = tune_and_evaluate(problem.benchmark.name, spec, suite)
-    runs = next(asks)
-    while True:
-        yield Stage(n_runs=len(runs), stacks=tuple(_seconds(len(runs), plan, problem.seconds_per_run / speedup)))
-        try:
-            runs = asks.send([Score(outcome="finished", score=1.0, initial_loss=2.0) for _ in runs])
-        except StopIteration:
-            return
-
-
-def _seconds(n_runs: int, plan: Plan, seconds_per_run: float) -> Iterator[float]:
-    while n_runs > 0:
-        yield min(n_runs, plan.max_stack) * seconds_per_run
-        n_runs -= plan.max_stack
+    benchmark, plan = problem.benchmark, problem.plans[spec.name]
+    per_run, multiple = problem.seconds_per_run / speedup, MULTIPLE if plan.engine == "stacked" else 1
+    asks = tune_and_evaluate(benchmark.name, spec, suite)
+    scores: list[Score] | None = None
+    started = time.perf_counter()
+    with suppress(StopIteration):
+        while True:
+            runs = next(asks) if scores is None else asks.send(scores)
+            yield Stage(
+                n_runs=len(runs),
+                n_measurements=benchmark.max_steps // benchmark.eval_every + 1,
+                proposing=time.perf_counter() - started,
+                stacks=tuple(-(-len(stack) // multiple) * multiple * per_run for stack in group(runs, plan.max_stack)),
+            )
+            started = time.perf_counter()
+            scores = [Score(outcome="finished", score=abs(math.log10(run.lr) + 2), initial_loss=9.0) for run in runs]
 
 
 def _available(benchmark: Benchmark) -> Benchmark:

@@ -126,6 +126,24 @@ def test_the_bits_depend_on_no_stack_and_no_order(
     pd.testing.assert_frame_equal(whole, results("small", Backwards(), 3), check_exact=True)
 
 
+@pytest.mark.parametrize(("n_workers", "first"), [(3, "tiny_line"), (4, "longer")])
+def test_the_longest_studies_go_first_where_there_is_a_worker_for_each(folder: Path, n_workers: int, first: str) -> None:
+    class Cluster(InlinePool):
+        def submit(self, task: Task) -> None:
+            submitted.append(task)
+            super().submit(task)
+
+    submitted: list[Task] = []
+    pool = Cluster()
+    pool.n_workers = n_workers
+    suite = replace(SUITE, benchmarks=(tiny.BENCHMARK, replace(tiny.BENCHMARK, name="longer")))
+    pool.load(suite)
+    timed = [replace(problem, seconds_per_run=s) for problem, s in zip(problems(suite), (1.0, 9.0), strict=True)]
+    studies = studies_of(suite, timed, device="cpu")
+    list(drive(studies, uri=tracking_uri(), campaign="c", suite=suite.name, pool=pool, stop=lambda: False))
+    assert min(submitted, key=lambda task: task.priority).runs[0].benchmark == first
+
+
 def test_a_twin_is_never_ranked_apart_and_training_beats_not_training(folder: Path, pool: InlinePool) -> None:
     sgd = SUITE.optimizers[0]
 

@@ -45,6 +45,10 @@ class Training:
         self._jobs: dict[int, _Job] = {}
         self._n_tasks = 0
         self._trained: set[Study] = set()
+        order = list(campaign.studies)
+        if pool.n_workers >= len(order):  # the longest decides when all is done
+            order.sort(key=lambda study: -study.problem.seconds_per_run)
+        self._priorities = {study: priority for priority, study in enumerate(order)}
 
     def run(self, stop: Callable[[], bool]) -> Iterator[Event]:
         """Train until all is done or `stop` says so. Nothing is left half-written."""
@@ -88,10 +92,9 @@ class Training:
 
     def _submit(self, study: Study, runs: tuple[Run, ...], *, alone: bool = False) -> None:
         self._n_tasks += 1
-        priority = self._campaign.studies.index(study)
         task = Task(
             id=self._n_tasks,
-            priority=priority,
+            priority=self._priorities[study],
             engine=study.plan.engine,
             setting=study.problem.setting,
             definition=study.definition,
