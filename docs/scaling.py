@@ -30,8 +30,8 @@ from optsuite.training.stacked import MULTIPLE
 
 N_OPTIMIZERS = 30
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 125, 250, 500, 1_000)
-DISPATCH_SECONDS = 0.0007  # of the driver for a stack, through Ray
-RECEIVE_SECONDS = 0.00035  # for what a stack measures at one step
+DISPATCH_SECONDS = 0.0015  # of the driver for a stack, through Ray
+RECEIVE_SECONDS = 0.0009  # for what a stack measures at one step
 WRITE_SECONDS = 0.014  # for a run
 SHAPES = {"fashion_mnist_2c2d": (1, 28, 28), "cifar10_3c3d": (3, 32, 32), "cifar10_resnet": (3, 32, 32)}
 

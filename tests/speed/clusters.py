@@ -1,14 +1,17 @@
-"""The same campaign's tasks by local workers and by a Ray cluster of as many CPUs, both started and warm, in turn."""
+"""The same tasks by local workers and by a Ray cluster of as many CPUs, warm and in turn; and what it costs the driver."""
 
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from speed.suite import SUITE
 
+from optsuite.definition import Benchmark
 from optsuite.execution.local import LocalPool
 from optsuite.execution.pool import Fact, Pool, Task
+from optsuite.suites import find_benchmark
 from optsuite.training.check import load_splits
 from optsuite.training.identity import DTYPE, definition, setting
 from optsuite.training.plan import group, plan
@@ -26,7 +29,7 @@ def seconds(rounds: int, n_seeds: int) -> dict[str, list[float]]:
     """
     from optsuite.execution.ray import RayPool
 
-    tasks, suite = _tasks(n_seeds), str(HERE / "suite.py")
+    tasks, suite = _tasks(SUITE.benchmarks[0], n_seeds), str(HERE / "suite.py")
     found: dict[str, list[float]] = {"local workers": [], "Ray": []}
     with (
         LocalPool(N_WORKERS, suite=suite, device="cpu") as local,
@@ -40,14 +43,34 @@ def seconds(rounds: int, n_seeds: int) -> dict[str, list[float]]:
     return found
 
 
+def driver_seconds(n_tasks: int) -> tuple[float, float]:
+    """The CPU seconds of the driver for a task of a cluster, and for what its stack measures at one step.
+
+    Raises ModuleNotFoundError where Ray is not installed.
+    """
+    from optsuite.execution.ray import RayPool
+
+    suite, costs = str(HERE / "suite.py"), []
+    whole = SUITE.benchmarks[0]
+    with RayPool("auto", n_workers=None, n_cores=N_WORKERS, suite=suite, device="cpu") as cluster:
+        for n_steps in (whole.eval_every, whole.max_steps):
+            first = _tasks(find_benchmark(SUITE, f"{whole.name}@{n_steps}"), n_seeds=1)[0]
+            tasks = [replace(first, id=number, runs=first.runs[:1]) for number in range(n_tasks)]
+            _seconds(cluster, tasks[:N_WORKERS])
+            started = time.process_time()
+            _seconds(cluster, tasks)
+            costs.append((time.process_time() - started) / n_tasks)
+    per_measurement = (costs[1] - costs[0]) / (whole.max_steps // whole.eval_every - 1)
+    return costs[0] - 2 * per_measurement, per_measurement  # the first one is before the first step
+
+
 def overhead(found: dict[str, list[float]]) -> tuple[float, float, float]:
     """The median ratio of Ray's time to that of local workers in the same round, and the least and the most of them."""
     ratios = [there / here for here, there in zip(found["local workers"], found["Ray"], strict=True)]
     return statistics.median(ratios), min(ratios), max(ratios)
 
 
-def _tasks(n_seeds: int) -> list[Task]:
-    benchmark = SUITE.benchmarks[0]
+def _tasks(benchmark: Benchmark, n_seeds: int) -> list[Task]:
     splits = load_splits(benchmark).to("cpu", DTYPE)
     found = setting(benchmark, splits, dtype=DTYPE, device="cpu")
     tasks: list[Task] = []
