@@ -129,6 +129,16 @@ def test_a_database_that_does_not_know_its_user_says_so_at_once(
     assert time.monotonic() - started < 10
 
 
+def test_the_report_may_be_read_straight_from_the_database(
+    known: Server, databases: Postgres, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the suite above."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", databases.address("mlflow"))
+    code, _, err = call("report", "--out", "direct")
+    assert (code, err) == (0, "")
+    assert (Path("direct") / "leaderboard.csv").stat().st_size > 100
+
+
 def test_what_the_server_says_is_what_its_database_holds(
     known: Server, databases: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
