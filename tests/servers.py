@@ -6,12 +6,15 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 USER, PASSWORD = "somebody", "correct horse/battery@staple"
 START_SECONDS = 120.0
@@ -75,6 +78,56 @@ class Server:
             os.killpg(self._process.pid, 9)
             self._process.wait()
             self._process = None
+
+
+class Forgetful(ThreadingHTTPServer):
+    """Passes requests on to a server, and forgets to pass on some of its answers."""
+
+    daemon_threads = True
+
+    def __init__(self, behind: str, path: str, times: int) -> None:
+        """Forget so many answers to POSTs to the path."""
+        super().__init__(("127.0.0.1", 0), _Passing)
+        self.address = f"http://127.0.0.1:{self.server_port}"
+        self.behind, self.path, self.times, self.n_dropped = behind, path, times, 0
+
+
+class _Passing(BaseHTTPRequestHandler):
+    server: Forgetful
+
+    def do_GET(self) -> None:
+        self._pass_on(None)
+
+    def do_POST(self) -> None:
+        self._pass_on(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+    def _pass_on(self, body: bytes | None) -> None:
+        request = Request(f"{self.server.behind}{self.path}", body, {"Content-Type": "application/json"}, method=self.command)
+        try:
+            with urlopen(request) as response:
+                status, answer = response.status, response.read()
+        except HTTPError as error:
+            status, answer = error.code, error.read()
+        if self.path == self.server.path and self.server.n_dropped < self.server.times:
+            self.server.n_dropped += 1
+            return  # the connection closes
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+
+@contextmanager
+def forgetful(behind: str, path: str, *, times: int) -> Iterator[Forgetful]:
+    """One while it is needed."""
+    with Forgetful(behind, path, times) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        yield proxy
+        proxy.shutdown()
 
 
 class Postgres:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from commands import PROGRAM, Call, count, descendants, start
 from conftest import TINY, InlinePool, enter
-from servers import Server
+from servers import Server, forgetful
 from suites import broken, tiny
 
 import optsuite
@@ -271,7 +271,6 @@ def server(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.chdir(tmp_path)
     own = Server.over(f"sqlite:///{tmp_path}/server.db", tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", own.address)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     monkeypatch.setattr(patience, "PATIENCE_SECONDS", 30.0)
     own.start()
     yield own
@@ -307,6 +306,21 @@ def test_a_server_that_goes_away_is_waited_for_and_one_that_stays_away_loses_not
     pool.train = train
     (ready,) = [event for event in go(pool) if isinstance(event, Ready)]
     assert ready.delivered == kept
+    assert pool.n_trained == N_RUNS
+    assert is_whole()
+    pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), expected)
+
+
+@pytest.mark.parametrize("dropped", ["runs/create", "runs/log-batch", "runs/update"])
+def test_an_answer_that_is_lost_doubles_nothing(
+    server: Server, pool: InlinePool, expected: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, dropped: str
+) -> None:
+    """The server has done what it was asked to, and is asked once more."""
+    with forgetful(server.address, f"/api/2.0/mlflow/{dropped}", times=3) as proxy:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.address)
+        go(pool)
+    assert proxy.n_dropped == 3
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     assert pool.n_trained == N_RUNS
     assert is_whole()
     pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), expected)

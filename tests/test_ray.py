@@ -22,11 +22,8 @@ from test_execution import collect, task
 import optsuite
 from optsuite.campaign import loop
 from optsuite.errors import BadInput
-from optsuite.execution import streamed
-from optsuite.execution.demand import PROCESS_BYTES, demand, fits
 from optsuite.execution.opening import open_pool
 from optsuite.execution.pool import Fact, Lost
-from optsuite.execution.streamed import Surroundings
 from optsuite.training.identity import DTYPE, setting
 from optsuite.training.run import Ended, Measurement
 
@@ -35,6 +32,26 @@ pytestmark = [  # Ray's own: handles that it leaves to the garbage collector
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+OTHERWISE = """
+import os
+from dataclasses import replace
+from pathlib import Path
+import torch.nn.functional as F
+from suites.tiny import SUITE
+
+calls = []
+
+def loss(prediction, target):
+    calls.append(1)
+    if Path("died").exists():
+        raise ValueError("not this time")
+    if len(calls) == 30:
+        Path("died").touch()
+        os._exit(1)
+    return F.mse_loss(prediction, target)
+
+SUITE = replace(SUITE, benchmarks=(replace(SUITE.benchmarks[0], loss=loss),))
+"""
 LONGER = """
 from dataclasses import replace
 from suites.tiny import SUITE
@@ -72,9 +89,10 @@ class Three:
         over = threading.Event()
 
         def kill() -> None:
-            while not over.wait(0.02) and not (n_done() >= n_runs / 10 and self.training(self.cluster.head_node)):
-                pass
-            os.kill(self.training(self.cluster.head_node)[0], 9)
+            victims: list[int] = []
+            while not over.wait(0.02) and not victims:
+                victims = self.training(self.cluster.head_node) if n_done() >= n_runs / 10 else []
+            os.kill(victims[0], 9)
             killed.append("process")
             while not over.wait(0.02) and not (n_done() >= n_runs / 3 and self.training(self.others[0])):
                 pass
@@ -155,7 +173,10 @@ def test_lost_nodes_and_processes_change_nothing(
     assert f"{n_runs} runs, {n_runs} of them in the store already" in call(*command, "--ray", three.address)[1]
 
 
-def test_a_driver_that_is_killed_leaves_nothing_training_and_can_be_started_again(three: Three, tmp_path: Path) -> None:
+def test_a_driver_that_is_killed_leaves_nothing_training_and_can_be_started_again(
+    three: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
     (tmp_path / "longer.py").write_text(LONGER)
     command = ("run", "--suite", "longer.py", "--engine", "plain", "--ray", three.address)
     process = start(*command, folder=tmp_path)
@@ -175,7 +196,7 @@ def test_what_breaks_is_reported_and_the_others_finish(
     three: Three, empty: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "STARTING_SECONDS", 1.0)
-    monkeypatch.setattr("optsuite.execution.ray.RETRY_SECONDS", 14.0)
+    monkeypatch.setattr("optsuite.execution.ray.LOST_NODE_SECONDS", 14.0)
     monkeypatch.setattr("optsuite.execution.ray.RETRIES", 1)
     (empty / "night.py").write_text(
         "from dataclasses import replace\nfrom suites.broken import *\n"
@@ -215,6 +236,17 @@ def test_a_thousand_stacks_of_nothing_are_dispatched_in_seconds(three: Three) ->
     assert seconds < 60
 
 
+def test_another_try_with_other_results_is_not_mixed_with_the_first(three: Three, empty: Path) -> None:
+    (empty / "otherwise.py").write_text(OTHERWISE)
+    suite = optsuite.suites.load_suite("otherwise.py")
+    found = setting(suite.benchmarks[0], tiny.line(), dtype=DTYPE, device="cpu")
+    with open_ray(three.address, suite="otherwise.py") as pool:
+        pool.submit(replace(task(0), setting=found))
+        *measured, lost = collect(pool, 1)
+    assert lost == Lost(task=0, reason="another try of it gave other results")
+    assert len(measured) > 1
+
+
 def test_tasks_are_cancelled_whether_they_wait_or_train(three: Three, tmp_path: Path) -> None:
     (tmp_path / "endless.py").write_text(LONGER.replace("max_steps=4000", "max_steps=10**8"))
     suite = optsuite.suites.load_suite(str(tmp_path / "endless.py"))
@@ -252,7 +284,7 @@ def test_a_cluster_without_a_gpu_says_so_and_takes_the_first_that_comes(
         (event,) = collect(pool, 1)
         three.cluster.remove_node(node)
     assert event.task == 0
-    warning = "No node of the cluster has 1 CPU, 0.15 of a GPU and 0.5 GiB of memory for a task; waiting for one that does."
+    warning = "No node of the cluster has 1 CPU, 0.2 of a GPU and 0.5 GiB of memory for a task; waiting for one that does."
     assert caplog.messages == [warning]
 
 
@@ -287,56 +319,3 @@ def test_a_device_that_is_not_there_gets_one_line(call: Call, empty: Path) -> No
     code, _, err = call("run", "--suite", str(TINY), "--ray", "auto", "--device", "cuda:7")
     assert (code, err.count("\n")) == (2, 1)
     assert "device: got 'cuda:7', allowed on this machine: cpu" in err
-
-
-def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.delitem(sys.modules, "optsuite.execution.ray", raising=False)
-    with pytest.raises(BadInput, match=r"^--ray: got 'auto', but there is no Ray here; .* pip install 'optsuite\[ray\]'$"):
-        open_ray()
-
-
-def test_a_task_asks_for_what_its_plan_needs_and_a_node_has() -> None:
-    gigabyte = 2**30
-    small, large = {"CPU": 2.0, "memory": 4.0 * gigabyte}, {"CPU": 8.0, "memory": 16.0 * gigabyte}
-    one = replace(task(0), memory_bytes=gigabyte)
-    assert demand(one, [small, large], 0) == {"num_cpus": 1, "memory": gigabyte + PROCESS_BYTES}
-    assert demand(replace(one, alone=True), [small, large], 0)["num_cpus"] == 8
-    assert demand(replace(one, memory_bytes=99 * gigabyte), [small, large], 0)["memory"] == 16 * gigabyte
-    assert demand(one, [small], 8 * gigabyte) == {"num_cpus": 1, "memory": PROCESS_BYTES, "num_gpus": 0.15}
-    assert demand(replace(one, memory_bytes=1), [small], 8 * gigabyte)["num_gpus"] == 0.05
-    assert demand(replace(one, memory_bytes=99 * gigabyte), [small], 8 * gigabyte)["num_gpus"] == 1
-    assert demand(replace(one, alone=True), [small], 8 * gigabyte)["num_gpus"] == 1
-    with_gpu = {"CPU": 4.0, "memory": 4.0 * gigabyte, "GPU": 1.0}
-    assert demand(replace(one, alone=True), [large, with_gpu], 8 * gigabyte)["num_cpus"] == 4
-    assert fits(demand(one, [large, with_gpu], 8 * gigabyte), [large, with_gpu])
-    assert not fits(demand(one, [large], 8 * gigabyte), [large])
-    assert not fits(demand(one, [], 0), [])
-
-
-def test_batches_hold_a_step_of_a_stack_and_are_the_same_on_every_try(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(streamed, "limit_memory", lambda most: None)
-
-    def tries(engine: str) -> list[list[tuple[int, object]]]:
-        monkeypatch.chdir(tmp_path)
-        found = streamed.stream(replace(task(0, n=3), engine=engine), str(TINY), "cpu", Surroundings.here())
-        return [[(e.index, getattr(e.fact, "step", "end")) for e in batch if isinstance(e, Fact)] for batch in found]
-
-    stack = [[], *([(0, step), (1, step), (2, step)] for step in (0, 10, 20, 30, 40)), [(0, "end"), (1, "end"), (2, "end")]]
-    assert tries("stacked") == tries("stacked") == stack
-    assert tries("plain") == tries("plain")
-    assert [fact for batch in tries("plain") for fact in batch] == [
-        (n, what) for n in range(3) for what in (0, 10, 20, 30, 40, "end")
-    ]
-
-
-def test_a_task_that_lacks_memory_is_lost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def fails(task: object, train: object) -> Iterator[Fact]:
-        raise MemoryError
-        yield
-
-    monkeypatch.setattr(streamed, "limit_memory", lambda most: None)
-    monkeypatch.setattr(streamed, "facts", fails)
-    monkeypatch.chdir(tmp_path)
-    found = streamed.stream(task(7), str(TINY), "cpu", Surroundings.here())
-    assert [next(found), next(found)] == [[], [Lost(task=7, reason="its worker ran out of memory")]]

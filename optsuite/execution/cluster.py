@@ -57,5 +57,5 @@ def _greet(address: str) -> None:
     with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS) as connection:
         if os.environ.get("RAY_USE_TLS", "0") == "0":
             connection.sendall(GREETING)
-            if connection.recv(4)[3:] != SETTINGS[3:4]:
+            if connection.makefile("rb").read(4)[3:] != SETTINGS[3:4]:
                 raise ValueError("what answers there is not Ray")

@@ -1,14 +1,15 @@
 """A Ray cluster in the place of worker processes: each task is one of Ray's, whose generator streams facts back.
 
-Ray itself tries again what dies with its process or node. Since a task yields the same batches every time, it hands on
-each of them once, whichever try it came from.
+What dies with its process or node is given to Ray again. A task yields the same batches on every try, which is checked, so
+that each of them is handed on once.
 """
 
 import logging
 import math
+import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -17,42 +18,63 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskErr
 
 from optsuite.errors import one_line
 from optsuite.execution.cluster import connect
-from optsuite.execution.demand import Resources, demand, fits
+from optsuite.execution.demand import Resources, demand, fits, slots
 from optsuite.execution.pool import LACKED_MEMORY, Fact, Lost, Task
 from optsuite.execution.queue import Queue
-from optsuite.execution.streamed import Surroundings, stream
+from optsuite.execution.streamed import Surroundings, digest, stream
 
-RETRIES = 2  # of a task whose process or node dies, by Ray; then the campaign tries it once more, alone
-RETRY_SECONDS = 30.0  # what Ray may take to find a node dead and start a process elsewhere
+RETRIES = 2  # of a task whose process dies; then the campaign tries it once more, alone
+MOVES = 20  # of a task whose node is lost, which is not the task's fault: preempted nodes come and go
+LOST_NODE_SECONDS = 30.0  # what Ray may take to find a node dead
 LOOK_SECONDS = 5.0  # how often to see which nodes there are
 AHEAD = 2  # tasks handed to Ray for each CPU, so that none waits for the driver; the others keep their order here
+DIFFERED = "another try of it gave other results"
 LOGGER = logging.getLogger("optsuite")
 
 
 @dataclass
 class _Job:
-    """A task that Ray has. It has not started while `started` is infinite."""
+    """A task that Ray has. It has not started while `heard` is infinite.
+
+    `handed_on` are the digests of its batches, whichever try they came from; `position` says how many of them this try has
+    yielded.
+    """
 
     task: Task
     demand: Resources
     batches: Any
-    started: float = math.inf
     heard: float = math.inf
-
-    def hear(self) -> None:
-        self.heard = time.monotonic()
-        self.started = min(self.started, self.heard)
-
-    @property
-    def deadline(self) -> float:
-        """When it is lost unless it reports something. Ray, unseen, may have to train it again up to where it was."""
-        if not self.is_started:
-            return math.inf
-        return self.heard + self.task.patience_seconds + RETRY_SECONDS + (self.heard - self.started)
+    position: int = 0
+    handed_on: list[int] = field(default_factory=list)
+    n_crashes: int = 0
+    n_moves: int = 0
 
     @property
     def is_started(self) -> bool:
         return self.heard < math.inf
+
+    @property
+    def deadline(self) -> float:
+        """When it is lost unless it reports something, which may be what was handed on before."""
+        return self.heard + self.task.patience_seconds + LOST_NODE_SECONDS
+
+    def take(self, batch: Sequence[Fact | Lost]) -> bool:
+        """Whether the batch is news. Raises ValueError when an earlier try had another one in its place."""
+        self.heard = time.monotonic()
+        own = digest(batch)
+        self.position += 1
+        if self.position > len(self.handed_on):
+            self.handed_on.append(own)
+            return True
+        if self.handed_on[self.position - 1] != own:
+            raise ValueError
+        return False
+
+    def may_retry(self, error: RayError) -> bool:
+        """Count what its process or node has died of; whether to try again."""
+        self.n_moves += isinstance(error, NodeDiedError)
+        self.n_crashes += isinstance(error, WorkerCrashedError)
+        return isinstance(error, NodeDiedError | WorkerCrashedError) and self.n_crashes <= RETRIES and self.n_moves <= MOVES
 
 
 class RayPool:
@@ -71,7 +93,7 @@ class RayPool:
         self._device_bytes = torch.cuda.get_device_properties(device).total_memory if self._device == "cuda" else 0
         self._arguments = (suite, self._device, Surroundings.here())
         # A process that had a GPU is not used again only where the function itself asks for GPUs.
-        options: dict[str, Any] = {"max_retries": RETRIES, "retry_exceptions": False}
+        options: dict[str, Any] = {"max_retries": 0}  # Ray's own retries are not seen from here, nor is when they start
         remote: Any = ray.remote(**options, num_gpus=1) if self._device == "cuda" else ray.remote(**options)
         self._train = remote(stream)
         self._queue = Queue()
@@ -89,9 +111,8 @@ class RayPool:
 
     @property
     def n_workers(self) -> int:
-        """As many as there are CPUs, unless fewer are wanted."""
-        n_cpus = max(1, int(sum(node.get("CPU", 0) for node in self._nodes)))
-        return n_cpus if self._most is None else min(n_cpus, self._most)
+        """As many small tasks as the nodes hold, unless fewer are wanted."""
+        return min(max(1, slots(self._nodes, self._device_bytes)), self._most or sys.maxsize)
 
     def submit(self, task: Task) -> None:
         """Queue a task."""
@@ -113,12 +134,11 @@ class RayPool:
             time.sleep(timeout)
             return []
         events: list[Fact | Lost] = []
-        ray.wait([job.batches for job in self._jobs], num_returns=1, timeout=timeout)
-        for job in self._ready():
+        for job in self._ready(0) or self._ready(timeout):
             events += self._receive(job)
         now = time.monotonic()
         for job in [job for job in self._jobs if now > job.deadline]:
-            reason = f"it reported nothing for {job.deadline - job.heard:.0f} seconds"
+            reason = f"it reported nothing for {now - job.heard:.0f} seconds"
             events.append(Lost(task=job.task.id, reason=reason))
             self._drop(job)
         self._dispatch()
@@ -138,29 +158,40 @@ class RayPool:
     def _dispatch(self) -> None:
         most = self._most or AHEAD * self.n_workers
         while self._queue and len(self._jobs) < most:
-            task = self._queue.pop()
-            asked = demand(task, self._nodes, self._device_bytes)
-            batches = self._train.options(**asked).remote(task, *self._arguments)
-            self._jobs.append(_Job(task, asked, batches))
+            self._jobs.append(self._given(_Job(self._queue.pop(), {}, None)))
 
-    def _ready(self) -> list[_Job]:
+    def _given(self, job: _Job) -> _Job:
+        """The job, given to Ray once more."""
+        job.demand = demand(job.task, self._nodes, self._device_bytes)
+        job.batches = self._train.options(**job.demand).remote(job.task, *self._arguments)
+        job.heard, job.position = math.inf, 0
+        return job
+
+    def _ready(self, timeout: float) -> list[_Job]:
+        """Those that have something to say, or the first that has within so many seconds."""
         by_batches = {job.batches: job for job in self._jobs}
-        ready, _ = ray.wait(list(by_batches), num_returns=len(by_batches), timeout=0)
+        ready, _ = ray.wait(list(by_batches), num_returns=1 if timeout else len(by_batches), timeout=timeout)
         return [by_batches[batches] for batches in ready]
 
     def _receive(self, job: _Job) -> Sequence[Fact | Lost]:
         try:
             batch: Sequence[Fact | Lost] = ray.get(next(job.batches))
+            is_news = job.take(batch)
         except StopIteration:
             self._jobs.remove(job)
-            return []
+            return [] if job.position == len(job.handed_on) else [Lost(task=job.task.id, reason=DIFFERED)]
+        except ValueError:
+            self._drop(job)
+            return [Lost(task=job.task.id, reason=DIFFERED)]
         except RayError as error:
+            if job.may_retry(error):
+                self._given(job)
+                return []
             self._jobs.remove(job)
             return [Lost(task=job.task.id, reason=_cause(error))]
-        job.hear()
         if any(isinstance(event, Lost) for event in batch):
             self._drop(job)
-        return batch
+        return batch if is_news else []
 
     def _drop(self, job: _Job) -> None:
         self._jobs.remove(job)
@@ -178,8 +209,8 @@ class RayPool:
         self._nodes = [node["Resources"] for node in nodes() if node["Alive"]]
         for job in [job for job in self._jobs if not job.is_started]:
             if demand(job.task, self._nodes, self._device_bytes) != job.demand:
-                self._drop(job)
-                self.submit(job.task)
+                ray.cancel(job.batches, force=True)
+                self._given(job)
         lacking = next((job.demand for job in self._jobs if not job.is_started and not fits(job.demand, self._nodes)), None)
         if lacking and not self._is_short:
             LOGGER.warning("No node of the cluster has %s; waiting for one that does.", _listed(lacking))

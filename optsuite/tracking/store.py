@@ -34,6 +34,8 @@ SUPERSEDED = "optsuite.superseded"  # the tag of runs that an older definition g
 REPORTS = "reports"  # the experiment of the report runs
 HTTP = ("http:", "https:")
 PAGE = 1_000
+# MLflow's own retries are silent, repeat what has been done already, and last for minutes at a wrong address: Patience retries.
+ALONE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 VERSIONS = {f"{name}_version": version(name) for name in ("optsuite", "torch", "mlflow", "optuna")}
 MACHINE = f"{platform.node()}, {platform.machine()}, {os.cpu_count()} cores"  # whose times can be compared
 
@@ -44,7 +46,8 @@ def open_store(uri: str) -> "Store":
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs what it raises, with its stack
     path = database_path(uri)
     if path is None:
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # else a wrong address is tried for minutes
+        for name, value in ALONE.items():
+            os.environ.setdefault(name, value)
     try:
         if path is not None:
             if not path.exists():
