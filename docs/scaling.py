@@ -30,36 +30,39 @@ from optsuite.training.stacked import MULTIPLE
 
 N_OPTIMIZERS = 30
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 125, 250, 500, 1_000)
+START_SECONDS = 10.0  # of a process on a GPU, which trains one stack and ends: what torch takes to import there
 DISPATCH_SECONDS = 0.0015  # of the driver for a stack, through Ray
-RECEIVE_SECONDS = 0.0009  # for what a stack measures at one step
-WRITE_SECONDS = 0.014  # for a run
+RECEIVE_SECONDS = 0.0009  # for what a stack of 8 measures at one step
 SHAPES = {"fashion_mnist_2c2d": (1, 28, 28), "cifar10_3c3d": (3, 32, 32), "cifar10_resnet": (3, 32, 32)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Runs that a study asks for at once: the seconds of each of its stacks on one worker, and of the driver to ask for it."""
+    """Runs that a study asks for at once: the seconds of each of its stacks on one worker, and those of the driver.
+
+    The driver takes `proposing` before it hands out the stage, and `receiving` for each of its stacks.
+    """
 
     n_runs: int
-    n_measurements: int
-    proposing: float
     stacks: tuple[float, ...]
-
-    @property
-    def driving(self) -> float:
-        """The seconds of the driver for each of its stacks."""
-        return DISPATCH_SECONDS + self.n_measurements * RECEIVE_SECONDS + self.n_runs / len(self.stacks) * WRITE_SECONDS
+    proposing: float
+    receiving: float
 
 
 def main() -> None:
     """Measure, simulate, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--speedup", type=float, default=1.0, help="how many times as fast as this core a worker is")
-    speedup = parser.parse_args().speedup
+    parser.add_argument("--write-seconds", type=float, default=0.014, help="of the driver for a run: 0.1 through a server")
+    arguments = parser.parse_args()
     suite = replace(SUITES["full"], optimizers=(OPTIMIZERS["adam"],))
     suite = replace(suite, benchmarks=tuple(map(_available, suite.benchmarks)))
     problems, _ = prepare(suite, device="cpu")
-    studies = [stages for problem in problems for stages in [list(_stages(suite, problem, speedup))] * N_OPTIMIZERS]
+    studies = [
+        stages
+        for problem in problems
+        for stages in [list(_stages(suite, problem, arguments.speedup, arguments.write_seconds))] * N_OPTIMIZERS
+    ]
     alone = sum(sum(stage.stacks) for stages in studies for stage in stages)
     longest = max(sum(max(stage.stacks) for stage in stages) for stages in studies)
     rows = []
@@ -69,7 +72,7 @@ def main() -> None:
         rows.append((n_workers, f"{seconds / 3600:,.2f}", f"{alone / seconds:,.0f}", f"{busy:.0%}", f"{driving / seconds:.0%}"))
     names = ("workers", "hours", "speed-up", "of the workers used", "of the driver")
     n_runs = sum(stage.n_runs for stages in studies for stage in stages)
-    costs = [(problem.benchmark.name, f"{problem.seconds_per_run / speedup:.2g}") for problem in problems]
+    costs = [(problem.benchmark.name, f"{problem.seconds_per_run / arguments.speedup:.2g}") for problem in problems]
     sys.stdout.write(f"{len(studies)} studies, {n_runs:,} runs, {alone / 3600:,.0f} worker hours; ")
     sys.stdout.write(f"the longest study alone {longest / 3600:,.1f} hours.\n\n")
     sys.stdout.write(tabulate(rows, headers=names, tablefmt="github") + "\n\n")
@@ -104,7 +107,7 @@ def simulate(studies: list[list[Stage]], n_workers: int) -> tuple[float, float]:
             heapq.heappush(running, (drive(DISPATCH_SECONDS) + seconds, study))
         now, study = heapq.heappop(running)
         stages, stage = studies[study], studies[study][stage_of[study]]
-        drive(stage.driving - DISPATCH_SECONDS)
+        drive(stage.receiving)
         left[study] -= 1
         if not left[study]:
             stage_of[study] += 1
@@ -114,22 +117,25 @@ def simulate(studies: list[list[Stage]], n_workers: int) -> tuple[float, float]:
     return max(now, free), busy
 
 
-def _stages(suite: Suite, problem: Problem, speedup: float) -> Iterator[Stage]:
+def _stages(suite: Suite, problem: Problem, speedup: float, write_seconds: float) -> Iterator[Stage]:
     """What a study asks for, by asking it: the scores that it is sent are those of a valley."""
     (spec,) = suite.optimizers
     benchmark, plan = problem.benchmark, problem.plans[spec.name]
     per_run, multiple = problem.seconds_per_run / speedup, MULTIPLE if plan.engine == "stacked" else 1
+    start = START_SECONDS if speedup > 1 else 0.0
+    n_measurements = benchmark.max_steps // benchmark.eval_every + 1
     asks = tune_and_evaluate(benchmark.name, spec, suite)
     scores: list[Score] | None = None
     started = time.perf_counter()
     with suppress(StopIteration):
         while True:
             runs = next(asks) if scores is None else asks.send(scores)
+            stacks = group(runs, plan.max_stack)
             yield Stage(
                 n_runs=len(runs),
-                n_measurements=benchmark.max_steps // benchmark.eval_every + 1,
+                stacks=tuple(start + -(-len(stack) // multiple) * multiple * per_run for stack in stacks),
                 proposing=time.perf_counter() - started,
-                stacks=tuple(-(-len(stack) // multiple) * multiple * per_run for stack in group(runs, plan.max_stack)),
+                receiving=n_measurements * RECEIVE_SECONDS + len(runs) / len(stacks) * write_seconds,
             )
             started = time.perf_counter()
             scores = [Score(outcome="finished", score=abs(math.log10(run.lr) + 2), initial_loss=9.0) for run in runs]

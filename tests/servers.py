@@ -58,6 +58,15 @@ class Server:
         }
         return cls(folder, port, [*arguments, "--app-name", "basic-auth"], environment)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to know of it, if it wants a password."""
+        return {
+            "MLFLOW_TRACKING_URI": self.address,
+            "MLFLOW_TRACKING_USERNAME": USER,
+            "MLFLOW_TRACKING_PASSWORD": PASSWORD,
+        }
+
     def start(self) -> None:
         with (self._folder / "server.log").open("a") as log:
             self._process = subprocess.Popen(

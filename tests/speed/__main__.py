@@ -114,7 +114,7 @@ def _cluster(*, quick: bool) -> Iterator[Row]:
     middle, least, most = clusters.overhead(found)
     local, ray = (f"{statistics.median(times):.2f} s" for times in found.values())
     yield {"": "wall time", "local workers": local, "Ray": ray, "ratio": f"{middle:.2f} ({least:.2f} to {most:.2f})"}
-    costs = zip(("stack", "measured step of one"), clusters.driver_seconds(10 if quick else 200), strict=True)
+    costs = zip(("stack", "measured step of 8 runs"), clusters.driver_seconds(4 if quick else 100), strict=True)
     for name, cost in costs:
         yield {"": f"CPU time of the driver for a {name}", "Ray": f"{cost * 1e3:.2f} ms"}
 

@@ -44,7 +44,7 @@ def seconds(rounds: int, n_seeds: int) -> dict[str, list[float]]:
 
 
 def driver_seconds(n_tasks: int) -> tuple[float, float]:
-    """The CPU seconds of the driver for a task of a cluster, and for what its stack measures at one step.
+    """The CPU seconds of the pool in the driver for a task of a cluster, and for what its stack of 8 measures at one step.
 
     Raises ModuleNotFoundError where Ray is not installed.
     """
@@ -54,8 +54,8 @@ def driver_seconds(n_tasks: int) -> tuple[float, float]:
     whole = SUITE.benchmarks[0]
     with RayPool("auto", n_workers=None, n_cores=N_WORKERS, suite=suite, device="cpu") as cluster:
         for n_steps in (whole.eval_every, whole.max_steps):
-            first = _tasks(find_benchmark(SUITE, f"{whole.name}@{n_steps}"), n_seeds=1)[0]
-            tasks = [replace(first, id=number, runs=first.runs[:1]) for number in range(n_tasks)]
+            first = _tasks(find_benchmark(SUITE, f"{whole.name}@{n_steps}"), n_seeds=2)[0]
+            tasks = [replace(first, id=number) for number in range(n_tasks)]
             _seconds(cluster, tasks[:N_WORKERS])
             started = time.process_time()
             _seconds(cluster, tasks)

@@ -1,6 +1,6 @@
 """Seconds and memory that `optsuite report` takes to read campaigns from PostgreSQL: `python -m speed.postgres 10000 100000`.
 
-Wants the extra `postgres` and PostgreSQL; 100,000 runs take 4 GB of disk and some minutes to be copied.
+Wants the extra `postgres` and PostgreSQL; 100,000 runs take 7 GB of disk and some minutes to be copied.
 """
 
 import os
