@@ -19,6 +19,7 @@ $(READY): requirements.lock pyproject.toml
 
 # What docs/scale.md and docs/server.md need beside: Ray, the driver of PostgreSQL, and passwords for MLflow's server.
 scale: $(READY)
+	@echo "Adding Ray and what a server over PostgreSQL needs to .venv"
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-scale.lock
 
 bench: $(READY)

@@ -32,7 +32,7 @@ N_OPTIMIZERS = 30
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 125, 250, 500, 1_000)
 START_SECONDS = 10.0  # of a process on a GPU, which trains one stack and ends: what torch takes to import there
 DISPATCH_SECONDS = 0.0015  # of the driver for a stack, through Ray
-RECEIVE_SECONDS = 0.0009  # for what a stack of 8 measures at one step
+RECEIVE_SECONDS = 0.001  # for what a stack of 8 measures at one step
 SHAPES = {"fashion_mnist_2c2d": (1, 28, 28), "cifar10_3c3d": (3, 32, 32), "cifar10_resnet": (3, 32, 32)}
 
 
@@ -57,7 +57,8 @@ def main() -> None:
     arguments = parser.parse_args()
     suite = replace(SUITES["full"], optimizers=(OPTIMIZERS["adam"],))
     suite = replace(suite, benchmarks=tuple(map(_available, suite.benchmarks)))
-    problems, _ = prepare(suite, device="cpu")
+    problems, skipped = prepare(suite, device="cpu")
+    sys.stderr.write("".join(f"{left_out}\n" for left_out in skipped))
     studies = [
         stages
         for problem in problems

@@ -38,6 +38,10 @@ class StoreLost(Exception):
     """The store could not be written to, and waiting has not helped or would not."""
 
 
+class ClusterLost(Exception):
+    """The cluster that trains cannot be reached any more, and waiting has not helped."""
+
+
 def require(condition: object, what: str, received: object, allowed: str) -> None:
     """Raise BadInput naming what, received and allowed unless the condition holds."""
     if not condition:

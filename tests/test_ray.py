@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -51,6 +52,12 @@ def loss(prediction, target):
     return F.mse_loss(prediction, target)
 
 SUITE = replace(SUITE, benchmarks=(replace(SUITE.benchmarks[0], loss=loss),))
+"""
+HEAD = """
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+print(cluster.address, cluster.head_node.all_processes["gcs_server"][0].process.pid, flush=True)
+input()
 """
 LONGER = """
 from dataclasses import replace
@@ -122,6 +129,9 @@ def three() -> Iterator[Three]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_TOKEN", "of-these-tests-and-of-no-others")
+        patch.setenv("RAY_AUTH_MODE", "token")
+        ray._raylet.Config.initialize("")
         own = Three()
         assert connect(own.address, 1)
         yield own
@@ -177,6 +187,7 @@ def test_a_driver_that_is_killed_leaves_nothing_training_and_can_be_started_agai
     three: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+    monkeypatch.delenv("RAY_AUTH_MODE")  # that there is a token is enough
     (tmp_path / "longer.py").write_text(LONGER)
     command = ("run", "--suite", "longer.py", "--engine", "plain", "--ray", three.address)
     process = start(*command, folder=tmp_path)
@@ -190,6 +201,21 @@ def test_a_driver_that_is_killed_leaves_nothing_training_and_can_be_started_agai
     out, err = process.communicate()
     assert (process.returncode, err) == (0, "")
     assert re.search(r"22 runs, [1-9]\d* of them in the store already", out)
+
+
+def test_a_cluster_that_loses_its_head_is_given_up_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+    (tmp_path / "longer.py").write_text(LONGER.replace("max_steps=4000", "max_steps=10**6"))
+    with subprocess.Popen([sys.executable, "-c", HEAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as head:
+        assert head.stdout is not None
+        address, pid = head.stdout.readline().split()
+        process = start("run", "--suite", "longer.py", "--ray", address, folder=tmp_path)
+        wait_until(lambda: any(b"ray::stream" in _command(pid) for pid in descendants(head.pid)), process)
+        os.kill(int(pid), 9)
+        _, err = process.communicate(timeout=90)
+        head.kill()
+    assert process.returncode == 1
+    assert re.fullmatch(rf"optsuite: Ray: the head of the cluster, {address}, has not answered for 2\d seconds; .*\n", err), err
 
 
 def test_what_breaks_is_reported_and_the_others_finish(

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import click
 
-from optsuite.errors import BadInput, StoreLost, one_line
+from optsuite.errors import BadInput, ClusterLost, StoreLost, one_line
 
 
 def main() -> NoReturn:
@@ -23,7 +23,7 @@ def main() -> NoReturn:
         _fail(error.format_message(), 2)
     except BadInput as error:
         _fail(one_line(error), 2)
-    except StoreLost as error:
+    except (StoreLost, ClusterLost) as error:
         _fail(str(error), 1)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; what had ended is kept", 130)

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import ray
+from ray._private.authentication import authentication_token_setup as setup
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 
 from optsuite.errors import BadInput, one_line
+from optsuite.execution.pool import LACKED_MEMORY
 
 REACH_SECONDS = 5.0
 QUIET: Mapping[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -28,7 +31,8 @@ def connect(address: str, n_cpus: int) -> bool:
         if where is None:
             ray.init(address="local", num_cpus=n_cpus, include_dashboard=False, **QUIET)
         else:
-            _greet(where)
+            greet(where)
+            _use_token()
             ray.init(address=where, **QUIET)
     except Exception as error:
         allowed = "auto, or HOST:PORT of the head of a cluster that this machine is a node of"
@@ -43,13 +47,19 @@ def _running() -> str | None:
         return given
     found: str | None = ray._private.utils.read_ray_address()
     try:
-        _greet(found or "")
+        greet(found or "")
     except (OSError, ValueError):
         return None
     return found
 
 
-def _greet(address: str) -> None:
+def _use_token() -> None:
+    """Show the token that this person has, if there is one, as `ray start` does by itself and a driver does not."""
+    setup.logger.setLevel(logging.ERROR)
+    setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
+def greet(address: str) -> None:
     """Raise ValueError or OSError unless a server of Ray's kind answers at HOST:PORT: Ray itself would wait for a minute."""
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal()) or "/" in host:
@@ -59,3 +69,18 @@ def _greet(address: str) -> None:
             connection.sendall(GREETING)
             if connection.makefile("rb").read(4)[3:] != SETTINGS[3:4]:
                 raise ValueError("what answers there is not Ray")
+
+
+def cause_of(error: RayError) -> str:
+    """Why Ray gave a task up."""
+    match error:
+        case RayTaskError():
+            return one_line(error.cause) if isinstance(error.cause, BaseException) else one_line(error)
+        case OutOfMemoryError():
+            return LACKED_MEMORY
+        case WorkerCrashedError():
+            return "its worker died"
+        case NodeDiedError():
+            return "its node died"
+        case _:
+            return one_line(error)

@@ -47,3 +47,9 @@ def _share(memory_bytes: int, device_bytes: int) -> float:
 def fits(asked: Mapping[str, float], nodes: Sequence[Resources]) -> bool:
     """Whether some node has all that is asked for, when nothing else is trained there."""
     return any(all(node.get(RESOURCE[option], 0) >= amount for option, amount in asked.items()) for node in nodes)
+
+
+def described(asked: Mapping[str, float]) -> str:
+    """What a task asks for, in words."""
+    gpus = f", {asked['num_gpus']:g} of a GPU" if "num_gpus" in asked else ""
+    return f"{asked['num_cpus']:g} CPU{gpus} and {asked['memory'] / 2**30:.1f} GiB of memory for a task"

@@ -14,18 +14,19 @@ from typing import Any
 
 import ray
 import torch
-from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
+from ray.exceptions import NodeDiedError, RayError, WorkerCrashedError
 
-from optsuite.errors import one_line
-from optsuite.execution.cluster import connect
-from optsuite.execution.demand import Resources, demand, fits, slots
-from optsuite.execution.pool import LACKED_MEMORY, Fact, Lost, Task
+from optsuite.errors import ClusterLost
+from optsuite.execution.cluster import cause_of, connect, greet
+from optsuite.execution.demand import Resources, demand, described, fits, slots
+from optsuite.execution.pool import Fact, Lost, Task
 from optsuite.execution.queue import Queue
 from optsuite.execution.streamed import Surroundings, digest, stream
 
 RETRIES = 2  # of a task whose process dies; then the campaign tries it once more, alone
 MOVES = 20  # of a task whose node is lost, which is not the task's fault: preempted nodes come and go
 LOST_NODE_SECONDS = 30.0  # what Ray may take to find a node dead
+HEAD_SECONDS = 20.0  # what a head may be away for; Ray itself ends the process after 60
 LOOK_SECONDS = 5.0  # how often to see which nodes there are
 AHEAD = 2  # tasks handed to Ray for each CPU, so that none waits for the driver; the others keep their order here
 DIFFERED = "another try of it gave other results"
@@ -100,6 +101,8 @@ class RayPool:
         self._jobs: list[_Job] = []
         self._nodes: list[Resources] = []
         self._looked = -math.inf
+        self._head: str = ray.get_runtime_context().gcs_address
+        self._reached = time.monotonic()
         self._is_short = False  # of nodes that could train what waits
         self._look()
 
@@ -188,7 +191,7 @@ class RayPool:
                 self._given(job)
                 return []
             self._jobs.remove(job)
-            return [Lost(task=job.task.id, reason=_cause(error))]
+            return [Lost(task=job.task.id, reason=cause_of(error))]
         if any(isinstance(event, Lost) for event in batch):
             self._drop(job)
         return batch if is_news else []
@@ -205,6 +208,8 @@ class RayPool:
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return
         self._looked = time.monotonic()
+        if not self._is_reached():
+            return
         nodes: Any = ray.nodes
         self._nodes = [node["Resources"] for node in nodes() if node["Alive"]]
         for job in [job for job in self._jobs if not job.is_started]:
@@ -213,26 +218,21 @@ class RayPool:
                 self._given(job)
         lacking = next((job.demand for job in self._jobs if not job.is_started and not fits(job.demand, self._nodes)), None)
         if lacking and not self._is_short:
-            LOGGER.warning("No node of the cluster has %s; waiting for one that does.", _listed(lacking))
+            LOGGER.warning("No node of the cluster has %s; waiting for one that does.", described(lacking))
         self._is_short = bool(lacking)
 
-
-def _listed(demand: Resources) -> str:
-    """What a task asks for, in words."""
-    gpus = f", {demand['num_gpus']:g} of a GPU" if "num_gpus" in demand else ""
-    return f"{demand['num_cpus']:g} CPU{gpus} and {demand['memory'] / 2**30:.1f} GiB of memory for a task"
-
-
-def _cause(error: RayError) -> str:
-    """Why Ray gave a task up."""
-    match error:
-        case RayTaskError():
-            return one_line(error.cause) if isinstance(error.cause, BaseException) else one_line(error)
-        case OutOfMemoryError():
-            return LACKED_MEMORY
-        case WorkerCrashedError():
-            return "its worker died"
-        case NodeDiedError():
-            return "its node died"
-        case _:
-            return one_line(error)
+    def _is_reached(self) -> bool:
+        """Whether the cluster's head answers. Raises ClusterLost when it has not for HEAD_SECONDS."""
+        try:
+            greet(self._head)
+        except (OSError, ValueError) as error:
+            away = time.monotonic() - self._reached
+            if away > HEAD_SECONDS:
+                self._jobs = []  # there is nobody to be told that they are not wanted
+                raise ClusterLost(
+                    f"Ray: the head of the cluster, {self._head}, has not answered for {away:.0f} seconds; "
+                    "nothing is lost: the same command goes on, there or elsewhere"
+                ) from error
+            return False
+        self._reached = time.monotonic()
+        return True
