@@ -22,7 +22,7 @@ def open_pool(
         return LocalPool(n_workers or n_cores(), suite=suite, device=device, checkpoints=checkpoints)
     check_device(device)
     if checkpoints is not None:
-        raise BadInput("--checkpoint-every: got it with --ray, allowed: only without; a cluster trains what is lost from the start")
+        raise BadInput("--checkpoint-every: got it with --ray, allowed: without; a cluster trains what is lost from its start")
     try:
         from optsuite.execution.ray import RayPool
     except ModuleNotFoundError as error:
