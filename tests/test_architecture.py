@@ -33,7 +33,7 @@ FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.p
 OWNERS = {  # of a package: parts, or single modules
     "mlflow": ("tracking",),
     "optuna": ("tuning",),
-    "ray": ("execution/ray.py",),
+    "ray": ("execution/cluster.py", "execution/ray.py"),
     "click": ("cli",),
     "rich": ("cli",),
     "argparse": ("cli",),

@@ -59,17 +59,19 @@ class _Job:
         """When it is lost unless it reports something, which may be what was handed on before."""
         return self.heard + self.task.patience_seconds + LOST_NODE_SECONDS
 
-    def take(self, batch: Sequence[Fact | Lost]) -> bool:
-        """Whether the batch is news. Raises ValueError when an earlier try had another one in its place."""
+    def news(self, batch: Sequence[Fact | Lost]) -> Sequence[Fact | Lost]:
+        """The batch; nothing where an earlier try had yielded it; that the task is lost where another was in its place."""
         self.heard = time.monotonic()
         own = digest(batch)
         self.position += 1
         if self.position > len(self.handed_on):
             self.handed_on.append(own)
-            return True
-        if self.handed_on[self.position - 1] != own:
-            raise ValueError
-        return False
+            return batch
+        return [] if self.handed_on[self.position - 1] == own else [self.lost(DIFFERED)]
+
+    def lost(self, reason: str) -> Lost:
+        """That its task is lost."""
+        return Lost(task=self.task.id, reason=reason)
 
     def may_retry(self, error: RayError) -> bool:
         """Count what its process or node has died of; whether to try again."""
@@ -102,7 +104,7 @@ class RayPool:
         self._nodes: list[Resources] = []
         self._looked = -math.inf
         self._head: str = ray.get_runtime_context().gcs_address
-        self._reached = time.monotonic()
+        self._missed = math.inf  # when the head first did not answer, if it does not now
         self._is_short = False  # of nodes that could train what waits
         self._look()
 
@@ -142,7 +144,7 @@ class RayPool:
         now = time.monotonic()
         for job in [job for job in self._jobs if now > job.deadline]:
             reason = f"it reported nothing for {now - job.heard:.0f} seconds"
-            events.append(Lost(task=job.task.id, reason=reason))
+            events.append(job.lost(reason))
             self._drop(job)
         self._dispatch()
         return events
@@ -179,22 +181,19 @@ class RayPool:
     def _receive(self, job: _Job) -> Sequence[Fact | Lost]:
         try:
             batch: Sequence[Fact | Lost] = ray.get(next(job.batches))
-            is_news = job.take(batch)
         except StopIteration:
             self._jobs.remove(job)
-            return [] if job.position == len(job.handed_on) else [Lost(task=job.task.id, reason=DIFFERED)]
-        except ValueError:
-            self._drop(job)
-            return [Lost(task=job.task.id, reason=DIFFERED)]
+            return [] if job.position == len(job.handed_on) else [job.lost(DIFFERED)]
         except RayError as error:
             if job.may_retry(error):
                 self._given(job)
                 return []
             self._jobs.remove(job)
-            return [Lost(task=job.task.id, reason=cause_of(error))]
-        if any(isinstance(event, Lost) for event in batch):
+            return [job.lost(cause_of(error))]
+        news = job.news(batch)
+        if any(isinstance(event, Lost) for event in news):
             self._drop(job)
-        return batch if is_news else []
+        return news
 
     def _drop(self, job: _Job) -> None:
         self._jobs.remove(job)
@@ -226,7 +225,8 @@ class RayPool:
         try:
             greet(self._head)
         except (OSError, ValueError) as error:
-            away = time.monotonic() - self._reached
+            self._missed = min(self._missed, time.monotonic())
+            away = time.monotonic() - self._missed
             if away > HEAD_SECONDS:
                 self._jobs = []  # there is nobody to be told that they are not wanted
                 raise ClusterLost(
@@ -234,5 +234,5 @@ class RayPool:
                     "nothing is lost: the same command goes on, there or elsewhere"
                 ) from error
             return False
-        self._reached = time.monotonic()
+        self._missed = math.inf
         return True
