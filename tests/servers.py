@@ -59,8 +59,8 @@ class Server:
         return cls(folder, port, [*arguments, "--app-name", "basic-auth"], environment)
 
     @property
-    def environment(self) -> dict[str, str]:
-        """What a process needs to know of it, if it wants a password."""
+    def client_environment(self) -> dict[str, str]:
+        """What who asks it needs to know of it, if it wants a password."""
         return {
             "MLFLOW_TRACKING_URI": self.address,
             "MLFLOW_TRACKING_USERNAME": USER,

@@ -38,7 +38,7 @@ def server(databases: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture
 def known(server: Server, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     """The server, its address and a user's password where optsuite looks for them, in an empty folder."""
-    for name, value in server.environment.items():
+    for name, value in server.client_environment.items():
         monkeypatch.setenv(name, value)
     return server
 
@@ -76,7 +76,7 @@ def compared(server: Server, databases: Postgres, tmp_path_factory: pytest.TempP
     with ExitStack() as running, pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         alone = running.enter_context(ended(start(*command, folder=folders[0])))
-        for name, value in server.environment.items():
+        for name, value in server.client_environment.items():
             patch.setenv(name, value)
         through_server = running.enter_context(ended(start(*command, folder=folders[1])))
         wait_until(lambda: statuses(databases, "status").count("FINISHED") >= 60, through_server, seconds=PATIENCE)

@@ -6,7 +6,6 @@ that each of them is handed on once.
 
 import logging
 import math
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,8 +41,8 @@ class _Job:
     """
 
     task: Task
-    demand: Resources
-    batches: Any
+    demand: Resources = field(default_factory=dict)
+    batches: Any = None
     heard: float = math.inf
     position: int = 0
     handed_on: list[int] = field(default_factory=list)
@@ -95,9 +94,10 @@ class RayPool:
         self._device = torch.device(device).type  # Ray says which one it is
         self._device_bytes = torch.cuda.get_device_properties(device).total_memory if self._device == "cuda" else 0
         self._arguments = (suite, self._device, Surroundings.here())
-        # A process that had a GPU is not used again only where the function itself asks for GPUs.
         options: dict[str, Any] = {"max_retries": 0}  # Ray's own retries are not seen from here, nor is when they start
-        remote: Any = ray.remote(**options, num_gpus=1) if self._device == "cuda" else ray.remote(**options)
+        if self._device == "cuda":
+            options["num_gpus"] = 1  # a process that had a GPU ends with its task only where the function itself asks for one
+        remote: Any = ray.remote(**options)
         self._train = remote(stream)
         self._queue = Queue()
         self._jobs: list[_Job] = []
@@ -117,7 +117,8 @@ class RayPool:
     @property
     def n_workers(self) -> int:
         """As many small tasks as the nodes hold, unless fewer are wanted."""
-        return min(max(1, slots(self._nodes, self._device_bytes)), self._most or sys.maxsize)
+        n_slots = max(1, slots(self._nodes, self._device_bytes))
+        return n_slots if self._most is None else min(n_slots, self._most)
 
     def submit(self, task: Task) -> None:
         """Queue a task."""
@@ -163,7 +164,7 @@ class RayPool:
     def _dispatch(self) -> None:
         most = self._most or AHEAD * self.n_workers
         while self._queue and len(self._jobs) < most:
-            self._jobs.append(self._given(_Job(self._queue.pop(), {}, None)))
+            self._jobs.append(self._given(_Job(self._queue.pop())))
 
     def _given(self, job: _Job) -> _Job:
         """The job, given to Ray once more."""
