@@ -21,7 +21,7 @@ Split = tuple[Tensor, Tensor]
 
 METRIC_NAME = re.compile(r"[A-Za-z0-9_.: -]+")  # what MLflow takes as a metric key, less the slash that we join with
 OF_RUNS = {"optimizer", "lr", "schedule", "seed", "batch_size", "max_steps", "eval_every", "target"}
-OF_MACHINES = {"device", "machine", "engine"}
+OF_MACHINES = {"device", "machine", "machine_class", "engine", "engine_reason"}
 OF_STUDIES = {"n_trials", "n_tuning_seeds", "n_seeds", "tolerance", "lr_low", "lr_high", "at_edge", "includes"}
 RUN_PARAMS = OF_RUNS | OF_MACHINES | OF_STUDIES  # what the store is told beside the fixed hyperparameters
 TOLERANCE = 0.01  # differences below 1 % of the better score do not matter to anybody, however certain they are
@@ -116,6 +116,12 @@ class Benchmark:
             curves = ("loss", *self.metrics)
             curve = self.target.metric.partition("/")[2]
             require(curve in curves, f"{where}: target metric", self.target.metric, f"one of {', '.join(curves)}")
+
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """The names of all curves that its runs have."""
+        measured = ("loss", *self.metrics)
+        return ("train/loss", "train/lr", *(f"{split}/{name}" for split in ("validation", "test") for name in measured))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -111,6 +111,9 @@ def facts(task: Task, train: Train) -> Iterator[Fact]:
             if isinstance(fact, Ended):
                 ended.add(index)
             yield Fact(task=task.id, index=index, fact=fact)
+            if task.until is not None and isinstance(fact, Measurement) and fact.step >= task.until:
+                yield Fact(task=task.id, index=index, fact=Ended(outcome="finished"))
+                return
     except Exception as problem:
         if is_out_of_memory(problem):
             raise
@@ -146,7 +149,7 @@ def trainer(load: Callable[[], Suite], device: str, checkpoints: Checkpoints | N
         if (found_setting, found_definition) != (task.setting, task.definition):
             raise RuntimeError("the suite or its data changed while the campaign was running; start it again")
         engine = ENGINES[task.engine]
-        if checkpoints and engine is plain.train:
+        if checkpoints and engine is plain.train and task.until is None:
             engine = partial(engine, checkpoint_of=lambda run: checkpoints.of(task.fingerprint(run)))
         return engine(benchmark, spec, task.runs, splits, device=device, dtype=DTYPE)
 

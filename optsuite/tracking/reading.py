@@ -10,14 +10,16 @@ from mlflow.entities import Run as MlflowRun
 
 from optsuite.tracking.histories import histories
 from optsuite.tracking.location import CAMPAIGNS
-from optsuite.tracking.store import SUPERSEDED, Store
+from optsuite.tracking.store import COMPARED, REFUSAL, REFUTED, REUSE, REUSED_ON, SUPERSEDED, Store
 
 TAGS = ("kind", "arm", "benchmark", "optimizer", "campaign", "suite", "night", "outcome", "fingerprint", "error")
 TEXT_PARAMS = (
     "target",
     "device",
     "machine",
+    "machine_class",
     "engine",
+    "engine_reason",
     "includes",
     "optsuite_version",
     "torch_version",
@@ -40,8 +42,9 @@ SUMMARIES = (
     RELATIVE_TIME,
     *COSTS,
 )
-TEXT = ("run_id", "experiment_id", "parent", "status", "commit", *TEXT_PARAMS, *TAGS)
-FLAGS = ("superseded", "at_edge")
+MARKS = {REUSE: "reuse", REUSED_ON: "reused_on", COMPARED: "compared", REFUSAL: "refusal"}
+TEXT = ("run_id", "experiment_id", "parent", "status", "commit", *TEXT_PARAMS, *TAGS, *MARKS.values())
+FLAGS = ("superseded", "refuted", "at_edge")
 NUMBERS = ("seed", *PARAMS, "started", "seconds", *SUMMARIES)
 COLUMNS = (*TEXT, *FLAGS, *NUMBERS)
 CURVES = ("run_id", "curve", "step", "value")
@@ -52,7 +55,7 @@ OTHER_TAGS = {
     "mlflow.parentRunId": "parent",
     SUPERSEDED: "superseded",
 }
-TAG_NAMES = {f"optsuite.{tag}": tag for tag in TAGS} | OTHER_TAGS
+TAG_NAMES = {f"optsuite.{tag}": tag for tag in TAGS} | OTHER_TAGS | MARKS
 PARAM_NAMES = (*PARAMS, *TEXT_PARAMS, "at_edge")
 
 # The runs of a campaign in MLflow's own schema, less what has been deleted.
@@ -106,6 +109,7 @@ def read_curves(store: Store, runs: Iterable[str], names: Iterable[str]) -> pd.D
 def _typed(rows: pd.DataFrame, *, everything: bool) -> pd.DataFrame:
     """The rows that are wanted, in the dtypes of the columns. Equal texts are one object: most are said over and over."""
     frame = rows.reindex(columns=list(COLUMNS))
+    frame["refuted"] = frame["superseded"] == REFUTED
     frame["superseded"] = frame["superseded"].notna()
     frame["at_edge"] = frame["at_edge"] == "True"
     frame = frame[frame["kind"] != "report"]
