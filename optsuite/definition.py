@@ -21,7 +21,7 @@ Split = tuple[Tensor, Tensor]
 
 METRIC_NAME = re.compile(r"[A-Za-z0-9_.: -]+")  # what MLflow takes as a metric key, less the slash that we join with
 OF_RUNS = {"optimizer", "lr", "schedule", "seed", "batch_size", "max_steps", "eval_every", "target"}
-OF_MACHINES = {"device", "machine", "machine_class", "engine", "engine_reason"}
+OF_MACHINES = {"device", "machine", "machine_class", "engine", "engine_reason", "dtype", "cast"}
 OF_STUDIES = {"n_trials", "n_tuning_seeds", "n_seeds", "tolerance", "lr_low", "lr_high", "at_edge", "includes"}
 RUN_PARAMS = OF_RUNS | OF_MACHINES | OF_STUDIES  # what the store is told beside the fixed hyperparameters
 TOLERANCE = 0.01  # differences below 1 % of the better score do not matter to anybody, however certain they are
@@ -44,8 +44,8 @@ class Splits:
             lengths = (len(split[0]), len(split[1]))
             require(lengths[0] == lengths[1] > 0, f"{name} split", lengths, "as many inputs as targets, at least one")
 
-    def to(self, device: str, dtype: torch.dtype) -> "Splits":
-        """The same data on a device, numbers with a fraction in the given dtype."""
+    def to(self, device: str, dtype: torch.dtype | None = None) -> "Splits":
+        """The same data on a device, floating-point numbers in the given dtype if one is given."""
 
         def move(split: Split) -> Split:
             x, y = (t.to(device, dtype if t.is_floating_point() else None) for t in split)

@@ -1,7 +1,7 @@
 """Checking everything that a campaign will use before anything is started or written."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,7 +9,8 @@ import torch
 from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits, Suite
 from optsuite.errors import BadInput, DatasetUnavailable
 from optsuite.training.check import blamed, check_benchmark, check_device, check_pair, limited, load_splits
-from optsuite.training.identity import DTYPE, definition, setting
+from optsuite.training.identity import definition, setting
+from optsuite.training.numerics import Fitted, fit
 from optsuite.training.plan import ENGINES, Plan, plan
 from optsuite.training.run import Run
 from optsuite.training.stacked import MULTIPLE
@@ -23,7 +24,8 @@ N_MEASURED = 400  # examples whose measuring tells what that of all takes: more 
 class Problem:
     """A benchmark that can be trained here.
 
-    `setting` is that of `identity`, `plans` says how runs are trained by each optimizer that can train it, and
+    `setting` is that of `identity`, `plans` says how runs are trained by each optimizer that can train it, `dtype` and `cast`
+    are those of `numerics`, `notes` are lines that a person should see, and
     `seconds_per_run` is roughly what one of them takes of a worker's time, and `seconds_to_load` what the data took here.
     """
 
@@ -31,6 +33,9 @@ class Problem:
     setting: str
     plans: Mapping[str, Plan]
     seconds_per_run: float
+    dtype: str = "float32"
+    cast: str = ""
+    notes: tuple[str, ...] = ()
     seconds_to_load: float = 0.0
 
     def seconds_to_report(self, n_runs: int) -> float:
@@ -93,9 +98,11 @@ def _try(
     """The problem, and which optimizers cannot train it. Raises BadInput where none can."""
     started = time.perf_counter()
     with limited(LOAD_SECONDS):
-        splits = load_splits(benchmark).to("cpu", DTYPE)
+        given = load_splits(benchmark)
     seconds_to_load = time.perf_counter() - started
     with limited(TRY_SECONDS):
+        fitted = fit(benchmark, given, device=device)
+        splits = fitted.splits
         check_benchmark(benchmark, splits)
     plans: dict[str, Plan] = {}
     broken: list[tuple[str, BadInput]] = []
@@ -113,11 +120,23 @@ def _try(
     last = [spec for spec in specs if spec.name in plans][-1]
     with blamed(f"benchmark {benchmark.name}: training it for some steps"), limited(TRY_SECONDS):
         seconds_per_run = _seconds_per_run(benchmark, last, splits, plans[last.name].engine)
-    own = setting(benchmark, splits, dtype=DTYPE, device=device)
+    own = setting(benchmark, splits, dtype=fitted.dtype, device=device)
     problem = Problem(
-        benchmark=benchmark, setting=own, plans=plans, seconds_per_run=seconds_per_run, seconds_to_load=seconds_to_load
+        benchmark=benchmark,
+        setting=own,
+        plans=plans,
+        dtype=fitted.dtype,
+        cast=fitted.cast,
+        notes=tuple(_notes(benchmark, fitted)),
+        seconds_per_run=seconds_per_run,
+        seconds_to_load=seconds_to_load,
     )
     return problem, broken
+
+
+def _notes(benchmark: Benchmark, fitted: Fitted) -> Iterator[str]:
+    if fitted.cast:
+        yield f"{benchmark.name}: its model cannot be trained on the data as given; cast: {fitted.cast}"
 
 
 def _few(split: Split) -> Split:

@@ -160,6 +160,8 @@ class Study:
             "max_steps": benchmark.max_steps,
             "eval_every": benchmark.eval_every,
             **({"target": str(benchmark.target)} if benchmark.target else {}),
+            "dtype": self.problem.dtype,
+            **({"cast": self.problem.cast} if self.problem.cast else {}),
             "device": self.device,
             "engine": self.plan.engine,
             **({"engine_reason": self.plan.reason} if self.plan.reason else {}),

@@ -26,18 +26,18 @@ def train(
     splits: Splits,
     *,
     device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
     checkpoint_of: Callable[[Run], Checkpoint] | None = None,
 ) -> Iterator[tuple[int, Measurement | Ended]]:
     """Train the runs and yield (index of the run, what it measured or how it ended).
 
-    The splits lie on the device in the dtype already. An exception ends its run as failed and leaves the others alone. A run
-    with a checkpoint goes on from there, and first yields what it had measured before. Sets torch's global generator.
+    The splits lie on the device already; models train in the dtypes that their function gave them. An exception ends its
+    run as failed and leaves the others alone. A run with a checkpoint resumes from there, and first yields what it had
+    measured before. Sets torch's global generator.
     """
     for index, run in enumerate(runs):
         try:
             checkpoint = checkpoint_of(run) if checkpoint_of else None
-            state = _begin(benchmark, spec, run, checkpoint, device, dtype)
+            state = _begin(benchmark, spec, run, checkpoint, device)
             for fact in _train_one(benchmark, spec, run, splits, state, checkpoint):
                 yield index, fact
         except Exception as error:
@@ -46,14 +46,14 @@ def train(
             yield index, Ended(outcome="failed", error=one_line(error) + location(error))
 
 
-def _begin(
-    benchmark: Benchmark, spec: OptimizerSpec, run: Run, checkpoint: Checkpoint | None, device: str, dtype: torch.dtype
-) -> State:
+def _begin(benchmark: Benchmark, spec: OptimizerSpec, run: Run, checkpoint: Checkpoint | None, device: str) -> State:
     """The state in which the run starts, or goes on."""
 
     def fresh() -> State:
-        model = initial_model(benchmark, run.seed).to(device, dtype)
-        return State(model=model, optimizer=build(spec, model, run.lr), total=torch.zeros((), device=device, dtype=dtype))
+        model = initial_model(benchmark, run.seed).to(device)
+        return State(
+            model=model, optimizer=build(spec, model, run.lr), total=torch.zeros((), device=device, dtype=torch.float32)
+        )
 
     return checkpoint.begin(fresh) if checkpoint else fresh()
 
@@ -76,7 +76,7 @@ def _train_one(
         fraction = spec.fraction(step, benchmark.max_steps)
         advance = partial(_advance, benchmark, spec, x[batch], y[batch], fraction, derived_seed(run.seed, step))
         try:
-            state.total += advance(state)
+            state.total = state.total + advance(state)  # of float64 losses in float64, of all others in float32
         except Exception:
             if not has_overflown(model):
                 raise

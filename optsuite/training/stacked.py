@@ -32,6 +32,8 @@ class Stack:
         self.base = models[0]
         self.size = len(models)
         named = [dict(model.named_parameters()) for model in models]
+        if len({parameter.dtype for parameter in named[0].values()}) > 1:
+            raise RuntimeError("its parameters have more than one dtype")
         n = sum(parameter.numel() for parameter in named[0].values())
         first = next(iter(named[0].values()))
         self.flat = torch.zeros(-(-n * self.size // ALIGNMENT) * ALIGNMENT, dtype=first.dtype, device=first.device)
@@ -83,14 +85,13 @@ def train(
     splits: Splits,
     *,
     device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
 ) -> Iterator[tuple[int, Measurement | Ended]]:
     """Train the runs as one stack, with the meaning of `plain.train`. An exception ends all of them.
 
     Raises RuntimeError where the model draws random numbers or has an operation that cannot be stacked.
     """
     padded = [*runs, *[runs[0]] * (-len(runs) % MULTIPLE)]
-    stack = Stack([initial_model(benchmark, run.seed).to(device, dtype) for run in padded])
+    stack = Stack([initial_model(benchmark, run.seed).to(device) for run in padded])
     views = [stack.view(position) for position in range(stack.size)]
     stepper = _Stepper(spec, stack, views, [run.lr for run in padded])
     live = set(range(len(runs)))
@@ -99,13 +100,13 @@ def train(
         return {index: measure(benchmark, views[index], splits, runs[index].seed) for index in sorted(live)}
 
     yield from _start(measured(), live)
-    total, since = torch.zeros(stack.size, device=device, dtype=dtype), 0
+    total, since = torch.zeros(stack.size, device=device, dtype=torch.float32), 0
     for step, losses in enumerate(_losses(benchmark, stack, padded, splits, device), start=1):
         fraction = spec.fraction(step, benchmark.max_steps)
         for index in live & stepper.step(fraction):
             live.discard(index)
             yield index, Ended(outcome="diverged")
-        total += losses
+        total = total + losses
         since += 1
         if step % benchmark.eval_every and step != benchmark.max_steps:
             continue

@@ -1,0 +1,90 @@
+import math
+from collections.abc import Mapping
+
+import pytest
+
+from optsuite.training.agreement import parted, repeats, tolerance
+from optsuite.training.run import Measurement
+
+
+def curve(values: Mapping[int, float], name: str = "validation/loss") -> list[Measurement]:
+    return [
+        Measurement(step=step, values={name: value} if math.isfinite(value) else {}, time=step)
+        for step, value in values.items()
+    ]
+
+
+LOSS = {0: 2.0, 20: 1.0, 40: 0.5, 60: 0.057}
+
+
+def test_the_same_bits_repeat_whatever_the_time() -> None:
+    later = [Measurement(step=m.step, values=m.values, time=m.time + 9) for m in curve(LOSS)]
+    assert repeats(curve(LOSS), later)
+    assert repeats(curve(LOSS), later[:2])
+
+
+@pytest.mark.parametrize(
+    "received",
+    [
+        [],
+        curve({0: 2.0, 20: math.nextafter(1.0, 2)}),
+        curve({0: 2.0, 30: 1.0}),
+        curve({0: 2.0, 20: 1.0}, "test/loss"),
+        curve({0: 2.0, 20: math.inf}),
+    ],
+    ids=["nothing", "last bit", "another step", "another curve", "not finite"],
+)
+def test_other_bits_do_not_repeat(received: list[Measurement]) -> None:
+    assert not repeats(curve(LOSS), received)
+
+
+def test_a_counter_in_forward_has_parted() -> None:
+    clause = parted(curve(LOSS), curve(LOSS | {60: 0.669}))
+    assert clause == "validation/loss at step 60 is 0.669 instead of 0.057"
+
+
+@pytest.mark.parametrize(
+    ("expected", "received"),
+    [
+        ({0: 2.0, 1: 1.9}, {0: 2.0, 1: 1.902}),
+        ({0: 2.0}, {0: 2.001}),
+        ({0: 2.0, 10: 1.0}, {0: 2.0, 10: 1.1}),
+        ({0: 2.0, 10: 1.0}, {0: 2.0, 10: math.inf}),
+        ({0: 2.0, 500: 0.05}, {0: 2.0, 500: 0.5}),
+    ],
+    ids=["first step", "before training", "ten steps", "not finite", "many steps"],
+)
+def test_real_differences_are_named(expected: Mapping[int, float], received: Mapping[int, float]) -> None:
+    assert parted(curve(expected), curve(received))
+    assert parted(curve(received), curve(expected))
+
+
+@pytest.mark.parametrize(
+    ("expected", "received"),
+    [
+        (LOSS, LOSS),
+        ({0: 2.0, 1: 1.9}, {0: 2.0, 1: 1.90001}),
+        ({0: 2.0, 40: 1.0}, {0: 2.0, 40: 1.11}),
+        ({0: 2.0, 320: 0.17, 360: 0.37}, {0: 2.0, 320: 0.15, 360: 2.2}),
+        ({0: 2.0, 40: 1e-9}, {0: 2.0, 40: 0.0}),
+        ({0: 2.0, 8: 1e5}, {0: 2.0, 8: math.inf}),
+        ({0: 2.0, 20: 1.0, 40: 0.5}, {0: 2.0}),
+    ],
+    ids=["equal", "rounding", "chaos", "a spike", "nothing but rounding", "on its way to infinity", "fewer steps"],
+)
+def test_what_rounding_explains_agrees(expected: Mapping[int, float], received: Mapping[int, float]) -> None:
+    assert parted(curve(expected), curve(received)) == ""
+    assert parted(curve(received), curve(expected)) == ""
+
+
+def test_a_metric_that_counts_may_differ_by_a_few_examples() -> None:
+    expected, received = (curve({0: 0.1, 5: value}, "validation/accuracy") for value in (0.5, 0.508))
+    assert parted(expected, received, examples=360) == ""
+    assert parted(expected, received, examples=10_000)
+
+
+def test_the_tolerance_grows_and_saturates() -> None:
+    steps = [tolerance(step, 2.0**-23) for step in (0, 1, 10, 40, 60, 1_000)]
+    assert steps == sorted(steps)
+    assert steps[-1] == steps[-2] == 0.75
+    assert tolerance(1, 2.0**-7) == 0.75
