@@ -18,8 +18,8 @@ class Net(nn.Module):
         self.blocks = nn.ModuleList(Block(c.WIDTH) for _ in range(n_layers))
         self.last = nn.Linear(c.WIDTH, n_outputs)
         with torch.no_grad():
-            self.last.weight *= 0.5
-            self.last.bias += 0.1
+            self.last.weight.mul_(0.5)
+            self.last.bias.add_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Values (B, features) to (B, outputs)."""
@@ -27,7 +27,8 @@ class Net(nn.Module):
         for block in self.blocks:
             hidden = block(hidden)
             hidden = hidden - 0.05 * hidden.mean(dim=1, keepdim=True)
-        return self.last(torch.tanh(hidden))
+        outputs: Tensor = self.last(torch.tanh(hidden))
+        return outputs
 
 
 def regressor() -> nn.Module:
