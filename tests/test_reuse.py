@@ -19,6 +19,7 @@ from optsuite.campaign.prepare import prepare
 from optsuite.execution.pool import Task
 from optsuite.report.tables import leaderboard
 from optsuite.tracking.location import tracking_uri
+from optsuite.tracking.plans import read_plans
 from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import REUSE, open_store
 from optsuite.training.run import Ended, Measurement
@@ -75,6 +76,13 @@ def test_reused_results_are_checked_by_one_run_of_each_study(folder: Path, pool:
     assert sorted(task.runs[0].optimizer for task in pool.checks) == ["sgd", "sign"]
     drawn = {go(pool) and pool.checks[0].runs[0] for _ in range(12)}
     assert len(drawn) > 1  # anew by each command: nobody can prepare for it
+
+
+def test_how_studies_were_trained_is_read_before_they_are_planned(folder: Path, pool: InlinePool) -> None:
+    assert read_plans(tracking_uri(), "c") == {}
+    go(pool)
+    assert list(read_plans(tracking_uri(), "c").values()) == [("stacked", ""), ("stacked", "")]
+    assert read_plans(tracking_uri(), "other") == {}
 
 
 def test_a_store_that_is_trusted_is_not_checked(folder: Path, pool: InlinePool) -> None:
@@ -233,4 +241,5 @@ def test_stacks_that_part_from_the_plain_loop_are_trained_plainly_and_never_stac
     assert current["engine_reason"].str.startswith("its stacked runs part from plain ones: ").all()
     resume(pool)
     assert pool.n_trained == 0
+    assert ("plain", current["engine_reason"].iloc[0]) in read_plans(tracking_uri(), "c").values()
     assert set(everything().query("not superseded and optimizer == 'sgd'")["engine"]) == {"plain"}

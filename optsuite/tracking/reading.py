@@ -1,7 +1,7 @@
 """Reading a campaign back: runs, one row each, and their curves; from the database where there is one, else from a server."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -146,18 +146,19 @@ def _rows_of_database(store: Store, **where: str) -> pd.DataFrame:
     return pd.concat(parts, axis="columns").reset_index(names="run_id")
 
 
-def _query(store: Store, query: str, **values: Any) -> pd.DataFrame:
-    """What a query finds; a list among the values is expanded."""
-    return store.patience.call(_ask, store.uri, query, values)
+def _query(store: Store, text: str, **values: Any) -> pd.DataFrame:
+    """The same, of a store that may have to be waited for."""
+    return store.patience.call(ask, store.uri, text, **values)
 
 
-def _ask(uri: str, query: str, values: Mapping[str, Any]) -> pd.DataFrame:
+def ask(uri: str, text: str, **values: Any) -> pd.DataFrame:
+    """What a query finds in a database; a list among the values is expanded."""
     lists: list[sqlalchemy.BindParameter[object]] = [
         sqlalchemy.bindparam(name, expanding=True) for name, value in values.items() if isinstance(value, list)
     ]
     engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
     with engine.connect() as connection:
-        return pd.read_sql(sqlalchemy.text(query).bindparams(*lists), connection, params=dict(values))
+        return pd.read_sql(sqlalchemy.text(text).bindparams(*lists), connection, params=values)
 
 
 def _chunks_of_server(store: Store, campaign: str) -> Iterator[pd.DataFrame]:
