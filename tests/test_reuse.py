@@ -213,6 +213,26 @@ def test_stacked_studies_are_compared_with_the_plain_loop_once(folder: Path, poo
     assert [task for task in pool.checks if task.engine == "plain"] == []
 
 
+@pytest.mark.parametrize(("drift", "is_refused"), [(1e-3, True), (1e-7, False)])
+def test_stacks_that_drift_are_told_from_rounding_by_a_nudged_run(
+    folder: Path, pool: InlinePool, drift: float, is_refused: bool
+) -> None:
+    pool.load(SUITE)
+    train = pool.train
+    assert train is not None
+
+    def drifting(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+        for index, fact in train(task):
+            if task.engine != "plain" and isinstance(fact, Measurement) and fact.step > 10:
+                fact = replace(fact, values={name: value * (1 + drift) for name, value in fact.values.items()})
+            yield index, fact
+
+    pool.train = drifting
+    events = resume(pool)
+    assert any(isinstance(event, StudyRestarted) for event in events) == is_refused
+    assert any(task.nudged for task in pool.checks) == is_refused
+
+
 def test_stacks_that_part_from_the_plain_loop_are_trained_plainly_and_never_stacked_again(
     folder: Path, pool: InlinePool
 ) -> None:

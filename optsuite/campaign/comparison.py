@@ -1,15 +1,17 @@
 """The guard of stacked training: of every stacked study, one evaluation is trained again by the plain loop."""
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from optsuite.campaign.study import Study
 from optsuite.execution.pool import Task
-from optsuite.training.agreement import parted
+from optsuite.training.agreement import outgrown, parted
 from optsuite.training.run import Ended, Measurement, Run
 
 SHARE = 1 / 50  # of what the study's training took
+SAME = 1e-5  # relative: losses this near are the same but for some rounding
 PLAIN_COST = 2.0  # a step of the plain loop takes that many times a stacked one's share; FACTS of make speed: 1.5 to 2.4
 Curve = Sequence[Measurement]
 
@@ -22,13 +24,31 @@ class Guard:
     task: Task
     stacked: Curve
     plain: list[Measurement] = field(default_factory=list)
+    nudged: list[Measurement] | None = None
+
+    def add(self, measurement: Measurement) -> None:
+        """Take in what the run under way has measured."""
+        (self.plain if self.nudged is None else self.nudged).append(measurement)
+
+    @property
+    def needs_nudge(self) -> bool:
+        """Whether it takes another run to tell rounding from a difference: where the two are neither equal nor far apart."""
+        plain, stacked = {m.step: m.values for m in self.plain}, {m.step: m.values for m in self.stacked}
+        steps = plain.keys() & stacked.keys()
+        apart = [
+            abs(stacked[step].get(curve, math.inf) - value) > SAME * abs(value)
+            for step in steps
+            for curve, value in plain[step].items()
+            if curve.endswith("/loss")
+        ]
+        return self.nudged is None and any(apart)
 
     def judge(self, ended: Ended) -> str:
         """What stands against the stack, in a clause; empty where the two agree."""
         if ended.error is not None:
             return f"its plain run fails: {ended.error}"
         stacked = [m for m in self.stacked if m.step <= max((m.step for m in self.plain), default=0)]
-        return parted(self.plain, stacked)
+        return parted(self.plain, stacked) or (outgrown(self.plain, self.nudged, stacked) if self.nudged else "")
 
 
 class Guards:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optsuite.campaign.comparison import Guard, Guards
 from optsuite.campaign.events import Event, RunEnded, RunMeasured, StudyEnded, StudyRestarted, Tick
@@ -133,10 +133,15 @@ class Training:
     def _compared(self, guard: Guard, fact: Measurement | Ended) -> Iterator[Event]:
         """Take in what the plain loop says of a run; in the end finish its study, or train it again by that loop."""
         if isinstance(fact, Measurement):
-            guard.plain.append(fact)
+            guard.add(fact)
             return
         del self._under_guard[guard.task.id]
         study, reason = guard.study, guard.judge(fact)
+        if not reason and guard.needs_nudge:
+            guard.task, guard.nudged = replace(guard.task, id=next(self._ids), nudged=True), []
+            self._under_guard[guard.task.id] = guard
+            self._pool.submit(guard.task)
+            return
         if not reason:
             assert guard.task.until is not None
             self._writer.put(self._ledger.mark_compared, study, guard.task.until)
