@@ -19,11 +19,13 @@ def try_steps(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> None
     """Take the steps. Raises BadInput that says what to do, or whatever the step raises."""
     try:
         _train(benchmark, spec, splits, 1)
+    except BadInput:
+        raise
     except Exception as error:
         if spec.closure and _works(benchmark, spec, splits, gradients_first=True):
             raise BadInput(READS_FIRST) from error
         flipped = replace(spec, closure=not spec.closure, proportional=False)
-        if not isinstance(error, BadInput) and _works(benchmark, flipped, splits):
+        if _works(benchmark, flipped, splits):
             raise BadInput(f"raised {one_line(error)}; say closure={flipped.closure}") from error
         raise
     if spec.closure:

@@ -18,7 +18,7 @@ from torch.func import functional_call, vmap
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.training.plain import batch_indices, initial_model, is_finite, measure, measurement
 from optsuite.training.run import Ended, Measurement, Run
-from optsuite.training.step import build, has_overflown, judged, set_rate
+from optsuite.training.step import build, has_overflown, judged, set_rate, without_draws
 
 # Vectorised kernels treat the end of an array differently, which would show in the bits of the last runs:
 MULTIPLE = 8  # so stacks are padded to a multiple of this many runs,
@@ -130,7 +130,8 @@ def _losses(benchmark: Benchmark, stack: Stack, runs: Sequence[Run], splits: Spl
     for batch in islice(_batches(len(x), benchmark, runs), benchmark.max_steps):
         rows = batch.to(device)
         stack.grad.zero_()
-        losses = losses_of(stack.parameters, stack.buffers, x[rows], y[rows])
+        with without_draws(device):
+            losses = losses_of(stack.parameters, stack.buffers, x[rows], y[rows])
         losses.sum().backward()  # type: ignore[no-untyped-call]
         yield losses.detach()
 

@@ -16,6 +16,7 @@ from optsuite.training.identity import derived_seed
 
 BASE_LR = "optsuite_base_lr"  # our keys in a parameter group; torch's schedulers have `initial_lr` for themselves
 GIVEN_LR = "optsuite_given_lr"
+FIRST = (random.Random(0).random(), np.random.RandomState(0).random_sample())  # noqa: S311, numbers after seed 0
 
 
 def build(spec: OptimizerSpec, model: nn.Module, lr: float, seed: int = 0) -> Optimizer:
@@ -157,3 +158,12 @@ def seed_generators(seed: int, device: str) -> None:
         torch.cuda.default_generators[torch.cuda.current_device() if index is None else index].manual_seed(seed)
     elif torch.device(device).type == "mps":
         torch.mps.manual_seed(seed)
+
+
+@contextmanager
+def without_draws(device: str) -> Iterator[None]:
+    """Raise RuntimeError where something inside draws from Python's or NumPy's global generator. Seeds all of them."""
+    seed_generators(0, device)
+    yield
+    if (random.random(), np.random.random_sample()) != FIRST:  # noqa: S311
+        raise RuntimeError("it draws random numbers of Python or NumPy, which all runs of a stack would share")
