@@ -182,7 +182,14 @@ class Study:
         """What the study found out, as params."""
         assert self.tuned is not None
         interval = self.tuned.interval
-        found = {"lr": self.tuned.lr, "lr_low": interval.low, "lr_high": interval.high, "at_edge": self.tuned.at_edge}
+        found: dict[str, object] = {
+            "lr": self.tuned.lr,
+            "lr_low": interval.low,
+            "lr_high": interval.high,
+            "at_edge": self.tuned.at_edge,
+        }
+        if self.tuned.n_tied > 1:
+            found["n_tied"] = self.tuned.n_tied
         return found | ({"includes": json.dumps(self.spec.includes)} if self.spec.includes else {})
 
     def evaluations(self) -> list[Run]:

@@ -117,6 +117,8 @@ def flags(row: Mapping[Any, Any]) -> str:
         found.append("rate at the edge")
     if isinstance(row["reuse"], str):
         found.append(REUSE_FLAGS.get(row["reuse"], row["reuse"]))
+    if row["n_tied"] > 1:
+        found.append(f"{row['n_tied']:.0f} rates tied when tuned: the middle was taken")
     if row["bimodal"]:
         found.append("two groups of seeds")
     if row["outdone_by"]:

@@ -83,6 +83,8 @@ def step_flops(benchmark: Benchmark, splits: Splits) -> float:
 
 def why_not_stacked(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> str:
     """Train two steps both ways and say what stands against stacking in one line; empty where nothing does."""
+    if len({parameter.dtype for parameter in initial_model(benchmark, 0).parameters()}) > 1:
+        return "its parameters have more than one dtype"
     short = replace(benchmark, max_steps=2, eval_every=1, model=lambda: benchmark.model().double())
     lr = spec.default_lr or math.sqrt(spec.lr.low * spec.lr.high)
     runs = [Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr * 2**-i, seed=i, kind="trial") for i in range(2)]

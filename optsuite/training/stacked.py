@@ -18,7 +18,7 @@ from torch.func import functional_call, vmap
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.training.plain import batch_indices, initial_model, is_finite, measure, measurement
 from optsuite.training.run import Ended, Measurement, Run
-from optsuite.training.step import build, has_overflown, judged, set_rate
+from optsuite.training.step import build, has_overflown, judged, set_rate, without_draws
 
 # Vectorised kernels treat the end of an array differently, which would show in the bits of the last runs:
 MULTIPLE = 8  # so stacks are padded to a multiple of this many runs,
@@ -93,7 +93,7 @@ def train(
     padded = [*runs, *[runs[0]] * (-len(runs) % MULTIPLE)]
     stack = Stack([initial_model(benchmark, run.seed).to(device) for run in padded])
     views = [stack.view(position) for position in range(stack.size)]
-    stepper = _Stepper(spec, stack, views, [run.lr for run in padded])
+    stepper = _Stepper(spec, stack, views, padded)
     live = set(range(len(runs)))
 
     def measured() -> dict[int, dict[str, float]]:
@@ -130,7 +130,8 @@ def _losses(benchmark: Benchmark, stack: Stack, runs: Sequence[Run], splits: Spl
     for batch in islice(_batches(len(x), benchmark, runs), benchmark.max_steps):
         rows = batch.to(device)
         stack.grad.zero_()
-        losses = losses_of(stack.parameters, stack.buffers, x[rows], y[rows])
+        with without_draws(device):
+            losses = losses_of(stack.parameters, stack.buffers, x[rows], y[rows])
         losses.sum().backward()  # type: ignore[no-untyped-call]
         yield losses.detach()
 
@@ -164,14 +165,14 @@ def _loss(benchmark: Benchmark, base: nn.Module) -> Callable[..., Tensor]:
 class _Stepper:
     """Makes one step of every run from the gradients that lie in the stack."""
 
-    def __init__(self, spec: OptimizerSpec, stack: Stack, views: Sequence[nn.Module], rates: Sequence[float]) -> None:
+    def __init__(self, spec: OptimizerSpec, stack: Stack, views: Sequence[nn.Module], runs: Sequence[Run]) -> None:
         self._stack, self._views = stack, views
         self._rates: Tensor | None = None
         if spec.proportional:
             self.optimizers = [build(spec, _Flat(stack), 1.0)]
-            self._rates, self._before = stack.rates(rates), torch.empty_like(stack.flat)
+            self._rates, self._before = stack.rates([run.lr for run in runs]), torch.empty_like(stack.flat)
         else:
-            self.optimizers = [build(spec, view, lr) for view, lr in zip(views, rates, strict=True)]
+            self.optimizers = [build(spec, view, run.lr, run.seed) for view, run in zip(views, runs, strict=True)]
 
     def step(self, fraction: float) -> set[int]:
         """Step every run with this fraction of its rate. Returns the runs whose optimizer could not, as they had diverged."""
