@@ -15,7 +15,7 @@ from optsuite.statistics.seeds import interquartile_mean
 from optsuite.tracking.store import MACHINE, VERSIONS
 from optsuite.training.identity import definition, digest, fingerprint
 from optsuite.training.run import Measurement, Run, Score, penalised
-from optsuite.training.stacked import MULTIPLE
+from optsuite.training.stack import MULTIPLE
 from optsuite.tuning import SEARCH, Tuned, default_runs, round_sizes, tune, tuned_runs
 
 Asks = Generator[list[Run], list[Score], Tuned | None]
@@ -145,7 +145,7 @@ class Study:
             "dtype": self.problem.dtype,
             **({"cast": self.problem.cast} if self.problem.cast else {}),
             "device": self.device,
-            "engine": f"plain: {self.plan.reason}" if self.plan.reason else self.plan.engine,
+            "engine": f"{self.plan.engine}: {self.plan.reason}" if self.plan.reason else self.plan.engine,
             "schedule": schedule_name(self.spec.schedule),
             "machine": MACHINE,
             **VERSIONS,
