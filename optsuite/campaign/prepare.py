@@ -11,9 +11,9 @@ from optsuite.errors import BadInput, DatasetUnavailable
 from optsuite.training.check import blamed, check_benchmark, check_device, check_pair, check_repeatable, limited, load_splits
 from optsuite.training.identity import definition, setting
 from optsuite.training.numerics import Fitted, fit
-from optsuite.training.plan import ENGINES, Plan, plan
+from optsuite.training.plan import ENGINES, STACKS, Plan, plan
 from optsuite.training.run import Run
-from optsuite.training.stacked import MULTIPLE
+from optsuite.training.stack import MULTIPLE
 
 LOAD_SECONDS = 3_600  # a download may be slow
 REPEAT_SECONDS = 5  # data that are made faster are made twice, to see whether they differ
@@ -149,7 +149,7 @@ def _few(split: Split) -> Split:
 
 def _seconds_per_run(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, engine: str) -> float:
     """A rough cost of a run on one thread, from two short trainings; a stacked one takes its share of the smallest stack."""
-    n = MULTIPLE if engine == "stacked" else 1
+    n = MULTIPLE if engine in STACKS else 1
     measured = replace(splits, validation=_few(splits.validation), test=_few(splits.test))
     n_times = len(splits.validation[0]) / len(measured.validation[0])
     runs = [Run(benchmark=benchmark.name, optimizer=spec.name, lr=spec.lr.low, seed=0, kind="trial")] * n

@@ -16,7 +16,7 @@ from optsuite.tracking.store import MACHINE, VERSIONS
 from optsuite.training.identity import definition, digest, fingerprint
 from optsuite.training.machine import machine_class
 from optsuite.training.run import Measurement, Run, Score, penalised
-from optsuite.training.stacked import MULTIPLE
+from optsuite.training.stack import MULTIPLE
 from optsuite.tuning import SEARCH, Tuned, default_runs, round_sizes, tune, tuned_runs
 
 Asks = Generator[list[Run], list[Score], Tuned | None]

@@ -123,18 +123,19 @@ def _notes(studies: Sequence[Study]) -> Iterator[str]:
 
 
 def _one_by_one(studies: Sequence[Study]) -> Iterator[str]:
-    """What cannot be stacked and why, in a line for each benchmark and reason."""
-    reasons = dict.fromkeys((study.name[0], study.plan.reason) for study in studies if study.plan.reason)
-    for benchmark, reason in reasons:
-        own = [study for study in studies if study.name[0] == benchmark]
-        named = [study.name[1] for study in own if study.plan.reason == reason]
+    """What cannot be stacked, wholly or in part, and why, in a line for each benchmark and reason."""
+    plans = {study.name: (study.plan.engine, study.plan.reason) for study in studies}
+    for benchmark, engine, reason in dict.fromkeys((name[0], *plan) for name, plan in plans.items() if plan[1]):
+        own = [name for name in plans if name[0] == benchmark]
+        named = [name[1] for name in own if plans[name] == (engine, reason)]
         which = f" {', '.join(named)}" if len(named) < len(own) else ""
-        yield f"{benchmark}{which}: trained one by one: {reason}"
+        how = "trained" if engine == "plain" else "stepped"
+        yield f"{benchmark}{which}: {how} one by one: {reason}"
 
 
 def _unsaved(studies: Sequence[Study]) -> Iterator[str]:
     """Where checkpoints were asked for and none are saved, in one line."""
-    names = dict.fromkeys(study.name[0] for study in studies if study.plan.engine == "stacked")
+    names = dict.fromkeys(study.name[0] for study in studies if study.plan.engine != "plain")
     if names:
         yield f"{', '.join(names)}: trained in stacks, which save no checkpoints; --engine plain trains one by one"
 

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -11,24 +10,30 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
-from optsuite.errors import one_line
 from optsuite.training import plain, stacked
 from optsuite.training.plain import CHUNK, initial_model
 from optsuite.training.run import Ended, Measurement, Run
-from optsuite.training.stacked import MULTIPLE
+from optsuite.training.stack import MULTIPLE
+from optsuite.training.trial import check_repeats, choose
 
 Engine = Callable[..., Iterator[tuple[int, Measurement | Ended]]]
-ENGINES: Mapping[str, Engine] = {"plain": plain.train, "stacked": stacked.train}
+ENGINES: Mapping[str, Engine] = {
+    "plain": plain.train,
+    "stacked": stacked.train,
+    "stacked_views": stacked.train_views,  # an optimizer for each run, though its step is declared proportional
+}
+STACKS = ("stacked", "stacked_views")
 STACK_FLOPS = 10e6  # a step with more is as fast run by run on a CPU; measured with make speed
 STACK_BYTES = 2**30  # what a stack may take on a CPU; the GPU's share is half of what is free
 STACK_RUNS = 32  # on a CPU more are no faster, and slower where they overflow its caches
 COPIES = 7  # of the parameters in a stack: values, gradients, those before the step, rates, optimizer state, and one to spare
-AGREEMENT = 1e-7  # relative, in float64, between the engines after the trial steps
+REPEATED_FLOPS = 1e9  # what training a run twice may take to see whether it repeats: a second at the most
+REPEATED_STEPS = 25
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The engine of a benchmark and an optimizer, the most runs of one stack, and why it is not stacked, if it is not.
+    """The engine of a benchmark and an optimizer, the most runs of one stack, and why no faster engine, if there is one.
 
     A run takes `run_bytes` while it is trained, on the device; measuring, one run at a time, takes `measuring_bytes` more.
     """
@@ -46,25 +51,54 @@ class Plan:
 
     def stack_bytes(self, n_runs: int) -> int:
         """Roughly what so many runs take that are trained together, or one after another by the plain engine."""
-        n = 1 if self.engine == "plain" else -(-n_runs // MULTIPLE) * MULTIPLE
+        n = -(-n_runs // MULTIPLE) * MULTIPLE if self.engine in STACKS else 1
         return self.measuring_bytes + n * self.run_bytes
 
 
-def plan(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, device: str, engine: str = "auto") -> Plan:
-    """Choose the engine: `plain` if asked for; else stacked where it is possible and, for `auto`, where it pays."""
+def plan(
+    benchmark: Benchmark,
+    spec: OptimizerSpec,
+    splits: Splits,
+    *,
+    device: str,
+    engine: str = "auto",
+    known: tuple[str, str] | None = None,
+) -> Plan:
+    """Choose the engine: `plain` if asked for; else stacked where a trial shows it equal and, for `auto`, where it pays.
+
+    `known` is an engine and a reason that were decided earlier, by a trial or by what came of one; then none is made.
+    Raises BadInput where runs depend on what was trained before them.
+    """
     run_bytes, measuring_bytes = needed_bytes(benchmark, splits)
-    plain_plan = partial(Plan, engine="plain", run_bytes=run_bytes, measuring_bytes=measuring_bytes)
+    sizes = {"run_bytes": run_bytes, "measuring_bytes": measuring_bytes}
+    if reason := _why_plain(benchmark, spec, splits, device, engine):
+        if known is None and not _is_compiled(benchmark):
+            n_steps = int(REPEATED_FLOPS / max(step_flops(benchmark, splits), 1.0))
+            if n_steps >= 2:
+                check_repeats(benchmark, spec, splits, n_steps=min(n_steps, REPEATED_STEPS), device="cpu")
+        return Plan(engine="plain", reason=reason, **sizes)
+    chosen, reason = known or choose(benchmark, spec, splits, device=device)
+    if chosen == "plain":
+        return Plan(engine="plain", reason=reason, **sizes)
+    most = max_stack(run_bytes, measuring_bytes, device)
+    return Plan(engine=chosen, max_stack=most, reason=reason, **sizes)
+
+
+def _why_plain(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: str, engine: str) -> str:
+    """Why runs are trained plainly whatever a trial might show; empty where it decides."""
     if engine == "plain":
-        return plain_plan(reason="as asked")
+        return "as asked"
     if engine == "auto" and torch.device(device).type == "cpu":
         flops = step_flops(benchmark, splits)
         if flops > STACK_FLOPS:
-            return plain_plan(reason=f"a step of {flops / 1e6:.0f} MFLOP gains nothing from stacking on a CPU")
-    reason = "its step calls the loss itself" if spec.closure else why_not_stacked(benchmark, spec, splits)
-    if reason:
-        return plain_plan(reason=reason)
-    most = max_stack(run_bytes, measuring_bytes, device)
-    return Plan(engine="stacked", max_stack=most, run_bytes=run_bytes, measuring_bytes=measuring_bytes)
+            return f"a step of {flops / 1e6:.0f} MFLOP gains nothing from stacking on a CPU"
+    if _is_compiled(benchmark):
+        return "its model is compiled"
+    return "its step calls the loss itself" if spec.closure else ""
+
+
+def _is_compiled(benchmark: Benchmark) -> bool:
+    return any(type(module).__name__ == "OptimizedModule" for module in initial_model(benchmark, 0).modules())
 
 
 def group(runs: Sequence[Run], max_stack: int) -> list[tuple[Run, ...]]:
@@ -79,29 +113,6 @@ def step_flops(benchmark: Benchmark, splits: Splits) -> float:
     with FlopCounterMode(display=False) as counter:
         _backward(benchmark, splits)
     return float(counter.get_total_flops())
-
-
-def why_not_stacked(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> str:
-    """Train two steps both ways and say what stands against stacking in one line; empty where nothing does."""
-    if len({parameter.dtype for parameter in initial_model(benchmark, 0).parameters()}) > 1:
-        return "its parameters have more than one dtype"
-    short = replace(benchmark, max_steps=2, eval_every=1, model=lambda: benchmark.model().double())
-    lr = spec.default_lr or math.sqrt(spec.lr.low * spec.lr.high)
-    runs = [Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr * 2**-i, seed=i, kind="trial") for i in range(2)]
-    few = _first(splits.to("cpu", torch.float64), benchmark.batch_size, n_batches=len(runs))
-    try:
-        reference, stack = (list(train(short, spec, runs, few)) for train in (plain.train, stacked.train))
-    except Exception as error:
-        return one_line(error).partition(". ")[0][:200]
-    expected, received = (
-        {(i, f.step): f.values for i, f in facts if isinstance(f, Measurement)} for facts in (reference, stack)
-    )
-    same = expected.keys() == received.keys() and all(
-        math.isclose(value, received[key].get(name, math.nan), rel_tol=AGREEMENT, abs_tol=1e-12)
-        for key, values in expected.items()
-        for name, value in values.items()
-    )
-    return "" if same else "its stacked runs do not equal plain ones"
 
 
 def needed_bytes(benchmark: Benchmark, splits: Splits) -> tuple[int, int]:
@@ -132,13 +143,3 @@ def _backward(benchmark: Benchmark, splits: Splits) -> int:
     x, y = (part[: benchmark.batch_size] for part in splits.train)
     benchmark.loss(model(x), y).backward()  # type: ignore[no-untyped-call]
     return sum(parameter.nbytes for parameter in model.parameters())
-
-
-def _first(splits: Splits, n: int, *, n_batches: int) -> Splits:
-    """The first examples of each split: several batches in training, since the same again would not show all that differs."""
-    x, y = splits.train
-    return Splits(
-        train=(x[: n_batches * n], y[: n_batches * n]),
-        validation=(splits.validation[0][:n], splits.validation[1][:n]),
-        test=(splits.test[0][:n], splits.test[1][:n]),
-    )

@@ -1,0 +1,98 @@
+"""One step of every run of a stack, by one optimizer over the flat tensor or by an optimizer of each run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from optsuite.definition import OptimizerSpec
+from optsuite.training.stack import NotStackable, Stack
+from optsuite.training.step import build, has_overflown, set_rate
+
+RATES = ("lr", "initial_lr")  # of a parameter group; they differ between runs, and are 1 in the flat one
+
+
+class FlatStepper:
+    """One optimizer steps the flat tensor with rate 1; each run's step is then scaled by the run's own rate.
+
+    Right for a step that is elementwise and proportional to the rate. Raises NotStackable where the optimizer of a run,
+    built on its true module, is visibly more than that.
+    """
+
+    def __init__(self, spec: OptimizerSpec, stack: Stack, rates: Sequence[float]) -> None:
+        own = build(spec, stack.views[0], rates[0])
+        if reason := _why_not_flat(own, stack.views[0]):
+            raise NotStackable(reason)
+        flat = build(spec, _Flat(stack), 1.0)
+        if _options(own) != _options(flat):
+            raise NotStackable("its optimizer depends on the rate or the shapes in more than its steps")
+        self.optimizers = [flat]
+        self._stack = stack
+        self._rates = stack.rates(rates)
+        self._before = torch.empty_like(stack.flat)
+
+    def step(self, fraction: float) -> set[int]:
+        """Step every run with this fraction of its rate. Returns no run: a flat step fails for all or none."""
+        self._before.copy_(self._stack.flat)
+        self.optimizers[0].step()
+        rates = self._rates if fraction == 1.0 else self._rates * fraction
+        torch.lerp(self._before, self._stack.flat, rates, out=self._stack.flat)
+        return set()
+
+
+class ViewsStepper:
+    """Each run has an optimizer of its own, over its module's parameters as they lie in the stack."""
+
+    def __init__(self, spec: OptimizerSpec, stack: Stack, rates: Sequence[float], seeds: Sequence[int] = ()) -> None:
+        own = zip(stack.views, rates, seeds or [0] * stack.size, strict=True)
+        self.optimizers = [build(spec, view, lr, seed) for view, lr, seed in own]
+        self._stack = stack
+
+    def step(self, fraction: float) -> set[int]:
+        """Step every run with this fraction of its rate. Returns the runs whose optimizer could not, as they had diverged."""
+        return {index for index in range(self._stack.size) if not self._step_one(index, fraction)}
+
+    def _step_one(self, index: int, fraction: float) -> bool:
+        set_rate(self.optimizers[index], fraction)
+        try:
+            self.optimizers[index].step()
+        except Exception:
+            if not has_overflown(self._stack.views[index]):
+                raise
+            return False
+        return True
+
+
+Stepper = FlatStepper | ViewsStepper
+
+
+def _why_not_flat(optimizer: Optimizer, model: nn.Module) -> str:
+    """What an optimizer of a run does that a flat tensor would hide; empty where nothing shows."""
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            return f"its parameter {name} is frozen"
+    groups: list[dict[str, Any]] = optimizer.param_groups
+    if len(groups) != 1:
+        return f"its optimizer has {len(groups)} parameter groups"
+    if "param_names" in groups[0]:
+        return "its optimizer knows parameters by name"
+    ids = [id(parameter) for parameter in groups[0]["params"]]
+    if ids != [id(parameter) for parameter in model.parameters()]:
+        return "its optimizer does not hold all parameters in their order"
+    return ""
+
+
+def _options(optimizer: Optimizer) -> list[Mapping[str, object]]:
+    hidden = ("params", *RATES)
+    return [{key: value for key, value in group.items() if key not in hidden} for group in optimizer.param_groups]
+
+
+class _Flat(nn.Module):
+    """A module whose only parameter is the flat tensor of a stack."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__()
+        self.flat = nn.Parameter(stack.flat)
+        self.flat.grad = stack.grad

@@ -1,0 +1,129 @@
+"""Whether stacked runs are plain ones: both engines train the same few runs, and all that they hold is compared.
+
+The runs are two seeds at a small rate and two at the top of the interval. Beside each, the stack trains a twin with slightly
+other initial weights: where twins part, as chaos at high rates has it, engines may part as well.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from optsuite.definition import Benchmark, OptimizerSpec, Splits
+from optsuite.errors import BadInput, one_line
+from optsuite.training import plain, stacked
+from optsuite.training.comparison import Comparison
+from optsuite.training.definition_state import DefinitionState
+from optsuite.training.flat_trial import why_not_flat
+from optsuite.training.run import Measurement, Run
+from optsuite.training.stack import NotStackable
+from optsuite.training.twin import CannotRun, Facts, Observed, Twin, twins
+from optsuite.training.watch import Refused, Watch
+
+STEPS = 50  # enough for what is done every few, every ten or after twenty steps
+EVERY = 7  # steps between comparisons; it divides nothing that is done every so often
+
+
+def choose(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, device: str) -> tuple[str, str]:
+    """The engine that trains as the plain one does, and why it is not the fastest, in one clause; empty where it is.
+
+    Raises BadInput where the runs of the benchmark depend on what was trained before them.
+    """
+    on = device if torch.device(device).type == "cuda" else "cpu"
+    before = DefinitionState(benchmark, spec)
+    check_repeats(benchmark, spec, splits, n_steps=STEPS // 4, device=on)
+    n_steps = max(2, min(STEPS, benchmark.max_steps))
+    every = min(EVERY, n_steps)
+    failure = ""
+    for twin in twins(benchmark, splits, max_steps=n_steps, eval_every=every, device=on):
+        try:
+            engine, reason = _choose(twin, spec)
+        except CannotRun as error:
+            failure = failure or str(error)
+            continue
+        except Refused as refused:
+            return "plain", str(refused)
+        if engine != "plain" and (changed := before.change()):
+            return "plain", changed
+        return engine, reason
+    return "plain", failure
+
+
+def check_repeats(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, n_steps: int, device: str) -> None:
+    """Raise BadInput unless a run that is trained twice in this process measures the same."""
+    twin = list(twins(benchmark, splits, max_steps=n_steps, eval_every=n_steps, device=device))[-1]
+    run = _run(benchmark, spec, _middle(spec), 0)
+    first, second = (
+        [fact for _, fact in plain.train(twin.benchmark, spec, [run], twin.splits, device=device)] for _ in range(2)
+    )
+    for one, other in zip(first, second, strict=False):
+        values = [fact.values if isinstance(fact, Measurement) else {} for fact in (one, other)]
+        same = values[0].keys() == values[1].keys()
+        if not (same and all(math.isclose(value, values[1][name], rel_tol=1e-5) for name, value in values[0].items())):
+            raise BadInput(
+                "found that its runs depend on what was trained before them, or on chance that has no seed; "
+                "keep all state in the module, which model() makes anew"
+            )
+
+
+def _choose(twin: Twin, spec: OptimizerSpec) -> tuple[str, str]:
+    """The fastest engine that passes, and what stands against a faster one."""
+    if not spec.proportional:
+        reason = _why_not(stacked.train, twin, spec)
+        return ("plain", reason) if reason else ("stacked", "")
+    against_flat = why_not_flat(twin, spec) or _why_not(stacked.train, twin, spec)
+    if not against_flat:
+        return "stacked", ""
+    reason = _why_not(stacked.train_views, twin, spec)
+    return ("plain", reason) if reason else ("stacked_views", against_flat)
+
+
+def _why_not(engine: Callable[..., Facts], twin: Twin, spec: OptimizerSpec) -> str:
+    """What stands against this way to stack. Raises Refused for what stands against any, CannotRun for a twin that fails."""
+    low = spec.lr.low if twin.is_double else _middle(spec)  # in lower precision, the smallest rates move nothing
+    runs = [_run(twin.benchmark, spec, lr, seed) for lr in (low, spec.lr.high) for seed in (0, 1)]
+    watches = [Watch() for _ in runs]
+    plains = [
+        Observed(plain.train, twin, spec, [run], on_build=watch.begin, before_step=watch.look)
+        for run, watch in zip(runs, watches, strict=True)
+    ]
+
+    def perturb(index: int, model: nn.Module) -> None:
+        if index >= len(runs):
+            _perturb(model, twin.perturbation, seed=index)
+
+    stack = Observed(engine, twin, spec, runs * 2, change=perturb)
+    comparison = Comparison(twin, len(runs))
+    for _ in range(2 + twin.benchmark.max_steps // twin.benchmark.eval_every):
+        expected = [training.advance() for training in plains]
+        for watch in watches:
+            watch.check()
+        try:
+            received = stack.advance()
+        except (CannotRun, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            return str(error) if isinstance(error, NotStackable) else one_line(error).partition(". ")[0][:200]
+        if parted := comparison.parted(plains, expected, stack, received):
+            return parted
+    for watch, view in zip(watches, stack.models, strict=False):
+        watch.finish(view)
+    return ""
+
+
+def _middle(spec: OptimizerSpec) -> float:
+    return spec.default_lr or math.sqrt(spec.lr.low * spec.lr.high)
+
+
+def _run(benchmark: Benchmark, spec: OptimizerSpec, lr: float, seed: int) -> Run:
+    return Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr, seed=seed, kind="trial")
+
+
+@torch.no_grad()
+def _perturb(model: nn.Module, relative: float, *, seed: int) -> None:
+    """Change every weight by so much of itself, up or down."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        up = torch.randint(2, parameter.shape, generator=generator).to(parameter)
+        parameter.mul_(1 + relative * (2.0 * up - 1.0))
