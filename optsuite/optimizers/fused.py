@@ -5,12 +5,16 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from torch.sparse import check_sparse_tensor_invariants
 
 DEVICES = ("cpu", "cuda")  # where torch has fused kernels
 
 
 def from_torch(kind: type[Optimizer], model: nn.Module, lr: float, **fixed: Any) -> Optimizer:
     """An optimizer of torch.optim over all parameters of the model."""
+    if any(embedding.sparse for embedding in _embeddings(model)) and not check_sparse_tensor_invariants.is_enabled():  # type: ignore[no-untyped-call]
+        # They are disabled already, but torch warns until somebody has said so:
+        check_sparse_tensor_invariants.disable()  # type: ignore[no-untyped-call]
     return kind(model.parameters(), lr=lr, **fixed)  # type: ignore[call-arg]
 
 
@@ -33,8 +37,11 @@ def can_fuse(model: nn.Module) -> bool:
         return False
     if not all(parameter.is_floating_point() for parameter in parameters):
         return False
-    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)]
-    return not any(embedding.sparse for embedding in embeddings)
+    return not any(embedding.sparse for embedding in _embeddings(model))
+
+
+def _embeddings(model: nn.Module) -> list[nn.Embedding | nn.EmbeddingBag]:
+    return [module for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)]
 
 
 def _unfuse(optimizer: Optimizer, args: Any, kwargs: Any) -> None:

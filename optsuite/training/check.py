@@ -12,6 +12,10 @@ from torch.optim import Optimizer
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.errors import BadInput, one_line, require
+from optsuite.training.check_data import check_data, check_finite
+from optsuite.training.check_model import check_losses, check_model, check_parameters
+from optsuite.training.explain import backward, call_loss, call_model, explained_step, in_eval_mode
+from optsuite.training.losses import check_unchanged, loss_buffers
 from optsuite.training.plain import initial_model, mean_values
 from optsuite.training.step import build, judged, set_rate, take_step
 
@@ -49,25 +53,33 @@ def check_benchmark(benchmark: Benchmark, splits: Splits) -> None:
         model = initial_model(benchmark, 0)
         if not isinstance(model, nn.Module):
             raise BadInput(f"returned {type(model).__name__}, allowed: a function that returns an nn.Module")
+        check_model(model, x)
+    initial = [parameter.detach().clone() for parameter in model.parameters()]  # a forward pass may change them
+    check_losses(benchmark)
+    buffers = loss_buffers(benchmark)
+    check_finite(benchmark, model, splits)
     with blamed(f"{where}: its model, given inputs {tuple(x.shape)},"):
-        outputs = model(x)
+        outputs = call_model(model, x)
     shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     for name, function in {"loss": benchmark.loss, **benchmark.metrics}.items():
         with blamed(f"{where}: its {name}, given outputs {shape} and targets {tuple(y.shape)},"):
-            value = function(outputs, y)
+            value = call_loss(function, outputs, y)
             if not (isinstance(value, Tensor) and value.ndim == 0):
                 received = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
                 raise BadInput(f"returned {received}, allowed: a tensor without dimensions, the mean over the examples")
             if name == "loss":
                 if not value.isfinite():
                     raise BadInput(f"returned {value.item()}, allowed: a finite number before training")
-                value.backward()  # type: ignore[no-untyped-call]
+                backward(function, value, outputs, y)
     for name in ("validation", "test"):
         x, y = (part[: benchmark.batch_size] for part in getattr(splits, name))
-        with blamed(f"{where}: measuring its {name} split of inputs {tuple(x.shape)} and targets {tuple(y.shape)}"):
+        measuring = f"{where}: measuring its {name} split of inputs {tuple(x.shape)} and targets {tuple(y.shape)}"
+        with blamed(measuring), in_eval_mode(model):
             mean_values(benchmark, model, (x, y))
+    check_data(benchmark, model, splits)
+    check_unchanged(benchmark, buffers)
     again = initial_model(benchmark, 0)
-    if not all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True)):
+    if not all(torch.equal(a, b) for a, b in zip(initial, again.parameters(), strict=True)):
         raise BadInput(f"{where}: got a model whose initial weights differ each time, allowed: torch's generator alone")
 
 
@@ -82,7 +94,8 @@ def check_pair(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> Non
             raise BadInput(f"returned {type(optimizer).__name__}, allowed: a torch.optim.Optimizer")
         if not all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)):
             raise BadInput("changed the weights of the model, allowed: leaving them, so that all optimizers start alike")
-    with blamed(f"{where}: its step, called {'with' if spec.closure else 'without'} a closure,"):
+        check_parameters(model, optimizer)
+    with blamed(f"{where}: its step, called {'with' if spec.closure else 'without'} a closure,"), explained_step(model):
         x, y = (part[: benchmark.batch_size] for part in splits.train)
         for step in (1, (1 + benchmark.max_steps) // 2, benchmark.max_steps):
             fraction = spec.fraction(step, benchmark.max_steps)
