@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.errors import BadInput, one_line, require
-from optsuite.training.check_data import check_data, check_finite
+from optsuite.training.check_data import check_batches, check_finite, check_ranges
 from optsuite.training.check_model import check_losses, check_model, check_parameters
 from optsuite.training.explain import backward, call_loss, call_model, explained_step, in_eval_mode
 from optsuite.training.losses import check_unchanged, loss_buffers
@@ -71,12 +71,13 @@ def check_benchmark(benchmark: Benchmark, splits: Splits) -> None:
                 if not value.isfinite():
                     raise BadInput(f"returned {value.item()}, allowed: a finite number before training")
                 backward(function, value, outputs, y)
+    check_ranges(benchmark, model, splits)
     for name in ("validation", "test"):
         x, y = (part[: benchmark.batch_size] for part in getattr(splits, name))
         measuring = f"{where}: measuring its {name} split of inputs {tuple(x.shape)} and targets {tuple(y.shape)}"
         with blamed(measuring), in_eval_mode(model):
             mean_values(benchmark, model, (x, y))
-    check_data(benchmark, model, splits)
+    check_batches(benchmark, model, splits)
     check_unchanged(benchmark, buffers)
     again = initial_model(benchmark, 0)
     if not all(torch.equal(a, b) for a, b in zip(initial, again.parameters(), strict=True)):

@@ -31,11 +31,16 @@ def check_finite(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None
                 raise BadInput(f"{_of(benchmark, name)} {part} hold {flawed}; leave out or replace such rows in its dataset")
 
 
-def check_data(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
-    """Raise BadInput for labels and tokens out of range, and for batches without a finite loss, given the untrained model."""
+def check_ranges(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
+    """Raise BadInput for labels and tokens out of range, wherever in the splits they are."""
     with in_eval_mode(model):
         for name in NAMES:
             _check_extremes(benchmark, model, name, getattr(splits, name))
+
+
+def check_batches(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
+    """Raise BadInput where the loss of the validation split, or of an early batch, is not finite with the initial weights."""
+    with in_eval_mode(model):
         _check_validation(benchmark, model, splits.validation)
         _check_batches(benchmark, model, splits)
 
