@@ -294,6 +294,19 @@ class Container(nn.Module):
         return self.inner(x)
 
 
+def traced() -> Any:
+    return torch.jit.trace(line(), torch.zeros(2, 3))  # type: ignore[no-untyped-call]
+
+
+class CompiledForward(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(3, 1)
+
+    @torch.compile
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+
 def compiled_in_place() -> nn.Module:
     module = line()
     module.compile()
@@ -314,7 +327,9 @@ def compiled_in_place() -> nn.Module:
         (lambda: torch.compile(line()), "its model is compiled, which takes longer than runs here"),
         (lambda: Container(torch.compile(line())), "its model inner is compiled"),  # type: ignore[arg-type]
         (compiled_in_place, "its model is compiled"),
+        (CompiledForward, "its model is compiled"),
         (lambda: torch.jit.script(line()), "its model is scripted by torch.jit, which leaves no source to identify it by"),
+        (traced, "its model is scripted by torch.jit"),
         (lambda: nn.DataParallel(line()), "its model is a DataParallel, and a run has one device; allowed: the module inside"),
         (lambda: nn.Linear(3, 1, device="meta"), "has weight on the device meta"),
         (lambda: nn.Linear(4, 1), "its model, given inputs (8, 3), raised RuntimeError: addmm: mat1 and mat2 shapes"),
@@ -327,12 +342,13 @@ def test_model_that_cannot_be_trained_is_named(model: Callable[[], Any], message
     assert message in line
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_quantized_model_is_named_so() -> None:
-    class Quantized(nn.Module):
-        pass
+    def quantized() -> Any:
+        model = nn.Sequential(nn.Linear(3, 1))
+        return torch.ao.quantization.quantize_dynamic(model, {nn.Linear})  # type: ignore[no-untyped-call]
 
-    Quantized.__module__ = "torch.ao.nn.quantized.modules.linear"
-    line = refusal(replace(LINE, model=lambda: nn.Sequential(Quantized())))
+    line = refusal(replace(LINE, model=quantized))
     assert "its model has no parameters, as 0 is quantized; allowed: the module before that" in line
 
 
@@ -411,8 +427,13 @@ SPARSEADAM = OptimizerSpec(
 )
 def test_sparse_gradients_train(spec: OptimizerSpec) -> None:
     assert learns(replace(WORDS, model=Bag, max_steps=60), spec, lr=0.5)
-    costs = measure_costs(replace(WORDS, model=Bag), [spec], words(), device="cpu", stop=lambda: False)
-    assert costs[spec.name].state_bytes_per_parameter >= 0
+
+
+def test_cost_of_sparse_state_is_that_of_its_indices_and_values() -> None:
+    spec = OPTIMIZERS["momentum"]
+    costs = measure_costs(replace(WORDS, model=Bag), [spec], words(), device="cpu")
+    n_rows, n_numbers = 20, 40
+    assert costs["momentum"].state_bytes_per_parameter == (n_rows * 8 + n_numbers * 4) / n_numbers
 
 
 def test_sparse_gradients_train_as_dense_ones_do() -> None:
@@ -562,6 +583,7 @@ class Counting(nn.MSELoss):
 
 
 def test_loss_with_state_is_named() -> None:
+    assert "its loss is compiled" in refusal(replace(LINE, loss=torch.compile(F.mse_loss)))
     assert "its loss has the parameter scale, which no optimizer is given; move it" in refusal(
         replace(LINE, loss=Temperature())
     )
