@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from optsuite.definition import Benchmark, OptimizerSpec, Splits
+from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits
 from optsuite.errors import BadInput, one_line, require
 from optsuite.training.check_step import try_steps
 from optsuite.training.identity import hash_splits
 from optsuite.training.means import check_means
-from optsuite.training.plain import initial_model, values_of
+from optsuite.training.plain import CHUNK, initial_model, values_of
 from optsuite.training.step import build, evaluating
 
 
@@ -121,17 +121,24 @@ def _check_training(benchmark: Benchmark, model: nn.Module, splits: Splits) -> N
 
 @torch.no_grad()
 def _check_measuring(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
-    """The loss and the metrics of a few examples in eval mode, as all are measured."""
-    where = f"benchmark {benchmark.name}"
+    """The loss and the metrics of some examples in eval mode, as all are measured."""
     for name in ("validation", "test"):
-        x, y = (part[: benchmark.batch_size] for part in getattr(splits, name))
-        given = f"{where}: measuring its {name} split of inputs {tuple(x.shape)} and targets {tuple(y.shape)}"
+        split = getattr(splits, name)
         with evaluating(model):
-            with blamed(f"{given}: its model in eval mode"):
-                outputs = model(x)
-            for key, function in {"loss": benchmark.loss, **benchmark.metrics}.items():
-                with blamed(f"{given}: its {key}, given outputs {_shape(outputs)} of the model in eval mode,"):
-                    _scalar(function(outputs, y)).item()
+            try:
+                _measure(benchmark, model, name, split, benchmark.batch_size)
+            except BadInput:  # some need more than a few, as an AUC needs both classes
+                _measure(benchmark, model, name, split, CHUNK)
+
+
+def _measure(benchmark: Benchmark, model: nn.Module, name: str, split: Split, n: int) -> None:
+    x, y = split[0][:n], split[1][:n]
+    where = f"benchmark {benchmark.name}: measuring its {name} split of inputs {tuple(x.shape)} and targets {tuple(y.shape)}"
+    with blamed(f"{where}: its model in eval mode"):
+        outputs = model(x)
+    for key, function in {"loss": benchmark.loss, **benchmark.metrics}.items():
+        with blamed(f"{where}: its {key}, given outputs {_shape(outputs)} of the model in eval mode,"):
+            _scalar(function(outputs, y)).item()
 
 
 def _shape(outputs: object) -> object:
