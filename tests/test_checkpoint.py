@@ -30,7 +30,7 @@ from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import open_store
 from optsuite.training import checkpoint, plain
 from optsuite.training.checkpoint import Checkpoint, Checkpoints
-from optsuite.training.identity import DTYPE, definition, setting
+from optsuite.training.identity import definition, setting
 from optsuite.training.run import Ended, Measurement, Run
 from optsuite.training.step import take_step
 
@@ -247,7 +247,7 @@ def test_another_definition_has_another_checkpoint(tmp_path: Path, steps: list[i
     for n, fixed in enumerate(({}, {"weight_decay": 0.1}, {}), start=1):
         spec = replace(ADAM, fixed={**ADAM.fixed, **fixed})
         suite = replace(tiny.SUITE, benchmarks=(BENCHMARK,), optimizers=(spec,))
-        found = setting(BENCHMARK, SPLITS, dtype=DTYPE, device="cpu")
+        found = setting(BENCHMARK, SPLITS, dtype="float32", device="cpu")
         task = Task(id=n, priority=0, engine="plain", setting=found, definition=definition(spec), runs=(run,))
         steps.clear()
         *_, last = trainer(lambda suite=suite: suite, "cpu", Checkpoints(folder=tmp_path, every=EVERY))(task)  # type: ignore[misc]

@@ -10,10 +10,10 @@ from suites import tiny
 
 from optsuite.execution.local import LocalPool
 from optsuite.execution.pool import Fact, Lost, Task
-from optsuite.training.identity import DTYPE, definition, setting
+from optsuite.training.identity import definition, setting
 from optsuite.training.run import Ended, Measurement, Run
 
-SETTING = setting(tiny.BENCHMARK, tiny.line(), dtype=DTYPE, device="cpu")
+SETTING = setting(tiny.BENCHMARK, tiny.line(), dtype="float32", device="cpu")
 DEFINITIONS = {spec.name: definition(spec) for spec in tiny.SUITE.optimizers} | {"nobody": ""}
 
 

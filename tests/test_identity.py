@@ -25,7 +25,7 @@ from optsuite.training.run import Run
 RUN = Run(benchmark="tiny_line", optimizer="sgd", lr=0.1, seed=0, kind="evaluation", arm="tuned")
 
 
-def of(benchmark: Any = tiny.BENCHMARK, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> str:
+def of(benchmark: Any = tiny.BENCHMARK, *, dtype: str = "float32", device: str = "cpu") -> str:
     return setting(benchmark, benchmark.dataset(), dtype=dtype, device=device)
 
 
@@ -54,7 +54,7 @@ def test_whatever_changes_a_benchmark_changes_its_setting(change: dict[str, Any]
 
 
 def test_numerics_are_part_of_the_setting() -> None:
-    assert len({of(), of(dtype=torch.float64), of(device="cuda")}) == 3
+    assert len({of(), of(dtype="float64"), of(device="cuda")}) == 3
     assert of(device="cuda:0") == of(device="cuda:1")
 
 

@@ -40,7 +40,8 @@ def runs(benchmark: Benchmark, rates: Sequence[float], seeds: Sequence[int]) -> 
 def curves(engine: Any, benchmark: Benchmark, spec: OptimizerSpec, runs: Sequence[Run], dtype: torch.dtype) -> Curves:
     """Everything measured, by index of the run, step and curve."""
     splits = dataset(benchmark.name).to("cpu", dtype)
-    facts = list(engine.train(benchmark, spec, runs, splits, dtype=dtype))
+    own = replace(benchmark, model=lambda: benchmark.model().to(dtype))
+    facts = list(engine.train(own, spec, runs, splits))
     assert [f for _, f in facts if isinstance(f, Ended)] == [Ended(outcome="finished")] * len(runs)
     return {(i, f.step, name): v for i, f in facts if isinstance(f, Measurement) for name, v in f.values.items()}
 

@@ -6,7 +6,7 @@ from optsuite.campaign.ledger import Ledger
 from optsuite.campaign.study import Study
 from optsuite.training.check import load_splits
 from optsuite.training.cost import measure_costs
-from optsuite.training.identity import DTYPE
+from optsuite.training.numerics import fit
 
 
 def record_costs(studies: Iterable[Study], ledger: Ledger, stop: Callable[[], bool]) -> None:
@@ -19,7 +19,7 @@ def record_costs(studies: Iterable[Study], ledger: Ledger, stop: Callable[[], bo
         if stop() or all(ledger.knows_cost(study) for study in own):
             continue
         benchmark, device = own[0].problem.benchmark, own[0].device
-        splits = load_splits(benchmark).to(device, DTYPE)
+        splits = fit(benchmark, load_splits(benchmark), device=device).splits.to(device)
         costs = measure_costs(benchmark, [study.spec for study in own], splits, device=device, stop=stop)
         for study in own:
             if study.spec.name in costs:

@@ -1,20 +1,22 @@
 """Checking everything that a campaign will use before anything is started or written."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits, Suite
 from optsuite.errors import BadInput, DatasetUnavailable
-from optsuite.training.check import blamed, check_benchmark, check_device, check_pair, limited, load_splits
-from optsuite.training.identity import DTYPE, definition, setting
+from optsuite.training.check import blamed, check_benchmark, check_device, check_pair, check_repeatable, limited, load_splits
+from optsuite.training.identity import definition, setting
+from optsuite.training.numerics import Fitted, fit
 from optsuite.training.plan import ENGINES, Plan, plan
 from optsuite.training.run import Run
 from optsuite.training.stacked import MULTIPLE
 
 LOAD_SECONDS = 3_600  # a download may be slow
+REPEAT_SECONDS = 5  # data that are made faster are made twice, to see whether they differ
 TRY_SECONDS = 600  # a few steps of the largest model on a slow machine
 N_MEASURED = 400  # examples whose measuring tells what that of all takes: more than a call costs, less than a second of any
 
@@ -23,7 +25,8 @@ N_MEASURED = 400  # examples whose measuring tells what that of all takes: more 
 class Problem:
     """A benchmark that can be trained here.
 
-    `setting` is that of `identity`, `plans` says how runs are trained by each optimizer that can train it, and
+    `setting` is that of `identity`, `plans` says how runs are trained by each optimizer that can train it, `dtype` and `cast`
+    are those of `numerics`, `notes` are lines that a person should see, and
     `seconds_per_run` is roughly what one of them takes of a worker's time, and `seconds_to_load` what the data took here.
     """
 
@@ -31,6 +34,9 @@ class Problem:
     setting: str
     plans: Mapping[str, Plan]
     seconds_per_run: float
+    dtype: str = "float32"
+    cast: str = ""
+    notes: tuple[str, ...] = ()
     seconds_to_load: float = 0.0
 
     def seconds_to_report(self, n_runs: int) -> float:
@@ -92,10 +98,14 @@ def _try(
     """The problem, and which optimizers cannot train it. Raises BadInput where none can."""
     started = time.perf_counter()
     with limited(LOAD_SECONDS):
-        splits = load_splits(benchmark).to("cpu", DTYPE)
-    seconds_to_load = time.perf_counter() - started
+        given = load_splits(benchmark)
+        seconds_to_load = time.perf_counter() - started
+        if seconds_to_load < REPEAT_SECONDS:
+            check_repeatable(benchmark, given)
     with limited(TRY_SECONDS):
-        check_benchmark(benchmark, splits)
+        fitted = fit(benchmark, given, device=device)
+        splits = fitted.splits
+        notes = check_benchmark(benchmark, splits)
     plans: dict[str, Plan] = {}
     broken: list[tuple[str, BadInput]] = []
     for spec in specs:
@@ -112,11 +122,23 @@ def _try(
     last = [spec for spec in specs if spec.name in plans][-1]
     with blamed(f"benchmark {benchmark.name}: training it for some steps"), limited(TRY_SECONDS):
         seconds_per_run = _seconds_per_run(benchmark, last, splits, plans[last.name].engine)
-    own = setting(benchmark, splits, dtype=DTYPE, device=device)
+    own = setting(benchmark, splits, dtype=fitted.dtype, device=device)
     problem = Problem(
-        benchmark=benchmark, setting=own, plans=plans, seconds_per_run=seconds_per_run, seconds_to_load=seconds_to_load
+        benchmark=benchmark,
+        setting=own,
+        plans=plans,
+        dtype=fitted.dtype,
+        cast=fitted.cast,
+        notes=(*_casts(benchmark, fitted), *notes),
+        seconds_per_run=seconds_per_run,
+        seconds_to_load=seconds_to_load,
     )
     return problem, broken
+
+
+def _casts(benchmark: Benchmark, fitted: Fitted) -> Iterator[str]:
+    if fitted.cast:
+        yield f"benchmark {benchmark.name}: its model cannot be trained on the data as given; cast: {fitted.cast}"
 
 
 def _few(split: Split) -> Split:

@@ -142,6 +142,8 @@ class Study:
             "max_steps": benchmark.max_steps,
             "eval_every": benchmark.eval_every,
             **({"target": str(benchmark.target)} if benchmark.target else {}),
+            "dtype": self.problem.dtype,
+            **({"cast": self.problem.cast} if self.problem.cast else {}),
             "device": self.device,
             "engine": f"plain: {self.plan.reason}" if self.plan.reason else self.plan.engine,
             "schedule": schedule_name(self.spec.schedule),
@@ -160,7 +162,14 @@ class Study:
         """What the study found out, as params."""
         assert self.tuned is not None
         interval = self.tuned.interval
-        found = {"lr": self.tuned.lr, "lr_low": interval.low, "lr_high": interval.high, "at_edge": self.tuned.at_edge}
+        found: dict[str, object] = {
+            "lr": self.tuned.lr,
+            "lr_low": interval.low,
+            "lr_high": interval.high,
+            "at_edge": self.tuned.at_edge,
+        }
+        if self.tuned.n_tied > 1:
+            found["n_tied"] = self.tuned.n_tied
         return found | ({"includes": json.dumps(self.spec.includes)} if self.spec.includes else {})
 
     def evaluations(self) -> list[Run]:

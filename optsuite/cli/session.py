@@ -80,6 +80,8 @@ class Session:
         self._console.print(
             f"{sum(left.values())} runs in {stacks} stacks, about {total:.1f} minutes on {self._pool.n_workers} workers."
         )
+        for line in _notes(studies):
+            self._say(line)
         _show_skipped(self._console, skipped)
         return int(any(one.broken for one in skipped))
 
@@ -91,7 +93,7 @@ class Session:
         for study in studies:
             totals[study.name[0]] = totals.get(study.name[0], 0) + study.n_runs
         unsaved = _unsaved(studies) if self._pool.checkpoints else ()
-        for line in (*_one_by_one(studies), *unsaved):
+        for line in (*_notes(studies), *_one_by_one(studies), *unsaved):
             self._say(line)
         interrupted: list[int] = []
         with Display(self._console, self._costs, totals) as display, _interrupts(self._console, interrupted):
@@ -109,6 +111,11 @@ class Session:
         if interrupted:
             return INTERRUPTED
         return 1 if display.n_failed else 0
+
+
+def _notes(studies: Sequence[Study]) -> Iterator[str]:
+    """What a person should know of the benchmarks, a line for each."""
+    yield from dict.fromkeys(note for study in studies for note in study.problem.notes)
 
 
 def _one_by_one(studies: Sequence[Study]) -> Iterator[str]:

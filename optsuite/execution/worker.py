@@ -21,7 +21,8 @@ from optsuite.suites import find_benchmark, find_optimizer, load_suite
 from optsuite.training import plain
 from optsuite.training.check import load_splits
 from optsuite.training.checkpoint import Checkpoints
-from optsuite.training.identity import DTYPE, definition, setting
+from optsuite.training.identity import definition, setting
+from optsuite.training.numerics import fit
 from optsuite.training.plan import ENGINES
 from optsuite.training.run import Ended, Measurement
 from optsuite.training.step import is_out_of_memory
@@ -131,9 +132,9 @@ def trainer(load: Callable[[], Suite], device: str, checkpoints: Checkpoints | N
     @cache
     def problem(name: str) -> tuple[Benchmark, Splits, str]:
         benchmark = find_benchmark(suite(), name)
-        splits = load_splits(benchmark).to("cpu", DTYPE)
-        found = setting(benchmark, splits, dtype=DTYPE, device=device)
-        return benchmark, splits.to(device, DTYPE), found
+        fitted = fit(benchmark, load_splits(benchmark), device=device)
+        found = setting(benchmark, fitted.splits, dtype=fitted.dtype, device=device)
+        return benchmark, fitted.splits.to(device), found
 
     @cache
     def optimizer(name: str) -> tuple[OptimizerSpec, str]:
@@ -148,6 +149,6 @@ def trainer(load: Callable[[], Suite], device: str, checkpoints: Checkpoints | N
         engine = ENGINES[task.engine]
         if checkpoints and engine is plain.train:
             engine = partial(engine, checkpoint_of=lambda run: checkpoints.of(task.fingerprint(run)))
-        return engine(benchmark, spec, task.runs, splits, device=device, dtype=DTYPE)
+        return engine(benchmark, spec, task.runs, splits, device=device)
 
     return train

@@ -12,7 +12,7 @@ from optsuite.tracking.reading import RELATIVE_TIME, read_runs
 from optsuite.tracking.store import Store
 from optsuite.training.check import load_splits
 from optsuite.training.cost import measure_costs
-from optsuite.training.identity import DTYPE
+from optsuite.training.numerics import fit
 
 TIMES = 3  # more measurements: one that is faster shows that the step has not become slower
 
@@ -40,7 +40,8 @@ def confirmed(
 
 def _measure(store: Store, runs: pd.DataFrame, problem: Problem, specs: Sequence[OptimizerSpec], device: str) -> None:
     benchmark, own = problem.benchmark, [spec for spec in specs if spec.name in problem.plans]
-    costs = measure_costs(benchmark, own, load_splits(benchmark).to(device, DTYPE), device=device)
+    splits = fit(benchmark, load_splits(benchmark), device=device).splits.to(device)
+    costs = measure_costs(benchmark, own, splits, device=device)
     studies = runs[(runs["kind"] == "study") & (runs["benchmark"] == benchmark.name) & runs[RELATIVE_TIME].notna()]
     for row in studies.to_dict("records"):
         cost = costs.get(row["optimizer"])

@@ -112,6 +112,8 @@ def flags(row: Mapping[Any, Any]) -> str:
     found = [f"{row[kind]} of {row['seeds']} {kind}" for kind in ("diverged", "collapsed") if row[kind]]
     if row["at_edge"]:
         found.append("rate at the edge")
+    if row["n_tied"] > 1:
+        found.append(f"{row['n_tied']:.0f} rates tied when tuned: the middle was taken")
     if row["bimodal"]:
         found.append("two groups of seeds")
     if row["outdone_by"]:

@@ -24,7 +24,7 @@ TEXT_PARAMS = (
     "mlflow_version",
     "optuna_version",
 )
-PARAMS = ("lr", "eval_every", "max_steps", "n_trials", "n_tuning_seeds", "n_seeds", "tolerance", "lr_low", "lr_high")
+PARAMS = ("lr", "eval_every", "max_steps", "n_trials", "n_tuning_seeds", "n_seeds", "tolerance", "lr_low", "lr_high", "n_tied")
 COSTS = ("usage/milliseconds_per_step", "usage/state_bytes_per_parameter")
 RELATIVE_TIME = "usage/relative_step_time"
 SUMMARIES = (

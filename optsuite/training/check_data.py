@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from optsuite.definition import FIRST_TUNING_SEED, Benchmark, Split, Splits
 from optsuite.errors import BadInput, one_line
 from optsuite.pairs import PARTS, not_finite
-from optsuite.training.explain import batch_without_loss, call_loss, call_model, in_eval_mode
+from optsuite.training.explain import batch_without_loss, call_loss, call_model
 from optsuite.training.plain import CHUNK, batch_indices
+from optsuite.training.step import evaluating
 
 NAMES = ("train", "validation", "test")
 SEEDS = (0, FIRST_TUNING_SEED)  # the first evaluation and the first trial: their batches are looked through
@@ -34,14 +35,14 @@ def check_finite(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None
 
 def check_ranges(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
     """Raise BadInput for labels and tokens out of range, wherever in the splits they are."""
-    with in_eval_mode(model):
+    with evaluating(model):
         for name in NAMES:
             _check_extremes(benchmark, model, name, getattr(splits, name))
 
 
 def check_batches(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
     """Raise BadInput where the loss of the validation split, or of an early batch, is not finite with the initial weights."""
-    with in_eval_mode(model):
+    with evaluating(model):
         _check_validation(benchmark, model, splits.validation)
         _check_batches(benchmark, model, splits)
 
@@ -112,7 +113,7 @@ def _copes(benchmark: Benchmark, model: nn.Module, split: Split, row: int) -> bo
     x, y = _batch(split, [row], min(benchmark.batch_size, len(split[0])))
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
-        with in_eval_mode(model):
+        with evaluating(model):
             value = benchmark.loss(model(x), y)
         gradients = torch.autograd.grad(value, trainable, allow_unused=True)
     except Exception:

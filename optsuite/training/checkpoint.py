@@ -145,9 +145,8 @@ def load(path: Path, fresh: Callable[[], State]) -> State:
     saved = torch.load(path, weights_only=True)
     state = fresh()
     state.model.load_state_dict(saved["model"])
-    state.model.train()  # as measuring leaves all of its modules
     state.optimizer.load_state_dict(saved["optimizer"])
-    state.total.copy_(saved["total"])
+    state.total = saved["total"].to(state.total.device)
     state.since, state.step = saved["since"], saved["step"]
     state.measurements = [Measurement(step=step, values=values, time=time) for step, values, time in saved["measurements"]]
     if _seal(state) != saved["seal"]:

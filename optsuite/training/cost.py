@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
-from optsuite.training.identity import DTYPE
 from optsuite.training.losses import placed
 from optsuite.training.plain import batch_indices, initial_model
 from optsuite.training.step import build, take_step
@@ -114,7 +113,7 @@ class _Loop:
         self._data = splits.train
         self._device = device
         self._batches = batch_indices(len(splits.train[0]), benchmark, 0)
-        self.model = initial_model(benchmark, 0).to(device, DTYPE)
+        self.model = initial_model(benchmark, 0).to(device)
         self.optimizer = build(spec, self.model, spec.default_lr or spec.lr.low)
 
     def run(self, n_steps: int) -> float:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from optsuite.definition import Benchmark, Splits
 from optsuite.errors import BadInput
+from optsuite.training.outputs import leaves
+from optsuite.training.step import evaluating
 
 SPARSE = "sgd, momentum, nesterov, adagrad, or torch's SparseAdam in your suite file"
 
@@ -51,13 +53,15 @@ def backward(function: Callable[[Any, Tensor], Any], value: Tensor, outputs: Any
 
 
 @contextmanager
-def explained_step(model: nn.Module) -> Iterator[None]:
-    """Raise BadInput for an exception inside that sparse gradients or complex parameters can be blamed for."""
+def explained_step(benchmark: Benchmark, model: nn.Module, splits: Splits) -> Iterator[None]:
+    """Raise BadInput for an exception inside that sparse gradients or complex parameters of the model can be blamed for."""
     try:
         yield
     except BadInput:
         raise
     except Exception as error:
+        x, y = (part[: benchmark.batch_size] for part in splits.train)
+        benchmark.loss(model(x), y).backward()  # type: ignore[no-untyped-call]
         named = dict(model.named_parameters())
         sparse = [name for name, p in named.items() if p.grad is not None and p.grad.layout is not torch.strided]
         if sparse:
@@ -73,18 +77,6 @@ def explained_step(model: nn.Module) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Put the model and all its modules into eval mode, and each back into its own after."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 def batch_without_loss(
     benchmark: Benchmark, model: nn.Module, splits: Splits, batches: Iterable[tuple[int, Tensor]], seed: int
 ) -> str:
@@ -94,7 +86,7 @@ def batch_without_loss(
     model costs more than its loss, and one whose loss is then not finite with its own.
     """
     x, y = splits.train
-    with in_eval_mode(model), torch.no_grad():
+    with evaluating(model), torch.no_grad():
         outputs = model(x[: benchmark.batch_size])
         for step, batch in batches:
             rows = batch.to(x.device)
@@ -169,9 +161,8 @@ def _raises_nothing(model: nn.Module, x: Tensor) -> bool:
 
 
 def _requires_grad(outputs: Any) -> bool:
-    return not isinstance(outputs, Tensor) or outputs.requires_grad
+    return any(leaf.requires_grad for leaf in leaves(outputs) if isinstance(leaf, Tensor))
 
 
-def _all_finite(outputs: object) -> bool:
-    """Whether all numbers of a tensor are finite; of outputs that are no tensor this is not known, and taken to be so."""
-    return not isinstance(outputs, Tensor) or bool(outputs.isfinite().all())
+def _all_finite(outputs: Any) -> bool:
+    return all(bool(leaf.isfinite().all()) for leaf in leaves(outputs) if isinstance(leaf, Tensor))

@@ -11,8 +11,7 @@ from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.training.describe import describe, tensor_bytes
 from optsuite.training.run import Run
 
-DTYPE = torch.float32  # of every run that is recorded
-PROTOCOL = 2  # raise it when the training code changes what a run computes: older results then count as superseded
+PROTOCOL = 3  # raise it when the training code changes what a run computes: older results then count as superseded
 
 
 def digest(*parts: object) -> str:
@@ -35,13 +34,17 @@ def hash_splits(splits: Splits) -> str:
     return content.hexdigest()
 
 
-def setting(benchmark: Benchmark, splits: Splits, *, dtype: torch.dtype, device: str) -> str:
-    """What all runs that may be compared with each other share: the benchmark, its data, the numerics, the protocol."""
+def setting(benchmark: Benchmark, splits: Splits, *, dtype: str, device: str) -> str:
+    """What all runs that may be compared with each other share: the benchmark, its data, the numerics, the protocol.
+
+    `dtype` names those of the model's parameters, as `numerics.fit` found them.
+    """
     parts: Mapping[str, object] = {
-        f.name: getattr(benchmark, f.name) for f in fields(benchmark) if f.name not in ("name", "dataset")
+        f.name: getattr(benchmark, f.name) for f in fields(benchmark) if f.name not in ("name", "dataset", "target")
     }
-    kind = torch.device(device).type
-    return digest(PROTOCOL, benchmark.name, describe(parts), hash_splits(splits), str(dtype), kind, torch.__version__)
+    target = benchmark.target and (benchmark.target.metric, benchmark.target.is_upper, benchmark.target.bound)
+    numbers = (dtype, str(torch.get_default_dtype()), torch.device(device).type, torch.__version__)
+    return digest(PROTOCOL, benchmark.name, describe(parts), target, hash_splits(splits), *numbers)
 
 
 def definition(spec: OptimizerSpec) -> str:

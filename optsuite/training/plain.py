@@ -15,8 +15,18 @@ from optsuite.training.checkpoint import Checkpoint, State
 from optsuite.training.explain import batch_without_loss
 from optsuite.training.identity import derived_seed
 from optsuite.training.losses import placed
+from optsuite.training.outputs import joined
 from optsuite.training.run import Ended, Measurement, Run
-from optsuite.training.step import build, has_overflown, is_out_of_memory, judged, seed_generators, set_rate, take_step
+from optsuite.training.step import (
+    build,
+    evaluating,
+    has_overflown,
+    is_out_of_memory,
+    judged,
+    seed_generators,
+    set_rate,
+    take_step,
+)
 
 CHUNK = 2_000  # examples measured at once: bounds memory, and is large enough to lose no speed
 
@@ -28,19 +38,19 @@ def train(
     splits: Splits,
     *,
     device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
     checkpoint_of: Callable[[Run], Checkpoint] | None = None,
 ) -> Iterator[tuple[int, Measurement | Ended]]:
     """Train the runs and yield (index of the run, what it measured or how it ended).
 
-    The splits lie on the device in the dtype already. An exception ends its run as failed and leaves the others alone. A run
-    with a checkpoint goes on from there, and first yields what it had measured before. Sets torch's global generator.
+    The splits lie on the device already; models train in the dtypes that their function gave them. An exception ends its
+    run as failed and leaves the others alone. A run with a checkpoint resumes from there, and first yields what it had
+    measured before. Sets torch's global generator.
     """
-    benchmark = placed(benchmark, device, dtype)
+    benchmark = placed(benchmark, device)
     for index, run in enumerate(runs):
         try:
             checkpoint = checkpoint_of(run) if checkpoint_of else None
-            state = _begin(benchmark, spec, run, checkpoint, device, dtype)
+            state = _begin(benchmark, spec, run, checkpoint, device)
             for fact in _train_one(benchmark, spec, run, splits, state, checkpoint):
                 yield index, fact
         except Exception as error:
@@ -49,14 +59,16 @@ def train(
             yield index, Ended(outcome="failed", error=one_line(error) + location(error))
 
 
-def _begin(
-    benchmark: Benchmark, spec: OptimizerSpec, run: Run, checkpoint: Checkpoint | None, device: str, dtype: torch.dtype
-) -> State:
+def _begin(benchmark: Benchmark, spec: OptimizerSpec, run: Run, checkpoint: Checkpoint | None, device: str) -> State:
     """The state in which the run starts, or goes on."""
 
     def fresh() -> State:
-        model = initial_model(benchmark, run.seed).to(device, dtype)
-        return State(model=model, optimizer=build(spec, model, run.lr), total=torch.zeros((), device=device, dtype=dtype))
+        model = initial_model(benchmark, run.seed).to(device)
+        return State(
+            model=model,
+            optimizer=build(spec, model, run.lr, run.seed),
+            total=torch.zeros((), device=device, dtype=torch.float32),
+        )
 
     return checkpoint.begin(fresh) if checkpoint else fresh()
 
@@ -79,7 +91,7 @@ def _train_one(
         fraction = spec.fraction(step, benchmark.max_steps)
         advance = partial(_advance, benchmark, spec, x[batch], y[batch], fraction, derived_seed(run.seed, step))
         try:
-            state.total += advance(state)
+            state.total = state.total + advance(state)  # of float64 losses in float64, of all others in float32
         except Exception:
             if not has_overflown(model):
                 raise
@@ -141,26 +153,30 @@ def batch_indices(n: int, benchmark: Benchmark, seed: int) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def measure(benchmark: Benchmark, model: nn.Module, splits: Splits, seed: int) -> dict[str, float]:
-    """Loss and metrics on the whole validation and test splits, by curve name; leaves the model in training mode.
+    """Loss and metrics on the whole validation and test splits in eval mode, by curve name.
 
     A model that draws random numbers even here, as a variational autoencoder does, draws the same at every step of a run.
     """
     seed_generators(derived_seed("measurement", seed), str(splits.test[0].device))
-    model.eval()
     values = {}
-    for name, split in (("validation", splits.validation), ("test", splits.test)):
-        for metric, mean in mean_values(benchmark, model, split).items():
-            values[f"{name}/{metric}"] = mean
-    model.train()
+    with evaluating(model):
+        for name, split in (("validation", splits.validation), ("test", splits.test)):
+            for metric, value in values_of(benchmark, model, split).items():
+                values[f"{name}/{metric}"] = value
     return values
 
 
 @torch.no_grad()
-def mean_values(benchmark: Benchmark, model: nn.Module, split: Split) -> dict[str, float]:
-    """The mean over all examples of the loss and each metric, which are means over the examples they are given."""
+def values_of(benchmark: Benchmark, model: nn.Module, split: Split) -> dict[str, float]:
+    """The loss and each metric on a split: means over the examples, or with `whole_split` computed on all outputs at once."""
     functions = {"loss": benchmark.loss, **benchmark.metrics}
+    chunks = zip(*(torch.split(part, CHUNK) for part in split), strict=True)
+    if benchmark.whole_split:
+        parts = [(len(x), model(x)) for x, _ in chunks]
+        outputs = joined([part for _, part in parts], [n for n, _ in parts])
+        return {name: function(outputs, split[1]).item() for name, function in functions.items()}
     totals = dict.fromkeys(functions, 0.0)
-    for x, y in zip(*(torch.split(part, CHUNK) for part in split), strict=True):
+    for x, y in chunks:
         outputs = model(x)
         for name, function in functions.items():
             totals[name] += function(outputs, y).item() * len(y)

@@ -78,12 +78,14 @@ def step_flops(benchmark: Benchmark, splits: Splits) -> float:
 
 def why_not_stacked(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> str:
     """Train two steps both ways and say what stands against stacking in one line; empty where nothing does."""
-    short = replace(benchmark, max_steps=2, eval_every=1)
+    if len({parameter.dtype for parameter in initial_model(benchmark, 0).parameters()}) > 1:
+        return "its parameters have more than one dtype"
+    short = replace(benchmark, max_steps=2, eval_every=1, model=lambda: benchmark.model().double())
     lr = spec.default_lr or math.sqrt(spec.lr.low * spec.lr.high)
     runs = [Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr * 2**-i, seed=i, kind="trial") for i in range(2)]
     few = _first(splits.to("cpu", torch.float64), benchmark.batch_size, n_batches=len(runs))
     try:
-        reference, stack = (list(train(short, spec, runs, few, dtype=torch.float64)) for train in (plain.train, stacked.train))
+        reference, stack = (list(train(short, spec, runs, few)) for train in (plain.train, stacked.train))
     except Exception as error:
         return one_line(error).partition(". ")[0][:200]
     expected, received = (

@@ -19,7 +19,7 @@ from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.training.losses import placed
 from optsuite.training.plain import batch_indices, ended_early, initial_model, is_finite, measure, measurement
 from optsuite.training.run import Ended, Measurement, Run
-from optsuite.training.step import build, has_overflown, judged, set_rate
+from optsuite.training.step import build, has_overflown, judged, set_rate, without_draws
 
 # Vectorised kernels treat the end of an array differently, which would show in the bits of the last runs:
 MULTIPLE = 8  # so stacks are padded to a multiple of this many runs,
@@ -33,6 +33,8 @@ class Stack:
         self.base = models[0]
         self.size = len(models)
         named = [dict(model.named_parameters()) for model in models]
+        if len({parameter.dtype for parameter in named[0].values()}) > 1:
+            raise RuntimeError("its parameters have more than one dtype")
         n = sum(parameter.numel() for parameter in named[0].values())
         first = next(iter(named[0].values()))
         self.flat = torch.zeros(-(-n * self.size // ALIGNMENT) * ALIGNMENT, dtype=first.dtype, device=first.device)
@@ -84,30 +86,29 @@ def train(
     splits: Splits,
     *,
     device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
 ) -> Iterator[tuple[int, Measurement | Ended]]:
     """Train the runs as one stack, with the meaning of `plain.train`. An exception ends all of them.
 
     Raises RuntimeError where the model draws random numbers or has an operation that cannot be stacked.
     """
-    benchmark = placed(benchmark, device, dtype)
+    benchmark = placed(benchmark, device)
     padded = [*runs, *[runs[0]] * (-len(runs) % MULTIPLE)]
-    stack = Stack([initial_model(benchmark, run.seed).to(device, dtype) for run in padded])
+    stack = Stack([initial_model(benchmark, run.seed).to(device) for run in padded])
     views = [stack.view(position) for position in range(stack.size)]
-    stepper = _Stepper(spec, stack, views, [run.lr for run in padded])
+    stepper = _Stepper(spec, stack, views, padded)
     live = set(range(len(runs)))
 
     def measured() -> dict[int, dict[str, float]]:
         return {index: measure(benchmark, views[index], splits, runs[index].seed) for index in sorted(live)}
 
     yield from _start(measured(), live)
-    total, since = torch.zeros(stack.size, device=device, dtype=dtype), 0
+    total, since = torch.zeros(stack.size, device=device, dtype=torch.float32), 0
     for step, losses in enumerate(_losses(benchmark, stack, padded, splits, device), start=1):
         fraction = spec.fraction(step, benchmark.max_steps)
         for index in live & stepper.step(fraction):
             live.discard(index)
             yield index, Ended(outcome="diverged")
-        total += losses
+        total = total + losses
         since += 1
         if step % benchmark.eval_every and step != benchmark.max_steps:
             continue
@@ -132,7 +133,8 @@ def _losses(benchmark: Benchmark, stack: Stack, runs: Sequence[Run], splits: Spl
     for batch in islice(_batches(len(x), benchmark, runs), benchmark.max_steps):
         rows = batch.to(device)
         stack.grad.zero_()
-        losses = losses_of(stack.parameters, stack.buffers, x[rows], y[rows])
+        with without_draws(device):
+            losses = losses_of(stack.parameters, stack.buffers, x[rows], y[rows])
         losses.sum().backward()  # type: ignore[no-untyped-call]
         yield losses.detach()
 
@@ -166,14 +168,14 @@ def _loss(benchmark: Benchmark, base: nn.Module) -> Callable[..., Tensor]:
 class _Stepper:
     """Makes one step of every run from the gradients that lie in the stack."""
 
-    def __init__(self, spec: OptimizerSpec, stack: Stack, views: Sequence[nn.Module], rates: Sequence[float]) -> None:
+    def __init__(self, spec: OptimizerSpec, stack: Stack, views: Sequence[nn.Module], runs: Sequence[Run]) -> None:
         self._stack, self._views = stack, views
         self._rates: Tensor | None = None
         if spec.proportional:
             self.optimizers = [build(spec, _Flat(stack), 1.0)]
-            self._rates, self._before = stack.rates(rates), torch.empty_like(stack.flat)
+            self._rates, self._before = stack.rates([run.lr for run in runs]), torch.empty_like(stack.flat)
         else:
-            self.optimizers = [build(spec, view, lr) for view, lr in zip(views, rates, strict=True)]
+            self.optimizers = [build(spec, view, run.lr, run.seed) for view, run in zip(views, runs, strict=True)]
 
     def step(self, fraction: float) -> set[int]:
         """Step every run with this fraction of its rate. Returns the runs whose optimizer could not, as they had diverged."""

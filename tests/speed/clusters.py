@@ -13,7 +13,7 @@ from optsuite.execution.local import LocalPool
 from optsuite.execution.pool import Fact, Pool, Task
 from optsuite.suites import find_benchmark
 from optsuite.training.check import load_splits
-from optsuite.training.identity import DTYPE, definition, setting
+from optsuite.training.identity import definition, setting
 from optsuite.training.plan import group, plan
 from optsuite.training.run import Ended, Run
 
@@ -71,8 +71,8 @@ def overhead(found: dict[str, list[float]]) -> tuple[float, float, float]:
 
 
 def _tasks(benchmark: Benchmark, n_seeds: int) -> list[Task]:
-    splits = load_splits(benchmark).to("cpu", DTYPE)
-    found = setting(benchmark, splits, dtype=DTYPE, device="cpu")
+    splits = load_splits(benchmark).to("cpu")
+    found = setting(benchmark, splits, dtype="float32", device="cpu")
     tasks: list[Task] = []
     for spec in SUITE.optimizers:
         own = plan(benchmark, spec, splits, device="cpu")

@@ -15,7 +15,7 @@ from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.execution.local import LocalPool
 from optsuite.execution.pool import Fact, Task
 from optsuite.training import plain
-from optsuite.training.identity import DTYPE, definition, setting
+from optsuite.training.identity import definition, setting
 from optsuite.training.plan import ENGINES, group
 from optsuite.training.run import Ended, Run
 
@@ -36,7 +36,7 @@ def loops(
 ) -> dict[str, float]:
     """Microseconds a run and step in this process, with one thread: two loops, and stacks of several sizes."""
     torch.set_num_threads(1)
-    here, examples = splits.to(device, DTYPE), TensorDataset(*splits.to("cpu", DTYPE).train)
+    here, examples = splits.to(device), TensorDataset(*splits.to("cpu").train)
     loader = DataLoader(examples, batch_size=benchmark.batch_size, shuffle=True, drop_last=True)
     measure = partial(_timed, benchmark, spec)
     ways = {
@@ -52,7 +52,7 @@ def workers(
     benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, pools: Sequence[LocalPool], *, n_runs: int, rounds: int
 ) -> dict[str, float]:
     """Microseconds of wall clock a run and step, by engine, in pools of workers that share the runs evenly."""
-    found = setting(benchmark, splits.to("cpu", DTYPE), dtype=DTYPE, device="cpu")
+    found = setting(benchmark, splits.to("cpu"), dtype="float32", device="cpu")
 
     def train(engine: str, pool: LocalPool, runs: Sequence[Run]) -> None:
         for number, stack in enumerate(group(runs, -(-n_runs // pool.n_workers))):
@@ -80,13 +80,13 @@ def _timed(benchmark: Benchmark, spec: OptimizerSpec, train: Callable[[Sequence[
 
 
 def _exhaust(engine: str, benchmark: Benchmark, spec: OptimizerSpec, runs: Sequence[Run], splits: Splits, device: str) -> None:
-    for _ in ENGINES[engine](benchmark, spec, runs, splits, device=device, dtype=DTYPE):
+    for _ in ENGINES[engine](benchmark, spec, runs, splits, device=device):
         pass
 
 
 def _dataloader_loop(benchmark: Benchmark, spec: OptimizerSpec, run: Run, loader: Loader, splits: Splits, device: str) -> None:
     """The loop of the tutorials, measured as often as ours."""
-    model = plain.initial_model(benchmark, run.seed).to(device, DTYPE)
+    model = plain.initial_model(benchmark, run.seed).to(device)
     optimizer = spec.build(model, run.lr, **spec.fixed)
     total = 0.0
     plain.measure(benchmark, model, splits, run.seed)
