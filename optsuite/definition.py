@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from optsuite.errors import BadInput, require, require_count, require_name, require_rate, warn_once
+from optsuite.pairs import require_pair
 from optsuite.schedules import Schedule, constant
 
 Loss = Callable[[Any, Tensor], Tensor]
@@ -38,11 +39,7 @@ class Splits:
 
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test"):
-            split = getattr(self, name)
-            pair = isinstance(split, tuple) and len(split) == 2 and all(isinstance(t, Tensor) and t.ndim for t in split)
-            require(pair, f"{name} split", type(split).__name__, "a pair (inputs, targets) of tensors")
-            lengths = (len(split[0]), len(split[1]))
-            require(lengths[0] == lengths[1] > 0, f"{name} split", lengths, "as many inputs as targets, at least one")
+            require_pair(name, getattr(self, name))
 
     def to(self, device: str, dtype: torch.dtype | None = None) -> "Splits":
         """The same data on a device, floating-point numbers in the given dtype if one is given."""

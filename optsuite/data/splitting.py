@@ -7,8 +7,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optsuite.definition import Split, Splits
+from optsuite.errors import BadInput, require
+from optsuite.pairs import PARTS, not_finite
 
 SPLIT_SEED = 0
+ROUNDING = 4  # units in the last place: what equal values differ by that were computed in different ways
 
 
 def split_randomly(x: Tensor | NDArray[Any], y: Tensor | NDArray[Any], *, n_validation: int, n_test: int) -> Splits:
@@ -38,16 +41,31 @@ def autoencoding(splits: Splits) -> Splits:
 
 
 def standardised(splits: Splits, *, targets: bool = False) -> Splits:
-    """Inputs, and targets where asked, shifted and scaled to mean 0 and standard deviation 1 on the training split."""
+    """Inputs, and targets where asked, shifted and scaled to mean 0 and standard deviation 1 on the training split.
 
-    def scale(position: int) -> tuple[Tensor, Tensor]:
-        values = splits.train[position]
-        return values.mean(dim=0), values.std(dim=0)
-
-    x_mean, x_std = scale(0)
-    y_mean, y_std = scale(1) if targets else (torch.tensor(0), torch.tensor(1))
+    A column that is constant there, up to rounding, is shifted to 0 and not scaled, as scikit-learn's StandardScaler does.
+    Raises BadInput for whole numbers, and for training values that are not finite.
+    """
+    x_mean, x_std = _scale(splits, 0)
+    y_mean, y_std = _scale(splits, 1) if targets else (torch.tensor(0), torch.tensor(1))
 
     def apply(split: Split) -> Split:
         return (split[0] - x_mean) / x_std, (split[1] - y_mean) / y_std if targets else split[1]
 
     return Splits(train=apply(splits.train), validation=apply(splits.validation), test=apply(splits.test))
+
+
+def _scale(splits: Splits, position: int) -> tuple[Tensor, Tensor]:
+    """The mean and the standard deviation of each column (...) of the training inputs or targets; 1 of constant columns."""
+    values = splits.train[position]
+    where = f"data.standardised: training {PARTS[position]}"
+    require(values.is_floating_point(), where, str(values.dtype), "a dtype with a fraction; use .float()")
+    flawed = not_finite(values)
+    if flawed:
+        raise BadInput(f"{where}: got {flawed}; allowed: finite values")
+    low, high = values.amin(dim=0), values.amax(dim=0)
+    rounding = ROUNDING * torch.finfo(values.dtype).eps * torch.maximum(low.abs(), high.abs())
+    is_constant = high - low <= rounding
+    mean = torch.where(is_constant & (low == high), low, values.mean(dim=0))  # the mean of equal values may be off by a bit
+    std = values.std(dim=0) if len(values) > 1 else torch.ones_like(mean)
+    return mean, torch.where(is_constant, torch.ones_like(std), std)

@@ -4,9 +4,7 @@ Defaults of momentum, Adam, Adagrad and RMSprop are those of the comparison that
 """
 
 from functools import partial
-from typing import Any
 
-from torch import nn
 from torch.optim import (
     ASGD,
     LBFGS,
@@ -18,26 +16,14 @@ from torch.optim import (
     Adamax,
     AdamW,
     NAdam,
-    Optimizer,
     RAdam,
     RMSprop,
     Rprop,
 )
 
 from optsuite.definition import LogUniform, OptimizerSpec
+from optsuite.optimizers.fused import from_torch, fused
 from optsuite.optimizers.muon import muon
-
-
-def from_torch(kind: type[Optimizer], model: nn.Module, lr: float, **fixed: Any) -> Optimizer:
-    """An optimizer of torch.optim over all parameters of the model."""
-    return kind(model.parameters(), lr=lr, **fixed)  # type: ignore[call-arg]
-
-
-def fused(kind: type[Optimizer], model: nn.Module, lr: float, **fixed: Any) -> Optimizer:
-    """The same with torch's fused step, one kernel for all, where there is one: on CPUs and on CUDA's GPUs."""
-    supported = all(parameter.device.type in ("cpu", "cuda") for parameter in model.parameters())
-    return from_torch(kind, model, lr, fused=supported, **fixed)
-
 
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
 SLOW = LogUniform(low=1e-5, high=1e-1)  # for steps whose size the rate sets

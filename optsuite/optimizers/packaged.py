@@ -13,10 +13,12 @@ from torch.optim import Optimizer
 from optsuite.definition import LogUniform, OptimizerSpec
 from optsuite.errors import BadInput, UnknownName
 from optsuite.optimizers.native import ADAM
+from optsuite.optimizers.odd import CLOSURES, FIXED, first_argument, require_usable
 from optsuite.schedules import constant
 
 PYTORCH_OPTIMIZER = "pytorch_optimizer"
 SECOND_RATES = {"final_lr", "init_lr"}  # which nobody would tune
+DECAYS = ("weight_decay", "weight_decay_1d", "adamw_wd")
 AROUND = 100  # an optimizer that nobody has entered here is searched two decades to each side of its default rate
 
 
@@ -33,6 +35,8 @@ def installed_version(package: str) -> str:
 class Packaged:
     """Builds an optimizer of a package over all parameters of a model. `rates` are the arguments that take the rate.
 
+    An optimizer that wants groups of parameters or the model itself is given these: see `odd.first_argument`.
+
     The version is a part of its identity: another one may step otherwise.
     """
 
@@ -47,7 +51,8 @@ class Packaged:
     def __call__(self, model: nn.Module, lr: float, **fixed: Any) -> Optimizer:
         """Raise BadInput where the package is not installed."""
         kind = getattr(imported(self.package), self.kind)
-        optimizer: Optimizer = kind(model.parameters(), **dict.fromkeys(self.rates, lr), **fixed)
+        first, more = first_argument(kind, model, lr)
+        optimizer: Optimizer = kind(first, **dict.fromkeys(self.rates, lr), **more, **fixed)
         return optimizer
 
 
@@ -64,26 +69,40 @@ def is_available(spec: OptimizerSpec) -> bool:
 
 
 def any_of_pytorch_optimizer(name: str) -> OptimizerSpec:
-    """The entry of an optimizer of pytorch-optimizer, by the name it has there: its own defaults, without weight decay."""
+    """The entry of an optimizer of pytorch-optimizer, by the name it has there: its own defaults, without weight decay.
+
+    Raises BadInput for one that wants what cannot be given here, and says what that is.
+    """
     package = imported(PYTORCH_OPTIMIZER)
     if name not in package.get_supported_optimizers():
         raise UnknownName(f"optimizer of {PYTORCH_OPTIMIZER}", name, package.get_supported_optimizers())
     kind = package.load_optimizer(name)
+    require_usable(name, kind)
     arguments: Mapping[str, inspect.Parameter] = inspect.signature(kind).parameters
-    default = arguments["lr"].default if "lr" in arguments else None
-    if not isinstance(default, float) or default <= 0 or SECOND_RATES & arguments.keys():
-        raise BadInput(
-            f"optimizer {PYTORCH_OPTIMIZER}:{name}: got no rate of its own, or two, allowed: an entry in your suite file"
-        )
+    default = _default_rate(name, arguments)
+    decays = [argument for argument in DECAYS if argument in arguments]
     return OptimizerSpec(
         name=f"{PYTORCH_OPTIMIZER}:{name}",
         build=Packaged(PYTORCH_OPTIMIZER, kind.__name__, rates=tuple(rate for rate in ("lr", "lr_1d") if rate in arguments)),
         lr=LogUniform(low=default / AROUND, high=default * AROUND),
         default_lr=default,
-        fixed={argument: 0.0 for argument in ("weight_decay", "weight_decay_1d") if argument in arguments},
+        closure=name in CLOSURES,
+        fixed={**dict.fromkeys(decays, 0.0), **FIXED.get(name, {})},
         schedule=None if hasattr(kind, "train") and hasattr(kind, "eval") else constant,
         source=f"defaults of pytorch-optimizer {installed_version(PYTORCH_OPTIMIZER)}",
     )
+
+
+def _default_rate(name: str, arguments: Mapping[str, inspect.Parameter]) -> float:
+    """The default of the one rate. Raises BadInput where there is none, or another rate beside it."""
+    where = f"optimizer {PYTORCH_OPTIMIZER}:{name}"
+    others = sorted(SECOND_RATES & arguments.keys())
+    if others:
+        raise BadInput(f"{where} has two learning rates, lr and {others[0]}; write an OptimizerSpec for it in your suite file")
+    default = arguments["lr"].default if "lr" in arguments else None
+    if isinstance(default, bool) or not isinstance(default, int | float) or default <= 0:
+        raise BadInput(f"{where} has no default learning rate; write an OptimizerSpec for it in your suite file")
+    return float(default)
 
 
 SPECS = (

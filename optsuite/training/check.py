@@ -11,12 +11,16 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from optsuite.definition import Benchmark, OptimizerSpec, Splits
+from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits
 from optsuite.errors import BadInput, one_line, require
+from optsuite.training.check_data import check_batches, check_finite, check_ranges
+from optsuite.training.check_model import check_losses, check_model, check_parameters
 from optsuite.training.check_step import try_steps
+from optsuite.training.explain import backward, call_loss, call_model, explained_step
 from optsuite.training.identity import hash_splits
+from optsuite.training.losses import check_unchanged, loss_buffers
 from optsuite.training.means import check_means
-from optsuite.training.plain import initial_model, values_of
+from optsuite.training.plain import CHUNK, initial_model, values_of
 from optsuite.training.step import build, evaluating
 
 
@@ -64,9 +68,16 @@ def check_benchmark(benchmark: Benchmark, splits: Splits) -> tuple[str, ...]:
         model, other = initial_model(benchmark, 0), initial_model(benchmark, 0)
         if not isinstance(model, nn.Module):
             raise BadInput(f"returned {type(model).__name__}, allowed: a function that returns an nn.Module")
+        check_model(model, splits.train[0])
+    check_losses(benchmark)
+    buffers = loss_buffers(benchmark)
     _check_weights(benchmark, model, other)
+    check_finite(benchmark, other, splits)
     _check_training(benchmark, model, splits)
+    check_ranges(benchmark, other, splits)
     _check_measuring(benchmark, other, splits)
+    check_batches(benchmark, other, splits)
+    check_unchanged(benchmark, buffers)
     notes = [] if other.training else [f"benchmark {benchmark.name}: its model is trained in eval mode, as model() gave it"]
     notes += check_means(benchmark, other, splits)
     _check_target(benchmark, splits)
@@ -111,27 +122,34 @@ def _check_training(benchmark: Benchmark, model: nn.Module, splits: Splits) -> N
     where = f"benchmark {benchmark.name}"
     x, y = (part[: benchmark.batch_size] for part in splits.train)
     with blamed(f"{where}: its model, given inputs {tuple(x.shape)},"):
-        outputs = model(x)
+        outputs = call_model(model, x)
     with blamed(f"{where}: its loss, given outputs {_shape(outputs)} and targets {tuple(y.shape)},"):
-        loss = _scalar(benchmark.loss(outputs, y))
+        loss = _scalar(call_loss(benchmark.loss, outputs, y))
         if not loss.isfinite():
             raise BadInput(f"returned {loss.item()}, allowed: a finite number before training")
-        loss.backward()  # type: ignore[no-untyped-call]
+        backward(benchmark.loss, loss, outputs, y)
 
 
 @torch.no_grad()
 def _check_measuring(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
-    """The loss and the metrics of a few examples in eval mode, as all are measured."""
-    where = f"benchmark {benchmark.name}"
+    """The loss and the metrics of some examples in eval mode, as all are measured."""
     for name in ("validation", "test"):
-        x, y = (part[: benchmark.batch_size] for part in getattr(splits, name))
-        given = f"{where}: measuring its {name} split of inputs {tuple(x.shape)} and targets {tuple(y.shape)}"
+        split = getattr(splits, name)
         with evaluating(model):
-            with blamed(f"{given}: its model in eval mode"):
-                outputs = model(x)
-            for key, function in {"loss": benchmark.loss, **benchmark.metrics}.items():
-                with blamed(f"{given}: its {key}, given outputs {_shape(outputs)} of the model in eval mode,"):
-                    _scalar(function(outputs, y)).item()
+            try:
+                _measure(benchmark, model, name, split, benchmark.batch_size)
+            except BadInput:  # some need more than a few, as an AUC needs both classes
+                _measure(benchmark, model, name, split, CHUNK)
+
+
+def _measure(benchmark: Benchmark, model: nn.Module, name: str, split: Split, n: int) -> None:
+    x, y = split[0][:n], split[1][:n]
+    where = f"benchmark {benchmark.name}: measuring its {name} split of inputs {tuple(x.shape)} and targets {tuple(y.shape)}"
+    with blamed(f"{where}: its model in eval mode"):
+        outputs = model(x)
+    for key, function in {"loss": benchmark.loss, **benchmark.metrics}.items():
+        with blamed(f"{where}: its {key}, given outputs {_shape(outputs)} of the model in eval mode,"):
+            _scalar(function(outputs, y)).item()
 
 
 def _shape(outputs: object) -> object:
@@ -173,12 +191,14 @@ def check_pair(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> Non
             raise BadInput(f"returned {type(optimizer).__name__}, allowed: a torch.optim.Optimizer")
         if not all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)):
             raise BadInput("changed the weights of the model, allowed: leaving them, so that all optimizers start alike")
+        check_parameters(model, optimizer)
     with blamed(f"{where}: its schedule"):
         for step in (1, (1 + benchmark.max_steps) // 2, benchmark.max_steps):
             fraction = spec.fraction(step, benchmark.max_steps)
             usable = isinstance(fraction, int | float) and 0 <= fraction <= 1
             require(usable, f"at step {step}", fraction, "a fraction from 0 to 1")
-    with blamed(f"{where}: its step, called {'with' if spec.closure else 'without'} a closure,"):
+    stepping = f"{where}: its step, called {'with' if spec.closure else 'without'} a closure,"
+    with blamed(stepping), explained_step(benchmark, model, splits):
         try_steps(benchmark, spec, splits)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
+from optsuite.training.losses import placed
 from optsuite.training.plain import batch_indices, initial_model
 from optsuite.training.step import build, take_step
 
@@ -107,7 +108,7 @@ class _Loop:
     """The steps of the plain loop, some at a time."""
 
     def __init__(self, benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: str) -> None:
-        self._benchmark = benchmark
+        self._benchmark = placed(benchmark, device)
         self._spec = spec
         self._data = splits.train
         self._device = device
@@ -137,7 +138,15 @@ def _n_parameters(model: nn.Module) -> int:
 
 def _state_bytes(optimizer: Optimizer) -> int:
     """Less scalars, which are steps and the like."""
-    return sum(tensor.nbytes for state in optimizer.state.values() for tensor in _tensors(state) if tensor.dim())
+    return sum(_bytes(tensor) for state in optimizer.state.values() for tensor in _tensors(state) if tensor.dim())
+
+
+def _bytes(tensor: Tensor) -> int:
+    """What a tensor takes; of a sparse one, its indices and values."""
+    if tensor.layout is torch.sparse_coo:
+        held = tensor.coalesce()
+        return held.indices().nbytes + held.values().nbytes
+    return tensor.nbytes
 
 
 def _tensors(value: object) -> Iterator[Tensor]:

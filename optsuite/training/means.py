@@ -66,10 +66,10 @@ def _kinds(benchmark: Benchmark, model: nn.Module, split: Split) -> dict[str, Ki
     seed_generators(0, "cpu")
     outputs = model(x)
     variants = list(_variants(outputs, len(y)))
-    parts = [_parts(own, y) for own in variants] or [_forwarded(model, x, y)]
+    forwarded = [] if variants else [(len(y[rows]), model(x[rows]), y[rows]) for rows in _rows(len(y))]
     kinds = {}
     for name, function in {"loss": benchmark.loss, **benchmark.metrics}.items():
-        tried = [_kind(function, own, y, part) for own, part in zip(variants or [outputs], parts, strict=True)]
+        tried = [_kind_of_rows(function, own, y) for own in variants] or [_kind(function, outputs, y, forwarded)]
         kind: Kind = next((kind for kind in tried if kind != "mean"), "mean")
         if kind == "other" and _broadcasts(function, outputs, y):
             kind = "broadcast"
@@ -82,13 +82,13 @@ def _rows(n: int) -> list[slice]:
     return [slice(low, high) for low, high in pairwise(cuts)]
 
 
-def _parts(outputs: Any, y: Tensor) -> Parts:
-    return [(len(y[rows]), sliced(outputs, len(y), rows), y[rows]) for rows in _rows(len(y))]
-
-
-def _forwarded(model: nn.Module, x: Tensor, y: Tensor) -> Parts:
-    """The parts of outputs that cannot be divided: the model is given those of the inputs."""
-    return [(len(y[rows]), model(x[rows]), y[rows]) for rows in _rows(len(y))]
+def _kind_of_rows(function: Loss, outputs: Any, y: Tensor) -> Kind:
+    """The kind by parts of the outputs, made as unlike as can be: examples of a low value first."""
+    n = len(y)
+    values = [_value(function, sliced(outputs, n, slice(i, i + 1)), y[i : i + 1]) for i in range(n)]
+    order = torch.tensor(values).nan_to_num(math.inf).argsort(stable=True)
+    parts = [(len(order[rows]), sliced(outputs, n, order[rows]), y[order[rows]]) for rows in _rows(n)]
+    return _kind(function, outputs, y, parts)
 
 
 def _variants(outputs: Any, n: int) -> Iterator[Any]:
@@ -150,6 +150,6 @@ def _broadcasts(function: Loss, outputs: Any, y: Tensor) -> bool:
         reshaped.append((outputs, y.reshape(n)))  # as classes (n,) beside targets (n, 1)
     for own, targets in reshaped:
         value = _value(function, own, targets)
-        if math.isfinite(value) and _kind(function, own, targets, _parts(own, targets)) == "mean":
+        if math.isfinite(value) and _kind_of_rows(function, own, targets) == "mean":
             return True
     return False

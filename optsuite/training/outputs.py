@@ -47,7 +47,7 @@ def with_leaves(outputs: Any, values: Iterator[Any]) -> Any:
     return next(values)
 
 
-def sliced(outputs: Any, n: int, rows: slice) -> Any:
+def sliced(outputs: Any, n: int, rows: slice | Tensor) -> Any:
     """The outputs of some of `n` examples. Raises ValueError where a leaf cannot be told to have a row for each."""
 
     def one(leaf: Any) -> Any:

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits
 from optsuite.errors import location, one_line
 from optsuite.training.checkpoint import Checkpoint, State
+from optsuite.training.explain import batch_without_loss
 from optsuite.training.identity import derived_seed
+from optsuite.training.losses import placed
 from optsuite.training.outputs import joined
 from optsuite.training.run import Ended, Measurement, Run
 from optsuite.training.step import (
@@ -44,6 +46,7 @@ def train(
     run as failed and leaves the others alone. A run with a checkpoint resumes from there, and first yields what it had
     measured before. Sets torch's global generator.
     """
+    benchmark = placed(benchmark, device)
     for index, run in enumerate(runs):
         try:
             checkpoint = checkpoint_of(run) if checkpoint_of else None
@@ -102,13 +105,26 @@ def _train_one(
             state.measurements.append(measurement(step, measured))
             yield state.measurements[-1]
             if not is_finite(measured):
-                yield Ended(outcome="diverged")
+                yield ended_early(benchmark, run, splits, step, measured)
                 return
             state.total.zero_()
             state.since = 0
         if checkpoint and step < benchmark.max_steps:
             checkpoint.save(state, advance)
     yield Ended(outcome="finished")
+
+
+def ended_early(benchmark: Benchmark, run: Run, splits: Splits, step: int, measured: Mapping[str, float]) -> Ended:
+    """How a run ended whose loss at this step is not finite: it has failed where a batch has no loss whatever the weights."""
+    if math.isnan(measured["train/loss"]):
+        x = splits.train[0]
+        first = (step - 1) // benchmark.eval_every * benchmark.eval_every + 1
+        batches = islice(batch_indices(len(x), benchmark, run.seed), first - 1, step)
+        model = initial_model(benchmark, run.seed).to(x.device)
+        reason = batch_without_loss(benchmark, model, splits, enumerate(batches, start=first), run.seed)
+        if reason:
+            return Ended(outcome="failed", error=reason)
+    return Ended(outcome="diverged")
 
 
 def _advance(

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
-from optsuite.training.plain import batch_indices, initial_model, is_finite, measure, measurement
+from optsuite.training.losses import placed
+from optsuite.training.plain import batch_indices, ended_early, initial_model, is_finite, measure, measurement
 from optsuite.training.run import Ended, Measurement, Run
 from optsuite.training.stack import MULTIPLE, Stack
 from optsuite.training.step import judged, without_draws
@@ -37,6 +38,7 @@ def train(
     where the model draws random numbers or has an operation that cannot be stacked, or the optimizer cannot step the flat
     tensor.
     """
+    benchmark = placed(benchmark, device)
     padded = [*runs, *[runs[0]] * (-len(runs) % MULTIPLE)]
     stack = Stack([initial_model(benchmark, run.seed).to(device) for run in padded])
     rates = [run.lr for run in padded]
@@ -65,7 +67,8 @@ def train(
             rows = measured()
         for index, mean in enumerate((total / since).tolist()[: len(runs)]):
             rows.get(index, {}).update({"train/loss": mean, "train/lr": runs[index].lr * fraction})
-        yield from _facts(step, rows, live)
+        for index, fact in _facts(step, rows, live):
+            yield index, ended_early(benchmark, runs[index], splits, step, rows[index]) if isinstance(fact, Ended) else fact
         if not live:
             return
         total.zero_()

@@ -1,0 +1,168 @@
+"""Why a model, a loss or a step raised, in a line that says what to change; found by trying what would not raise."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from optsuite.definition import Benchmark, Splits
+from optsuite.errors import BadInput
+from optsuite.training.outputs import leaves
+from optsuite.training.step import evaluating
+
+SPARSE = "sgd, momentum, nesterov, adagrad, or torch's SparseAdam in your suite file"
+
+
+def call_model(model: nn.Module, x: Tensor) -> Any:
+    """The outputs. Raises BadInput where the dtype of the inputs, or an index among them, is what the model cannot take."""
+    try:
+        return model(x)
+    except Exception as error:
+        reason = _why_model_raised(model, x, error)
+        if reason:
+            raise BadInput(reason) from error
+        raise
+
+
+def call_loss(function: Callable[[Any, Tensor], Any], outputs: Any, y: Tensor) -> Any:
+    """The loss or metric. Raises BadInput where the dtype of the targets, or a label among them, is what it cannot take."""
+    try:
+        return function(outputs, y)
+    except Exception as error:
+        reason = _why_loss_raised(function, outputs, y)
+        if reason:
+            raise BadInput(reason) from error
+        raise
+
+
+def backward(function: Callable[[Any, Tensor], Any], value: Tensor, outputs: Any, y: Tensor) -> None:
+    """Compute the gradients of a loss. Raises BadInput where it has none, or where the dtype of the targets has none."""
+    if not value.requires_grad:
+        lost = not _requires_grad(outputs)
+        what = "the outputs do" if lost else "its value does"
+        raise BadInput(f"has no gradient, as {what} not depend on the weights: detach, argmax, no_grad or .item() on the way?")
+    try:
+        value.backward()  # type: ignore[no-untyped-call]
+    except Exception as error:
+        reason = _why_loss_raised(function, outputs, y, with_gradients=True)
+        if reason:
+            raise BadInput(reason) from error
+        raise
+
+
+@contextmanager
+def explained_step(benchmark: Benchmark, model: nn.Module, splits: Splits) -> Iterator[None]:
+    """Raise BadInput for an exception inside that sparse gradients or complex parameters of the model can be blamed for."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        x, y = (part[: benchmark.batch_size] for part in splits.train)
+        benchmark.loss(model(x), y).backward()  # type: ignore[no-untyped-call]
+        named = dict(model.named_parameters())
+        sparse = [name for name, p in named.items() if p.grad is not None and p.grad.layout is not torch.strided]
+        if sparse:
+            raise BadInput(
+                f"cannot train the sparse gradients of {sparse[0]}; optimizers for sparse gradients: {SPARSE}"
+            ) from error
+        imaginary = [name for name, p in named.items() if p.is_complex()]
+        if imaginary and "complex" in str(error).lower():
+            raise BadInput(
+                f"cannot train the complex parameter {imaginary[0]}; "
+                "take another optimizer, such as sgd, adam or adamw, or store the parameter as torch.view_as_real gives it"
+            ) from error
+        raise
+
+
+def batch_without_loss(
+    benchmark: Benchmark, model: nn.Module, splits: Splits, batches: Iterable[tuple[int, Tensor]], seed: int
+) -> str:
+    """A line that names the first batch whose loss is not finite although the outputs of the model are; empty without any.
+
+    `batches` are pairs of a step and the indices of its examples. Each is tried with the same outputs, as a pass through the
+    model costs more than its loss, and one whose loss is then not finite with its own.
+    """
+    x, y = splits.train
+    with evaluating(model), torch.no_grad():
+        outputs = model(x[: benchmark.batch_size])
+        for step, batch in batches:
+            rows = batch.to(x.device)
+            if benchmark.loss(outputs, y[rows]).isfinite():
+                continue
+            own = model(x[rows])
+            if _all_finite(own) and not benchmark.loss(own, y[rows]).isfinite():
+                return _of_batch(step, seed)
+    return ""
+
+
+def _of_batch(step: int, seed: int) -> str:
+    """What to say of a batch whose loss is not finite, whatever the weights."""
+    return (
+        f"the loss of the batch of step {step}, seed {seed}, is not finite although the outputs are: does it hold ignored "
+        "labels only? Take larger batches, leave such rows out, or let the loss return 0 for them"
+    )
+
+
+def _why_model_raised(model: nn.Module, x: Tensor, error: Exception) -> str:
+    """Why a model could not take the inputs; empty where that is not known."""
+    if isinstance(error, IndexError) and not x.is_floating_point():
+        rows = [module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)]
+        if rows and not 0 <= int(x.min()) <= int(x.max()) < min(rows):
+            return f"got inputs from {x.min()} to {x.max()}, allowed: 0 to {min(rows) - 1}, the rows of its embedding"
+    if len(x) == 1 and model.training and _raises_nothing(model.eval(), x):
+        model.train()
+        return "needs more than one example in a training batch, as batch norm does; got batch_size 1"
+    own = next((p.dtype for p in model.parameters()), torch.float32)
+    for dtype in _others(x.dtype, (own, torch.float32, torch.long)):
+        if _raises_nothing(model, x.to(dtype)):
+            return f"got inputs of dtype {x.dtype}, allowed: {dtype}; use .to({dtype}) in its dataset or its model"
+    return ""
+
+
+def _why_loss_raised(function: Callable[..., Any], outputs: Any, y: Tensor, *, with_gradients: bool = False) -> str:
+    """Why a loss could not take the targets; empty where that is not known."""
+
+    def works(targets: Tensor) -> bool:
+        fresh = outputs.detach().requires_grad_(with_gradients) if isinstance(outputs, Tensor) else outputs
+        try:
+            value = function(fresh, targets)
+            if with_gradients:
+                value.backward()
+        except Exception:
+            return False
+        return isinstance(value, Tensor) and value.ndim == 0
+
+    if isinstance(outputs, Tensor) and outputs.ndim > 1 and not (y.is_floating_point() or y.dtype is torch.bool):
+        n_classes = outputs.shape[1]
+        if not 0 <= int(y.min()) <= int(y.max()) < n_classes and works(y.clamp(0, n_classes - 1)):
+            allowed = f"0 to {n_classes - 1}, as the outputs have {n_classes} classes"
+            return f"got labels from {y.min()} to {y.max()}, allowed: {allowed}"
+    own = outputs.dtype if isinstance(outputs, Tensor) else torch.float32
+    for dtype in _others(y.dtype, (torch.long, own, torch.float32)):
+        if works(y.to(dtype)):
+            return f"got targets of dtype {y.dtype}, allowed: {dtype}; use .to({dtype}) in its dataset or its loss"
+    return ""
+
+
+def _others(own: torch.dtype, candidates: Sequence[torch.dtype]) -> list[torch.dtype]:
+    return [dtype for dtype in dict.fromkeys(candidates) if dtype is not own]
+
+
+def _raises_nothing(model: nn.Module, x: Tensor) -> bool:
+    try:
+        with torch.no_grad():
+            model(x)
+    except Exception:
+        return False
+    return True
+
+
+def _requires_grad(outputs: Any) -> bool:
+    return any(leaf.requires_grad for leaf in leaves(outputs) if isinstance(leaf, Tensor))
+
+
+def _all_finite(outputs: Any) -> bool:
+    return all(bool(leaf.isfinite().all()) for leaf in leaves(outputs) if isinstance(leaf, Tensor))
