@@ -98,6 +98,7 @@ class Training:
             engine=study.plan.engine,
             setting=study.problem.setting,
             definition=study.definition,
+            parts={**study.problem.identity.parts, **study.problem.definitions[study.spec.name].parts},
             runs=runs,
             patience_seconds=STARTING_SECONDS + SLOWER * study.problem.seconds_to_report(len(runs)),
             alone=alone,

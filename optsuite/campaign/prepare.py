@@ -9,7 +9,8 @@ import torch
 from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits, Suite
 from optsuite.errors import BadInput, DatasetUnavailable
 from optsuite.training.check import blamed, check_benchmark, check_device, check_pair, limited, load_splits
-from optsuite.training.identity import DTYPE, definition, setting
+from optsuite.training.described import Descriptions, Identity
+from optsuite.training.identity import DTYPE, identify_benchmark, identify_optimizer
 from optsuite.training.plan import ENGINES, Plan, plan
 from optsuite.training.run import Run
 from optsuite.training.stacked import MULTIPLE
@@ -23,15 +24,22 @@ N_MEASURED = 400  # examples whose measuring tells what that of all takes: more 
 class Problem:
     """A benchmark that can be trained here.
 
-    `setting` is that of `identity`, `plans` says how runs are trained by each optimizer that can train it, and
-    `seconds_per_run` is roughly what one of them takes of a worker's time, and `seconds_to_load` what the data took here.
+    `identity` and `definitions`, by optimizer, are those of `training.identity`, described before anything was tried.
+    `plans` says how runs are trained by each optimizer that can train it, `seconds_per_run` is roughly what one of them takes
+    of a worker's time, and `seconds_to_load` what the data took here.
     """
 
     benchmark: Benchmark
-    setting: str
+    identity: Identity
+    definitions: Mapping[str, Identity]
     plans: Mapping[str, Plan]
     seconds_per_run: float
     seconds_to_load: float = 0.0
+
+    @property
+    def setting(self) -> str:
+        """The first part of the fingerprints of its runs."""
+        return self.identity.digest
 
     def seconds_to_report(self, n_runs: int) -> float:
         """Roughly what so many runs take together to the first measurement, or from one to the next."""
@@ -65,13 +73,14 @@ def prepare(
     """
     torch.set_num_threads(1)  # as the workers: what the driver computes must not depend on its number of cores
     check_device(device)
+    described = Descriptions(suite)
     named = set(named)
     problems: list[Problem] = []
     skipped: list[Skipped] = []
     last: BadInput | None = None
     for benchmark in suite.benchmarks:
         try:
-            problem, broken = _try(benchmark, suite.optimizers, device, engine)
+            problem, broken = _try(benchmark, suite.optimizers, device, engine, described)
             if broken and benchmark.name in named:
                 raise broken[0][1]
             problems.append(problem)
@@ -88,21 +97,23 @@ def prepare(
 
 
 def _try(
-    benchmark: Benchmark, specs: Sequence[OptimizerSpec], device: str, engine: str
+    benchmark: Benchmark, specs: Sequence[OptimizerSpec], device: str, engine: str, described: Descriptions
 ) -> tuple[Problem, list[tuple[str, BadInput]]]:
     """The problem, and which optimizers cannot train it. Raises BadInput where none can."""
     started = time.perf_counter()
     with limited(LOAD_SECONDS):
         splits = load_splits(benchmark).to("cpu", DTYPE)
     seconds_to_load = time.perf_counter() - started
+    own = identify_benchmark(benchmark, splits, dtype=DTYPE, device=device, described=described)
     with limited(TRY_SECONDS):
         check_benchmark(benchmark, splits)
+    definitions: dict[str, Identity] = {}
     plans: dict[str, Plan] = {}
     broken: list[tuple[str, BadInput]] = []
     for spec in specs:
         try:
             with limited(TRY_SECONDS):
-                definition(spec)  # raises where it cannot be told from others
+                definitions[spec.name] = identify_optimizer(spec, described)
                 check_pair(benchmark, spec, splits)
                 with blamed(f"optimizer {spec.name} on benchmark {benchmark.name}: planning its training"):
                     plans[spec.name] = plan(benchmark, spec, splits, device=device, engine=engine)
@@ -113,9 +124,13 @@ def _try(
     last = [spec for spec in specs if spec.name in plans][-1]
     with blamed(f"benchmark {benchmark.name}: training it for some steps"), limited(TRY_SECONDS):
         seconds_per_run = _seconds_per_run(benchmark, last, splits, plans[last.name].engine)
-    own = setting(benchmark, splits, dtype=DTYPE, device=device)
     problem = Problem(
-        benchmark=benchmark, setting=own, plans=plans, seconds_per_run=seconds_per_run, seconds_to_load=seconds_to_load
+        benchmark=benchmark,
+        identity=own,
+        definitions=definitions,
+        plans=plans,
+        seconds_per_run=seconds_per_run,
+        seconds_to_load=seconds_to_load,
     )
     return problem, broken
 

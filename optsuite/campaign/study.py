@@ -13,7 +13,7 @@ from optsuite.definition import OptimizerSpec, Suite
 from optsuite.schedules import schedule_name
 from optsuite.statistics.seeds import interquartile_mean
 from optsuite.tracking.store import MACHINE, VERSIONS
-from optsuite.training.identity import definition, digest, fingerprint
+from optsuite.training.identity import digest, fingerprint
 from optsuite.training.run import Measurement, Run, Score, penalised
 from optsuite.training.stacked import MULTIPLE
 from optsuite.tuning import SEARCH, Tuned, default_runs, round_sizes, tune, tuned_runs
@@ -71,7 +71,7 @@ class Study:
     error: str | None = None
 
     def __post_init__(self) -> None:
-        self.definition = definition(self.spec)
+        self.definition = self.problem.definitions[self.spec.name].digest
         self.plan = self.problem.plans[self.spec.name]
         self.advance()
 

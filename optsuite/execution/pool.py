@@ -1,8 +1,8 @@
 """The interface between the campaign and whatever trains for it."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from optsuite.training.checkpoint import Checkpoints
@@ -18,7 +18,7 @@ class Task:
 
     `setting` and `definition`, as in `identity`, are what the worker must find in the suite that it has loaded. A task that
     reports nothing for `patience_seconds` is lost. One that goes `alone` waits until there is no other left to do. Training
-    takes about `memory_bytes` of the device.
+    takes about `memory_bytes` of the device. `parts` are the digests that the two were made of, by name.
     """
 
     id: int
@@ -30,6 +30,7 @@ class Task:
     patience_seconds: float = math.inf
     alone: bool = False
     memory_bytes: int = 0
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     def fingerprint(self, run: Run) -> str:
         """The identity of one of its runs."""

@@ -1,4 +1,4 @@
-"""What functions, classes and modules consist of, as generators: they yield parts, are sent their descriptions, return a list."""
+"""What functions, classes and modules consist of, as generators: they yield parts and are sent the descriptions of these."""
 
 import dataclasses
 import functools
@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator, Mapping
 from enum import Enum, EnumType
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
-
 
 from optsuite.training.imports import absolute, closure
 from optsuite.training.own_code import (
@@ -116,7 +115,7 @@ def _reading_steps(found: Reads, scope: Mapping[str, Any]) -> Steps:
             parts.append([name, (yield built_in, f"built-in {name}") if patched else ""])
     for name, taken in found.imports:
         parts.append((yield from _import_steps(absolute(name, home.package), taken)))
-    if found.hides(scope):
+    if found.hides(scope) and not is_public(home.name):
         parts.append(["hidden", (yield from text_steps([home]))])
     return parts
 

@@ -29,7 +29,7 @@ N_NAMED = 3  # places that a message names
 
 
 def describe(value: object, what: str = "definition") -> str:
-    """The description, a short text. Raises BadInput, and nothing else, for a value that cannot be told from others of its kind.
+    """The description, a short text. Raises BadInput alone: for a value that cannot be told from others of its kind.
 
     `what` says in errors whose value it is.
     """
@@ -128,10 +128,10 @@ class _Walk:
         homes = {home.name: home for home in self._homes()}
         kind = type(opened.value)
         if not homes:
-            names = [o.where for o in reversed(self.stack) if o.where][:N_NAMED]
+            where = " of ".join([o.where for o in reversed(self.stack) if o.where][:N_NAMED])
             raise BadInput(
-                f"{self.what}: got {' of '.join([*names, ''])}a value of type {kind.__name__}, which cannot be told from others of "
-                "its kind; allowed: making it inside the function"
+                f"{self.what}{': ' if where else ''}{where}: got a value of type {kind.__name__}, which cannot be told from "
+                "others of its kind; allowed: making it inside the function that uses it"
             )
         return ["opaque", kind.__module__, kind.__qualname__, closure(homes.values())]
 

@@ -13,11 +13,21 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
-from optsuite.training.own_code import SITES, Home, kind_of, version
+from optsuite.training.own_code import SITES, Home, is_installed, is_public, kind_of, version
 from optsuite.training.source import bare_text, file_text
 
 LOADERS = {  # names of what loads code in ways that a text does not show
-    *("__import__", "import_module", "exec", "eval", "run_path", "run_module", "runpy", "spec_from_file_location", "exec_module"),
+    *(
+        "__import__",
+        "import_module",
+        "exec",
+        "eval",
+        "run_path",
+        "run_module",
+        "runpy",
+        "spec_from_file_location",
+        "exec_module",
+    ),
     *("load_module", "load_source", "SourceFileLoader", "walk_packages", "iter_modules", "find_loader", "zipimporter"),
 }
 N_FILES = 2_000  # below a folder whose modules may be imported by a computed name
@@ -64,15 +74,15 @@ def closure(homes: Iterable[Home], names: Iterable[str] = (), candidates: Iterab
         if home.file is None or not text or home.file.endswith((".so", ".pyd", ".pyc")):
             continue
         found = scan(text, home.name if place.folders or _is_package(home) else home.name.rpartition(".")[0])
-        if found.dynamic:
+        if found.dynamic and not is_public(home.name):  # optsuite's own modules load installed packages only
             folders.add(home.folder)
         for name in sorted(found.imports):
             waiting += _take(name, texts, needed=True)
         for name in sorted(found.candidates):
             waiting += _take(name, texts, needed=False)
-    for folder in folders - {None}:
-        assert folder is not None
-        texts |= _files_below(folder)
+    for folder in folders:
+        if folder is not None and not is_installed(str(folder)):
+            texts |= _files_below(folder)
     return sorted(texts.items())
 
 

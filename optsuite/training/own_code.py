@@ -35,7 +35,7 @@ class Home:
 
     @property
     def folder(self) -> Path | None:
-        """The folder of its outermost package, or its own; None without a file."""
+        """The folder that holds its outermost package, or itself; None without a file."""
         if self.file is None:
             return None
         own = Path(self.file).parent

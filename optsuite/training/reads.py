@@ -134,8 +134,12 @@ def _bindings(text: str) -> _Bindings:
         if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value and _is_settled(statement.value):
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
             fixed |= {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
-    sets = (fixed - moving, imported, known | moving | imported)
-    return _Bindings(*map(frozenset, sets), star="*" in imported)
+    return _Bindings(
+        fixed=frozenset(fixed - moving),
+        imported=frozenset(imported),
+        known=frozenset(known | moving | imported),
+        star="*" in imported,
+    )
 
 
 def _is_settled(value: ast.expr) -> bool:

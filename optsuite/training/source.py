@@ -14,6 +14,7 @@ from typing import Any
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 N_FILES = 512  # whose texts are kept, parsed
+N_STRIPPED = 4_096
 STARTS, ENDS = ("FSTRING_START", "TSTRING_START"), ("FSTRING_END", "TSTRING_END")  # tokens of Python 3.12 and 3.14
 
 
@@ -56,7 +57,7 @@ class Stripped:
         return "\n".join(kept)
 
 
-@lru_cache(maxsize=N_FILES)
+@lru_cache(maxsize=N_STRIPPED)
 def stripped(text: str) -> Stripped:
     """The text by lines, of which comments, blank lines and spaces at the end are left out; strings are left alone."""
     lines: list[str | None] = list(text.split("\n"))
@@ -182,7 +183,7 @@ def _node(code: CodeType, found: Parsed) -> Function | None:
     around = []
     for node in lambdas:
         start, end = _span(node.body)
-        if start <= low and high <= end:  # type: ignore[operator]
+        if start <= low and high <= end:
             around.append((start, node))
     return max(around, key=lambda pair: pair[0])[1] if around else None
 

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from optsuite.training.code_parts import Steps
-from optsuite.training.own_code import by_name, class_kind, class_module, installed, is_installed, qualname
+from optsuite.training.own_code import by_name, class_kind, installed, is_installed
 from optsuite.training.source import bytecode
 
 BUILT_IN = (int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
 REDUCING = {"__reduce_ex__", "__reduce__", "__getstate__", "__getnewargs_ex__", "__getnewargs__"}
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
-DICT_VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
+DICT_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 
 
 class Opaque(Exception):
@@ -160,7 +160,7 @@ def _numbers(value: Tensor) -> list[Any]:
     return [shape, str(value.dtype), hashlib.blake2b(tensor_bytes(value), digest_size=16).hexdigest()]
 
 
-def _array_steps(value: np.ndarray[Any, Any]) -> Steps:
+def _array_steps(value: Any) -> Steps:
     """An array of numpy by its kind, dtype, shape and content; of objects and text by its elements."""
     kind = type(value)
     if issubclass(kind, np.ma.MaskedArray):
@@ -216,7 +216,7 @@ def _installed_steps(value: Any) -> Steps:
         return [kind.__name__, (yield owner, "class"), str(name)]
     wrapped = getattr(value, "__wrapped__", None)
     if wrapped is not None and callable(value) and not issubclass(kind, nn.Module):
-        parameters = getattr(value, "cache_parameters", dict)()
+        parameters: object = getattr(value, "cache_parameters", dict)()
         return [kind.__name__, (yield wrapped, "function"), (yield parameters, "parameters")]
     if kind in (type(len), MethodWrapperType):
         return [kind.__name__, str(name), (yield value.__self__, "self")]
@@ -237,18 +237,23 @@ def instance_steps(value: Any) -> Steps:
     own_provider = provider is not None and class_kind(provider) == "own"
     content = next((base for base in BUILT_IN if issubclass(kind, base)), None)
     if reduce is not None or (provider is not None and not own_provider):
-        parts.append((yield from _reduced_steps(reduce(value) if reduce else kind.__reduce_ex__(value, 4))))
+        parts.append((yield from _reduced_steps(reduce(value) if reduce else _reduce(value))))
     elif content is not None:
         parts.append((yield from _content_steps(value, content)))
     elif not own_provider and not _is_all_visible(value):
         text = repr(value)
-        if kind.__repr__ is object.__repr__ or ADDRESS.search(text) or class_kind(kind) == "own":
+        if kind.__repr__ is object.__dict__["__repr__"] or ADDRESS.search(text) or class_kind(kind) == "own":
             raise Opaque
         parts.append(text)
     if class_kind(kind) == "own" or provider is None:
         for name, part in _attributes(value):
             parts.append([name, (yield part, f"attribute {name}")])
     return parts
+
+
+def _reduce(value: Any) -> Any:
+    """What its class says that a copy would be made from."""
+    return value.__reduce_ex__(4)
 
 
 def _reduced_steps(reduced: Any) -> Steps:
