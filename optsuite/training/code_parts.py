@@ -30,7 +30,7 @@ MADE = {  # members that Python, or a library for its own ends, gives to every c
     *("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__abstractmethods__", "_abc_impl"),
     *("__static_attributes__", "__firstlineno__", "__annotations__", "__annotate__", "__annotate_func__"),
     *("__annotations_cache__", "__conditional_annotations__", "__type_params__", "__dataclass_params__"),
-    *("__dataclass_fields__", "__match_args__", "_backward_cls", "_autograd_function_id"),
+    *("__dataclass_fields__", "__slotnames__", "__match_args__", "_backward_cls", "_autograd_function_id"),
     "_compiled_autograd_should_lift",
 }
 MADE_OF_ENUM = {

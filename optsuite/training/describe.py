@@ -8,6 +8,7 @@ its name and the version of its package. Descriptions are the same in every proc
 
 import hashlib
 import json
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +19,16 @@ from typing import Any
 from optsuite.errors import BadInput
 from optsuite.training.code_parts import Steps, class_steps, function_steps, module_steps, unhooked
 from optsuite.training.imports import closure
-from optsuite.training.own_code import Home, class_home, class_kind, function_kind, home_of_module, kind_of
+from optsuite.training.own_code import (
+    Home,
+    class_home,
+    class_module,
+    function_kind,
+    home_of_module,
+    kind_of,
+    module_kind,
+    qualname,
+)
 from optsuite.training.value_parts import Apart, is_absolute, scalar, tensor_bytes, value_steps
 
 __all__ = ["describe", "tensor_bytes"]
@@ -133,7 +143,7 @@ class _Walk:
                 f"{self.what}{': ' if where else ''}{where}: got a value of type {kind.__name__}, which cannot be told from "
                 "others of its kind; allowed: making it inside the function that uses it"
             )
-        return ["opaque", kind.__module__, kind.__qualname__, closure(homes.values())]
+        return ["opaque", class_module(kind), qualname(kind), closure(homes.values())]
 
 
 def _home(value: Any) -> Home | None:
@@ -145,7 +155,7 @@ def _home(value: Any) -> Home | None:
         home = home_of_module(vars(value))
         return home if kind_of(home.name, home.file) == "own" else None
     of = value if issubclass(kind, type) else kind
-    return class_home(of) if class_kind(of) == "own" else None
+    return class_home(of) if module_kind(class_module(of)) == "own" else None
 
 
 def _steps(value: Any) -> Steps:
@@ -156,7 +166,19 @@ def _steps(value: Any) -> Steps:
         return class_steps(value)
     if issubclass(kind, ModuleType):
         return module_steps(value)
+    if value is sys.modules:
+        return _named("modules")
+    if kind is dict and "__name__" in value:  # the namespace of a module
+        module = sys.modules.get(str(value["__name__"]))
+        if type(module) is ModuleType and vars(module) is value:
+            return module_steps(module)
     return value_steps(value)
+
+
+def _named(name: str) -> Steps:
+    """A value that its name tells whole."""
+    yield from ()
+    return [name]
 
 
 def _hashed(text: str) -> str:

@@ -114,6 +114,13 @@ def class_kind(kind: type) -> Kind:
     return whose
 
 
+def module_kind(name: str) -> Kind:
+    """Whose the loaded module of that name is."""
+    module = sys.modules.get(name)
+    file = vars(module).get("__file__") if type(module) is ModuleType else None
+    return kind_of(name, file if isinstance(file, str) else None)
+
+
 def by_name(module: str, name: str, value: object) -> bool:
     """Whether the value is what its module holds under that name."""
     place: Any = sys.modules.get(module)

@@ -4,6 +4,7 @@ import copyreg
 import ctypes
 import functools
 import hashlib
+import io
 import re
 from collections.abc import Iterable, Iterator
 from enum import Enum
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from optsuite.training.code_parts import Steps
-from optsuite.training.own_code import by_name, class_kind, installed, is_installed
+from optsuite.training.own_code import by_name, class_kind, installed, is_installed, module_kind
 from optsuite.training.source import bytecode
 
 BUILT_IN = (int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
@@ -40,6 +41,8 @@ class Apart:
 def tensor_bytes(tensor: Tensor) -> bytes:
     """The numbers of a tensor of any dtype, as they lie in memory."""
     flat = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().flatten()
+    if flat.stride() != (1,):  # a single number may have any
+        flat = flat.clone(memory_format=torch.contiguous_format)
     return flat.view(torch.uint8).numpy().tobytes()
 
 
@@ -93,6 +96,14 @@ def value_steps(value: Any) -> Steps:
         return [kind.__name__, (yield value.func, "function"), *(yield from _call_steps(value)), (yield vars(value), "vars")]
     if issubclass(kind, torch.Generator):
         return ["generator", str(value.device), (yield value.get_state(), "state")]
+    if issubclass(kind, torch.jit.ScriptModule | torch.jit.ScriptFunction):
+        parts = value.modules() if issubclass(kind, nn.Module) else [value]
+        state = dict(value.state_dict()) if issubclass(kind, nn.Module) else {}
+        return ["script", [str(getattr(part, "code", "")) for part in parts], (yield state, "state")]
+    if issubclass(kind, memoryview):
+        return [kind.__name__, value.format, list(value.shape or ()), value.tobytes().hex()]
+    if issubclass(kind, io.IOBase):
+        raise Opaque
     if issubclass(kind, ctypes.CDLL):
         return ["library", *_library(value._name)]
     if issubclass(kind, PurePath):
@@ -210,7 +221,7 @@ def _installed_steps(value: Any) -> Steps:
     kind = type(value)
     name, module = getattr(value, "__qualname__", None), getattr(value, "__module__", None)
     owner = getattr(value, "__objclass__", None)
-    if isinstance(name, str) and isinstance(module, str) and by_name(module, name, value):
+    if isinstance(name, str) and isinstance(module, str) and module_kind(module) != "own" and by_name(module, name, value):
         return [kind.__name__, installed(module, name)]
     if isinstance(owner, type):
         return [kind.__name__, (yield owner, "class"), str(name)]
