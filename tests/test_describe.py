@@ -1,52 +1,28 @@
 """Identity follows the code: what changes a curve changes the description, nothing else does."""
 
-import contextlib
-import linecache
+import json
+import os
+import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from edits import Edit, edits
+from identities import digests, identities, loaded, use
 
-from optsuite.definition import Suite
-from optsuite.suites import load_suite
-from optsuite.training.described import Descriptions, Identity
-from optsuite.training.identity import DTYPE, identify_benchmark, identify_optimizer
+from optsuite.training.described import Identity
 
 CHANGING = edits("modules") + edits("classes") + edits("functions")
 OF_OPTIMIZERS = {"build", "import_in_build", "step_of_an_optimizer", "init_of_an_optimizer"}
 
 
-@contextlib.contextmanager
-def loaded(folder: Path) -> Iterator[Suite]:
-    """The suite of a folder, loaded as a fresh process would, and forgotten afterwards."""
-    before, path, precision = set(sys.modules), list(sys.path), torch.get_float32_matmul_precision()
-    linecache.clearcache()
-    try:
-        yield load_suite(str(folder / "suite.py"))
-    finally:
-        torch.set_float32_matmul_precision(precision)
-        sys.path[:] = path
-        for name in set(sys.modules) - before:
-            places = [getattr(sys.modules[name], attribute, "") for attribute in ("__file__", "__path__")]
-            if str(folder) in str(places):
-                del sys.modules[name]
-
-
-def identities(folder: Path) -> tuple[Identity, Identity]:
-    """Those of the benchmark and of the suite's own optimizer."""
-    with loaded(folder) as suite:
-        described = Descriptions(suite)
-        benchmark = suite.benchmarks[0]
-        own = identify_benchmark(benchmark, benchmark.dataset(), dtype=DTYPE, device="cpu", described=described)
-        return own, identify_optimizer(suite.optimizers[-1], described)
-
-
 def before_and_after(folder: Path, edit: Edit) -> list[tuple[Identity, Identity]]:
     """The identities of two versions, each in a folder of its own."""
-    return [identities(edit.write(folder / str(after), after=after).parent) for after in (False, True)]
+    found = []
+    for after in (False, True):
+        with loaded(edit.write(folder / str(after), after=after).parent) as suite:
+            found.append(identities(suite))
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +46,27 @@ def test_an_edit_that_changes_no_curve_changes_nothing(tmp_path: Path, edit: Edi
 
 def test_there_are_enough_kinds_of_edits() -> None:
     assert len(CHANGING) >= 49
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A folder for each suite that the edits are of."""
+    folder = tmp_path_factory.mktemp("suites")
+    return [edit.write(folder / edit.name, after=False).parent for edit in CHANGING]
+
+
+def test_another_process_finds_the_same_whatever_its_hash_seed(folders: list[Path]) -> None:
+    environment = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-m", "identities", *map(str, folders)]
+    there = json.loads(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
+    assert [folder.name for folder in folders if there[str(folder)] != digests(folder)] == []
+
+
+def test_what_was_built_and_trained_before_changes_nothing(folders: list[Path]) -> None:
+    changed = []
+    for folder in folders:
+        with loaded(folder) as suite:
+            before = identities(suite)
+            use(suite)
+            changed += [] if identities(suite) == before else [folder.name]
+    assert changed == []

@@ -21,7 +21,7 @@ from optsuite.training.own_code import (
     kind_of,
     qualname,
 )
-from optsuite.training.reads import Reads, constants, reads
+from optsuite.training.reads import Reads, reads, replaced
 from optsuite.training.source import class_sources, code_source, code_text, file_text
 
 Steps = Generator[tuple[object, str], str, list[Any]]
@@ -160,11 +160,11 @@ def _import_steps(name: str, taken: tuple[str, ...]) -> Steps:
 
 
 def text_steps(homes: list[Home], names: list[str] | None = None, candidates: list[str] | None = None) -> Steps:
-    """The texts of modules and of all own modules that they import, with the plain values that these hold now."""
+    """The texts of modules and of all own modules that they import, with what others have set in these."""
     texts = closure(homes, names or (), candidates or ())
     parts: list[Any] = [texts]
     for name, _ in texts:
-        for key, value in constants(name).items():
+        for key, value in replaced(name).items():
             parts.append([name, key, (yield value, f"global {key} of {name}")])
     return parts
 

@@ -71,9 +71,11 @@ def closure(homes: Iterable[Home], names: Iterable[str] = (), candidates: Iterab
             continue
         text = _text(place)
         texts[home.name] = text
-        if home.file is None or not text or home.file.endswith((".so", ".pyd", ".pyc")):
+        if not text.startswith("text "):
             continue
-        found = scan(text, home.name if place.folders or _is_package(home) else home.name.rpartition(".")[0])
+        found = scan(
+            text.removeprefix("text "), home.name if place.folders or _is_package(home) else home.name.rpartition(".")[0]
+        )
         if found.dynamic and not is_public(home.name):  # optsuite's own modules load installed packages only
             folders.add(home.folder)
         for name in sorted(found.imports):
@@ -143,9 +145,11 @@ def _text(place: Place) -> str:
     if file is None:
         return "namespace" if place.folders else "no file"
     if not file.endswith((".so", ".pyd", ".pyc")):
-        text = file_text(file) or _archived(place.home.name)
+        text = file_text(file)
+        if text is None:
+            text = _archived(place.home.name)
         if text is not None:
-            return bare_text(text)
+            return f"text {bare_text(text)}"
     try:
         return hashlib.blake2b(Path(file).read_bytes(), digest_size=16).hexdigest()
     except OSError:

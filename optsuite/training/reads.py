@@ -5,6 +5,7 @@ import dis
 import sys
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
@@ -74,11 +75,10 @@ def _chain(steps: list[dis.Instruction], start: int) -> tuple[str, ...]:
     return tuple(step.argval for step in steps[start:end])
 
 
-def constants(name: str) -> dict[str, Any]:
-    """The plain values that a loaded own module holds and its text may not show, as others may have set them.
+def replaced(name: str) -> dict[str, Any]:
+    """What a loaded own module holds that is not what its text says, as others have set it: plain values and functions.
 
-    Only names that are set without a call or from the environment, and never by its own functions: what is counted, drawn
-    or timed while it is loaded says nothing. Names that its text does not know at all are among them.
+    Only what the text says plainly can be compared; what is the same there tells nothing that the text does not.
     """
     module = sys.modules.get(name)
     scope = vars(module) if type(module) is ModuleType else {}
@@ -87,23 +87,26 @@ def constants(name: str) -> dict[str, Any]:
     if not text:
         return {}
     found = _bindings(text)
-    strange = set() if found.star else {name for name in scope if name not in found.known and not name.startswith("__")}
-    values = {n: scope[n] for n in sorted(found.fixed & scope.keys() | strange) if _is_plain(scope[n])}
-    replaced = sorted(found.known & scope.keys() - found.imported | strange)
-    return values | {n: scope[n] for n in replaced if _is_from_elsewhere(scope[n], str(file))}
-
-
-def _is_from_elsewhere(value: object, file: str) -> bool:
-    """Whether it is a function of another file, under which a module's own name may now stand."""
-    return isinstance(value, FunctionType) and value.__code__.co_filename != file
+    values = {}
+    for key, value in sorted(scope.items()):
+        if key in found.literals:
+            differs = _is_plain(value) and repr(value) != repr(found.literals[key])
+        elif key in found.functions:
+            differs = isinstance(value, FunctionType) and value.__code__.co_filename != file
+        else:
+            strange = key not in found.known and not found.star and not key.startswith("__")
+            differs = strange and (_is_plain(value) or isinstance(value, FunctionType))
+        if differs:
+            values[key] = value
+    return values
 
 
 @dataclass(frozen=True)
 class _Bindings:
-    """The names that a module's text sets once and for all, those it imports, and all that it binds in any way."""
+    """The literal values and the functions that a module's text sets once and for all, and all names that it binds."""
 
-    fixed: frozenset[str] = frozenset()
-    imported: frozenset[str] = frozenset()
+    literals: dict[str, Any] = field(default_factory=dict)
+    functions: frozenset[str] = frozenset()
     known: frozenset[str] = frozenset()
     star: bool = True  # whether it binds others, by an import of all
 
@@ -116,37 +119,31 @@ def _bindings(text: str) -> _Bindings:
             tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return _Bindings()
-    fixed: set[str] = set()
-    known: set[str] = set()
-    imported: set[str] = set()
+    bound: list[str] = []
     moving: set[str] = set()
     for node in ast.walk(tree):
         match node:
             case ast.Global():
                 moving |= set(node.names)
             case ast.Name(ctx=ast.Store() | ast.Del()):
-                known.add(node.id)
+                bound.append(node.id)
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                known.add(node.name)
+                bound.append(node.name)
             case ast.Import() | ast.ImportFrom():
-                imported |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+                bound += [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
+    literals: dict[str, Any] = {}
+    functions: set[str] = set()
     for statement in tree.body:
-        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value and _is_settled(statement.value):
-            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            fixed |= {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
-    return _Bindings(
-        fixed=frozenset(fixed - moving),
-        imported=frozenset(imported),
-        known=frozenset(known | moving | imported),
-        star="*" in imported,
-    )
-
-
-def _is_settled(value: ast.expr) -> bool:
-    """Whether an expression calls nothing, or asks the environment."""
-    nodes = list(ast.walk(value))
-    asks = any(isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv") for node in nodes)
-    return asks or not any(isinstance(node, ast.Call | ast.Await | ast.ListComp | ast.GeneratorExp) for node in nodes)
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                value = statement.value
+                with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+                    if bound.count(name) == 1 and name not in moving and value is not None:
+                        literals[name] = ast.literal_eval(value)
+            case ast.FunctionDef(name=name, decorator_list=[]) if bound.count(name) == 1 and name not in moving:
+                functions.add(name)
+    known = frozenset({*bound, *moving})
+    return _Bindings(literals=literals, functions=frozenset(functions), known=known, star="*" in known)
 
 
 def _is_plain(value: object) -> bool:
