@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -215,8 +216,8 @@ def test_a_class_that_has_been_used_is_still_the_same() -> None:
 
 
 def test_what_cannot_be_told_apart_is_refused() -> None:
-    with pytest.raises(BadInput, match="cannot be told from others of its kind"):
-        describe(np.random.default_rng(0))
+    with pytest.raises(BadInput, match=r"element 'lock': got a value of type lock, which cannot be told from others"):
+        describe({"lock": threading.Lock()})
 
 
 def test_what_a_function_closes_over_is_noticed(tmp_path: Path) -> None:
@@ -226,12 +227,12 @@ def test_what_a_function_closes_over_is_noticed(tmp_path: Path) -> None:
 
 def test_functions_that_call_each_other_are_described(tmp_path: Path) -> None:
     module = load(tmp_path, "def even(n):\n    return n == 0 or odd(n - 1)\ndef odd(n):\n    return n != 0 and even(n - 1)\n")
-    assert "again" in str(describe(module.even))
+    assert describe(module.even) != describe(module.odd)
 
 
 def test_classes_and_partials_are_described_by_source_and_arguments() -> None:
     assert describe(partial(models.mlp, (3, 1))) != describe(partial(models.mlp, (3, 2)))
-    assert "distance" in str(describe(models.Quadratic))
+    assert describe(partial(models.mlp, (3, 1))) == describe(partial(models.mlp, (3, 1)))
 
 
 def test_data_are_hashed_by_content() -> None:

@@ -86,6 +86,7 @@ class Guards:
             patience_seconds=patience_seconds,
             memory_bytes=plan.stack_bytes(1),
             until=_furthest(study),
+            parts=study.parts,
         )
         return Guard(study, task, curves[run])
 

@@ -121,6 +121,7 @@ class Training:
             engine=study.plan.engine,
             setting=study.problem.setting,
             definition=study.definition,
+            parts=study.parts,
             runs=runs,
             patience_seconds=_patience(study, len(runs)),
             alone=alone,

@@ -9,7 +9,8 @@ import torch
 from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits, Suite
 from optsuite.errors import BadInput, DatasetUnavailable
 from optsuite.training.check import blamed, check_benchmark, check_device, check_pair, check_repeatable, limited, load_splits
-from optsuite.training.identity import definition, setting
+from optsuite.training.described import Descriptions, Identity
+from optsuite.training.identity import identify_benchmark, identify_optimizer
 from optsuite.training.numerics import Fitted, fit
 from optsuite.training.plan import ENGINES, STACKS, Plan, plan
 from optsuite.training.run import Run
@@ -25,19 +26,26 @@ N_MEASURED = 400  # examples whose measuring tells what that of all takes: more 
 class Problem:
     """A benchmark that can be trained here.
 
-    `setting` is that of `identity`, `plans` says how runs are trained by each optimizer that can train it, `dtype` and `cast`
-    are those of `numerics`, `notes` are lines that a person should see, and
-    `seconds_per_run` is roughly what one of them takes of a worker's time, and `seconds_to_load` what the data took here.
+    `identity` and `definitions`, by optimizer, are those of `training.identity`, described before anything was tried.
+    `plans` says how runs are trained by each optimizer that can train it, `dtype` and `cast` are those of `numerics`, `notes`
+    are lines that a person should see, `seconds_per_run` is roughly what one of them takes of a worker's time, and
+    `seconds_to_load` what the data took here.
     """
 
     benchmark: Benchmark
-    setting: str
+    identity: Identity
+    definitions: Mapping[str, Identity]
     plans: Mapping[str, Plan]
     seconds_per_run: float
     dtype: str = "float32"
     cast: str = ""
     notes: tuple[str, ...] = ()
     seconds_to_load: float = 0.0
+
+    @property
+    def setting(self) -> str:
+        """The first part of the fingerprints of its runs."""
+        return self.identity.digest
 
     def seconds_to_report(self, n_runs: int) -> float:
         """Roughly what so many runs take together to the first measurement, or from one to the next."""
@@ -72,13 +80,14 @@ def prepare(
     """
     torch.set_num_threads(1)  # as the workers: what the driver computes must not depend on its number of cores
     check_device(device)
+    described = Descriptions(suite)
     named = set(named)
     problems: list[Problem] = []
     skipped: list[Skipped] = []
     last: BadInput | None = None
     for benchmark in suite.benchmarks:
         try:
-            problem, broken = _try(benchmark, suite.optimizers, device, engine)
+            problem, broken = _try(benchmark, suite.optimizers, device, engine, described)
             problems.append(problem)
             skipped += [Skipped(benchmark=benchmark.name, optimizer=name, reason=str(error)) for name, error in broken]
         except BadInput as error:
@@ -93,7 +102,7 @@ def prepare(
 
 
 def _try(
-    benchmark: Benchmark, specs: Sequence[OptimizerSpec], device: str, engine: str
+    benchmark: Benchmark, specs: Sequence[OptimizerSpec], device: str, engine: str, described: Descriptions
 ) -> tuple[Problem, list[tuple[str, BadInput]]]:
     """The problem, and which optimizers cannot train it. Raises BadInput where none can."""
     started = time.perf_counter()
@@ -105,13 +114,15 @@ def _try(
     with limited(TRY_SECONDS):
         fitted = fit(benchmark, given, device=device)
         splits = fitted.splits
+        own = identify_benchmark(benchmark, splits, dtype=fitted.dtype, device=device, described=described)
         notes = check_benchmark(benchmark, splits)
+    definitions: dict[str, Identity] = {}
     plans: dict[str, Plan] = {}
     broken: list[tuple[str, BadInput]] = []
     for spec in specs:
         try:
             with limited(TRY_SECONDS):
-                definition(spec)  # raises where it cannot be told from others
+                definitions[spec.name] = identify_optimizer(spec, described)
                 check_pair(benchmark, spec, splits)
                 with blamed(f"optimizer {spec.name} on benchmark {benchmark.name}: planning its training"):
                     plans[spec.name] = plan(benchmark, spec, splits, device=device, engine=engine)
@@ -122,10 +133,10 @@ def _try(
     last = [spec for spec in specs if spec.name in plans][-1]
     with blamed(f"benchmark {benchmark.name}: training it for some steps"), limited(TRY_SECONDS):
         seconds_per_run = _seconds_per_run(benchmark, last, splits, plans[last.name].engine)
-    own = setting(benchmark, splits, dtype=fitted.dtype, device=device)
     problem = Problem(
         benchmark=benchmark,
-        setting=own,
+        identity=own,
+        definitions=definitions,
         plans=plans,
         dtype=fitted.dtype,
         cast=fitted.cast,

@@ -98,6 +98,7 @@ class ReuseCheck:
             patience_seconds=STARTING_SECONDS + SLOWER * study.problem.seconds_to_report(width),
             memory_bytes=study.plan.stack_bytes(1),
             until=check.until,
+            parts=study.parts,
         )
         check.fresh, check.error = [], ""
         self._checks[task.id] = check

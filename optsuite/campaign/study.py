@@ -13,7 +13,7 @@ from optsuite.definition import OptimizerSpec, Suite
 from optsuite.schedules import schedule_name
 from optsuite.statistics.seeds import interquartile_mean
 from optsuite.tracking.store import MACHINE, VERSIONS
-from optsuite.training.identity import definition, digest, fingerprint
+from optsuite.training.identity import digest, fingerprint
 from optsuite.training.machine import machine_class
 from optsuite.training.run import Measurement, Run, Score, penalised
 from optsuite.training.stack import MULTIPLE
@@ -77,7 +77,7 @@ class Study:
     error: str | None = None
 
     def __post_init__(self) -> None:
-        self.definition = definition(self.spec)
+        self.definition = self.problem.definitions[self.spec.name].digest
         self.plan = self.problem.plans[self.spec.name]
         self.restart()
 
@@ -130,6 +130,11 @@ class Study:
         searched = (SEARCH, self.spec.lr.low, self.spec.lr.high, self.spec.default_lr, self.spec.includes)
         own = digest("study", *searched, *self.budget().values(), self.plan.engine)
         return f"{self.problem.setting}-{self.definition}-{own}"
+
+    @property
+    def parts(self) -> Mapping[str, str]:
+        """The digests of the parts of its benchmark and optimizer, by name: a worker must find the same."""
+        return {**self.problem.identity.parts, **self.problem.definitions[self.spec.name].parts}
 
     def fingerprint(self, run: Run) -> str:
         """The identity of one of the study's runs."""

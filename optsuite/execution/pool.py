@@ -1,8 +1,8 @@
 """The interface between the campaign and whatever trains for it."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from optsuite.training.checkpoint import Checkpoints
@@ -20,7 +20,8 @@ class Task:
     reports nothing for `patience_seconds` is lost. One that goes `alone` waits until there is no other left to do. Training
     takes about `memory_bytes` of the device. With `until`, its single run only shows what it would measure up to that step:
     it is a check of results that there are, and neither uses nor leaves a checkpoint. Where it is `nudged`, its initial weights
-    are moved by some rounding errors, to show what those grow to.
+    are moved by some rounding errors, to show what those grow to. `parts` are the digests that `setting` and `definition` were
+    made of, by name.
     """
 
     id: int
@@ -34,6 +35,8 @@ class Task:
     memory_bytes: int = 0
     until: int | None = None
     nudged: bool = False
+
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert self.until is None or len(self.runs) == 1

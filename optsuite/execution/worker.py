@@ -16,14 +16,15 @@ from pathlib import Path
 import torch
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits, Suite
-from optsuite.errors import location, one_line
+from optsuite.errors import BadInput, location, one_line
 from optsuite.execution.pool import Fact, Task
 from optsuite.suites import find_benchmark, find_optimizer, load_suite
 from optsuite.training import plain
 from optsuite.training.agreement import nudged
 from optsuite.training.check import load_splits
 from optsuite.training.checkpoint import Checkpoints
-from optsuite.training.identity import definition, setting
+from optsuite.training.described import Descriptions, Identity, difference
+from optsuite.training.identity import identify_benchmark, identify_optimizer
 from optsuite.training.numerics import fit
 from optsuite.training.plan import ENGINES
 from optsuite.training.run import Ended, Measurement
@@ -132,25 +133,36 @@ def trainer(load: Callable[[], Suite], device: str, checkpoints: Checkpoints | N
     """
     torch.set_num_threads(1)  # results differ in their last bits between thread counts
     torch.use_deterministic_algorithms(True, warn_only=True)
-    suite = cache(load)
 
     @cache
-    def problem(name: str) -> tuple[Benchmark, Splits, str]:
-        benchmark = find_benchmark(suite(), name)
+    def loaded() -> tuple[Suite, Descriptions]:
+        suite = load()
+        return suite, Descriptions(suite)
+
+    @cache
+    def problem(name: str) -> tuple[Benchmark, Splits, Identity]:
+        suite, described = loaded()
+        benchmark = find_benchmark(suite, name)
         fitted = fit(benchmark, load_splits(benchmark), device=device)
-        found = setting(benchmark, fitted.splits, dtype=fitted.dtype, device=device)
+        found = identify_benchmark(benchmark, fitted.splits, dtype=fitted.dtype, device=device, described=described)
         return benchmark, fitted.splits.to(device), found
 
     @cache
-    def optimizer(name: str) -> tuple[OptimizerSpec, str]:
-        spec = find_optimizer(suite(), name)
-        return spec, definition(spec)
+    def optimizer(name: str) -> tuple[OptimizerSpec, Identity]:
+        suite, described = loaded()
+        spec = find_optimizer(suite, name)
+        return spec, identify_optimizer(spec, described)
 
     def train(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
-        benchmark, splits, found_setting = problem(task.runs[0].benchmark)
-        spec, found_definition = optimizer(task.runs[0].optimizer)
-        if (found_setting, found_definition) != (task.setting, task.definition):
-            raise RuntimeError("the suite or its data changed while the campaign was running; start it again")
+        benchmark, splits, own = problem(task.runs[0].benchmark)
+        spec, its = optimizer(task.runs[0].optimizer)
+        for found, expected, where in (
+            (own, task.setting, f"benchmark {benchmark.name}"),
+            (its, task.definition, f"optimizer {spec.name}"),
+        ):
+            if found.digest != expected:
+                known = {name: part for name, part in task.parts.items() if name in found.parts}
+                raise BadInput(difference(where, known, found.parts if known else {}))
         if task.nudged:
             benchmark = replace(benchmark, model=partial(nudged, benchmark.model))
         engine = ENGINES[task.engine]

@@ -182,7 +182,17 @@ def _seal(state: State) -> str:
     modules = [_attributes(module, without={"_modules"}) for module in state.model.modules()]
     optimizer = _attributes(state.optimizer, without=CACHED)
     optimizer["defaults"] = LOADED | optimizer.get("defaults", {})
-    return digest(describe([modules, optimizer, state.total, state.since, state.step, _numbers(state.measurements)]))
+    parts = [modules, optimizer, state.total, state.since, state.step, _numbers(state.measurements)]
+    return digest(describe(_sorted(parts)))
+
+
+def _sorted(value: Any) -> Any:
+    """The same with all mappings in one order, which loading a state changes."""
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value, key=repr)}
+    if isinstance(value, Optimizer):  # one that another consists of
+        return [type(value), _sorted(_attributes(value, without=CACHED))]
+    return [_sorted(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _attributes(value: object, *, without: Set[str]) -> dict[str, Any]:

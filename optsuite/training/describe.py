@@ -1,182 +1,185 @@
 """Describing a definition so that two descriptions are equal only if what they describe behaves alike.
 
 A function of a person's own files is its name, its source, its defaults, what it closes over and the globals it reads,
-these described in turn: whoever edits a constant or a helper has changed the definition. Installed code is its name and
-the version of its package.
+these described in turn: whoever edits a constant or a helper has changed the definition, and nobody else has. Where it cannot
+be told what is read (a module, an import, a namespace), the texts of the modules concerned stand for it. Installed code is
+its name and the version of its package. Descriptions are the same in every process and depend on no folder.
 """
 
-import functools
 import hashlib
-import inspect
-import site
+import json
 import sys
-import sysconfig
-from collections.abc import Iterator, Mapping
-from enum import Enum
-from importlib import metadata
-from pathlib import Path, PurePath
-from random import Random
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from types import FunctionType, ModuleType
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from optsuite.errors import BadInput
+from optsuite.training.code_parts import Steps, class_steps, function_steps, module_steps, unhooked
+from optsuite.training.imports import closure
+from optsuite.training.own_code import (
+    Home,
+    class_home,
+    class_module,
+    function_kind,
+    home_of_module,
+    kind_of,
+    module_kind,
+    qualname,
+)
+from optsuite.training.value_parts import Apart, is_absolute, scalar, tensor_bytes, value_steps
 
-FOLDERS = {sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), *site.getsitepackages()}
-INSTALLED = tuple(str(Path(folder).resolve()) for folder in FOLDERS)
-CONTAINERS = (Tensor, np.ndarray, Mapping, list, tuple, set, frozenset, functools.partial)
-FAITHFUL = (str, bytes, int, bool, complex, range, PurePath, torch.dtype, torch.device, Enum, np.dtype, type(None))
+__all__ = ["describe", "tensor_bytes"]
 
-
-def describe(value: object) -> Any:
-    """The description, in terms of JSON. Raises BadInput for a value that cannot be told from others of its kind."""
-    return _describe(value, {})
-
-
-def tensor_bytes(tensor: Tensor) -> bytes:
-    """The numbers of a tensor of any dtype, as they lie in memory."""
-    flat = tensor.detach().cpu().contiguous().flatten()
-    return flat.view(torch.uint8).numpy().tobytes()
-
-
-def _describe(value: Any, seen: dict[int, tuple[int, object]]) -> Any:
-    """`seen` numbers, by id, the functions, classes and instances met before, which may refer to each other."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if getattr(value, "hooked", False):  # torch wraps the step of a class when it is first used: the same class still
-        value = value.__wrapped__
-    if isinstance(value, float):
-        return ["float", float(value).hex()]
-    if isinstance(value, FAITHFUL):
-        return [type(value).__name__, repr(value)]
-    if not isinstance(value, CONTAINERS):
-        if id(value) in seen:
-            return ["again", seen[id(value)][0]]
-        seen[id(value)] = (len(seen), value)
-    return [type(value).__name__, *_parts(value, seen)]
+LONGEST = 200  # letters of a plain value that is not hashed
+DEEPEST = 100_000  # parts within parts
+N_NAMED = 3  # places that a message names
 
 
-def _parts(value: Any, seen: dict[int, tuple[int, object]]) -> Iterator[Any]:
-    """What a value that is no plain one consists of."""
-    match value:
-        case Tensor() | np.ndarray():
-            array = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-            yield from (str(array.dtype), list(array.shape), hashlib.blake2b(tensor_bytes(array)).hexdigest())
-            if array.device.type != "cpu":
-                yield array.device.type
-        case Mapping():
-            for key in sorted(value, key=repr):
-                yield [_describe(key, seen), _describe(value[key], seen)]
-        case list() | tuple():
-            yield from (_describe(part, seen) for part in value)
-        case set() | frozenset():
-            yield from sorted((_describe(part, seen) for part in value), key=str)
-        case functools.partial():
-            yield from (_describe(part, seen) for part in (value.func, value.args, value.keywords))
-        case staticmethod() | classmethod():
-            yield _describe(value.__func__, seen)
-        case property():
-            yield from (_describe(part, seen) for part in (value.fget, value.fset))
-        case MethodType():
-            yield from (_describe(part, seen) for part in (value.__func__, value.__self__))
-        case ModuleType():
-            yield from _file(value)
-        case type():
-            yield from _class(value, seen)
-        case FunctionType():
-            yield from _function(value, seen)
-        case _ if hasattr(value, "__wrapped__"):  # functools.cache and its like
-            yield _describe(value.__wrapped__, seen)
-        case BuiltinFunctionType() | _ if inspect.isroutine(value):
-            yield _installed(value)
-        case Random():
-            yield _describe(value.getstate(), seen)
-        case _ if hasattr(value, "__dict__"):
-            yield from (_describe(type(value), seen), _describe(vars(value), seen))
-        case _:
+def describe(value: object, what: str = "definition") -> str:
+    """The description, a short text. Raises BadInput alone: for a value that cannot be told from others of its kind.
+
+    `what` says in errors whose value it is.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _Walk(what).describe(value)
+    except BadInput:
+        raise
+    except Exception as error:  # whatever a person's own code raises where it is looked at
+        raise BadInput(f"{what}: describing it raised {type(error).__name__}; allowed: making it inside the function") from None
+
+
+@dataclass(eq=False)
+class _Open:
+    """A value of which parts are being described. `known` are descriptions by id; `place` counts the open ones."""
+
+    value: Any
+    where: str
+    steps: Steps
+    place: int
+    known: dict[int, str]
+
+
+@dataclass(eq=False)
+class _Walk:
+    """Describes a value and its parts, without recursion: values may be nested deeper than Python's stack."""
+
+    what: str
+    stack: list[_Open] = field(default_factory=list)
+    places: dict[int, int] = field(default_factory=dict)
+    alive: list[object] = field(default_factory=list)  # whose ids must not be taken by others while this goes on
+
+    def describe(self, root: object) -> str:
+        result = self._enter(root, "")
+        while self.stack:
+            top = self.stack[-1]
+            try:
+                value, where = top.steps.send(result)  # type: ignore[arg-type]
+            except StopIteration as stop:
+                result = self._leave(stop.value)
+            except BadInput:
+                raise
+            except Exception:  # Opaque among them: what a person's own code raises here is its own
+                result = self._leave(self._coarse(top))
+            else:
+                result = self._enter(value, where)
+        assert result is not None
+        return result if len(result) < LONGEST else _hashed(result)
+
+    def _enter(self, value: Any, where: str) -> str | None:
+        """The description of a plain or a known value; None once others have been opened."""
+        known = self.stack[-1].known if self.stack else {}
+        if isinstance(value, Apart):
+            value, known = value.value, dict(known)
+        value = unhooked(value)
+        if is_absolute(value):
+            return f"{type(value).__name__} {self._relative(str(value))}"
+        plain = scalar(value)
+        if plain is not None:
+            return plain if len(plain) < LONGEST else _hashed(plain)
+        if id(value) in known:
+            return known[id(value)]
+        if id(value) in self.places:
+            return f"again {len(self.stack) - self.places[id(value)]}"
+        if len(self.stack) > DEEPEST:
+            raise BadInput(f"{self.what}: got a value nested more than {DEEPEST} deep, allowed: less")
+        self.alive.append(value)
+        self.places[id(value)] = len(self.stack)
+        self.stack.append(_Open(value, where, _steps(value), len(self.stack), known))
+        return None
+
+    def _leave(self, parts: list[Any]) -> str:
+        """Close the innermost value, of which all parts have been described."""
+        closed = self.stack.pop()
+        del self.places[id(closed.value)]
+        closed.known[id(closed.value)] = result = _hashed(json.dumps(parts))
+        return result
+
+    def _relative(self, path: str) -> str:
+        """A path without the folder of the modules in which it was met: a copy elsewhere is the same."""
+        for home in self._homes():
+            if home.folder is not None and PurePath(path).is_relative_to(home.folder):
+                return f"<folder> {PurePath(path).relative_to(home.folder).as_posix()}"
+        return path
+
+    def _homes(self) -> Iterator[Home]:
+        """The modules of the person's own code that led here, the innermost first."""
+        for opened in reversed(self.stack):
+            home = _home(opened.value)
+            if home is not None:
+                yield home
+
+    def _coarse(self, opened: _Open) -> list[Any]:
+        """What stands for a value of which nothing can be told: its type and the texts of the modules that led to it."""
+        homes = {home.name: home for home in self._homes()}
+        kind = type(opened.value)
+        if not homes:
+            where = " of ".join([o.where for o in reversed(self.stack) if o.where][:N_NAMED])
             raise BadInput(
-                f"definition: got {value!r} of type {type(value).__name__}, which cannot be told from others of its kind; "
-                "allowed: numbers, text, tensors, functions, classes and their instances, or making it inside the function"
+                f"{self.what}{': ' if where else ''}{where}: got a value of type {kind.__name__}, which cannot be told from "
+                "others of its kind; allowed: making it inside the function that uses it"
             )
+        return ["opaque", class_module(kind), qualname(kind), closure(homes.values())]
 
 
-def _is_own(file: str | None) -> bool:
-    return file is not None and not str(Path(file).resolve()).startswith(INSTALLED) and not file.startswith("<frozen")
+def _home(value: Any) -> Home | None:
+    """The module that a function, a class, a module or an instance belongs to, where it is a person's own."""
+    kind = type(value)
+    if kind is FunctionType:
+        return home_of_module(value.__globals__) if function_kind(value) == "own" else None
+    if issubclass(kind, ModuleType):
+        home = home_of_module(vars(value))
+        return home if kind_of(home.name, home.file) == "own" else None
+    of = value if issubclass(kind, type) else kind
+    return class_home(of) if module_kind(class_module(of)) == "own" else None
 
 
-def _installed(value: Any) -> str:
-    """Name and version of installed code; of a wrapper, which pretends to be what it wraps, its own."""
-    module = value.__globals__["__name__"] if isinstance(value, FunctionType) else getattr(value, "__module__", None)
-    name = value.__code__.co_qualname if isinstance(value, FunctionType) else getattr(value, "__qualname__", repr(value))
-    return f"{module}.{name} {_version(str(module).partition('.')[0])}"
+def _steps(value: Any) -> Steps:
+    kind = type(value)
+    if kind is FunctionType:
+        return function_steps(value)
+    if issubclass(kind, type):
+        return class_steps(value)
+    if issubclass(kind, ModuleType):
+        return module_steps(value)
+    if value is sys.modules:
+        return _named("modules")
+    if kind is dict and "__name__" in value:  # the namespace of a module
+        module = sys.modules.get(str(value["__name__"]))
+        if type(module) is ModuleType and vars(module) is value:
+            return module_steps(module)
+    return value_steps(value)
 
 
-@functools.cache
-def _version(package: str) -> str:
-    """As the package says, else as it was installed; empty for what is part of Python."""
-    try:
-        return str(getattr(sys.modules.get(package), "__version__", None) or metadata.version(package))
-    except metadata.PackageNotFoundError:
-        return ""
+def _named(name: str) -> Steps:
+    """A value that its name tells whole."""
+    yield from ()
+    return [name]
 
 
-def _file(module: ModuleType) -> Iterator[Any]:
-    """A module: its text where it is a person's own file."""
-    file = getattr(module, "__file__", None)
-    yield module.__name__
-    yield Path(file).read_text() if file and _is_own(file) and file.endswith(".py") else getattr(module, "__version__", "")
-
-
-def _class(value: type, seen: dict[int, tuple[int, object]]) -> Iterator[Any]:
-    if not _is_own(getattr(sys.modules.get(value.__module__), "__file__", None)):
-        yield _installed(value)
-        return
-    yield value.__qualname__
-    yield inspect.getsource(value)
-    yield from (_describe(base, seen) for base in value.__bases__)
-    for member in vars(value).values():
-        if isinstance(member, FunctionType | staticmethod | classmethod | property) or hasattr(member, "__wrapped__"):
-            yield _describe(member, seen)
-
-
-def _function(value: FunctionType, seen: dict[int, tuple[int, object]]) -> Iterator[Any]:
-    wrapped = getattr(value, "__wrapped__", None)
-    if wrapped is not None:
-        yield _describe(wrapped, seen)
-    cells = [cell.cell_contents for cell in value.__closure__ or () if cell.cell_contents is not wrapped]
-    if not _is_own(value.__code__.co_filename):
-        yield from (_installed(value), [_describe(cell, seen) for cell in cells] if wrapped is None else [])
-        return
-    yield value.__qualname__
-    yield list(_code(value.__code__)) if wrapped or value.__name__ == "<lambda>" else _source(value)
-    yield from (_describe(part, seen) for part in (value.__defaults__, value.__kwdefaults__, cells))
-    names = dict.fromkeys(name for code in _codes(value.__code__) for name in code.co_names)
-    for name in names:
-        if name in value.__globals__:
-            yield [name, _describe(value.__globals__[name], seen)]
-
-
-def _source(value: FunctionType) -> Any:
-    try:
-        return inspect.getsource(value)
-    except OSError:  # typed at a prompt
-        return list(_code(value.__code__))
-
-
-def _code(code: CodeType) -> Iterator[str]:
-    """What a function does where its source cannot be trusted: that of a lambda over several lines ends with the first."""
-    for part in _codes(code):
-        yield part.co_code.hex()
-        yield repr([c for c in part.co_consts if not isinstance(c, CodeType)])
-        yield repr((part.co_names, part.co_varnames, part.co_freevars))
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    """The code and all that is defined inside it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _codes(constant)
+def _hashed(text: str) -> str:
+    return f"#{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"

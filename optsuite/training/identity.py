@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import fields
 
 import torch
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
-from optsuite.training.describe import describe, tensor_bytes
+from optsuite.training.describe import tensor_bytes
+from optsuite.training.described import Descriptions, Identity, benchmark_parts, spec_parts
 from optsuite.training.run import Run
 
 PROTOCOL = 3  # raise it when the training code changes what a run computes: older results then count as superseded
@@ -34,23 +33,38 @@ def hash_splits(splits: Splits) -> str:
     return content.hexdigest()
 
 
-def setting(benchmark: Benchmark, splits: Splits, *, dtype: str, device: str) -> str:
+def identify_benchmark(
+    benchmark: Benchmark, splits: Splits, *, dtype: str, device: str, described: Descriptions | None = None
+) -> Identity:
     """What all runs that may be compared with each other share: the benchmark, its data, the numerics, the protocol.
 
-    `dtype` names those of the model's parameters, as `numerics.fit` found them.
+    `dtype` names those of the model's parameters, as `numerics.fit` found them. `described` holds the descriptions of the suite
+    as it was loaded. Raises BadInput.
     """
-    parts: Mapping[str, object] = {
-        f.name: getattr(benchmark, f.name) for f in fields(benchmark) if f.name not in ("name", "dataset", "target")
+    described = described or Descriptions()
+    parts = {
+        name: described.of(part, f"benchmark {benchmark.name}: its {name}") for name, part in benchmark_parts(benchmark).items()
     }
-    target = benchmark.target and (benchmark.target.metric, benchmark.target.is_upper, benchmark.target.bound)
-    numbers = (dtype, str(torch.get_default_dtype()), torch.device(device).type, torch.__version__)
-    return digest(PROTOCOL, benchmark.name, describe(parts), target, hash_splits(splits), *numbers)
+    parts["data"] = hash_splits(splits)
+    parts["numerics"] = digest(dtype, torch.device(device).type, torch.__version__, *described.numerics)
+    return Identity(digest=digest(PROTOCOL, benchmark.name, sorted(parts.items())), parts=parts)
+
+
+def identify_optimizer(spec: OptimizerSpec, described: Descriptions | None = None) -> Identity:
+    """What determines the steps of an optimizer, but for its rate. Raises BadInput."""
+    described = described or Descriptions()
+    parts = {name: described.of(part, f"optimizer {spec.name}: its {name}") for name, part in spec_parts(spec).items()}
+    return Identity(digest=digest(spec.name, sorted(parts.items())), parts=parts)
+
+
+def setting(benchmark: Benchmark, splits: Splits, *, dtype: str, device: str) -> str:
+    """The first part of a fingerprint: that of the benchmark."""
+    return identify_benchmark(benchmark, splits, dtype=dtype, device=device).digest
 
 
 def definition(spec: OptimizerSpec) -> str:
-    """What determines the steps of an optimizer, but for its rate."""
-    parts = (spec.build, spec.fixed, spec.schedule, spec.closure, spec.proportional)
-    return digest(spec.name, *(describe(part) for part in parts))
+    """The second part of a fingerprint: that of the optimizer."""
+    return identify_optimizer(spec).digest
 
 
 def fingerprint(run: Run, *, setting: str, definition: str, engine: str) -> str:

@@ -1,0 +1,232 @@
+"""What functions, classes and modules consist of, as generators: they yield parts and are sent the descriptions of these."""
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Generator, Iterator, Mapping
+from enum import Enum, EnumType
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
+from typing import Any
+
+from optsuite.training.imports import absolute, closure
+from optsuite.training.own_code import (
+    Home,
+    class_home,
+    class_kind,
+    class_module,
+    function_kind,
+    home_of_module,
+    installed,
+    is_public,
+    kind_of,
+    qualname,
+)
+from optsuite.training.reads import Reads, reads, replaced
+from optsuite.training.source import class_sources, code_source, code_text, file_text
+
+Steps = Generator[tuple[object, str], str, list[Any]]
+
+MADE = {  # members that Python, or a library for its own ends, gives to every class
+    *("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__abstractmethods__", "_abc_impl"),
+    *("__static_attributes__", "__firstlineno__", "__annotations__", "__annotate__", "__annotate_func__"),
+    *("__annotations_cache__", "__conditional_annotations__", "__type_params__", "__dataclass_params__"),
+    *("__dataclass_fields__", "__slotnames__", "__match_args__", "_backward_cls", "_autograd_function_id"),
+    "_compiled_autograd_should_lift",
+}
+MADE_OF_ENUM = {
+    *("_member_map_", "_value2member_map_", "_member_names_", "_member_type_", "_new_member_", "_use_args_"),
+    *("_unhashable_values_", "_hashable_values_", "_unhashable_values_map_", "_value_repr_", "_generate_next_value_"),
+    *("_flag_mask_", "_singles_mask_", "_all_bits_", "_inverted_", "_boundary_", "__new__", "_use_args_"),
+}
+PLACES = {"__name__", "__package__", "__qualname__"}  # where code is, not what it does
+DISPATCH = functools.singledispatch(lambda value: value).__code__  # type: ignore[attr-defined]
+
+
+def unhooked(value: Any) -> Any:
+    """The step of an optimizer that torch wraps, where its class was used, as it was written."""
+    while type(value) is FunctionType and vars(value).get("hooked") and "__wrapped__" in vars(value):
+        value = vars(value)["__wrapped__"]
+    return value
+
+
+def function_steps(function: FunctionType) -> Steps:
+    """A function of a person's own by all that it reads; another by its name, its version and what it closes over."""
+    if function.__code__ is DISPATCH:
+        return (yield from _dispatch_steps(function))
+    attributes = dict(vars(function))
+    wrapped = attributes.pop("__wrapped__", None)
+    compiled = attributes.get("_torchdynamo_orig_callable")
+    if compiled is not None:
+        return ["compiled", (yield compiled, "function")]
+    kind, code = function_kind(function), function.__code__
+    if kind != "own":
+        parts: list[Any] = [kind, installed(str(function.__globals__.get("__name__")), code.co_qualname)]
+        attributes = {}
+    else:
+        parts = ["function", function.__qualname__, code_source(code, function.__globals__)]
+    if wrapped is not None:
+        parts.append(["wraps", (yield wrapped, "function")])
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            value = cell.cell_contents
+        except ValueError:
+            parts.append(["empty", name])
+            continue
+        if value is not wrapped:
+            parts.append([name, (yield value, f"closure variable {name}")])
+    if kind != "own":
+        return parts
+    for name, default in zip(reversed(_arguments(function)), reversed(function.__defaults__ or ()), strict=False):
+        parts.append((yield default, f"default of {name}"))
+    for name, default in (function.__kwdefaults__ or {}).items():
+        parts.append([name, (yield default, f"default of {name}")])
+    for name, value in attributes.items():
+        parts.append([name, (yield value, f"attribute {name}")])
+    parts.append((yield from _reading_steps(reads(code), function.__globals__)))
+    return parts
+
+
+def _arguments(function: FunctionType) -> tuple[str, ...]:
+    return function.__code__.co_varnames[: function.__code__.co_argcount]
+
+
+def _dispatch_steps(function: FunctionType) -> Steps:
+    """A function that functools dispatches by type: its implementations, less its cache."""
+    parts = []
+    for kind, implementation in function.registry.items():  # type: ignore[attr-defined]
+        parts.append([(yield kind, "type"), (yield implementation, "implementation")])
+    return ["dispatch", *parts]
+
+
+def _reading_steps(found: Reads, scope: Mapping[str, Any]) -> Steps:
+    """The globals that are read, the modules that are imported, and all texts where no name shows what is reached."""
+    home = home_of_module(scope)
+    parts: list[Any] = []
+    for name, chains in sorted(found.names.items()):
+        if name == "__file__":
+            parts.append([name, str(scope.get(name, "")).replace("\\", "/").rpartition("/")[2]])
+        elif name in PLACES:
+            parts.append(name)  # a file that has been renamed computes the same
+        elif name in scope:
+            parts.append([name, (yield from _global_steps(name, scope[name], chains))])
+        else:
+            built_in = vars(sys.modules["builtins"]).get(name)
+            patched = built_in is not None and getattr(built_in, "__module__", "builtins") != "builtins"
+            parts.append([name, (yield built_in, f"built-in {name}") if patched else ""])
+    for name, taken in found.imports:
+        parts.append((yield from _import_steps(absolute(name, home.package), taken)))
+    if found.hides(scope) and not is_public(home.name):
+        parts.append(["hidden", (yield from text_steps([home]))])
+    return parts
+
+
+def _global_steps(name: str, value: object, chains: set[tuple[str, ...]]) -> Steps:
+    """A global; of a module of optsuite only what is taken from it."""
+    where = f"global {name}"
+    if type(value) is not ModuleType or not _is_ours(vars(value).get("__name__")):
+        return [(yield value, where)]
+    parts = []
+    for chain in sorted(chains):
+        taken, path = _taken(value, chain)
+        parts.append([path, (yield taken, where)])
+    return parts
+
+
+def _is_ours(name: object) -> bool:
+    return isinstance(name, str) and (name == "optsuite" or is_public(name))
+
+
+def _taken(module: Any, chain: tuple[str, ...]) -> tuple[Any, str]:
+    """What a chain of attributes takes from a module of optsuite, as far as it goes through modules."""
+    value, path = module, [module.__name__]
+    for name in chain:
+        if type(value) is not ModuleType or not _is_ours(value.__name__):
+            break
+        value = getattr(value, name, None)
+        path.append(name)
+    return value, ".".join(path)
+
+
+def _import_steps(name: str, taken: tuple[str, ...]) -> Steps:
+    """An import inside a function: the text of what it imports; of optsuite what is taken by name."""
+    if _is_ours(name) and taken and "*" not in taken and name in sys.modules:
+        parts: list[Any] = [name]
+        for part in taken:
+            value, path = _taken(sys.modules[name], (part,))
+            parts.append([path, (yield value, f"import {part}")])
+        return parts
+    candidates = [f"{name}.{part}" for part in taken if part != "*"]
+    return (yield from text_steps([], [name], candidates))
+
+
+def text_steps(homes: list[Home], names: list[str] | None = None, candidates: list[str] | None = None) -> Steps:
+    """The texts of modules and of all own modules that they import, with what others have set in these."""
+    texts = closure(homes, names or (), candidates or ())
+    parts: list[Any] = [texts]
+    for name, _ in texts:
+        for key, value in replaced(name).items():
+            parts.append([name, key, (yield value, f"global {key} of {name}")])
+    return parts
+
+
+def module_steps(module: ModuleType) -> Steps:
+    """A module: the texts where it is a person's own, its name and version where it is installed."""
+    home = home_of_module(vars(module))
+    folders = tuple(vars(module).get("__path__") or ())
+    kind = kind_of(home.name, home.file or next(iter(map(str, folders)), None))
+    if kind != "own":
+        return [kind, installed(home.name, "")]
+    if home.file is None and not folders and sys.modules.get(home.name) is not module:  # made while the program runs
+        contents = {name: value for name, value in vars(module).items() if not name.startswith("__")}
+        return ["module", (yield contents, "contents")]
+    return ["module", home.name, (yield from text_steps([home]))]
+
+
+def class_steps(kind: type) -> Steps:
+    """A class of a person's own by its source, its bases and every member; another by its name and version."""
+    whose = class_kind(kind)
+    if whose != "own":
+        return [whose, installed(class_module(kind), qualname(kind))]
+    parts: list[Any] = ["class", qualname(kind), _class_source(kind)]
+    for base in kind.__bases__:
+        parts.append((yield base, "base"))
+    if class_kind(type(kind)) == "own":
+        parts.append(["metaclass", (yield type(kind), "metaclass")])
+    for name, member in _members(kind):
+        parts.append([name, (yield member, f"attribute {name}")])
+    for item in vars(kind).get("__dataclass_fields__", {}).values():
+        parts.append([item.name, (yield item.default, item.name), (yield item.default_factory, item.name)])
+    if isinstance(kind, EnumType):
+        for name, member in kind.__members__.items():
+            parts.append([name, (yield member._value_, f"member {name}")])
+    return parts
+
+
+def _members(kind: type) -> Iterator[tuple[str, Any]]:
+    """What was written into a class or set later, without what Python makes."""
+    is_enum, is_tuple = issubclass(kind, Enum), issubclass(kind, tuple) and "_fields" in vars(kind)
+    slots = MemberDescriptorType | GetSetDescriptorType
+    for name, member in vars(kind).items():
+        value = unhooked(member)
+        generated = type(value) is FunctionType and value.__code__.co_filename.startswith("<string")
+        if name in MADE or type(value) in slots.__args__:
+            continue
+        if generated and name.startswith("__") and (is_tuple or dataclasses.is_dataclass(kind)):
+            continue
+        if is_enum and (name in MADE_OF_ENUM or name in kind.__members__):  # type: ignore[attr-defined]
+            continue
+        if value is not member and any(unhooked(vars(base).get("step")) is value for base in kind.__mro__[1:]):
+            continue  # torch's hook over what the class merely inherits
+        yield name, value
+
+
+def _class_source(kind: type) -> list[str]:
+    """The source of a class, of all classes of that name where it cannot be told which; none where there is no text."""
+    functions = [member for member in vars(kind).values() if type(member) is FunctionType]
+    own = [function for function in map(unhooked, functions) if function.__qualname__.startswith(qualname(kind))]
+    home = class_home(kind)
+    text = file_text(home.file) if home.file else None
+    if text is None:
+        texts = [code_text(function.__code__, function.__globals__) for function in own]
+        text = next((found for found in texts if found), None)
+    return class_sources(text, qualname(kind), [function.__code__.co_firstlineno for function in own]) if text else []

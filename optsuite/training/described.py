@@ -1,0 +1,110 @@
+"""The descriptions of a suite's parts, made once, and what to say where they differ from those of another process."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+
+import torch
+
+from optsuite.definition import Benchmark, OptimizerSpec, Suite, Target
+from optsuite.errors import BadInput
+from optsuite.training.describe import describe
+
+Parts = dict[str, object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What names a definition: one digest, and that of each of its parts by name, to say which one differs."""
+
+    digest: str
+    parts: Mapping[str, str]
+
+
+class Descriptions:
+    """Descriptions of the parts of a suite as they were when this was made: right after loading, before anything was used.
+
+    What is counted, kept or cached while models are built and trained changes no description. Parts are known by what they
+    are, not by the names of their benchmarks and optimizers; those that the suite does not have are described when they are
+    asked for. One that cannot be described harms nothing until it is asked for.
+    """
+
+    def __init__(self, suite: Suite | None = None) -> None:
+        self.numerics = _numerics()
+        self._known: dict[int, tuple[object, str | BadInput]] = {}  # by id, which the value kept here keeps its own
+        if suite is None:
+            return
+        for benchmark in suite.benchmarks + suite.on_request:
+            self._describe_all(benchmark_parts(benchmark).values())
+        for spec in suite.optimizers:
+            self._describe_all(spec_parts(spec).values())
+
+    def of(self, value: object, what: str) -> str:
+        """The description of a part. Raises BadInput that says `what` it is of, where there is none."""
+        if id(value) not in self._known:
+            self._describe_all([value])
+        found = self._known[id(value)][1]
+        if isinstance(found, BadInput):
+            raise BadInput(f"{what}{str(found).removeprefix('definition')}")
+        return found
+
+    def _describe_all(self, values: Iterable[object]) -> None:
+        for value in values:
+            if id(value) in self._known:
+                continue
+            try:
+                self._known[id(value)] = value, describe(value)
+            except BadInput as error:
+                self._known[id(value)] = value, error
+
+
+def benchmark_parts(benchmark: Benchmark) -> Parts:
+    """What a benchmark computes with, by name: each function for itself, all numbers together. Its data are told by hash."""
+    parts: Parts = {}
+    numbers: list[object] = []
+    for item in fields(benchmark):
+        value = getattr(benchmark, item.name)
+        if item.name in ("name", "dataset"):
+            continue
+        if isinstance(value, Target):
+            value = (value.metric, value.is_upper, value.bound)  # however it was written
+        if isinstance(value, Mapping):
+            parts |= {f"{item.name.removesuffix('s')} {key}": part for key, part in value.items()}
+        elif callable(value):
+            parts[item.name] = value
+        else:
+            numbers += [item.name, value]
+    return parts | {"numbers": tuple(numbers)}
+
+
+def spec_parts(spec: OptimizerSpec) -> Parts:
+    """What the steps of an optimizer are determined by, but for its rate."""
+    flags = (spec.closure, spec.proportional)
+    return {"build": spec.build, "fixed hyperparameters": spec.fixed, "schedule": spec.schedule, "flags": flags}
+
+
+def _numerics() -> tuple[str, ...]:
+    """What torch computes with unless it is told otherwise: a suite may set it while it is loaded."""
+    cuda = torch.backends.cuda
+    return (
+        str(torch.get_default_dtype()),
+        str(torch.get_default_device()),
+        torch.get_float32_matmul_precision(),
+        str(cuda.matmul.allow_fp16_reduced_precision_reduction),
+        str(cuda.matmul.allow_bf16_reduced_precision_reduction),
+        *(str(getattr(cuda, f"{kernel}_sdp_enabled")()) for kernel in ("flash", "mem_efficient", "math")),
+        str((torch.backends.mkldnn.enabled, torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark)),
+    )
+
+
+def difference(where: str, expected: Mapping[str, str], found: Mapping[str, str]) -> str:
+    """What to say of a definition whose parts are not those that the driver found: which differ, and why that may be."""
+    names = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if names == ["data"]:
+        return f"{where}: its data differ each time that they are made: seed a generator inside the function"
+    if names == ["numerics"]:
+        return f"{where}: torch's version, device or default precision is another one here than where the campaign was started"
+    if not names:
+        return f"{where} changed while the campaign was running; start it again"
+    verb = "differs" if len(names) == 1 and not names[0].endswith("s") else "differ"
+    reason = "each time that the suite is loaded, or its file changed while the campaign was running"
+    return f"{where}: its {' and '.join(names)} {verb} {reason}"

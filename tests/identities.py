@@ -1,0 +1,61 @@
+"""The identities of the suites in folders; as a program, those that another process finds."""
+
+import contextlib
+import json
+import linecache
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from optsuite.definition import Suite
+from optsuite.suites import load_suite
+from optsuite.training.described import Descriptions, Identity
+from optsuite.training.identity import identify_benchmark, identify_optimizer
+
+
+@contextlib.contextmanager
+def loaded(folder: Path) -> Iterator[Suite]:
+    """The suite of a folder, loaded as a fresh process would, and forgotten afterwards."""
+    before, path, precision = set(sys.modules), list(sys.path), torch.get_float32_matmul_precision()
+    linecache.clearcache()
+    try:
+        yield load_suite(str(folder / "suite.py"))
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        sys.path[:] = path
+        for name in set(sys.modules) - before:
+            places = [getattr(sys.modules[name], attribute, "") for attribute in ("__file__", "__path__")]
+            if str(folder) in str(places):
+                del sys.modules[name]
+
+
+def identities(suite: Suite) -> tuple[Identity, Identity]:
+    """Those of the benchmark and of the suite's own optimizer."""
+    described = Descriptions(suite)
+    benchmark = suite.benchmarks[0]
+    own = identify_benchmark(benchmark, benchmark.dataset(), dtype="float32", device="cpu", described=described)
+    return own, identify_optimizer(suite.optimizers[-1], described)
+
+
+def use(suite: Suite) -> None:
+    """Build and train once what can be built and trained."""
+    benchmark = suite.benchmarks[0]
+    x, y = benchmark.dataset().train
+    for spec in suite.optimizers:
+        with contextlib.suppress(Exception):
+            model = benchmark.model()
+            optimizer = spec.build(model, 0.1, **spec.fixed)
+            benchmark.loss(model(x).mean(1, keepdim=True), y).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+
+
+def digests(folder: Path) -> list[str]:
+    """The digests of the identities of a suite."""
+    with loaded(folder) as suite:
+        return [identity.digest for identity in identities(suite)]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps({folder: digests(Path(folder)) for folder in sys.argv[1:]}))

@@ -1,0 +1,267 @@
+"""Values of any kind are told from others of their kind, or refused by name; nothing but BadInput is ever raised."""
+
+import array
+import collections
+import contextlib
+import copy
+import ctypes
+import datetime
+import decimal
+import enum
+import fractions
+import functools
+import itertools
+import logging
+import operator
+import random
+import re
+import threading
+import types
+import typing
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from optsuite.errors import BadInput
+from optsuite.training.describe import describe
+
+Point = collections.namedtuple("Point", "a b")
+Color = enum.Enum("Color", "RED GREEN")
+
+
+class Hostile:
+    """It raises wherever it is touched."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+    def __repr__(self) -> str:
+        raise RuntimeError("repr")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise RuntimeError("reduce")
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("eq")
+
+    def __hash__(self) -> int:
+        raise RuntimeError("hash")
+
+    def __bool__(self) -> bool:
+        raise RuntimeError("bool")
+
+
+class Shouting(str):
+    """Its content is that of a str, whatever it says of itself."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "the same"
+
+
+class Linked:
+    def __init__(self, value: object) -> None:
+        self.value, self.me = value, self
+
+
+def structured(number: float) -> Any:
+    return np.array([(1, number)], dtype=[("a", "i4"), ("b", "f8")])
+
+
+def sparse(number: float) -> Any:
+    return (number * torch.eye(3)).to_sparse()
+
+
+def looped(value: object) -> list[object]:
+    found: list[object] = [value]
+    found.append(found)
+    return found
+
+
+def later(value: int) -> types.FunctionType:
+    def function() -> int:
+        return value
+
+    return function
+
+
+def seeded(seed: int) -> Any:
+    return torch.Generator().manual_seed(seed)
+
+
+PAIRS: list[tuple[str, Callable[[Any], Any], Any, Any]] = [
+    ("pattern", lambda flags: re.compile("a", flags), 0, re.IGNORECASE),
+    ("slice", lambda n: slice(0, n), 3, 4),
+    ("logger", logging.getLogger, "a", "b"),
+    ("finfo", torch.finfo, torch.float32, torch.float16),
+    ("iinfo", torch.iinfo, torch.int8, torch.int16),
+    ("finfo of numpy", np.finfo, "f4", "f8"),
+    ("deque", lambda n: collections.deque([1], n), 2, 3),
+    ("fraction", lambda n: fractions.Fraction(1, n), 2, 3),
+    ("date", lambda n: datetime.date(2020, 1, n), 1, 2),
+    ("decimal", decimal.Decimal, "1.1", "1.10"),
+    ("attrgetter", operator.attrgetter, "a", "b"),
+    ("itemgetter", operator.itemgetter, 1, 2),
+    ("optional", typing.Optional.__getitem__, int, str),
+    ("union", lambda kind: kind | None, int, str),
+    ("generic", lambda kind: list[kind], int, str),
+    ("data frame", lambda n: pd.DataFrame({"a": [n], "b": ["x"]}), 1, 2),
+    ("series", lambda n: pd.Series([1.0], index=[n]), "a", "b"),
+    ("named tuple", lambda n: Point(1, n), 2, 3),
+    ("member of an enum", Color, 1, 2),
+    ("enum", lambda names: enum.Enum("Kind", names), "A B", "A C"),
+    ("class by type()", lambda n: type("Made", (), {"n": n}), 1, 2),
+    ("array of text", lambda text: np.array(["a", text]), "b", "c"),
+    ("array of objects", lambda part: np.array([1, part], dtype=object), "a", None),
+    ("array of long strings", lambda text: np.array([text], dtype=np.dtypes.StringDType()), "a", "b"),
+    ("array backwards", lambda n: np.arange(n)[::-1], 3, 4),
+    ("array by fields", structured, 1.0, 2.0),
+    ("array with a mask", lambda n: np.ma.array([1, 2], mask=[0, n]), 0, 1),
+    ("array by bytes", lambda order: np.array([1], dtype=f"{order}i4"), "<", ">"),
+    ("number of numpy", np.float32, 1, 2),
+    ("sparse tensor", sparse, 1.0, 2.0),
+    ("tensor in rows", lambda n: (n * torch.eye(3)).to_sparse_csr(), 1.0, 2.0),
+    ("complex tensor", lambda n: torch.tensor([1 + n * 1j]), 1, 2),
+    ("conjugate tensor", lambda n: torch.tensor([1 + n * 1j]).conj(), 1, -1),
+    ("nested tensor", lambda n: torch.nested.nested_tensor([torch.ones(2), n * torch.ones(1)]), 1, 2),
+    ("meta tensor", lambda n: torch.empty(n, device="meta"), 1, 2),
+    ("small floats", lambda n: torch.tensor([n]).to(torch.float8_e4m3fn), 1.0, 2.0),
+    ("parameter", lambda grad: nn.Parameter(torch.ones(1), requires_grad=grad), True, False),
+    ("list in itself", looped, 1, 2),
+    ("instance in itself", Linked, 1, 2),
+    ("huge number", lambda n: 10**5_000 + n, 1, 2),
+    ("sign of zero", float, "0.0", "-0.0"),
+    ("random.Random", random.Random, 1, 2),
+    ("numpy.Generator", np.random.default_rng, 1, 2),
+    ("torch.Generator", seeded, 1, 2),
+    ("OrderedDict", collections.OrderedDict, {"a": 1, "b": 2}, {"b": 2, "a": 1}),
+    ("defaultdict", collections.defaultdict, int, list),
+    ("Counter", collections.Counter, "aab", "abb"),
+    ("mapping", types.MappingProxyType, {1: 2}, {1: 3}),
+    ("namespace", lambda n: types.SimpleNamespace(n=n), 1, 2),
+    ("number of C", ctypes.c_int, 1, 2),
+    ("array.array", lambda n: array.array("d", [n]), 1.0, 2.0),
+    ("bytearray", bytearray, b"a", b"b"),
+    ("partial", lambda n: functools.partial(int, base=n), 2, 3),
+    ("bound method", lambda n: [n].count, 1, 2),
+    ("method of text", lambda text: text.join, "a", "b"),
+    ("iterator", lambda n: itertools.count(n), 1, 2),
+    ("own text", Shouting, "a", "b"),
+    ("closure", later, 1, 2),
+    ("path", Path, "a", "b"),
+    ("script", lambda n: torch.jit.freeze(torch.jit.script(nn.Identity().eval())) if n else torch.jit.script(nn.ReLU()), 0, 1),
+    ("distribution", lambda n: torch.distributions.Normal(0.0, n), 1.0, 2.0),
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("make", "one", "other"), [pytest.param(*pair[1:], id=pair[0]) for pair in PAIRS])
+def test_values_are_told_from_others_of_their_kind(make: Callable[[Any], Any], one: Any, other: Any) -> None:
+    assert describe(make(one)) == describe(make(one))
+    assert describe(make(one)) != describe(make(other))
+
+
+def test_constants_are_described() -> None:
+    assert (
+        len({describe(value) for value in (..., NotImplemented, None, True, 1, 1.0, "1", b"1", (1,), [1], {1}, {1: 1})}) == 12
+    )
+
+
+def test_deep_values_are_described() -> None:
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
+    assert describe(deep) != describe(deep[0])
+
+
+ODD: dict[str, Callable[[], object]] = {
+    "lock": threading.Lock,
+    "weak reference": lambda: weakref.ref(Hostile),
+    "hostile": Hostile,
+    "hostile inside": lambda: {"a": [Hostile()]},
+    "generator": lambda: (part for part in ()),
+    "argument": lambda: functools.partial(len, Hostile()),
+    "class that lies": lambda: type("Lying", (), {"__class__": property(lambda self: 1 / 0)})(),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_nothing_but_bad_input_is_raised(name: str) -> None:
+    value = ODD[name]()
+    with contextlib.suppress(BadInput):
+        assert describe(value) == describe(value)
+
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.complex_numbers()
+KEYS = st.integers() | st.text() | st.booleans() | st.tuples(st.integers(), st.text())
+NESTED = st.recursive(
+    PLAIN | st.frozensets(KEYS),
+    lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(KEYS, inner) | st.lists(inner).map(Linked),
+    max_leaves=12,
+)
+QUICK = settings(max_examples=60, deadline=None, database=None)
+
+
+def leaves(value: Any) -> int:
+    """How many places of a value can be replaced."""
+    if isinstance(value, Linked):
+        return leaves(value.value)
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else None
+    return 1 if parts is None else sum(leaves(part) for part in parts)
+
+
+def replaced(value: Any, place: int, new: object) -> Any:
+    """The value with another one in a place."""
+    if isinstance(value, Linked):
+        return Linked(replaced(value.value, place, new))
+    if not isinstance(value, dict | list | tuple):
+        return new if place == 0 else value
+    items = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
+    parts = []
+    for key, part in items:
+        parts.append((key, replaced(part, place, new) if 0 <= place < leaves(part) else part))
+        place -= leaves(part)
+    return dict(parts) if isinstance(value, dict) else type(value)(part for _, part in parts)
+
+
+@QUICK
+@given(NESTED)
+def test_property_equal_values_have_equal_descriptions(value: Any) -> None:
+    assert describe(copy.deepcopy(value)) == describe(value)
+
+
+@QUICK
+@given(NESTED, st.data())
+def test_property_a_changed_part_changes_the_description(value: Any, data: st.DataObject) -> None:
+    count = leaves(value)
+    if count:
+        place = data.draw(st.integers(0, count - 1))
+        assert describe(replaced(value, place, "something else that no strategy draws: 1d9f")) != describe(value)
+
+
+HOSTILE = st.builds(Hostile) | st.builds(threading.Lock)
+
+
+@QUICK
+@given(st.recursive(PLAIN | HOSTILE, lambda inner: st.lists(inner) | st.lists(inner).map(Linked)))
+def test_property_nothing_but_bad_input_is_raised(value: Any) -> None:
+    with contextlib.suppress(BadInput):
+        assert describe(value) == describe(value)
+
+
+@QUICK
+@given(st.lists(st.text(), min_size=2, unique=True))
+def test_property_sets_have_no_order(words: list[str]) -> None:
+    turned = words[::-1]
+    assert describe(set(words)) == describe(set(turned))
+    assert describe(dict.fromkeys(words)) != describe(dict.fromkeys(reversed(words)))
