@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from optsuite.errors import BadInput, require, require_count, require_name, require_rate
+from optsuite.errors import BadInput, require, require_count, require_name, require_rate, warn_once
 from optsuite.schedules import Schedule, constant
 
 Loss = Callable[[Any, Tensor], Tensor]
@@ -21,8 +21,8 @@ Split = tuple[Tensor, Tensor]
 
 METRIC_NAME = re.compile(r"[A-Za-z0-9_.: -]+")  # what MLflow takes as a metric key, less the slash that we join with
 OF_RUNS = {"optimizer", "lr", "schedule", "seed", "batch_size", "max_steps", "eval_every", "target"}
-OF_MACHINES = {"device", "machine", "engine", "dtype", "cast"}
-OF_STUDIES = {"n_trials", "n_tuning_seeds", "n_seeds", "tolerance", "lr_low", "lr_high", "at_edge", "includes"}
+OF_MACHINES = {"device", "machine", "machine_class", "engine", "engine_reason", "dtype", "cast"}
+OF_STUDIES = {"n_trials", "n_tuning_seeds", "n_seeds", "tolerance", "lr_low", "lr_high", "at_edge", "includes", "n_tied"}
 RUN_PARAMS = OF_RUNS | OF_MACHINES | OF_STUDIES  # what the store is told beside the fixed hyperparameters
 TOLERANCE = 0.01  # differences below 1 % of the better score do not matter to anybody, however certain they are
 FIRST_TUNING_SEED = 1_000  # evaluation seeds are 0, 1, ...; tuning seeds start here, so that the two never meet
@@ -56,24 +56,49 @@ class Splits:
 
 @dataclass(frozen=True)
 class Target:
-    """A value of one curve that counts as solved: a loss reaches it from above, any other metric from below."""
+    """A value of one curve that counts as solved: `at_least` or `at_most` so much.
+
+    `Target(metric, value)`, the older form, guesses its direction from the name: at most of a loss, at least of all else.
+    """
 
     metric: str
-    value: float
+    value: float | None = None
+    at_least: float | None = field(default=None, kw_only=True)
+    at_most: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         curve = isinstance(self.metric, str) and self.metric.startswith(("validation/", "test/"))
         require(curve, "target metric", self.metric, "'validation/...' or 'test/...'")
-        number = isinstance(self.value, int | float) and math.isfinite(self.value)
-        require(number, "target value", self.value, "a finite number")
+        forms = {"value": self.value, "at_least": self.at_least, "at_most": self.at_most}
+        given = {name: value for name, value in forms.items() if value is not None}
+        require(len(given) == 1, f"target {self.metric}", given, "either at_least=... or at_most=...")
+        for name, value in given.items():
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            require(number, f"target {name}", value, "a finite number")
+        if self.value is not None:
+            direction = "at_most" if self.is_upper else "at_least"
+            warn_once(
+                f"Target({self.metric!r}, {self.value:g}) guesses its direction; "
+                f"say Target({self.metric!r}, {direction}={self.value:g})"
+            )
+
+    @property
+    def is_upper(self) -> bool:
+        """Whether the target is met by values of at most its bound."""
+        return self.at_most is not None or (self.value is not None and self.metric.endswith("/loss"))
+
+    @property
+    def bound(self) -> float:
+        """The value that is to be reached."""
+        return next(value for value in (self.value, self.at_least, self.at_most) if value is not None)
 
     def __str__(self) -> str:
-        return f"{self.metric} {'<=' if self.metric.endswith('/loss') else '>='} {self.value:g}"
+        return f"{self.metric} {'<=' if self.is_upper else '>='} {self.bound:g}"
 
     def reached(self, values: Mapping[str, float]) -> bool:
         """Whether the values of one measurement reach the target."""
         value = values.get(self.metric, math.nan)
-        return value <= self.value if self.metric.endswith("/loss") else value >= self.value
+        return value <= self.bound if self.is_upper else value >= self.bound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +106,10 @@ class Benchmark:
     """One model paired with one dataset, its loss, batch size and budget.
 
     `dataset` makes the splits, `model` makes a module with fresh random weights, `loss` and each metric map
-    (outputs, targets) of a batch to the mean over its examples. A step trains on exactly `batch_size` examples: what
-    is left at the end of an epoch is dropped. `shuffle` draws the order anew every "epoch", or "once" per run. Losses
-    are measured at step 0, every `eval_every` steps and at `max_steps`.
+    (outputs, targets) of a batch to the mean over its examples. `whole_split` is for those that are no such means, such as F1
+    or a weighted loss: they are then measured on the outputs of a whole split at once. A step trains on exactly
+    `batch_size` examples: what is left at the end of an epoch is dropped. `shuffle` draws the order anew every "epoch",
+    or "once" per run. Losses are measured at step 0, every `eval_every` steps and at `max_steps`.
     """
 
     name: str
@@ -96,6 +122,7 @@ class Benchmark:
     metrics: Mapping[str, Loss] = field(default_factory=dict)
     target: Target | None = None
     shuffle: Literal["epoch", "once"] = "epoch"
+    whole_split: bool = False
 
     def __post_init__(self) -> None:
         require_name("benchmark name", self.name)
@@ -111,11 +138,18 @@ class Benchmark:
         require_count(f"{where}: max_steps", self.max_steps)
         require_count(f"{where}: eval_every", self.eval_every, high=self.max_steps)
         require(self.shuffle in ("epoch", "once"), f"{where}: shuffle", self.shuffle, "'epoch' or 'once'")
+        require(isinstance(self.whole_split, bool), f"{where}: whole_split", self.whole_split, "True or False")
         if self.target is not None:
             require(isinstance(self.target, Target), f"{where}: target", self.target, "a Target")
             curves = ("loss", *self.metrics)
             curve = self.target.metric.partition("/")[2]
             require(curve in curves, f"{where}: target metric", self.target.metric, f"one of {', '.join(curves)}")
+
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """The names of all curves that its runs have."""
+        measured = ("loss", *self.metrics)
+        return ("train/loss", "train/lr", *(f"{split}/{name}" for split in ("validation", "test") for name in measured))
 
 
 @dataclass(frozen=True, kw_only=True)

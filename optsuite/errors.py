@@ -1,11 +1,14 @@
 """What can be wrong with what a person hands in. Each error's text is one line: what, received, allowed."""
 
 import difflib
+import logging
 import math
+import multiprocessing
 import re
 import sys
 import traceback
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 LONGEST = 1_000  # characters of an error that a line and a tag in the store can take
@@ -77,6 +80,13 @@ def one_line(error: BaseException) -> str:
     """The error as a single line: its type, unless it is bad input that speaks for itself, and its text."""
     text = " ".join(str(error).split())[:LONGEST] or "no message"
     return text if isinstance(error, BadInput) else f"{type(error).__name__}: {text}"
+
+
+@cache
+def warn_once(message: str) -> None:
+    """Warn the person in one line, once in the process that they started; workers, which load the same files, do not."""
+    if multiprocessing.parent_process() is None:
+        logging.getLogger("optsuite").warning(message)
 
 
 def location(error: BaseException) -> str:

@@ -29,12 +29,16 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """What a study found: the best rate, the interval it ended with, and whether the best lies at its edge."""
+    """What a study found: the best rate, the interval it ended with, whether the best lies at its edge.
+
+    `n_tied` trials have its score, itself among them.
+    """
 
     lr: float
     interval: LogUniform
     at_edge: bool
     trials: tuple[Trial, ...]
+    n_tied: int = 1
 
 
 def tune(benchmark: str, spec: OptimizerSpec, suite: Suite) -> Generator[list[Run], list[Score], Tuned]:
@@ -62,7 +66,13 @@ def tune(benchmark: str, spec: OptimizerSpec, suite: Suite) -> Generator[list[Ru
         seed = derived_seed("round", benchmark, round_number) % 2**32
         rates = propose(trials, max(penalised(received)), interval, next_size, seed)
     best = best_rate(trials)
-    return Tuned(lr=best, interval=interval, at_edge=edge(interval, best) != 0, trials=tuple(trials))
+    return Tuned(
+        lr=best,
+        interval=interval,
+        at_edge=edge(interval, best) != 0,
+        trials=tuple(trials),
+        n_tied=max(1, len(tied(trials))),
+    )
 
 
 def round_sizes(n_trials: int) -> list[int]:
@@ -108,8 +118,28 @@ def distinct(rates: Sequence[float], taken: Sequence[float]) -> list[float]:
 
 
 def best_rate(trials: Sequence[Trial]) -> float:
-    """The rate of the lowest score; among equals, and where all diverged, the smallest."""
-    return min(trials, key=lambda t: (math.inf if math.isnan(t.score) else t.score, t.lr)).lr
+    """The rate of the lowest score; where all diverged, the smallest.
+
+    Among equals it is the middle of the widest plateau, on a log scale: its ends are where other seeds do worse first.
+    """
+    equal = set(tied(trials))
+    if not equal:
+        return min(trial.lr for trial in trials)
+    plateaus: list[list[float]] = [[]]
+    for lr in sorted(trial.lr for trial in trials):
+        if lr in equal:
+            plateaus[-1].append(lr)
+        elif plateaus[-1]:
+            plateaus.append([])
+    widest = max(filter(None, plateaus), key=lambda rates: (round(math.log(rates[-1] / rates[0]), 6), len(rates)))
+    middle = math.sqrt(widest[0] * widest[-1])
+    return min(widest, key=lambda lr: (round(abs(math.log(lr / middle)), 6), lr))
+
+
+def tied(trials: Sequence[Trial]) -> list[float]:
+    """The rates whose score equals the lowest; none where all diverged."""
+    lowest = min((trial.score for trial in trials if not math.isnan(trial.score)), default=math.nan)
+    return [trial.lr for trial in trials if trial.score == lowest]
 
 
 def edge(interval: LogUniform, lr: float) -> int:

@@ -76,7 +76,7 @@ def opened(browser: Any, page: Path, scheme: str, width: int) -> tuple[Any, list
 
 
 class InlinePool:
-    """Trains in this process, one task at a poll: a pool to step through. Counts what it trains."""
+    """Trains in this process, one task at a poll: a pool to step through. Counts what it trains, and keeps what it checks."""
 
     n_workers = 1
 
@@ -84,6 +84,7 @@ class InlinePool:
         self._queue: list[Task] = []
         self.train: Train | None = None
         self.n_trained = 0
+        self.checks: list[Task] = []  # of results that there are, which are trained again
         self.checkpoints = None
 
     def load(self, suite: Suite) -> None:
@@ -95,7 +96,10 @@ class InlinePool:
 
     def poll(self, timeout: float) -> Sequence[Fact | Lost]:
         task = self._queue.pop(0)
-        self.n_trained += len(task.runs)
+        if task.until is None:
+            self.n_trained += len(task.runs)
+        else:
+            self.checks.append(task)
         assert self.train is not None
         return list(facts(task, self.train))
 

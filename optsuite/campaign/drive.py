@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import count
 
 import pandas as pd
 
+from optsuite.campaign.comparison import Guards
 from optsuite.campaign.costs import record_costs
 from optsuite.campaign.events import Event, Ready
 from optsuite.campaign.held import Held
@@ -13,15 +16,17 @@ from optsuite.campaign.lock import campaign_lock
 from optsuite.campaign.loop import Training
 from optsuite.campaign.prepare import Problem
 from optsuite.campaign.replay import Campaign
-from optsuite.campaign.study import Study, at_rate, given, tune_and_evaluate
+from optsuite.campaign.reuse import ReuseCheck
+from optsuite.campaign.study import Asks, Study, at_rate, given, tune_and_evaluate
 from optsuite.campaign.writer import Writer
 from optsuite.definition import Suite
 from optsuite.errors import StoreLost
 from optsuite.execution.pool import Pool
 from optsuite.tracking.location import store_exists
-from optsuite.tracking.reading import read_runs
+from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.spool import Spool
-from optsuite.tracking.store import open_store
+from optsuite.tracking.store import Store, open_store
+from optsuite.training.run import Measurement
 
 
 def studies_of(
@@ -33,11 +38,13 @@ def studies_of(
         name = problem.benchmark.name
         for spec in (spec for spec in suite.optimizers if spec.name in problem.plans):
             lr = rates.get((name, spec.name))
-            asks = tune_and_evaluate(name, spec, suite) if lr is None else at_rate(name, spec, suite, lr)
+            ask: Callable[[], Asks] = partial(tune_and_evaluate, name, spec, suite)
+            if lr is not None:
+                ask = partial(at_rate, name, spec, suite, lr)
             n_tuning = 0 if lr is not None else suite.n_trials * suite.n_tuning_seeds
             n_arms = 1 if lr is not None or spec.default_lr is None else 2
             n_runs = n_tuning + suite.n_seeds * n_arms
-            studies.append(Study(problem=problem, spec=spec, suite=suite, asks=asks, device=device, n_runs=n_runs))
+            studies.append(Study(problem=problem, spec=spec, suite=suite, ask=ask, device=device, n_runs=n_runs))
     return studies
 
 
@@ -48,7 +55,7 @@ def given_study(suite: Suite, problem: Problem, *, lr: float, seeds: Sequence[in
         problem=problem,
         spec=spec,
         suite=suite,
-        asks=given(problem.benchmark.name, spec, lr, seeds),
+        ask=partial(given, problem.benchmark.name, spec, lr, seeds),
         device=device,
         n_runs=len(seeds),
         is_given=True,
@@ -64,11 +71,13 @@ def drive(
     pool: Pool,
     stop: Callable[[], bool],
     night: str | None = None,
+    trust_store: bool = False,
 ) -> Iterator[Event]:
     """Hold the campaign, replay it, train what is missing in a pool and record it.
 
-    `suite` is the suite's name. `night` says what kind of night this is, if it is one. Raises StoreLost when results can no
-    longer be written; those at hand are in the spool then.
+    `suite` is the suite's name. `night` says what kind of night this is, if it is one. One stored run of each study is
+    trained again before the others count, unless `trust_store`. Raises StoreLost when results can no longer be written; those
+    at hand are in the spool then.
     """
     with campaign_lock(uri, campaign), Spool(uri, campaign) as spool, _accounted(spool):
         store = open_store(uri)
@@ -76,16 +85,56 @@ def drive(
         for benchmark in dict.fromkeys(study.name[0] for study in studies):
             store.restore(benchmark)
         held = Held(read_runs(store, campaign, everything=True))
+        ledger = Ledger(store, held, spool, campaign=campaign, suite=suite, night=night)
+        stored, ids = partial(_stored, store, held), count(1)
+        for study in studies:
+            if study.plan.engine != "plain" and (refusal := held.refusal(study)):
+                study.use_plain(refusal)
         work = Campaign(studies, held)
-        yield from work.replay()
+        replayed = list(work.replay())
+        if not trust_store:
+            check = ReuseCheck(held, stored, pool, ids)
+            yield from check.run(studies, stop)
+            if _settle(check, ledger):
+                work = Campaign(studies, held)
+                replayed = list(work.replay())
+            for study, verdict in check.verdicts.items():
+                if verdict.error:
+                    study.stop(verdict.error)
+        yield from replayed
         yield Ready(missing=work.missing(), replaced=held.replaced_by(studies), delivered=delivered)
         held.tidy(store, studies)
-        ledger = Ledger(store, held, spool, campaign=campaign, suite=suite, night=night)
         with Writer() as writer:
-            yield from Training(work, ledger, writer, pool).run(stop)
+            yield from Training(work, ledger, writer, pool, Guards(stored, ids), ids).run(stop)
         record_costs(studies, ledger, stop)
         if store.patience.has_waited:  # what seemed not to be written may have been written all the same
             Held(read_runs(store, campaign, everything=True)).sweep(store)
+
+
+def _settle(check: ReuseCheck, ledger: Ledger) -> bool:
+    """Do what the check of reused results has found; whether some of them are not used again."""
+    refuted = [study for study, verdict in check.verdicts.items() if not verdict.keep]
+    for study, verdict in check.verdicts.items():
+        if verdict.keep:
+            ledger.mark_reuse(study, verdict.mark)
+    for study in refuted:
+        ledger.refute(study)
+    for study in check.verdicts if refuted else ():
+        study.restart()
+    return bool(refuted)
+
+
+def _stored(store: Store, held: Held, wanted: Mapping[str, Study]) -> dict[str, list[Measurement]]:
+    """The curves of runs that the store holds, by fingerprint."""
+    runs = {held.by_fingerprint[one].run_id: one for one in wanted if one in held.by_fingerprint}
+    names = {name for study in set(wanted.values()) for name in study.problem.benchmark.curves}
+    rows = read_curves(store, runs, sorted(names)).dropna()
+    curves: dict[str, list[Measurement]] = {one: [] for one in runs.values()}
+    for run_id, of_run in rows.groupby("run_id"):
+        for step, own in of_run.groupby("step", sort=True):
+            values = dict(zip(own["curve"], own["value"], strict=True))
+            curves[runs[str(run_id)]].append(Measurement(step=int(str(step)), values=values, time=0.0))
+    return curves
 
 
 @contextmanager

@@ -53,9 +53,30 @@ class StudyEnded:
     error: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReuseChecked:
+    """One stored run of each study that reuses some has been trained again.
+
+    `n_same` studies gave the same bits. `findings` are the others, each in a line.
+    """
+
+    n_same: int
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRestarted:
+    """The stacked runs of a study were not those of the plain loop: its `n_runs` runs are trained again, one by one."""
+
+    benchmark: str
+    optimizer: str
+    n_runs: int
+    reason: str
+
+
 @dataclass(frozen=True)
 class Tick:
     """Some time has passed."""
 
 
-Event = Ready | Tick | RunMeasured | RunEnded | StudyEnded
+Event = Ready | ReuseChecked | Tick | RunMeasured | RunEnded | StudyRestarted | StudyEnded

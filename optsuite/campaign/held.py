@@ -9,8 +9,9 @@ import pandas as pd
 
 from optsuite.campaign.study import Study
 from optsuite.tracking.reading import COSTS
-from optsuite.tracking.store import SUPERSEDED, Store
-from optsuite.training.run import Score
+from optsuite.tracking.store import REFUTED, SUPERSEDED, Store
+from optsuite.training.machine import machine_class
+from optsuite.training.run import Run, Score
 
 
 @dataclass
@@ -28,6 +29,9 @@ class HeldRun:
     superseded: bool
     score: Score
     knows_cost: bool
+    machine_class: str | None
+    reuse: tuple[str, str]  # the mark of a study whose results are not this machine's, and the class of that machine
+    compared: bool
 
 
 class Held:
@@ -37,8 +41,13 @@ class Held:
         """Take all rows of `read_runs(..., everything=True)`. Those that optsuite has not written are left alone."""
         self.by_fingerprint: dict[str, HeldRun] = {}
         self._leftover: list[HeldRun] = []
+        self._refusals: dict[str, str] = {}
         for row in rows.to_dict("records"):
             if not (isinstance(row["fingerprint"], str) and row["fingerprint"].count("-") == 2):
+                continue
+            if row["refusal"] is not None:
+                self._refusals[_prefix(row["fingerprint"])] = row["refusal"]
+            if row["refuted"]:
                 continue
             held = _held_run(row)
             if held.status == "FINISHED" and held.fingerprint not in self.by_fingerprint:
@@ -51,6 +60,33 @@ class Held:
         held = self.by_fingerprint.get(fingerprint)
         return None if held is None else held.score
 
+    def refusal(self, study: Study) -> str:
+        """Why the study must not be stacked, as an earlier start found out; empty where nothing is known."""
+        return self._refusals.get(_prefix(study.identity), "")
+
+    def is_compared(self, study: Study) -> bool:
+        """Whether one of its stacked runs has been compared with a plain one."""
+        held = self.by_fingerprint.get(study.identity)
+        return held is not None and held.compared
+
+    def reuse_of(self, study: Study) -> tuple[str, bool]:
+        """How the study's results are marked, and whether that was found on a machine of this class."""
+        held = self.by_fingerprint.get(study.identity)
+        mark, where = held.reuse if held else ("", "")
+        return mark, where == machine_class(study.device)
+
+    def trained_elsewhere(self, study: Study, run: Run) -> str:
+        """The class of the machine that trained a run, where it is another than this one's; else empty."""
+        held = self.by_fingerprint.get(study.fingerprint(run))
+        there = held.machine_class if held else None
+        return there if there is not None and there != machine_class(study.device) else ""
+
+    def refute(self, store: Store, study: Study) -> None:
+        """Never use again what the store holds of this definition, in this campaign: it has not repeated."""
+        for held in [held for held in self.by_fingerprint.values() if _prefix(held.fingerprint) == _prefix(study.identity)]:
+            store.tag(held.run_id, SUPERSEDED, REFUTED)
+            del self.by_fingerprint[held.fingerprint]
+
     def replaced_by(self, studies: Iterable[Study]) -> tuple[str, ...]:
         """The benchmarks on which these studies take the place of others that only had another budget."""
         wanted = {study.name: study for study in studies if not study.is_given}
@@ -58,7 +94,7 @@ class Held:
         for held in self.by_fingerprint.values():
             study = wanted.get(held.name)
             if held.kind == "study" and study and not held.superseded and held.fingerprint != study.identity:
-                same_definition = held.fingerprint.rpartition("-")[0] == study.identity.rpartition("-")[0]
+                same_definition = _prefix(held.fingerprint) == _prefix(study.identity)
                 replaced |= {held.name[0]} if same_definition else set()
         return tuple(sorted(replaced))
 
@@ -100,6 +136,11 @@ class Held:
                 _supersede(store, held)
 
 
+def _prefix(fingerprint: str) -> str:
+    """The setting and the definition in a fingerprint."""
+    return fingerprint.rpartition("-")[0]
+
+
 def _supersede(store: Store, held: HeldRun) -> None:
     """Take a run out of the report without erasing it."""
     if not held.superseded:
@@ -129,4 +170,7 @@ def _held_run(row: dict[Any, Any]) -> HeldRun:
         superseded=row["superseded"],
         score=Score(outcome=row["outcome"], score=row["score"], initial_loss=row["initial/validation_loss"]),
         knows_cost=not math.isnan(row[COSTS[0]]),
+        machine_class=row["machine_class"],
+        reuse=(row["reuse"] or "", row["reused_on"] or ""),
+        compared=row["compared"] is not None,
     )

@@ -1,6 +1,7 @@
 """What a campaign writes: the run of each study in the store, and the recordings of its children."""
 
 import time
+from collections.abc import Set
 from dataclasses import asdict
 
 from optsuite.campaign.held import Held
@@ -8,9 +9,10 @@ from optsuite.campaign.study import Curves, Study, curves_of
 from optsuite.tracking.location import checkpoint_folder
 from optsuite.tracking.recording import Recording
 from optsuite.tracking.spool import Spool
-from optsuite.tracking.store import Store
+from optsuite.tracking.store import COMPARED, REFUSAL, REFUTED, REUSE, REUSED_ON, SUPERSEDED, Store
 from optsuite.training.checkpoint import remove
 from optsuite.training.cost import Cost
+from optsuite.training.machine import machine_class
 from optsuite.training.run import Ended, Run
 
 
@@ -25,6 +27,7 @@ class Ledger:
         self._common = {"optsuite.campaign": campaign, "optsuite.suite": suite} | ({"optsuite.night": night} if night else {})
         self._study_runs: dict[Study, str] = {}
         self._curves: dict[Study, dict[Run, Curves]] = {}
+        self._recorded: dict[Study, list[str]] = {}  # the ids of the runs that were written by this start
 
     def recording(self, study: Study, run: Run) -> Recording:
         """A new recording of one of the study's runs. Nothing is written before it has something to say."""
@@ -47,6 +50,8 @@ class Ledger:
         if recording.run.arm == "tuned":
             self._curves.setdefault(study, {})[recording.run] = curves_of(recording.measurements)
         recording.end(ended)
+        if recording.run_id is not None:
+            self._recorded.setdefault(study, []).append(recording.run_id)
         if ended.outcome != "failed":
             remove(checkpoint_folder(self._store.uri), study.fingerprint(recording.run))
 
@@ -69,6 +74,46 @@ class Ledger:
             )
             self._end_study(study, "FINISHED", {"optsuite.outcome": "finished"})
         self._held.settle(self._store, study, self._study_run(study))
+
+    def mark_reuse(self, study: Study, mark: str) -> None:
+        """Mark a study whose reused results are not bit for bit those of this machine, or take the mark away."""
+        held = self._held.by_fingerprint.get(study.identity)
+        study.reuse = mark
+        if held is None or held.reuse[0] == mark:
+            return
+        self._store.tag(held.run_id, REUSE, mark or None)
+        self._store.tag(held.run_id, REUSED_ON, machine_class(study.device) if mark else None)
+
+    def refute(self, study: Study) -> None:
+        """Never use again what the store holds of a study: it has not repeated."""
+        self._held.refute(self._store, study)
+
+    def is_compared(self, study: Study) -> bool:
+        """Whether the store says that a stacked run of the study was compared with a plain one."""
+        return self._held.is_compared(study)
+
+    def mark_compared(self, study: Study, step: int) -> None:
+        """Remember that a stacked run of the study equals a plain one up to a step."""
+        if not study.is_given:
+            self._store.tag(self._study_run(study), COMPARED, str(step))
+
+    def refuse_stacks(self, study: Study, identity: str, run_fingerprints: Set[str], reason: str) -> None:
+        """Supersede the stacked runs of a study that part from plain ones, and remember the reason with its own run.
+
+        `identity` and `run_fingerprints` are those that it had when it was stacked.
+        """
+        study_run = self._study_runs.pop(study, None)
+        held = [self._held.by_fingerprint.pop(one, None) for one in (identity, *sorted(run_fingerprints))]
+        stale = {one.run_id for one in held if one is not None} | set(self._recorded.pop(study, ()))
+        for run_id in sorted(stale):
+            self._store.tag(run_id, SUPERSEDED, REFUTED)
+        self._curves.pop(study, None)
+        if study.is_given:
+            return
+        own = study_run or (held[0].run_id if held[0] else None)
+        if own is not None:
+            self._store.log(own, tags={REFUSAL: reason, SUPERSEDED: REFUTED}, time=time.time())
+            self._store.terminate(own, "FINISHED", time.time())
 
     def knows_cost(self, study: Study) -> bool:
         """Whether the store holds what a step of the study's optimizer costs."""
@@ -94,8 +139,7 @@ class Ledger:
         self._store.terminate(self._study_run(study), status, time.time())
 
     def _tuned_curves(self, study: Study) -> dict[Run, Curves]:
-        metrics = ["loss", *study.problem.benchmark.metrics]
-        names = ["train/loss", "train/lr", *(f"{split}/{metric}" for split in ("validation", "test") for metric in metrics)]
+        names = study.problem.benchmark.curves
         curves = self._curves.pop(study, {})
         for run in study.evaluations():
             if run not in curves:
@@ -111,7 +155,10 @@ class Ledger:
         return self._study_runs[study]
 
     def _create(self, study: Study) -> str:
-        run_id = self._store.create(study.name[0], study.spec.name, self._tags(study, "study", study.identity), time.time())
+        tags = self._tags(study, "study", study.identity)
+        if study.reuse:
+            tags |= {REUSE: study.reuse, REUSED_ON: machine_class(study.device)}
+        run_id = self._store.create(study.name[0], study.spec.name, tags, time.time())
         self._store.log(run_id, params=study.params() | study.budget(), time=time.time())
         return run_id
 

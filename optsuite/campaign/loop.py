@@ -3,9 +3,10 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from optsuite.campaign.events import Event, RunEnded, RunMeasured, StudyEnded, Tick
+from optsuite.campaign.comparison import Guard, Guards
+from optsuite.campaign.events import Event, RunEnded, RunMeasured, StudyEnded, StudyRestarted, Tick
 from optsuite.campaign.ledger import Ledger
 from optsuite.campaign.replay import Campaign
 from optsuite.campaign.study import Study
@@ -37,13 +38,18 @@ class _Job:
 class Training:
     """Hands tasks to a pool and what comes back to the studies and, in the writer's thread, to the ledger."""
 
-    def __init__(self, campaign: Campaign, ledger: Ledger, writer: Writer, pool: Pool) -> None:
+    def __init__(
+        self, campaign: Campaign, ledger: Ledger, writer: Writer, pool: Pool, guards: Guards, ids: Iterator[int]
+    ) -> None:
+        """`ids` numbers tasks; `guards` compares stacked studies with the plain loop."""
         self._campaign = campaign
         self._ledger = ledger
         self._writer = writer
         self._pool = pool
+        self._guards = guards
+        self._ids = ids
         self._jobs: dict[int, _Job] = {}
-        self._n_tasks = 0
+        self._under_guard: dict[int, Guard] = {}
         self._trained: set[Study] = set()
         order = list(campaign.studies)
         if pool.n_workers >= len(order):  # the longest decides when all is done
@@ -54,15 +60,16 @@ class Training:
         """Train until all is done or `stop` says so. Nothing is left half-written."""
         for study in self._campaign.studies:
             yield from self._go_on(study)
-        while self._jobs and not stop():
+        while (self._jobs or self._under_guard) and not stop():
             self._writer.check()
             yield Tick()
             for event in self._pool.poll(POLL_SECONDS):
                 yield from self._lost(event) if isinstance(event, Lost) else self._fact(event)
         for job in self._jobs.values():
             self._discard(job)
+        guarded = {guard.study for guard in self._under_guard.values()}
         for study in self._campaign.studies:
-            if not study.ended:
+            if not study.ended or study in guarded:
                 self._writer.put(self._ledger.interrupt, study)
         while self._writer.is_busy:
             if stop():
@@ -74,32 +81,48 @@ class Training:
         """Replay the study's next request; submit what is missing of it, or finish the study."""
         yield from self._campaign.replay_study(study)
         if study.ended:
-            self._writer.put(self._ledger.finish, study)
-            benchmark, optimizer = study.name
-            yield StudyEnded(
-                benchmark=benchmark,
-                optimizer=optimizer,
-                lr=study.lr,
-                score=study.score(),
-                reused=study not in self._trained,
-                error=study.error,
-            )
+            if not self._is_guarded(study):
+                yield self._finish(study)
             return
         under_way = {run for job in self._jobs.values() if job.study is study for run in job.open_runs}
         wanted = [run for run in study.requested if run not in study.answers and run not in under_way]
         for runs in group(wanted, study.plan.max_stack):
             self._submit(study, runs)
 
+    def _is_guarded(self, study: Study) -> bool:
+        """Whether one of its stacked runs is compared with a plain one before the study is finished."""
+        done = study.plan.engine == "plain" or study.error is not None or self._ledger.is_compared(study)
+        if done or (study.is_given and study not in self._trained):
+            return False
+        guard = self._guards.guard(study, _patience(study, 1))
+        if guard is None:
+            return False
+        self._under_guard[guard.task.id] = guard
+        self._pool.submit(guard.task)
+        return True
+
+    def _finish(self, study: Study) -> StudyEnded:
+        self._guards.forget(study)
+        self._writer.put(self._ledger.finish, study)
+        benchmark, optimizer = study.name
+        return StudyEnded(
+            benchmark=benchmark,
+            optimizer=optimizer,
+            lr=study.lr,
+            score=study.score(),
+            reused=study not in self._trained,
+            error=study.error,
+        )
+
     def _submit(self, study: Study, runs: tuple[Run, ...], *, alone: bool = False) -> None:
-        self._n_tasks += 1
         task = Task(
-            id=self._n_tasks,
+            id=next(self._ids),
             priority=self._priorities[study],
             engine=study.plan.engine,
             setting=study.problem.setting,
             definition=study.definition,
             runs=runs,
-            patience_seconds=STARTING_SECONDS + SLOWER * study.problem.seconds_to_report(len(runs)),
+            patience_seconds=_patience(study, len(runs)),
             alone=alone,
             memory_bytes=study.plan.stack_bytes(len(runs)),
         )
@@ -107,7 +130,37 @@ class Training:
         self._jobs[task.id] = _Job(study, task, {index: [] for index in recordings}, recordings)
         self._pool.submit(task)
 
+    def _compared(self, guard: Guard, fact: Measurement | Ended) -> Iterator[Event]:
+        """Take in what the plain loop says of a run; in the end finish its study, or train it again by that loop."""
+        if isinstance(fact, Measurement):
+            guard.add(fact)
+            return
+        del self._under_guard[guard.task.id]
+        study, reason = guard.study, guard.judge(fact)
+        if not reason and guard.needs_nudge:
+            guard.task, guard.nudged = replace(guard.task, id=next(self._ids), nudged=True), []
+            self._under_guard[guard.task.id] = guard
+            self._pool.submit(guard.task)
+            return
+        if not reason:
+            assert guard.task.until is not None
+            self._writer.put(self._ledger.mark_compared, study, guard.task.until)
+            yield self._finish(study)
+            return
+        reason = f"its stacked runs part from plain ones: {reason}"
+        stacked = {study.fingerprint(run) for run in study.answers}
+        self._writer.put(self._ledger.refuse_stacks, study, study.identity, stacked, reason)
+        self._guards.forget(study)
+        study.use_plain(reason)
+        benchmark, optimizer = study.name
+        yield StudyRestarted(benchmark=benchmark, optimizer=optimizer, n_runs=study.n_runs, reason=reason)
+        yield from self._go_on(study)
+
     def _fact(self, event: Fact) -> Iterator[Event]:
+        guard = self._under_guard.get(event.task)
+        if guard is not None:
+            yield from self._compared(guard, event.fact)
+            return
         job = self._jobs.get(event.task)
         if job is None:
             return  # it was cancelled
@@ -127,6 +180,10 @@ class Training:
             yield from self._go_on(job.study)
 
     def _lost(self, event: Lost) -> Iterator[Event]:
+        guard = self._under_guard.pop(event.task, None)
+        if guard is not None:  # not compared, and so not marked: the next start tries again
+            yield self._finish(guard.study)
+            return
         job = self._jobs.pop(event.task, None)
         if job is None:
             return  # it had reported everything before it died
@@ -146,6 +203,7 @@ class Training:
         study, run = job.study, job.task.runs[index]
         measurements, recording = job.measurements.pop(index), job.recordings.pop(index)
         score = score_of(measurements, ended.outcome)
+        self._guards.remember(study, run, tuple(measurements))
         unpaired = self._campaign.why_unpaired(run, score.initial_loss) if measurements else ""
         if unpaired:
             ended = Ended(outcome="failed", error=unpaired)
@@ -160,3 +218,8 @@ class Training:
     def _discard(self, job: _Job) -> None:
         for recording in job.recordings.values():
             self._writer.put(recording.discard)
+
+
+def _patience(study: Study, n_runs: int) -> float:
+    """How many seconds a task of so many runs may say nothing."""
+    return STARTING_SECONDS + SLOWER * study.problem.seconds_to_report(n_runs)

@@ -8,7 +8,7 @@ import torch
 
 from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits, Suite
 from optsuite.errors import BadInput, DatasetUnavailable
-from optsuite.training.check import blamed, check_benchmark, check_device, check_pair, limited, load_splits
+from optsuite.training.check import blamed, check_benchmark, check_device, check_pair, check_repeatable, limited, load_splits
 from optsuite.training.identity import definition, setting
 from optsuite.training.numerics import Fitted, fit
 from optsuite.training.plan import ENGINES, STACKS, Plan, plan
@@ -16,6 +16,7 @@ from optsuite.training.run import Run
 from optsuite.training.stack import MULTIPLE
 
 LOAD_SECONDS = 3_600  # a download may be slow
+REPEAT_SECONDS = 5  # data that are made faster are made twice, to see whether they differ
 TRY_SECONDS = 600  # a few steps of the largest model on a slow machine
 N_MEASURED = 400  # examples whose measuring tells what that of all takes: more than a call costs, less than a second of any
 
@@ -99,11 +100,13 @@ def _try(
     started = time.perf_counter()
     with limited(LOAD_SECONDS):
         given = load_splits(benchmark)
-    seconds_to_load = time.perf_counter() - started
+        seconds_to_load = time.perf_counter() - started
+        if seconds_to_load < REPEAT_SECONDS:
+            check_repeatable(benchmark, given)
     with limited(TRY_SECONDS):
         fitted = fit(benchmark, given, device=device)
         splits = fitted.splits
-        check_benchmark(benchmark, splits)
+        notes = check_benchmark(benchmark, splits)
     plans: dict[str, Plan] = {}
     broken: list[tuple[str, BadInput]] = []
     for spec in specs:
@@ -127,16 +130,16 @@ def _try(
         plans=plans,
         dtype=fitted.dtype,
         cast=fitted.cast,
-        notes=tuple(_notes(benchmark, fitted)),
+        notes=(*_casts(benchmark, fitted), *notes),
         seconds_per_run=seconds_per_run,
         seconds_to_load=seconds_to_load,
     )
     return problem, broken
 
 
-def _notes(benchmark: Benchmark, fitted: Fitted) -> Iterator[str]:
+def _casts(benchmark: Benchmark, fitted: Fitted) -> Iterator[str]:
     if fitted.cast:
-        yield f"{benchmark.name}: its model cannot be trained on the data as given; cast: {fitted.cast}"
+        yield f"benchmark {benchmark.name}: its model cannot be trained on the data as given; cast: {fitted.cast}"
 
 
 def _few(split: Split) -> Split:

@@ -3,8 +3,8 @@
 import json
 import math
 import time
-from collections.abc import Generator, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from optsuite.schedules import schedule_name
 from optsuite.statistics.seeds import interquartile_mean
 from optsuite.tracking.store import MACHINE, VERSIONS
 from optsuite.training.identity import definition, digest, fingerprint
+from optsuite.training.machine import machine_class
 from optsuite.training.run import Measurement, Run, Score, penalised
 from optsuite.training.stack import MULTIPLE
 from optsuite.tuning import SEARCH, Tuned, default_runs, round_sizes, tune, tuned_runs
@@ -55,15 +56,20 @@ def at_rate(benchmark: str, spec: OptimizerSpec, suite: Suite, lr: float) -> Ask
 
 @dataclass(eq=False)
 class Study:
-    """The state of one study while its campaign goes on. `asks` has been answered up to `requested`."""
+    """The state of one study while its campaign goes on.
+
+    `ask` makes the generator that asks for its runs, which has been answered up to `requested`. `reuse` says in what way the
+    results that it takes from the store are not bit for bit those of this machine, empty where they are.
+    """
 
     problem: Problem
     spec: OptimizerSpec
     suite: Suite
-    asks: Asks
+    ask: Callable[[], Asks]
     device: str
     n_runs: int
     is_given: bool = False
+    reuse: str = ""
     requested: list[Run] = field(default_factory=list)
     answers: dict[Run, Score] = field(default_factory=dict)
     tuned: Tuned | None = None
@@ -73,7 +79,19 @@ class Study:
     def __post_init__(self) -> None:
         self.definition = definition(self.spec)
         self.plan = self.problem.plans[self.spec.name]
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again, without any answer."""
+        self._asks = self.ask()
+        self.requested, self.answers = [], {}
+        self.tuned, self.ended, self.error = None, False, None
         self.advance()
+
+    def use_plain(self, reason: str) -> None:
+        """Begin again by the plain loop, as the study's stacked runs are not to be trusted."""
+        self.plan = replace(self.plan, engine="plain", max_stack=1, reason=reason)
+        self.restart()
 
     @property
     def name(self) -> tuple[str, str]:
@@ -125,13 +143,13 @@ class Study:
                 self.stop()
                 return
             try:
-                self.requested = self.asks.send(scores) if self.requested else next(self.asks)
+                self.requested = self._asks.send(scores) if self.requested else next(self._asks)
             except StopIteration as stop:
                 self.tuned, self.ended = stop.value, True
 
-    def stop(self) -> None:
+    def stop(self, error: str = "") -> None:
         """End the study although it has not been answered: what it asks for cannot be had."""
-        self.ended, self.error = True, self.error or "a run failed"
+        self.ended, self.error = True, error or self.error or "a run failed"
 
     def params(self) -> dict[str, object]:
         """What the store is told of every run of the study, and of the study itself."""
@@ -145,9 +163,11 @@ class Study:
             "dtype": self.problem.dtype,
             **({"cast": self.problem.cast} if self.problem.cast else {}),
             "device": self.device,
-            "engine": f"{self.plan.engine}: {self.plan.reason}" if self.plan.reason else self.plan.engine,
+            "engine": self.plan.engine,
+            **({"engine_reason": self.plan.reason} if self.plan.reason else {}),
             "schedule": schedule_name(self.spec.schedule),
             "machine": MACHINE,
+            "machine_class": machine_class(self.device),
             **VERSIONS,
             **self.spec.fixed,
         }
@@ -162,7 +182,14 @@ class Study:
         """What the study found out, as params."""
         assert self.tuned is not None
         interval = self.tuned.interval
-        found = {"lr": self.tuned.lr, "lr_low": interval.low, "lr_high": interval.high, "at_edge": self.tuned.at_edge}
+        found: dict[str, object] = {
+            "lr": self.tuned.lr,
+            "lr_low": interval.low,
+            "lr_high": interval.high,
+            "at_edge": self.tuned.at_edge,
+        }
+        if self.tuned.n_tied > 1:
+            found["n_tied"] = self.tuned.n_tied
         return found | ({"includes": json.dumps(self.spec.includes)} if self.spec.includes else {})
 
     def evaluations(self) -> list[Run]:

@@ -60,7 +60,7 @@ def run(
     named = benchmarks or [b.name for b in chosen.benchmarks if len(chosen.benchmarks) == 1]
     with how.open_pool(suite) as pool:
         problems, skipped = prepare(chosen, device=how.device, engine=how.engine, named=named)
-        session = Session(chosen.name, campaign, pool, problems)
+        session = Session(chosen.name, campaign, pool, problems, trust_store=how.trust_store)
         studies = studies_of(chosen, problems, device=how.device)
         return session.dry_run(studies, skipped) if dry_run else session.run(studies, skipped)
 
@@ -101,7 +101,7 @@ def train(
         raise click.BadParameter(f"got {optimizer!r}, allowed: a single one", param_hint="OPTIMIZER")
     with how.open_pool(suite) as pool:
         problems, _ = prepare(chosen, device=how.device, engine=how.engine, named=[benchmark])
-        session = Session(chosen.name, campaign, pool, problems)
+        session = Session(chosen.name, campaign, pool, problems, trust_store=how.trust_store)
         return session.train(given_study(chosen, problems[0], lr=lr, seeds=numbers, device=how.device))
 
 
@@ -173,4 +173,14 @@ def nightly(
     chosen = select(load_suite(suite))
     with how.open_pool(suite) as pool:
         problems, skipped = prepare(chosen, device=how.device, engine=how.engine)
-        return run(chosen, problems, skipped, pool, campaign=name, device=how.device, retune=retune, keep=keep)
+        return run(
+            chosen,
+            problems,
+            skipped,
+            pool,
+            campaign=name,
+            device=how.device,
+            retune=retune,
+            keep=keep,
+            trust_store=how.trust_store,
+        )

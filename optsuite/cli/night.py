@@ -47,6 +47,7 @@ def nightly(
     device: str,
     retune: bool,
     keep: int | None,
+    trust_store: bool = False,
 ) -> int:
     """Train a night, compare it with the last good one, and remember how it was."""
     store, out = open_store(tracking_uri()), console()
@@ -61,7 +62,7 @@ def nightly(
         reference, how = None, "the rates are tuned, and later nights train at them"
     out.print(f"Night {campaign}: {how}", highlight=False, markup=False)
     studies = studies_of(suite, problems, device=device, rates=rates(store, reference))
-    code = Session(suite.name, campaign, pool, problems).run(studies, skipped, night=kind)
+    code = Session(suite.name, campaign, pool, problems, trust_store=trust_store).run(studies, skipped, night=kind)
     if code not in (0, WORSE):
         return code
     found = nights(store, suite.name)

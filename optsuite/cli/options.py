@@ -30,8 +30,11 @@ CHECKPOINT = click.option(
     type=click.IntRange(min=1),
     help="Save runs trained one by one after every so many steps, to resume them.",
 )
+TRUST = click.option(
+    "--trust-store", is_flag=True, help="Reuse results without training one of each study again to see that they repeat."
+)
 OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("mlruns/report"), show_default=True)
-TRAINING = (WORKERS, RAY, DEVICE, ENGINE, CHECKPOINT)
+TRAINING = (WORKERS, RAY, DEVICE, ENGINE, CHECKPOINT, TRUST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,7 @@ class Training:
     device: str
     engine: str
     checkpoint_every: int | None
+    trust_store: bool
 
     def start(self) -> None:
         """Begin with what takes long and can go on meanwhile."""
@@ -86,9 +90,10 @@ def show_schedule(kind: str, suite: str) -> int:
     for name, why in reasons.items():
         if name in given:
             raise click.BadParameter(f"got it with --print-schedule, allowed: without, as {why}", param_hint=f"--{name}")
-    options = [
-        part for name in SCHEDULED if name in given for part in (f"--{name.replace('_', '-')}", str(context.params[name]))
-    ]
+    options = []
+    for name in [name for name in SCHEDULED if name in given]:
+        value = context.params[name]
+        options += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     click.echo(SCHEDULES[kind](suite, options), nl=False)
     for name in filter(os.environ.get, ("MLFLOW_TRACKING_URI", "OPTSUITE_DATA")):
         click.echo(f"{name} is set here, and will not be there: docs/nightly.md says where to set it.", err=True)

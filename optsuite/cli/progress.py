@@ -7,7 +7,16 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from optsuite.campaign.events import Event, Ready, RunEnded, RunMeasured, StudyEnded, Tick
+from optsuite.campaign.events import (
+    Event,
+    Ready,
+    ReuseChecked,
+    RunEnded,
+    RunMeasured,
+    StudyEnded,
+    StudyRestarted,
+    Tick,
+)
 from optsuite.training.run import Run
 
 LONG_SECONDS = 10.0  # a run that takes longer is followed step by step
@@ -20,7 +29,7 @@ class Display:
     def __init__(self, console: Console, costs: Mapping[str, float], totals: Mapping[str, int]) -> None:
         self._console = console
         self._costs = costs
-        self._totals = totals
+        self._totals = dict(totals)
         self._left = dict(totals)
         self._started = self._last_line = time.monotonic()
         self._under_way: dict[Run, float] = {}  # which fraction of it has been trained
@@ -59,6 +68,10 @@ class Display:
                     text = f"{names}: results of another budget leave the report, and come back when it is run again;"
                     self._console.print(f"{text} another --campaign keeps both", markup=False, highlight=False, soft_wrap=True)
                 self._begin(event.missing)
+            case ReuseChecked():
+                self._tell_reuse(event)
+            case StudyRestarted():
+                self._restart(event)
             case Tick():
                 self._breathe()
             case RunMeasured():
@@ -67,6 +80,25 @@ class Display:
                 self._count(event)
             case StudyEnded():
                 self._end(event)
+
+    def _tell_reuse(self, event: ReuseChecked) -> None:
+        """What became of the reused results that were trained again."""
+        if event.n_same:
+            studies = "1 study" if event.n_same == 1 else f"{event.n_same} studies"
+            self._say(f"Reused results checked: one run of each of {studies} trained again gave the same bits")
+        for line in event.findings:
+            self._say(line)
+
+    def _restart(self, event: StudyRestarted) -> None:
+        self._say(f"{event.benchmark} {event.optimizer}: trained again one by one: {event.reason}")
+        self._left[event.benchmark] += event.n_runs
+        self._totals[event.benchmark] += event.n_runs
+        if self._bars:
+            self._bars.update(self._tasks[event.benchmark], total=self._totals[event.benchmark])
+            self._bars.update(self._tasks[""], total=sum(self._totals.values()))
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _begin(self, missing: Mapping[str, int]) -> None:
         self._started, self._ready = time.monotonic(), True
@@ -107,6 +139,7 @@ class Display:
     def _end(self, event: StudyEnded) -> None:
         what = f"{event.benchmark} {event.optimizer}"
         if event.error is not None:
+            self.n_failed += 1
             self._console.print(f"{what} stopped: {event.error}", style="red", markup=False, highlight=False)
         elif not self._bars and not event.reused:
             self._line(f"{what} lr={event.lr:.3g} score={event.score:.4g}")

@@ -35,8 +35,11 @@ INTERRUPTED = 130
 class Session:
     """One call of run or train."""
 
-    def __init__(self, suite: str, campaign: str, pool: Pool, problems: Sequence[Problem]) -> None:
-        """`suite` is the suite's name."""
+    def __init__(
+        self, suite: str, campaign: str, pool: Pool, problems: Sequence[Problem], *, trust_store: bool = False
+    ) -> None:
+        """`suite` is the suite's name. `trust_store` reuses results that have not been checked."""
+        self._trust_store = trust_store
         self._suite = suite
         self._campaign = campaign
         self._pool = pool
@@ -105,6 +108,7 @@ class Session:
                 pool=self._pool,
                 stop=lambda: bool(interrupted),
                 night=night,
+                trust_store=self._trust_store,
             )
             for event in events:
                 display.show(event)

@@ -18,7 +18,9 @@ class Task:
 
     `setting` and `definition`, as in `identity`, are what the worker must find in the suite that it has loaded. A task that
     reports nothing for `patience_seconds` is lost. One that goes `alone` waits until there is no other left to do. Training
-    takes about `memory_bytes` of the device.
+    takes about `memory_bytes` of the device. With `until`, its single run only shows what it would measure up to that step:
+    it is a check of results that there are, and neither uses nor leaves a checkpoint. Where it is `nudged`, its initial weights
+    are moved by some rounding errors, to show what those grow to.
     """
 
     id: int
@@ -30,6 +32,11 @@ class Task:
     patience_seconds: float = math.inf
     alone: bool = False
     memory_bytes: int = 0
+    until: int | None = None
+    nudged: bool = False
+
+    def __post_init__(self) -> None:
+        assert self.until is None or len(self.runs) == 1
 
     def fingerprint(self, run: Run) -> str:
         """The identity of one of its runs."""

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,6 +20,7 @@ from optsuite.errors import location, one_line
 from optsuite.execution.pool import Fact, Task
 from optsuite.suites import find_benchmark, find_optimizer, load_suite
 from optsuite.training import plain
+from optsuite.training.agreement import nudged
 from optsuite.training.check import load_splits
 from optsuite.training.checkpoint import Checkpoints
 from optsuite.training.identity import definition, setting
@@ -112,6 +114,9 @@ def facts(task: Task, train: Train) -> Iterator[Fact]:
             if isinstance(fact, Ended):
                 ended.add(index)
             yield Fact(task=task.id, index=index, fact=fact)
+            if task.until is not None and isinstance(fact, Measurement) and fact.step >= task.until:
+                yield Fact(task=task.id, index=index, fact=Ended(outcome="finished"))
+                return
     except Exception as problem:
         if is_out_of_memory(problem):
             raise
@@ -146,8 +151,10 @@ def trainer(load: Callable[[], Suite], device: str, checkpoints: Checkpoints | N
         spec, found_definition = optimizer(task.runs[0].optimizer)
         if (found_setting, found_definition) != (task.setting, task.definition):
             raise RuntimeError("the suite or its data changed while the campaign was running; start it again")
+        if task.nudged:
+            benchmark = replace(benchmark, model=partial(nudged, benchmark.model))
         engine = ENGINES[task.engine]
-        if checkpoints and engine is plain.train:
+        if checkpoints and engine is plain.train and task.until is None:
             engine = partial(engine, checkpoint_of=lambda run: checkpoints.of(task.fingerprint(run)))
         return engine(benchmark, spec, task.runs, splits, device=device)
 

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
     """The fraction in [0, 1] of examples whose largest output (B, classes) is the target class (B,)."""
-    return (outputs.argmax(dim=-1) == targets).to(outputs.dtype).mean()
+    right = outputs.argmax(dim=-1) == targets
+    return right.to(torch.promote_types(outputs.dtype, torch.float32)).mean()  # bfloat16 counts no further than 256
 
 
 def mlp(widths: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:

@@ -190,5 +190,6 @@ def _ledger(runs: pd.DataFrame) -> Grid:
 
 def _versions(runs: pd.DataFrame) -> Grid:
     rows = [(name.removesuffix("_version"), ", ".join(sorted(set(runs[name].dropna())))) for name in VERSIONS]
-    engines = sorted({str(engine) for engine in runs["engine"].dropna()})
+    said = runs["engine"].str.cat(": " + runs["engine_reason"].fillna("")).str.removesuffix(": ")
+    engines = sorted(set(said.dropna()))
     return plain_grid(("what", "which"), [*rows, ("engine", "; ".join(engines))])

@@ -110,6 +110,8 @@ def _rows(compared: pd.DataFrame, given: pd.DataFrame, studies: pd.DataFrame, tr
     tuned = table["arm"] == "tuned"
     table["trials"] = table["n_trials"].where(tuned)
     table["at_edge"] = tuned & (table["at_edge"] == True)  # noqa: E712, it is nan without a finished study
+    table["reuse"] = table["reuse"].where(tuned)
+    table["n_tied"] = table["n_tied"].where(tuned)
     table["complete"] = (table["arm"] != "given") & (table["seeds"] == table["n_seeds"]) & (table["failed"] == 0)
     same_budget = table["same_budget"] == True  # noqa: E712, it is nan without a finished study
     table["rankable"] = tuned & table["complete"] & same_budget & (table["diverged"] < table["seeds"])
@@ -148,7 +150,8 @@ def _of_one_study(evaluations: pd.DataFrame, studies: pd.DataFrame) -> pd.DataFr
 
 def _budgets(studies: pd.DataFrame) -> pd.DataFrame:
     """The budget of each finished study, and whether it is that of the comparison: the one most optimizers had."""
-    budgets = studies[["optimizer", *BUDGET, "at_edge"]].drop_duplicates("optimizer").copy()
+    carried = ["optimizer", *BUDGET, "at_edge", "n_tied", "reuse"]
+    budgets = studies[carried].drop_duplicates("optimizer").copy()
     sizes = budgets.groupby(list(BUDGET))["optimizer"].transform("size")
     largest = budgets.assign(size=sizes).sort_values(["size", *BUDGET]).tail(1)[list(BUDGET)]
     budgets["same_budget"] = (budgets[list(BUDGET)].to_numpy() == largest.to_numpy()).all(axis=1) if len(budgets) else False

@@ -29,7 +29,8 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
     `!` marks a rate at the edge of its interval. Columns without a single entry are left out.
     """
     defaults = {row["optimizer"]: row for row in rows[rows["arm"] == "default"].to_dict("records")}
-    lines = [_line(row, defaults.get(row["optimizer"])) for row in main_rows(rows)]
+    as_fraction = not (rows["test_accuracy"] > 1 + 1e-6).any()  # some give it in percent already
+    lines = [_line(row, defaults.get(row["optimizer"]), as_fraction) for row in main_rows(rows)]
     table = pd.DataFrame(lines, columns=list(HEADERS))
     return table.loc[:, (table != "").any()]
 
@@ -53,7 +54,7 @@ def narrowed(table: pd.DataFrame, width: int) -> pd.DataFrame:
     return table
 
 
-def _line(row: dict[Any, Any], default: dict[Any, Any] | None) -> tuple[str, ...]:
+def _line(row: dict[Any, Any], default: dict[Any, Any] | None, as_fraction: bool) -> tuple[str, ...]:
     interval = f"{row['ci_low']:.4g} to {row['ci_high']:.4g}" if math.isfinite(row["ci_low"]) else ""
     steps = "" if math.isnan(row["steps_to_target"]) else f"{row['steps_to_target']:.0f}"
     beside = ""
@@ -68,10 +69,14 @@ def _line(row: dict[Any, Any], default: dict[Any, Any] | None) -> tuple[str, ...
         "" if math.isnan(row["lr"]) else f"{row['lr']:.3g}{'!' if row['at_edge'] else ''}",
         beside,
         "" if math.isnan(row["test_loss"]) else f"{row['test_loss']:.4g}",
-        "" if math.isnan(row["test_accuracy"]) else f"{row['test_accuracy']:.1%}",
+        "" if math.isnan(row["test_accuracy"]) else _accuracy(row["test_accuracy"], as_fraction),
         "never" if steps == "inf" else steps,
         row["flags"],
     )
+
+
+def _accuracy(value: float, as_fraction: bool) -> str:
+    return f"{value:.1%}" if as_fraction else f"{value:.4g}"
 
 
 def markdown(table: pd.DataFrame, campaign: str, notes: Sequence[str]) -> str:

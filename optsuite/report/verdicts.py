@@ -95,6 +95,9 @@ def headline(rows: Sequence[Mapping[Any, Any]]) -> str:
     return f"{first} leads, but {_listed(near)} may be as good{rest}"
 
 
+REUSE_FLAGS = {"other machine": "trained on another machine"}
+
+
 def sureness(rows: Sequence[Mapping[Any, Any]]) -> str:
     """How sure it is who won a benchmark: `certain`, `a tie`, or `open`; from the same rows."""
     verdicts = {row["verdict"] for row in rows}
@@ -112,6 +115,10 @@ def flags(row: Mapping[Any, Any]) -> str:
     found = [f"{row[kind]} of {row['seeds']} {kind}" for kind in ("diverged", "collapsed") if row[kind]]
     if row["at_edge"]:
         found.append("rate at the edge")
+    if isinstance(row["reuse"], str):
+        found.append(REUSE_FLAGS.get(row["reuse"], row["reuse"]))
+    if row["n_tied"] > 1:
+        found.append(f"{row['n_tied']:.0f} rates tied when tuned: the middle was taken")
     if row["bimodal"]:
         found.append("two groups of seeds")
     if row["outdone_by"]:

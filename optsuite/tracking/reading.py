@@ -1,7 +1,7 @@
 """Reading a campaign back: runs, one row each, and their curves; from the database where there is one, else from a server."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -10,21 +10,23 @@ from mlflow.entities import Run as MlflowRun
 
 from optsuite.tracking.histories import histories
 from optsuite.tracking.location import CAMPAIGNS
-from optsuite.tracking.store import SUPERSEDED, Store
+from optsuite.tracking.store import COMPARED, REFUSAL, REFUTED, REUSE, REUSED_ON, SUPERSEDED, Store
 
 TAGS = ("kind", "arm", "benchmark", "optimizer", "campaign", "suite", "night", "outcome", "fingerprint", "error")
 TEXT_PARAMS = (
     "target",
     "device",
     "machine",
+    "machine_class",
     "engine",
+    "engine_reason",
     "includes",
     "optsuite_version",
     "torch_version",
     "mlflow_version",
     "optuna_version",
 )
-PARAMS = ("lr", "eval_every", "max_steps", "n_trials", "n_tuning_seeds", "n_seeds", "tolerance", "lr_low", "lr_high")
+PARAMS = ("lr", "eval_every", "max_steps", "n_trials", "n_tuning_seeds", "n_seeds", "tolerance", "lr_low", "lr_high", "n_tied")
 COSTS = ("usage/milliseconds_per_step", "usage/state_bytes_per_parameter")
 RELATIVE_TIME = "usage/relative_step_time"
 SUMMARIES = (
@@ -40,8 +42,9 @@ SUMMARIES = (
     RELATIVE_TIME,
     *COSTS,
 )
-TEXT = ("run_id", "experiment_id", "parent", "status", "commit", *TEXT_PARAMS, *TAGS)
-FLAGS = ("superseded", "at_edge")
+MARKS = {REUSE: "reuse", REUSED_ON: "reused_on", COMPARED: "compared", REFUSAL: "refusal"}
+TEXT = ("run_id", "experiment_id", "parent", "status", "commit", *TEXT_PARAMS, *TAGS, *MARKS.values())
+FLAGS = ("superseded", "refuted", "at_edge")
 NUMBERS = ("seed", *PARAMS, "started", "seconds", *SUMMARIES)
 COLUMNS = (*TEXT, *FLAGS, *NUMBERS)
 CURVES = ("run_id", "curve", "step", "value")
@@ -52,7 +55,7 @@ OTHER_TAGS = {
     "mlflow.parentRunId": "parent",
     SUPERSEDED: "superseded",
 }
-TAG_NAMES = {f"optsuite.{tag}": tag for tag in TAGS} | OTHER_TAGS
+TAG_NAMES = {f"optsuite.{tag}": tag for tag in TAGS} | OTHER_TAGS | MARKS
 PARAM_NAMES = (*PARAMS, *TEXT_PARAMS, "at_edge")
 
 # The runs of a campaign in MLflow's own schema, less what has been deleted.
@@ -106,6 +109,7 @@ def read_curves(store: Store, runs: Iterable[str], names: Iterable[str]) -> pd.D
 def _typed(rows: pd.DataFrame, *, everything: bool) -> pd.DataFrame:
     """The rows that are wanted, in the dtypes of the columns. Equal texts are one object: most are said over and over."""
     frame = rows.reindex(columns=list(COLUMNS))
+    frame["refuted"] = frame["superseded"] == REFUTED
     frame["superseded"] = frame["superseded"].notna()
     frame["at_edge"] = frame["at_edge"] == "True"
     frame = frame[frame["kind"] != "report"]
@@ -142,18 +146,19 @@ def _rows_of_database(store: Store, **where: str) -> pd.DataFrame:
     return pd.concat(parts, axis="columns").reset_index(names="run_id")
 
 
-def _query(store: Store, query: str, **values: Any) -> pd.DataFrame:
-    """What a query finds; a list among the values is expanded."""
-    return store.patience.call(_ask, store.uri, query, values)
+def _query(store: Store, text: str, **values: Any) -> pd.DataFrame:
+    """The same, of a store that may have to be waited for."""
+    return store.patience.call(ask, store.uri, text, **values)
 
 
-def _ask(uri: str, query: str, values: Mapping[str, Any]) -> pd.DataFrame:
+def ask(uri: str, text: str, **values: Any) -> pd.DataFrame:
+    """What a query finds in a database; a list among the values is expanded."""
     lists: list[sqlalchemy.BindParameter[object]] = [
         sqlalchemy.bindparam(name, expanding=True) for name, value in values.items() if isinstance(value, list)
     ]
     engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
     with engine.connect() as connection:
-        return pd.read_sql(sqlalchemy.text(query).bindparams(*lists), connection, params=dict(values))
+        return pd.read_sql(sqlalchemy.text(text).bindparams(*lists), connection, params=values)
 
 
 def _chunks_of_server(store: Store, campaign: str) -> Iterator[pd.DataFrame]:

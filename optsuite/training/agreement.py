@@ -5,7 +5,10 @@ chaos does, by a factor with every step, until the curves have nothing but their
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import torch
+from torch import nn
 
 from optsuite.training.run import Measurement
 
@@ -24,6 +27,8 @@ ROUNDING = 100  # units in the last place, which are allowed from the first step
 FEW = 3  # examples that may fall on the other side of a threshold
 TINY = 1e-6  # of the loss before training: below, a loss in float32 consists of rounding
 HUGE = 10  # times the loss before training: no score is found there, and nothing holds the curves together
+NUDGE = 8  # units in the last place by which a nudged run starts elsewhere: more than another order of adding makes
+GROWN = 10  # times what a nudge has grown to is still the work of rounding
 JUDGED = ("validation/loss", "test/loss")
 
 
@@ -66,6 +71,40 @@ def parted(
             allowed = relative * _scale(lowest[curve], initial) + TINY * abs(initial)
             if curve in JUDGED and not _close(lowest[curve], allowed):
                 return f"the lowest {curve} up to step {step} is {_against(lowest[curve])}"
+    return ""
+
+
+def nudged(make: Callable[[], nn.Module]) -> nn.Module:
+    """A model whose weights are NUDGE units in the last place up or down from those that `make` gives, always the same."""
+    model = make()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.is_floating_point() or parameter.is_complex():
+                signs = torch.randint(0, 2, parameter.shape, generator=generator).mul_(2).sub_(1)
+                parameter.mul_(1 + NUDGE * torch.finfo(parameter.dtype).eps * signs.to(parameter.device))
+    return model
+
+
+def outgrown(plain: Iterable[Measurement], nudged: Iterable[Measurement], other: Iterable[Measurement]) -> str:
+    """Where a run differs from the plain one by more than a nudge has grown to, as a clause; empty where nowhere.
+
+    Judges the losses at the steps that all three have. What comes after a loss above HUGE is not looked at.
+    """
+    own, moved, received = ({m.step: m.values for m in measurements} for measurements in (plain, nudged, other))
+    steps = sorted(own.keys() & moved.keys() & received.keys())
+    grown = ROUNDING * 2.0**-23
+    for step in steps:
+        initial = abs(own[steps[0]].get("validation/loss", 1.0))
+        for curve, pair in _pairs(own[step], received[step]):
+            if not curve.endswith("/loss"):
+                continue
+            if max(pair) > HUGE * initial:
+                return ""
+            scale = _scale(pair, initial)
+            grown = max(grown, GROWN * abs(moved[step].get(curve, math.inf) - pair[0]) / max(scale, TINY * initial))
+            if not _close(pair, grown * scale + TINY * initial):
+                return f"{curve} at step {step} is {_against(pair)}, by far more than rounding grows to there"
     return ""
 
 

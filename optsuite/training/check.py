@@ -8,12 +8,16 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.errors import BadInput, one_line, require
-from optsuite.training.plain import initial_model, mean_values
-from optsuite.training.step import build, judged, set_rate, take_step
+from optsuite.training.check_step import try_steps
+from optsuite.training.identity import hash_splits
+from optsuite.training.means import check_means
+from optsuite.training.plain import initial_model, values_of
+from optsuite.training.step import build, evaluating
 
 
 def check_device(device: str) -> None:
@@ -41,34 +45,121 @@ def load_splits(benchmark: Benchmark) -> Splits:
     return splits
 
 
-def check_benchmark(benchmark: Benchmark, splits: Splits) -> None:
-    """Run one forward and backward pass of the benchmark. Raises BadInput that names it and the shapes."""
-    where = f"benchmark {benchmark.name}"
-    x, y = (part[: benchmark.batch_size] for part in splits.train)
-    with blamed(f"{where}: its model"):
-        model = initial_model(benchmark, 0)
+def check_repeatable(benchmark: Benchmark, splits: Splits) -> None:
+    """Make the data again. Raises BadInput where they differ from the splits."""
+    again = load_splits(benchmark)
+    if hash_splits(again) != hash_splits(splits):
+        raise BadInput(
+            f"benchmark {benchmark.name}: its dataset differs each time it is made; "
+            "seed a generator inside the function, as torch.Generator().manual_seed(0)"
+        )
+
+
+def check_benchmark(benchmark: Benchmark, splits: Splits) -> tuple[str, ...]:
+    """Try the benchmark on fresh models, as training and measuring use it; return what a person should know, in lines.
+
+    Raises BadInput that names the benchmark and what is wrong with it.
+    """
+    with blamed(f"benchmark {benchmark.name}: its model"):
+        model, other = initial_model(benchmark, 0), initial_model(benchmark, 0)
         if not isinstance(model, nn.Module):
             raise BadInput(f"returned {type(model).__name__}, allowed: a function that returns an nn.Module")
+    _check_weights(benchmark, model, other)
+    _check_training(benchmark, model, splits)
+    _check_measuring(benchmark, other, splits)
+    notes = [] if other.training else [f"benchmark {benchmark.name}: its model is trained in eval mode, as model() gave it"]
+    notes += check_means(benchmark, other, splits)
+    _check_target(benchmark, splits)
+    return tuple(notes)
+
+
+def _check_weights(benchmark: Benchmark, model: nn.Module, other: nn.Module) -> None:
+    """Raise BadInput unless two models of one seed have equal weights, and none in common."""
+    where = f"benchmark {benchmark.name}"
+    own, others = (dict([*m.named_parameters(), *m.named_buffers()]) for m in (model, other))
+    if own.keys() != others.keys() or not all(_equal(own[name], others[name]) for name in own):
+        raise BadInput(
+            f"{where}: got a model whose initial weights differ each time, allowed: "
+            "the global generators of torch, NumPy and Python alone, which each run seeds"
+        )
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and _address(parameter) == _address(others[name]) is not None:
+            raise BadInput(
+                f"{where}: its model shares the weight {name} with the next one that its function makes, so that no run would "
+                "start afresh; make or clone it inside the function"
+            )
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    if is_lazy(one) or is_lazy(other):
+        return type(one) is type(other)
+    return (
+        one.shape == other.shape
+        and one.dtype == other.dtype
+        and bool(((one == other) | ((one != one) & (other != other))).all())
+    )
+
+
+def _address(tensor: Tensor) -> int | None:
+    """Where the numbers of a tensor lie; None where it has none."""
+    empty = is_lazy(tensor) or not tensor.numel()
+    return None if empty else tensor.untyped_storage().data_ptr()
+
+
+def _check_training(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
+    """A forward and a backward pass on the first batch, in the modes that the model came in."""
+    where = f"benchmark {benchmark.name}"
+    x, y = (part[: benchmark.batch_size] for part in splits.train)
     with blamed(f"{where}: its model, given inputs {tuple(x.shape)},"):
         outputs = model(x)
-    shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-    for name, function in {"loss": benchmark.loss, **benchmark.metrics}.items():
-        with blamed(f"{where}: its {name}, given outputs {shape} and targets {tuple(y.shape)},"):
-            value = function(outputs, y)
-            if not (isinstance(value, Tensor) and value.ndim == 0):
-                received = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-                raise BadInput(f"returned {received}, allowed: a tensor without dimensions, the mean over the examples")
-            if name == "loss":
-                if not value.isfinite():
-                    raise BadInput(f"returned {value.item()}, allowed: a finite number before training")
-                value.backward()  # type: ignore[no-untyped-call]
+    with blamed(f"{where}: its loss, given outputs {_shape(outputs)} and targets {tuple(y.shape)},"):
+        loss = _scalar(benchmark.loss(outputs, y))
+        if not loss.isfinite():
+            raise BadInput(f"returned {loss.item()}, allowed: a finite number before training")
+        loss.backward()  # type: ignore[no-untyped-call]
+
+
+@torch.no_grad()
+def _check_measuring(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
+    """The loss and the metrics of a few examples in eval mode, as all are measured."""
+    where = f"benchmark {benchmark.name}"
     for name in ("validation", "test"):
         x, y = (part[: benchmark.batch_size] for part in getattr(splits, name))
-        with blamed(f"{where}: measuring its {name} split of inputs {tuple(x.shape)} and targets {tuple(y.shape)}"):
-            mean_values(benchmark, model, (x, y))
-    again = initial_model(benchmark, 0)
-    if not all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True)):
-        raise BadInput(f"{where}: got a model whose initial weights differ each time, allowed: torch's generator alone")
+        given = f"{where}: measuring its {name} split of inputs {tuple(x.shape)} and targets {tuple(y.shape)}"
+        with evaluating(model):
+            with blamed(f"{given}: its model in eval mode"):
+                outputs = model(x)
+            for key, function in {"loss": benchmark.loss, **benchmark.metrics}.items():
+                with blamed(f"{given}: its {key}, given outputs {_shape(outputs)} of the model in eval mode,"):
+                    _scalar(function(outputs, y)).item()
+
+
+def _shape(outputs: object) -> object:
+    return tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+
+
+def _scalar(value: object) -> Tensor:
+    if isinstance(value, Tensor) and value.ndim == 0:
+        return value
+    received = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+    raise BadInput(f"returned {received}, allowed: a tensor without dimensions, the mean over the examples")
+
+
+@torch.no_grad()
+def _check_target(benchmark: Benchmark, splits: Splits) -> None:
+    """Raise BadInput where a target that does not say its direction is met by an untrained model."""
+    target = benchmark.target
+    if target is None or target.value is None:
+        return
+    model = initial_model(benchmark, 0)
+    split, _, curve = target.metric.partition("/")
+    with evaluating(model):
+        value = values_of(benchmark, model, getattr(splits, split))[curve]
+    if target.reached({target.metric: value}):
+        raise BadInput(
+            f"benchmark {benchmark.name}: its target {target} is met before training ({value:.4g}); "
+            f"say at_most={target.value:g} or at_least={target.value:g}"
+        )
 
 
 def check_pair(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> None:
@@ -82,16 +173,13 @@ def check_pair(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> Non
             raise BadInput(f"returned {type(optimizer).__name__}, allowed: a torch.optim.Optimizer")
         if not all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)):
             raise BadInput("changed the weights of the model, allowed: leaving them, so that all optimizers start alike")
-    with blamed(f"{where}: its step, called {'with' if spec.closure else 'without'} a closure,"):
-        x, y = (part[: benchmark.batch_size] for part in splits.train)
+    with blamed(f"{where}: its schedule"):
         for step in (1, (1 + benchmark.max_steps) // 2, benchmark.max_steps):
             fraction = spec.fraction(step, benchmark.max_steps)
             usable = isinstance(fraction, int | float) and 0 <= fraction <= 1
-            require(usable, f"its schedule at step {step}", fraction, "a fraction from 0 to 1")
-        set_rate(optimizer, fraction)
-        take_step(benchmark, spec, model, optimizer, x, y, 0)
-        with judged([optimizer]):
-            pass
+            require(usable, f"at step {step}", fraction, "a fraction from 0 to 1")
+    with blamed(f"{where}: its step, called {'with' if spec.closure else 'without'} a closure,"):
+        try_steps(benchmark, spec, splits)
 
 
 @contextmanager

@@ -145,7 +145,6 @@ def load(path: Path, fresh: Callable[[], State]) -> State:
     saved = torch.load(path, weights_only=True)
     state = fresh()
     state.model.load_state_dict(saved["model"])
-    state.model.train()  # as measuring leaves all of its modules
     state.optimizer.load_state_dict(saved["optimizer"])
     state.total = saved["total"].to(state.total.device)
     state.since, state.step = saved["since"], saved["step"]

@@ -40,10 +40,11 @@ def setting(benchmark: Benchmark, splits: Splits, *, dtype: str, device: str) ->
     `dtype` names those of the model's parameters, as `numerics.fit` found them.
     """
     parts: Mapping[str, object] = {
-        f.name: getattr(benchmark, f.name) for f in fields(benchmark) if f.name not in ("name", "dataset")
+        f.name: getattr(benchmark, f.name) for f in fields(benchmark) if f.name not in ("name", "dataset", "target")
     }
+    target = benchmark.target and (benchmark.target.metric, benchmark.target.is_upper, benchmark.target.bound)
     numbers = (dtype, str(torch.get_default_dtype()), torch.device(device).type, torch.__version__)
-    return digest(PROTOCOL, benchmark.name, describe(parts), hash_splits(splits), *numbers)
+    return digest(PROTOCOL, benchmark.name, describe(parts), target, hash_splits(splits), *numbers)
 
 
 def definition(spec: OptimizerSpec) -> str:

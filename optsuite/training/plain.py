@@ -13,8 +13,18 @@ from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits
 from optsuite.errors import location, one_line
 from optsuite.training.checkpoint import Checkpoint, State
 from optsuite.training.identity import derived_seed
+from optsuite.training.outputs import joined
 from optsuite.training.run import Ended, Measurement, Run
-from optsuite.training.step import build, has_overflown, is_out_of_memory, judged, seed_generators, set_rate, take_step
+from optsuite.training.step import (
+    build,
+    evaluating,
+    has_overflown,
+    is_out_of_memory,
+    judged,
+    seed_generators,
+    set_rate,
+    take_step,
+)
 
 CHUNK = 2_000  # examples measured at once: bounds memory, and is large enough to lose no speed
 
@@ -52,7 +62,9 @@ def _begin(benchmark: Benchmark, spec: OptimizerSpec, run: Run, checkpoint: Chec
     def fresh() -> State:
         model = initial_model(benchmark, run.seed).to(device)
         return State(
-            model=model, optimizer=build(spec, model, run.lr), total=torch.zeros((), device=device, dtype=torch.float32)
+            model=model,
+            optimizer=build(spec, model, run.lr, run.seed),
+            total=torch.zeros((), device=device, dtype=torch.float32),
         )
 
     return checkpoint.begin(fresh) if checkpoint else fresh()
@@ -125,26 +137,30 @@ def batch_indices(n: int, benchmark: Benchmark, seed: int) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def measure(benchmark: Benchmark, model: nn.Module, splits: Splits, seed: int) -> dict[str, float]:
-    """Loss and metrics on the whole validation and test splits, by curve name; leaves the model in training mode.
+    """Loss and metrics on the whole validation and test splits in eval mode, by curve name.
 
     A model that draws random numbers even here, as a variational autoencoder does, draws the same at every step of a run.
     """
     seed_generators(derived_seed("measurement", seed), str(splits.test[0].device))
-    model.eval()
     values = {}
-    for name, split in (("validation", splits.validation), ("test", splits.test)):
-        for metric, mean in mean_values(benchmark, model, split).items():
-            values[f"{name}/{metric}"] = mean
-    model.train()
+    with evaluating(model):
+        for name, split in (("validation", splits.validation), ("test", splits.test)):
+            for metric, value in values_of(benchmark, model, split).items():
+                values[f"{name}/{metric}"] = value
     return values
 
 
 @torch.no_grad()
-def mean_values(benchmark: Benchmark, model: nn.Module, split: Split) -> dict[str, float]:
-    """The mean over all examples of the loss and each metric, which are means over the examples they are given."""
+def values_of(benchmark: Benchmark, model: nn.Module, split: Split) -> dict[str, float]:
+    """The loss and each metric on a split: means over the examples, or with `whole_split` computed on all outputs at once."""
     functions = {"loss": benchmark.loss, **benchmark.metrics}
+    chunks = zip(*(torch.split(part, CHUNK) for part in split), strict=True)
+    if benchmark.whole_split:
+        parts = [(len(x), model(x)) for x, _ in chunks]
+        outputs = joined([part for _, part in parts], [n for n, _ in parts])
+        return {name: function(outputs, split[1]).item() for name, function in functions.items()}
     totals = dict.fromkeys(functions, 0.0)
-    for x, y in zip(*(torch.split(part, CHUNK) for part in split), strict=True):
+    for x, y in chunks:
         outputs = model(x)
         for name, function in functions.items():
             totals[name] += function(outputs, y).item() * len(y)

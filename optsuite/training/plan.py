@@ -44,6 +44,11 @@ class Plan:
     run_bytes: int = 0
     measuring_bytes: int = 0
 
+    @property
+    def smallest_stack(self) -> int:
+        """How many runs one run costs: a stack is filled up to a multiple."""
+        return 1 if self.engine == "plain" else MULTIPLE
+
     def stack_bytes(self, n_runs: int) -> int:
         """Roughly what so many runs take that are trained together, or one after another by the plain engine."""
         n = -(-n_runs // MULTIPLE) * MULTIPLE if self.engine in STACKS else 1

@@ -18,7 +18,7 @@ from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.training.plain import batch_indices, initial_model, is_finite, measure, measurement
 from optsuite.training.run import Ended, Measurement, Run
 from optsuite.training.stack import MULTIPLE, Stack
-from optsuite.training.step import judged
+from optsuite.training.step import judged, without_draws
 from optsuite.training.stepper import FlatStepper, Stepper, ViewsStepper
 
 
@@ -40,7 +40,11 @@ def train(
     padded = [*runs, *[runs[0]] * (-len(runs) % MULTIPLE)]
     stack = Stack([initial_model(benchmark, run.seed).to(device) for run in padded])
     rates = [run.lr for run in padded]
-    stepper: Stepper = FlatStepper(spec, stack, rates) if flat and spec.proportional else ViewsStepper(spec, stack, rates)
+    stepper: Stepper
+    if flat and spec.proportional:
+        stepper = FlatStepper(spec, stack, rates)
+    else:
+        stepper = ViewsStepper(spec, stack, rates, [run.seed for run in padded])
     live = set(range(len(runs)))
 
     def measured() -> dict[int, dict[str, float]]:
@@ -80,7 +84,8 @@ def _losses(benchmark: Benchmark, stack: Stack, runs: Sequence[Run], splits: Spl
     for batch in islice(_batches(len(x), benchmark, runs), benchmark.max_steps):
         rows = batch.to(device)
         stack.grad.zero_()
-        losses = losses_of(stack.parameters, stack.buffers, x[rows], y[rows])
+        with without_draws(device):
+            losses = losses_of(stack.parameters, stack.buffers, x[rows], y[rows])
         losses.sum().backward()  # type: ignore[no-untyped-call]
         yield losses.detach()
 

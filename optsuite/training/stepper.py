@@ -45,8 +45,9 @@ class FlatStepper:
 class ViewsStepper:
     """Each run has an optimizer of its own, over its module's parameters as they lie in the stack."""
 
-    def __init__(self, spec: OptimizerSpec, stack: Stack, rates: Sequence[float]) -> None:
-        self.optimizers = [build(spec, view, lr) for view, lr in zip(stack.views, rates, strict=True)]
+    def __init__(self, spec: OptimizerSpec, stack: Stack, rates: Sequence[float], seeds: Sequence[int] = ()) -> None:
+        own = zip(stack.views, rates, seeds or [0] * stack.size, strict=True)
+        self.optimizers = [build(spec, view, lr, seed) for view, lr, seed in own]
         self._stack = stack
 
     def step(self, fraction: float) -> set[int]:

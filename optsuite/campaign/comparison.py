@@ -1,0 +1,104 @@
+"""The guard of stacked training: of every stacked study, one evaluation is trained again by the plain loop."""
+
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from optsuite.campaign.study import Study
+from optsuite.execution.pool import Task
+from optsuite.training.agreement import outgrown, parted
+from optsuite.training.run import Ended, Measurement, Run
+
+SHARE = 1 / 50  # of what the study's training took
+SAME = 1e-5  # relative: losses this near are the same but for some rounding
+PLAIN_COST = 2.0  # a step of the plain loop takes that many times a stacked one's share; FACTS of make speed: 1.5 to 2.4
+Curve = Sequence[Measurement]
+
+
+@dataclass
+class Guard:
+    """One run under way by the plain loop, beside what its stack has measured."""
+
+    study: Study
+    task: Task
+    stacked: Curve
+    plain: list[Measurement] = field(default_factory=list)
+    nudged: list[Measurement] | None = None
+
+    def add(self, measurement: Measurement) -> None:
+        """Take in what the run under way has measured."""
+        (self.plain if self.nudged is None else self.nudged).append(measurement)
+
+    @property
+    def needs_nudge(self) -> bool:
+        """Whether it takes another run to tell rounding from a difference: where the two are neither equal nor far apart."""
+        plain, stacked = {m.step: m.values for m in self.plain}, {m.step: m.values for m in self.stacked}
+        steps = plain.keys() & stacked.keys()
+        apart = [
+            abs(stacked[step].get(curve, math.inf) - value) > SAME * abs(value)
+            for step in steps
+            for curve, value in plain[step].items()
+            if curve.endswith("/loss")
+        ]
+        return self.nudged is None and any(apart)
+
+    def judge(self, ended: Ended) -> str:
+        """What stands against the stack, in a clause; empty where the two agree."""
+        if ended.error is not None:
+            return f"its plain run fails: {ended.error}"
+        stacked = [m for m in self.stacked if m.step <= max((m.step for m in self.plain), default=0)]
+        return parted(self.plain, stacked) or (outgrown(self.plain, self.nudged, stacked) if self.nudged else "")
+
+
+class Guards:
+    """Chooses what is compared of a study, and remembers what was measured until then."""
+
+    def __init__(self, stored: Callable[[Mapping[str, Study]], Mapping[str, Curve]], ids: Iterator[int]) -> None:
+        """`stored` reads curves by fingerprint; `ids` numbers tasks."""
+        self._stored = stored
+        self._ids = ids
+        self._measured: dict[Study, dict[Run, Curve]] = {}
+
+    def remember(self, study: Study, run: Run, curve: Curve) -> None:
+        """Keep what an evaluation has measured, of a study that is stacked."""
+        if study.plan.engine != "plain" and run.arm in ("tuned", "given"):
+            self._measured.setdefault(study, {})[run] = curve
+
+    def forget(self, study: Study) -> None:
+        """The study is over."""
+        self._measured.pop(study, None)
+
+    def guard(self, study: Study, patience_seconds: float) -> Guard | None:
+        """The comparison of a study that has ended; None where nothing can be compared."""
+        curves = self._measured.get(study) or self._read(study)
+        if not curves:
+            return None
+        run = random.SystemRandom().choice(list(curves))
+        plan = replace(study.plan, engine="plain", max_stack=1)
+        task = Task(
+            id=next(self._ids),
+            priority=0,
+            engine="plain",
+            setting=study.problem.setting,
+            definition=study.definition,
+            runs=(run,),
+            patience_seconds=patience_seconds,
+            memory_bytes=plan.stack_bytes(1),
+            until=_furthest(study),
+        )
+        return Guard(study, task, curves[run])
+
+    def _read(self, study: Study) -> Mapping[Run, Curve]:
+        """The evaluations of a study that was answered from the store."""
+        by_fingerprint = {study.fingerprint(run): run for run in study.evaluations()}
+        found = self._stored(dict.fromkeys(by_fingerprint, study))
+        return {by_fingerprint[fingerprint]: curve for fingerprint, curve in found.items() if curve}
+
+
+def _furthest(study: Study) -> int:
+    """The last measurement that SHARE of the study's training pays for, the second after step 0 at least."""
+    benchmark = study.problem.benchmark
+    runs_paid_for = SHARE * study.n_runs / PLAIN_COST
+    steps = int(runs_paid_for * benchmark.max_steps) // benchmark.eval_every * benchmark.eval_every
+    return min(benchmark.max_steps, max(steps, 2 * benchmark.eval_every))

@@ -1,0 +1,177 @@
+"""Whether results that are reused repeat: one stored run of each study is trained again and compared, bit by bit.
+
+An identity sees the code of a definition. It cannot see a file, an environment variable, weights, or a library that was
+patched or compiled anew; a run that is trained again does.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from optsuite.campaign.events import Event, ReuseChecked, Tick
+from optsuite.campaign.held import Held
+from optsuite.campaign.study import Study
+from optsuite.execution.pool import Fact, Lost, Pool, Task
+from optsuite.training.agreement import parted, repeats
+from optsuite.training.run import Ended, Measurement, Run
+
+SHARE = 0.03  # of what reuse saves, spent on the check of a study
+POLL_SECONDS = 0.2
+STARTING_SECONDS = 60.0  # what a worker may take to start and to load the suite
+SLOWER = 20.0  # than estimated is still believed to be training
+OTHER_MACHINE = "other machine"
+NOT_REPRODUCIBLE = "not reproducible"
+Curve = Sequence[Measurement]
+Stored = Callable[[Mapping[str, Study]], Mapping[str, Curve]]
+
+
+@dataclass
+class _Check:
+    """One stored run of a study on its way through one or two trainings, each in `trained` or under way in `fresh`."""
+
+    study: Study
+    run: Run
+    stored: Curve
+    until: int
+    trained: list[Curve] = field(default_factory=list)
+    fresh: list[Measurement] = field(default_factory=list)
+    error: str = ""
+    is_lost: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of the check of a study: `keep` its results or not, the mark they carry, and a line for people.
+
+    With an `error` its run cannot be trained any more. That says nothing against what was stored, and the study stops.
+    """
+
+    keep: bool
+    mark: str = ""
+    line: str = ""
+    error: str = ""
+
+
+class ReuseCheck:
+    """Trains one stored run of each study again, in the pool that will train the rest."""
+
+    def __init__(self, held: Held, stored: Stored, pool: Pool, ids: Iterator[int]) -> None:
+        """`stored` reads curves by fingerprint; `ids` numbers tasks."""
+        self._held = held
+        self._stored = stored
+        self._pool = pool
+        self._ids = ids
+        self._checks: dict[int, _Check] = {}
+        self.verdicts: dict[Study, Verdict] = {}
+
+    def run(self, studies: Sequence[Study], stop: Callable[[], bool]) -> Iterator[Event]:
+        """Check all studies that have been answered from the store. Afterwards `verdicts` has those that were checked."""
+        draw = random.SystemRandom()  # nobody can know beforehand which run it will be
+        drawn = {study: draw.choice(list(study.answers)) for study in studies if study.answers}
+        if not drawn:
+            return
+        curves = self._stored({study.fingerprint(run): study for study, run in drawn.items()})
+        for study, run in drawn.items():
+            stored = curves.get(study.fingerprint(run), ())
+            self._submit(_Check(study, run, stored, until=_furthest(study)))
+        while self._checks and not stop():
+            yield Tick()
+            for event in self._pool.poll(POLL_SECONDS):
+                self._receive(event)
+        for task in self._checks:
+            self._pool.cancel(task)
+        self._checks = {}
+        lines = tuple(verdict.line for verdict in self.verdicts.values() if verdict.line)
+        n_same = sum(verdict == Verdict(keep=True) for verdict in self.verdicts.values())
+        yield ReuseChecked(n_same=n_same, findings=lines)
+
+    def _submit(self, check: _Check) -> None:
+        study = check.study
+        width = study.plan.smallest_stack
+        task = Task(
+            id=next(self._ids),
+            priority=0,
+            engine=study.plan.engine,
+            setting=study.problem.setting,
+            definition=study.definition,
+            runs=(check.run,),
+            patience_seconds=STARTING_SECONDS + SLOWER * study.problem.seconds_to_report(width),
+            memory_bytes=study.plan.stack_bytes(1),
+            until=check.until,
+        )
+        check.fresh, check.error = [], ""
+        self._checks[task.id] = check
+        self._pool.submit(task)
+
+    def _receive(self, event: Fact | Lost) -> None:
+        check = self._checks.get(event.task)
+        if check is None:
+            return
+        if isinstance(event, Lost):
+            del self._checks[event.task]
+            self._lose(check, event.reason)
+        elif isinstance(event.fact, Ended):
+            del self._checks[event.task]
+            check.error = event.fact.error or ""
+            check.trained.append(check.fresh)
+            self._judge(check)
+        else:
+            check.fresh.append(event.fact)
+
+    def _lose(self, check: _Check, reason: str) -> None:
+        if not check.is_lost:
+            check.is_lost = True
+            self._submit(check)
+            return
+        line = f"{_name(check)}: reused results could not be checked, as {reason}"
+        self.verdicts[check.study] = Verdict(keep=True, line=line)
+
+    def _judge(self, check: _Check) -> None:
+        """Decide on a study, or train its run once more: only then it is known whether the run repeats here at all."""
+        if check.error:
+            error = f"a stored run cannot be repeated: lr={check.run.lr:.3g} seed={check.run.seed} failed: {check.error}"
+            self.verdicts[check.study] = Verdict(keep=True, error=error)
+            return
+        first = check.trained[0]
+        stored = [m for m in check.stored if m.step <= check.until]
+        ends_alike = len(first) == len(stored)
+        if ends_alike and repeats(stored, first):
+            self.verdicts[check.study] = Verdict(keep=True)
+            return
+        beyond_noise = parted(stored, first) or ("" if ends_alike else "it ends at another step")
+        mark, is_here = self._held.reuse_of(check.study)
+        if mark and is_here and not beyond_noise:
+            self.verdicts[check.study] = Verdict(keep=True, mark=mark)
+        elif len(check.trained) < 2:
+            self._submit(check)
+        else:
+            self.verdicts[check.study] = self._verdict(check, beyond_noise)
+
+    def _verdict(self, check: _Check, beyond_noise: str) -> Verdict:
+        """What two fresh trainings of a run say of stored ones that they do not repeat."""
+        name, run = _name(check), check.run
+        elsewhere = self._held.trained_elsewhere(check.study, run)
+        if not beyond_noise and not repeats(*check.trained):
+            line = f"{name}: not reproducible on this device: two trainings of one run differ, and agree with the store "
+            return Verdict(keep=True, mark=NOT_REPRODUCIBLE, line=f"{line}within noise: its results are kept")
+        if not beyond_noise and elsewhere:
+            line = f"{name}: stored results are those of another machine ({elsewhere}), and agree within float noise: kept"
+            return Verdict(keep=True, mark=OTHER_MACHINE, line=line)
+        cause = beyond_noise or "the same but for float noise, though it was trained on such a machine"
+        return Verdict(
+            keep=False,
+            line=f"{name}: stored results do not repeat (lr={run.lr:.3g} seed={run.seed}: {cause}); something that its code "
+            "does not show has changed, such as a file, the environment or a library: all of them are trained again",
+        )
+
+
+def _name(check: _Check) -> str:
+    return " ".join(check.study.name)
+
+
+def _furthest(study: Study) -> int:
+    """The last measurement that SHARE of what reuse saves pays for, the first after step 0 at least."""
+    benchmark = study.problem.benchmark
+    runs_paid_for = SHARE * len(study.answers) / study.plan.smallest_stack
+    steps = int(runs_paid_for * benchmark.max_steps) // benchmark.eval_every * benchmark.eval_every
+    return benchmark.max_steps if runs_paid_for >= 1 else max(steps, min(benchmark.eval_every, benchmark.max_steps))

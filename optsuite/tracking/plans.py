@@ -1,0 +1,57 @@
+"""How the studies of a campaign were trained: what was decided once stays decided, and costs nothing again."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+
+import sqlalchemy
+from mlflow.exceptions import MlflowException
+
+from optsuite.errors import BadInput, StoreLost
+from optsuite.tracking.location import store_exists
+from optsuite.tracking.reading import ask
+from optsuite.tracking.store import HTTP, REFUSAL, open_store
+
+KEYS = ("optsuite.fingerprint", REFUSAL, "engine", "engine_reason")
+# Deleted runs count too: a study that was interrupted was planned all the same.
+OF_STUDIES = """
+    SELECT runs.run_uuid AS run_id, item.key, item.value FROM runs
+    JOIN tags AS campaign ON campaign.run_uuid = runs.run_uuid
+        AND campaign.key = 'optsuite.campaign' AND campaign.value = :campaign
+    JOIN tags AS kind ON kind.run_uuid = runs.run_uuid AND kind.key = 'optsuite.kind' AND kind.value = 'study'
+    JOIN {table} AS item ON item.run_uuid = runs.run_uuid AND item.key IN :names
+    ORDER BY runs.start_time, runs.run_uuid
+"""
+
+
+def read_plans(uri: str, campaign: str) -> dict[str, tuple[str, str]]:
+    """Engine and reason of earlier studies, by the setting and definition in their fingerprints, joined by a dash.
+
+    Empty where the store cannot be read: that is for whoever opens it to write.
+    """
+    plans: dict[str, tuple[str, str]] = {}
+    if not store_exists(uri):
+        return plans
+    with suppress(BadInput, StoreLost, MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError):
+        for study in _of_server(uri, campaign) if uri.startswith(HTTP) else _of_database(uri, campaign):
+            fingerprint, engine = study.get("optsuite.fingerprint", ""), study.get("engine")
+            if fingerprint.count("-") != 2 or engine is None:
+                continue
+            prefix = fingerprint.rpartition("-")[0]
+            refused = study.get(REFUSAL)
+            plans[prefix] = (engine, study.get("engine_reason", "")) if refused is None else ("plain", refused)
+    return plans
+
+
+def _of_database(uri: str, campaign: str) -> Iterator[Mapping[str, str]]:
+    studies: dict[str, dict[str, str]] = {}
+    for table in ("tags", "params"):
+        found = ask(uri, OF_STUDIES.format(table=table), campaign=campaign, names=list(KEYS))
+        for run_id, key, value in found.itertuples(index=False):
+            studies.setdefault(run_id, {})[key] = value
+    return iter(studies.values())
+
+
+def _of_server(uri: str, campaign: str) -> Iterator[Mapping[str, str]]:
+    condition = f"tags.`optsuite.campaign` = '{campaign}' AND tags.`optsuite.kind` = 'study'"
+    found = sorted(open_store(uri).search(condition), key=lambda run: (run.info.start_time, run.info.run_id))
+    return ({**run.data.tags, **run.data.params} for run in found)

@@ -1,0 +1,229 @@
+"""Edits a small suite at random, and looks whether a reused result ever stands that the edited code would not give.
+
+    PYTHONPATH=.:tests .venv/bin/python scripts/mutations.py --edits 200 --out docs/mutations.md
+
+Each edit changes a constant or an operator, or deletes a line, of the benchmark, model, data, loss or optimizer code in
+`scripts/twin`. A campaign then runs twice: in an empty store, which is the truth, and in a copy of the store that the suite
+filled before the edit. Every run that counts in the second must have the curve of the first.
+"""
+
+import argparse
+import ast
+import copy
+import importlib
+import linecache
+import random
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from conftest import InlinePool
+
+from optsuite import Suite
+from optsuite.campaign.drive import drive, studies_of
+from optsuite.campaign.events import RunEnded
+from optsuite.campaign.prepare import prepare
+from optsuite.errors import BadInput, one_line
+from optsuite.tracking.reading import read_curves, read_runs
+from optsuite.tracking.store import open_store
+
+TWIN = Path(__file__).parent / "twin"
+EDITED = ("constants.py", "blocks.py", "nets.py", "sets.py", "losses.py", "steps.py")
+CURVES = ("train/loss", "validation/loss", "test/loss", "validation/within", "validation/accuracy")
+SWAPS: dict[type[ast.AST], type[ast.AST]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.Lt: ast.GtE,
+    ast.Gt: ast.LtE,
+    ast.Eq: ast.NotEq,
+    ast.Pow: ast.Mult,
+}
+Run = tuple[object, ...]
+Results = dict[Run, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What an edit did: to the curves, and to what the store held of them."""
+
+    edit: str
+    kind: str  # refused, same, changed, stale
+    n_reused: int
+    detail: str = ""
+
+
+def main() -> int:
+    """Print and write the table; 1 where a stale result stands."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--edits", type=int, default=200)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--out", type=Path)
+    chosen = options.parse_args()
+    outcomes = list(tried(chosen.edits, chosen.seed))
+    table = report(outcomes, chosen.seed)
+    print(table)
+    if chosen.out:
+        chosen.out.write_text(table)
+    return int(any(outcome.kind == "stale" for outcome in outcomes))
+
+
+def tried(n_edits: int, seed: int) -> Iterator[Outcome]:
+    """Try so many edits, drawn from a seed."""
+    draw = random.Random(seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        package = folder / "code" / "twin"
+        shutil.copytree(TWIN, package)
+        sources = {file: ast.unparse(ast.parse((TWIN / file).read_text())) for file in EDITED}
+        edits = list(all_edits(sources))
+        sys.path.insert(0, str(package.parent))  # before this script's folder, in which the unedited suite lies
+        for file, text in sources.items():
+            (package / file).write_text(text)
+        before, _ = campaign(folder / "before")
+        for number, (file, what, text) in enumerate(draw.sample(edits, min(n_edits, len(edits)))):
+            (package / file).write_text(text)
+            outcome = one(folder, f"{file}: {what}", before)
+            (package / file).write_text(sources[file])
+            print(f"{number + 1:>4} {outcome.kind:<8} {outcome.edit} {outcome.detail}", file=sys.stderr, flush=True)
+            yield outcome
+
+
+def one(folder: Path, edit: str, before: Results) -> Outcome:
+    """What an edit that has been made does."""
+    own = Path(tempfile.mkdtemp(dir=folder))  # MLflow keeps a database open by its path, for ever
+    shutil.copytree(folder / "before", own / "reused")
+    try:
+        truth, _ = campaign(own / "fresh")
+    except BadInput as error:
+        return Outcome(edit=edit, kind="refused", n_reused=0, detail=one_line(error)[:120])
+    found, n_reused = campaign(own / "reused")
+    stale = [run for run in truth if found.get(run) != truth[run]]
+    extra = found.keys() - truth.keys()
+    if stale or extra:
+        detail = f"{len(stale)} of {len(truth)} runs differ, {len(extra)} more"
+        return Outcome(edit=edit, kind="stale", n_reused=n_reused, detail=detail)
+    return Outcome(edit=edit, kind="same" if truth == before else "changed", n_reused=n_reused)
+
+
+def campaign(folder: Path) -> tuple[Results, int]:
+    """Run the suite as it is now into the folder's store: the curves of all runs that count, and how many were reused."""
+    folder.mkdir(exist_ok=True)
+    uri = f"sqlite:///{folder}/mlflow.db"
+    suite = loaded()
+    pool = InlinePool()
+    pool.load(suite)
+    problems, _ = prepare(suite, device="cpu")
+    studies = studies_of(suite, problems, device="cpu")
+    events = list(drive(studies, uri=uri, campaign="c", suite="twin", pool=pool, stop=lambda: False))
+    n_reused = sum(isinstance(event, RunEnded) and event.reused for event in events)
+    store = open_store(uri)
+    runs = read_runs(store, "c")
+    runs = runs[(runs["kind"] != "study") & (runs["outcome"] != "failed")].set_index("run_id")
+    points = read_curves(store, runs.index, CURVES).groupby("run_id")
+    results: Results = {}
+    for run_id, own in points:
+        row = runs.loc[str(run_id)]
+        key = tuple(row[name] for name in ("benchmark", "optimizer", "kind", "arm", "lr", "seed"))
+        results[key] = own[["curve", "step", "value"]].to_csv(index=False, float_format="%.17g")
+    return results, n_reused
+
+
+def loaded() -> Suite:
+    """The suite as its files are now, in modules of their own."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "twin"]:
+        del sys.modules[name]
+    linecache.clearcache()
+    importlib.invalidate_caches()
+    for cached in (Path(sys.path[0]) / "twin").glob("__pycache__"):
+        shutil.rmtree(cached)  # within one second, two texts of one size look like one
+    try:
+        suite = importlib.import_module("twin.suite").SUITE
+    except Exception as error:
+        raise BadInput(f"suite: {one_line(error)}") from error
+    assert isinstance(suite, Suite)
+    return suite
+
+
+def all_edits(sources: dict[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Every edit of every file: the file, what is edited, and the text afterwards."""
+    for file, text in sources.items():
+        tree = ast.parse(text)
+        for position, node in enumerate(ast.walk(tree)):
+            for what, change in changes(node):
+                edited = copy.deepcopy(tree)
+                twin = next(own for i, own in enumerate(ast.walk(edited)) if i == position)
+                change(twin)
+                yield file, f"line {getattr(node, 'lineno', '?')}: {what}", ast.unparse(ast.fix_missing_locations(edited))
+
+
+def changes(node: ast.AST) -> Iterator[tuple[str, Callable[[Any], None]]]:
+    """What may be done to one node."""
+    match node:
+        case ast.Constant(value=bool() as flag):
+            yield f"{flag} -> {not flag}", partial(_set, "value", not flag)
+        case ast.Constant(value=int() | float() as number):
+            for value in (number + 1, number * 2):
+                yield f"{number} -> {value}", partial(_set, "value", value)
+        case ast.BinOp(op=op) | ast.AugAssign(op=op) if type(op) in SWAPS:
+            other = SWAPS[type(op)]
+            yield f"{type(op).__name__} -> {other.__name__}", partial(_set, "op", other())
+        case ast.Compare(ops=[op]) if type(op) in SWAPS:
+            other = SWAPS[type(op)]
+            yield f"{type(op).__name__} -> {other.__name__}", partial(_set, "ops", [other()])
+        case ast.FunctionDef() | ast.If() | ast.For() | ast.With():
+            for i, line in enumerate(node.body):
+                if isinstance(line, ast.Assign | ast.AugAssign | ast.Expr | ast.If) and not _is_text(line):
+                    yield f"delete {ast.unparse(line)[:50]!r}", partial(_delete, i)
+
+
+def _set(name: str, value: object, node: Any) -> None:
+    setattr(node, name, value)
+
+
+def _delete(i: int, node: Any) -> None:
+    node.body[i] = ast.Pass()
+
+
+def _is_text(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
+
+
+def report(outcomes: list[Outcome], seed: int) -> str:
+    """The table, in Markdown."""
+    kinds = Counter(outcome.kind for outcome in outcomes)
+    changed = [outcome for outcome in outcomes if outcome.kind == "changed"]
+    same = [outcome for outcome in outcomes if outcome.kind == "same"]
+    lines = [
+        "# Random edits, and what is reused after them",
+        "",
+        f"Made by `scripts/mutations.py --edits {len(outcomes)} --seed {seed}` on {datetime.now(UTC):%Y-%m-%d}.",
+        "",
+        "| what the edit does | edits | runs reused, of 56 on average |",
+        "|---|---|---|",
+        f"| changes a curve; no stale result stands | {len(changed)} | {_mean(changed)} |",
+        f"| changes a curve; **a stale result stands** | {kinds['stale']} | |",
+        f"| changes no curve | {len(same)} | {_mean(same)} |",
+        f"| breaks the suite, and is refused | {kinds['refused']} | |",
+        "",
+    ]
+    for outcome in outcomes:
+        if outcome.kind == "stale":
+            lines.append(f"- stale: {outcome.edit}: {outcome.detail}")
+    return "\n".join(lines) + "\n"
+
+
+def _mean(outcomes: list[Outcome]) -> str:
+    return f"{sum(o.n_reused for o in outcomes) / len(outcomes):.1f}" if outcomes else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,265 @@
+"""Results that are reused are trained again, one of each study; stacked ones are compared with plain ones."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import InlinePool
+from suites import tiny
+from torch.optim import SGD
+
+import optsuite
+from optsuite import Suite
+from optsuite.campaign import reuse
+from optsuite.campaign.drive import drive, studies_of
+from optsuite.campaign.events import Event, Ready, ReuseChecked, StudyEnded, StudyRestarted
+from optsuite.campaign.prepare import prepare
+from optsuite.execution.pool import Task
+from optsuite.report.tables import leaderboard
+from optsuite.tracking.location import tracking_uri
+from optsuite.tracking.plans import read_plans
+from optsuite.tracking.reading import read_runs
+from optsuite.tracking.store import REUSE, open_store
+from optsuite.training.run import Ended, Measurement
+
+SUITE = replace(tiny.SUITE, n_trials=4, n_seeds=2)
+N_SGD, N_SIGN = 4 + 2 + 2, 4 + 2
+
+
+@pytest.fixture
+def pool() -> InlinePool:
+    return InlinePool()
+
+
+def go(pool: InlinePool, suite: Suite = SUITE, *, trust_store: bool = False) -> list[Event]:
+    pool.load(suite)
+    return resume(pool, suite, trust_store=trust_store)
+
+
+def resume(pool: InlinePool, suite: Suite = SUITE, *, trust_store: bool = False) -> list[Event]:
+    pool.n_trained, pool.checks = 0, []
+    studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu")
+    return list(
+        drive(
+            studies,
+            uri=tracking_uri(),
+            campaign="c",
+            suite=suite.name,
+            pool=pool,
+            stop=lambda: False,
+            trust_store=trust_store,
+        )
+    )
+
+
+def checked(events: list[Event]) -> ReuseChecked:
+    (event,) = [event for event in events if isinstance(event, ReuseChecked)]
+    return event
+
+
+def everything() -> pd.DataFrame:
+    return read_runs(open_store(tracking_uri()), "c", everything=True)
+
+
+def of_reuse(pool: InlinePool) -> list[Task]:
+    return [task for task in pool.checks if task.engine != "plain"]
+
+
+def test_reused_results_are_checked_by_one_run_of_each_study(folder: Path, pool: InlinePool) -> None:
+    first = go(pool)
+    assert not [event for event in first if isinstance(event, ReuseChecked)]
+    again = go(pool)
+    assert checked(again) == ReuseChecked(n_same=2, findings=())
+    assert pool.n_trained == 0
+    assert sorted(task.runs[0].optimizer for task in pool.checks) == ["sgd", "sign"]
+    drawn = {go(pool) and pool.checks[0].runs[0] for _ in range(12)}
+    assert len(drawn) > 1  # anew by each command: nobody can prepare for it
+
+
+def test_how_studies_were_trained_is_read_before_they_are_planned(folder: Path, pool: InlinePool) -> None:
+    assert read_plans(tracking_uri(), "c") == {}
+    go(pool)
+    assert list(read_plans(tracking_uri(), "c").values()) == [("stacked", ""), ("stacked", "")]
+    assert read_plans(tracking_uri(), "other") == {}
+
+
+def test_a_store_that_is_trusted_is_not_checked(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    events = go(pool, trust_store=True)
+    assert pool.checks == []
+    assert not [event for event in events if isinstance(event, ReuseChecked)]
+
+
+def test_what_no_identity_sees_is_trained_again_and_only_there(
+    folder: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(pool)
+    with monkeypatch.context() as patch:
+        patch.setattr(SGD, "step", _halved(SGD.step))  # a patched library
+        events = go(pool)
+        assert pool.n_trained == N_SGD
+        (line,) = checked(events).findings
+        assert line.startswith("tiny_line sgd: stored results do not repeat")
+        assert {event.optimizer: event.reused for event in events if isinstance(event, StudyEnded)} == {
+            "sgd": False,
+            "sign": True,
+        }
+        (ready,) = [event for event in events if isinstance(event, Ready)]
+        assert ready.missing == {"tiny_line": N_SGD}
+        stale_table = leaderboard(optsuite.runs("c"))
+        assert checked(go(pool)).n_same == 2
+        fresh = everything()
+        assert int(fresh["refuted"].sum()) == N_SGD + 1
+    go(pool)  # the library is as it was: what was refuted is not brought back, but trained a third time
+    assert pool.n_trained == N_SGD
+    assert not leaderboard(optsuite.runs("c")).equals(stale_table)
+
+
+def _halved(step: Callable[..., object]) -> Callable[..., object]:
+    def halved(self: SGD, closure: object = None) -> object:
+        for group in self.param_groups:
+            group["lr"] = group["lr"] * 0.5
+        result = step(self)
+        for group in self.param_groups:
+            group["lr"] = group["lr"] * 2
+        return result
+
+    halved.hooked = True  # type: ignore[attr-defined]
+    halved.__wrapped__ = step  # type: ignore[attr-defined]
+    return halved
+
+
+def test_a_run_that_cannot_be_repeated_stops_its_study_and_leaves_the_results(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    before = leaderboard(optsuite.runs("c"))
+
+    def failing(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+        raise FileNotFoundError("weights.pt")
+
+    pool.train = failing
+    events = resume(pool)
+    errors = [event.error for event in events if isinstance(event, StudyEnded)]
+    assert all(error is not None and "FileNotFoundError: weights.pt" in error for error in errors)
+    pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), before)
+
+
+def _noisy(pool: InlinePool, noise: Callable[[], float]) -> None:
+    """Let the pool train with other last bits from now on."""
+    train = pool.train
+    assert train is not None
+
+    def noisy(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+        factor = 1 + noise()
+        for index, fact in train(task):
+            if isinstance(fact, Measurement):
+                fact = replace(fact, values={name: value * factor for name, value in fact.values.items()})
+            yield index, fact
+
+    pool.train = noisy
+
+
+def test_results_of_another_machine_within_float_noise_are_kept_and_marked(
+    folder: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(pool)
+    _elsewhere(monkeypatch)
+    _noisy(pool, lambda: 1e-7)
+    events = resume(pool)
+    assert all("another machine" in line for line in checked(events).findings)
+    assert pool.n_trained == 0
+    studies = everything().query("kind == 'study'")
+    assert set(studies["reuse"]) == {reuse.OTHER_MACHINE}
+    shown = leaderboard(optsuite.runs("c")).query("arm == 'tuned'")["flags"]
+    assert shown.str.contains("trained on another machine").all()
+    assert len(of_reuse(pool)) == 4  # each twice, to know that it repeats here
+    resume(pool)
+    assert len(of_reuse(pool)) == 2  # that is remembered
+
+
+def _elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("campaign.held", "campaign.ledger", "campaign.study"):
+        monkeypatch.setattr(f"optsuite.{module}.machine_class", lambda device: "another processor")
+
+
+def test_float_noise_on_the_same_machine_is_no_excuse(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    _noisy(pool, lambda: 1e-7)
+    resume(pool)
+    assert pool.n_trained == N_SGD + N_SIGN
+
+
+def test_what_does_not_repeat_here_at_all_is_kept_within_noise_and_marked(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    noises = iter(range(1, 1000))
+    _noisy(pool, lambda: 1e-8 * next(noises))
+    assert all("not reproducible" in line for line in checked(resume(pool)).findings)
+    assert pool.n_trained == 0
+    assert set(everything().query("kind == 'study'")["reuse"]) == {reuse.NOT_REPRODUCIBLE}
+    pool.load(SUITE)
+    resume(pool)
+    run_id = everything().query("kind == 'study'")["run_id"].iloc[0]
+    assert REUSE not in open_store(tracking_uri()).client.get_run(run_id).data.tags  # it repeats again
+
+
+def test_stacked_studies_are_compared_with_the_plain_loop_once(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    plain = [task for task in pool.checks if task.engine == "plain"]
+    assert sorted(task.runs[0].optimizer for task in plain) == ["sgd", "sign"]
+    assert {task.runs[0].arm for task in plain} == {"tuned"}
+    assert all(task.until is not None and task.until >= 20 for task in plain)  # beyond the first measurement
+    go(pool)
+    assert [task for task in pool.checks if task.engine == "plain"] == []
+
+
+@pytest.mark.parametrize(("drift", "is_refused"), [(1e-3, True), (1e-7, False)])
+def test_stacks_that_drift_are_told_from_rounding_by_a_nudged_run(
+    folder: Path, pool: InlinePool, drift: float, is_refused: bool
+) -> None:
+    pool.load(SUITE)
+    train = pool.train
+    assert train is not None
+
+    def drifting(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+        for index, fact in train(task):
+            if task.engine != "plain" and isinstance(fact, Measurement) and fact.step > 10:
+                fact = replace(fact, values={name: value * (1 + drift) for name, value in fact.values.items()})
+            yield index, fact
+
+    pool.train = drifting
+    events = resume(pool)
+    assert any(isinstance(event, StudyRestarted) for event in events) == is_refused
+    assert any(task.nudged for task in pool.checks) == is_refused
+
+
+def test_stacks_that_part_from_the_plain_loop_are_trained_plainly_and_never_stacked_again(
+    folder: Path, pool: InlinePool
+) -> None:
+    pool.load(SUITE)
+    train = pool.train
+    assert train is not None
+
+    def drifting(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+        """Stacks of one optimizer that part from the plain loop late, where no trial has looked."""
+        for index, fact in train(task):
+            drifts = task.engine != "plain" and task.runs[0].optimizer == "sgd"
+            if drifts and isinstance(fact, Measurement) and fact.step > 10:
+                fact = replace(fact, values={name: value * 1.5 for name, value in fact.values.items()})
+            yield index, fact
+
+    pool.train = drifting
+    events = resume(pool)
+    (restarted,) = [event for event in events if isinstance(event, StudyRestarted)]
+    assert (restarted.optimizer, restarted.n_runs) == ("sgd", N_SGD)
+    assert pool.n_trained == 2 * N_SGD + N_SIGN
+    runs = everything()
+    assert int(runs["refuted"].sum()) == N_SGD + 1
+    current = runs[~runs["superseded"] & (runs["optimizer"] == "sgd")]
+    assert set(current["engine"]) == {"plain"}
+    assert len(current) == N_SGD + 1
+    assert current["engine_reason"].str.startswith("its stacked runs part from plain ones: ").all()
+    resume(pool)
+    assert pool.n_trained == 0
+    assert ("plain", current["engine_reason"].iloc[0]) in read_plans(tracking_uri(), "c").values()
+    assert set(everything().query("not superseded and optimizer == 'sgd'")["engine"]) == {"plain"}
