@@ -68,6 +68,8 @@ def planned(benchmark: Benchmark, optimizer: OptimizerSpec) -> Plan:
         (kinds.SeldomOnClass, "its forward changes the attribute calls of the class SeldomOnClass"),
         (kinds.OwnPermutation, "its stacked runs do not equal plain ones"),
         (partial(kinds.TorchNoise, 3, 1), "its forward draws random numbers from torch's generator"),
+        (partial(kinds.NumpyNoise, 3, 1), "its forward draws random numbers from numpy's generator"),
+        (kinds.PythonDropout, "its forward draws random numbers from Python's generator"),
         (kinds.OwnGenerator, "its forward changes the attribute draws of OwnGenerator"),
         (kinds.hooked, "its stacked runs do not equal plain ones"),
         (kinds.Mixed, "its parameters have more than one dtype"),
