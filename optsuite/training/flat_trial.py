@@ -20,8 +20,8 @@ def why_not_flat(twin: Twin, spec: OptimizerSpec) -> str:
     Two runs of the benchmark's shapes, one at each end of the interval of rates, take STEPS steps both ways.
     """
     rates = [spec.lr.low, spec.lr.high]
-    flat, views = (Stack([twin.model(seed) for seed in range(len(rates))]) for _ in range(2))
     try:
+        flat, views = (Stack([twin.model(seed) for seed in range(len(rates))]) for _ in range(2))
         steppers: list[Stepper] = [FlatStepper(spec, flat, rates), ViewsStepper(spec, views, rates)]
     except NotStackable as error:
         return str(error)

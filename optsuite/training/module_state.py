@@ -42,8 +42,8 @@ def state_of(model: nn.Module, *, contents: bool = True) -> State:
         own = {name: value for name, value in vars(module).items() if name not in OF_TORCH}
         for name, value in (own | _structure(module)).items():
             found[f"{kind} {path}".strip(), name] = tokens.of(value)
-        for name, value in _class_attributes(type(module)):
-            found[f"the class {kind}", name] = tokens.of(value)
+        for cls, name, value in _class_attributes(type(module)):
+            found[f"the class {cls}", name] = tokens.of(value)
     return found
 
 
@@ -70,14 +70,14 @@ def _structure(module: nn.Module) -> dict[str, object]:
     return found
 
 
-def _class_attributes(kind: type) -> Iterator[tuple[str, object]]:
-    """Values that stand on the classes of a module, which its runs share with all others."""
+def _class_attributes(kind: type) -> Iterator[tuple[str, str, object]]:
+    """(class, name, value) of what stands on the classes of a module, which its runs share with all others."""
     for cls in kind.__mro__:
         if cls.__module__.startswith(INSTALLED) or cls.__module__ == "torch":
             continue
         for name, value in vars(cls).items():
             if not name.startswith("__") and not inspect.isroutine(value) and not isinstance(value, type | property):
-                yield name, value
+                yield cls.__name__, name, value
 
 
 class _Tokens:

@@ -5,6 +5,7 @@ other initial weights: where twins part, as chaos at high rates has it, engines 
 """
 
 import math
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -100,7 +101,9 @@ def _why_not(engine: Callable[..., Facts], twin: Twin, spec: OptimizerSpec) -> s
         for watch in watches:
             watch.check()
         try:
-            received = stack.advance()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what vmap does slowly
+                received = stack.advance()
         except (CannotRun, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:

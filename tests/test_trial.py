@@ -1,0 +1,194 @@
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import kinds
+import pytest
+import torch
+from suites import tiny
+from torch import nn
+from torch.optim import SGD, Adam
+
+from optsuite import Benchmark, LogUniform, OptimizerSpec
+from optsuite.errors import BadInput
+from optsuite.training import plain, trial
+from optsuite.training.flat_trial import NOT_AS_DECLARED
+from optsuite.training.plan import ENGINES, Plan, plan
+from optsuite.training.run import Measurement, Run
+
+pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
+BENCHMARK = replace(tiny.BENCHMARK, max_steps=60, eval_every=20)
+DEEP = replace(BENCHMARK, model=lambda: nn.Sequential(nn.Linear(3, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 1)))
+
+
+def spec(build: Any = None, *, proportional: bool = True) -> OptimizerSpec:
+    def of_torch(model: nn.Module, lr: float) -> torch.optim.Optimizer:
+        return SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=1e-3)
+
+    interval = LogUniform(low=1e-4, high=1e-1)
+    return OptimizerSpec(name="o", build=build or of_torch, lr=interval, default_lr=1e-2, proportional=proportional)
+
+
+def over_parameters(kind: Any) -> Any:
+    return lambda model, lr: kind(model.parameters(), lr)
+
+
+def curves(engine: str, benchmark: Benchmark, optimizer: OptimizerSpec) -> dict[tuple[int, int, str], float]:
+    runs = [Run(benchmark="b", optimizer="o", lr=lr, seed=seed, kind="trial") for lr in (1e-3, 2e-2) for seed in (0, 1)]
+    facts = ENGINES[engine](benchmark, optimizer, runs, tiny.line())
+    return {(i, f.step, name): v for i, f in facts if isinstance(f, Measurement) for name, v in f.values.items()}
+
+
+def planned(benchmark: Benchmark, optimizer: OptimizerSpec) -> Plan:
+    """The plan, whose engine trains as the plain one does."""
+    chosen = plan(benchmark, optimizer, tiny.line(), device="cpu", engine="stacked")
+    expected, received = (curves(engine, benchmark, optimizer) for engine in ("plain", chosen.engine))
+    assert expected.keys() == received.keys()
+    assert all(math.isclose(value, received[key], rel_tol=1e-3, abs_tol=1e-6) for key, value in expected.items())
+    return chosen
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (kinds.Counter, "its forward changes the attribute calls of Counter"),
+        (kinds.Annealed, "its forward changes the attribute passes of Annealed"),
+        (kinds.Toggle, "its forward changes the attribute odd of Toggle"),
+        (kinds.History, "its forward changes the attribute notes of History"),
+        (kinds.Iterated, "its forward changes the attribute scales of Iterated"),
+        (kinds.NewBuffer, "its forward assigns the buffer scale anew"),
+        (kinds.NewInEval, "its forward assigns the buffer scale anew"),
+        (partial(kinds.NewData, 3, 1), "its forward assigns the parameter weight anew"),
+        (kinds.SomeSteps, "its parameter a.weight has no gradient in some steps"),
+        (kinds.Unused, "its parameter b.weight has no gradient in some steps"),
+        (kinds.Unfreezing, "its parameter a.weight has no gradient in some steps"),
+        (kinds.CachedMask, "its forward changes the attribute mask of CachedMask"),
+        (kinds.SeldomOnClass, "its forward changes the attribute calls of the class SeldomOnClass"),
+        (kinds.OwnPermutation, "its stacked runs do not equal plain ones"),
+        (partial(kinds.TorchNoise, 3, 1), "its forward draws random numbers from torch's generator"),
+        (partial(kinds.NumpyNoise, 3, 1), "its forward draws random numbers from numpy's generator"),
+        (kinds.PythonDropout, "its forward draws random numbers from Python's generator"),
+        (kinds.OwnGenerator, "its forward changes the attribute draws of OwnGenerator"),
+        (kinds.hooked, "its stacked runs do not equal plain ones"),
+        (kinds.Mixed, "its parameters have more than one dtype"),
+    ],
+)
+def test_models_that_a_stack_would_change_are_trained_plainly(model: Any, reason: str) -> None:
+    chosen = planned(replace(BENCHMARK, model=model), spec())
+    assert chosen.engine == "plain"
+    assert chosen.reason.startswith(reason)
+    assert "\n" not in chosen.reason
+
+
+@pytest.mark.parametrize(
+    ("model", "engine", "reason"),
+    [
+        (kinds.Teacher, "stacked_views", "its parameter t.weight is frozen"),
+        (kinds.Frozen, "stacked_views", "its parameter a.weight is frozen"),
+        (partial(kinds.Clamped, 3, 1), "stacked", ""),
+        (kinds.BufferInPlace, "stacked", ""),
+        (kinds.Tied, "stacked", ""),
+        (kinds.normalised, "stacked", ""),
+    ],
+)
+def test_models_that_a_stack_trains_alike_are_stacked(model: Any, engine: str, reason: str) -> None:
+    chosen = planned(replace(BENCHMARK, model=model), spec())
+    assert (chosen.engine, chosen.reason) == (engine, reason)
+
+
+def test_weights_clamped_beside_autograd_end_alike_by_both_engines() -> None:
+    planned(replace(BENCHMARK, model=partial(kinds.ClampedData, 3, 1)), spec())
+
+
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        (over_parameters(kinds.Lookahead), NOT_AS_DECLARED),
+        (over_parameters(kinds.Clipped), NOT_AS_DECLARED),
+        (over_parameters(kinds.TrustRatio), NOT_AS_DECLARED),
+        (over_parameters(kinds.Centralized), NOT_AS_DECLARED),
+        (over_parameters(kinds.Projected), NOT_AS_DECLARED),
+        (kinds.by_width, NOT_AS_DECLARED),
+        (kinds.by_ndim, "its optimizer has 2 parameter groups"),
+        (kinds.by_name, "its optimizer has 6 parameter groups"),
+        (kinds.with_names, "its optimizer knows parameters by name"),
+        (kinds.last_only, "its optimizer does not hold all parameters in their order"),
+        (kinds.some_decay, "its optimizer depends on the rate or the shapes in more than its steps"),
+        (kinds.decay_of_rate, "its optimizer depends on the rate or the shapes in more than its steps"),
+    ],
+)
+def test_optimizers_that_are_not_what_they_say_step_each_run_by_itself(build: Any, reason: str) -> None:
+    chosen = planned(DEEP, spec(build))
+    assert (chosen.engine, chosen.reason) == ("stacked_views", reason)
+    honest = plan(DEEP, spec(build, proportional=False), tiny.line(), device="cpu", engine="stacked")
+    assert (honest.engine, honest.reason) == ("stacked", "")
+
+
+def test_an_optimizer_that_counts_its_steps_is_stacked() -> None:
+    assert planned(DEEP, spec(over_parameters(kinds.WarmedUp))).engine == "stacked"
+
+
+def test_an_optimizer_that_draws_random_numbers_is_trained_plainly() -> None:
+    assert planned(DEEP, spec(over_parameters(kinds.Noisy), proportional=False)).engine == "plain"
+
+
+@pytest.mark.parametrize(
+    "model", [kinds.OnClass, partial(kinds.InGlobal, 3, 1), kinds.in_closure()], ids=["class", "global", "closure"]
+)
+@pytest.mark.parametrize("engine", ["plain", "stacked"])
+def test_runs_that_depend_on_those_before_them_are_refused(model: Any, engine: str) -> None:
+    with pytest.raises(BadInput, match="depend on what was trained before"):
+        plan(replace(BENCHMARK, model=model), spec(), tiny.line(), device="cpu", engine=engine)
+
+
+def test_a_loss_with_state_that_runs_share_is_refused() -> None:
+    with pytest.raises(BadInput, match="depend on what was trained before"):
+        plan(replace(BENCHMARK, loss=kinds.RunningLoss()), spec(), tiny.line(), device="cpu")
+
+
+def test_a_loss_with_tensors_of_its_own_is_stacked() -> None:
+    loss = kinds.WeightedLoss()
+    assert planned(replace(BENCHMARK, loss=loss), spec()).engine == "stacked"
+    assert loss.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_dtypes_are_tried_as_they_are(dtype: torch.dtype) -> None:
+    class Cast(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> Any:
+            return super().forward(x.to(dtype)).float()  # type: ignore[no-untyped-call]
+
+    model = lambda: Cast(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)).to(dtype)  # noqa: E731
+    chosen = plan(replace(BENCHMARK, model=model), spec(), tiny.line(), device="cpu", engine="stacked")
+    assert (chosen.engine, chosen.reason) == ("stacked", "")
+
+
+def test_a_model_that_insists_on_float32_is_tried_in_float32() -> None:
+    class Insisting(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x.float())
+
+    chosen = planned(replace(BENCHMARK, model=partial(Insisting, 3, 1)), spec())
+    assert (chosen.engine, chosen.reason) == ("stacked", "")
+
+
+def test_chaos_at_the_top_rate_does_not_refuse() -> None:
+    wild = replace(spec(over_parameters(Adam)), lr=LogUniform(low=1e-4, high=10.0))
+    chosen = plan(DEEP, wild, tiny.line(), device="cpu", engine="stacked")
+    assert (chosen.engine, chosen.reason) == ("stacked", "")
+
+
+def test_a_known_plan_needs_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **keywords: object) -> Iterator[Any]:
+        raise AssertionError("trained")
+
+    fresh = plan(BENCHMARK, spec(), tiny.line(), device="cpu", engine="stacked")
+    monkeypatch.setattr(plain, "train", refuse)
+    monkeypatch.setattr(trial, "choose", refuse)
+    assert plan(BENCHMARK, spec(), tiny.line(), device="cpu", known=("stacked", "")) == fresh
+    refused = plan(BENCHMARK, spec(), tiny.line(), device="cpu", known=("plain", "it parted"))
+    assert (refused.engine, refused.reason, refused.max_stack) == ("plain", "it parted", 1)
+    asked = plan(BENCHMARK, spec(), tiny.line(), device="cpu", engine="plain", known=("stacked", ""))
+    assert (asked.engine, asked.reason) == ("plain", "as asked")
