@@ -38,7 +38,7 @@ def describe(value: object) -> Any:
 
 def tensor_bytes(tensor: Tensor) -> bytes:
     """The numbers of a tensor of any dtype, as they lie in memory."""
-    flat = tensor.detach().cpu().contiguous().flatten()
+    flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().flatten()
     return flat.view(torch.uint8).numpy().tobytes()
 
 
