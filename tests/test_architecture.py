@@ -14,7 +14,7 @@ import optsuite
 ROOT = Path(optsuite.__file__).parent
 ORDER = (  # data flow from left to right; a module imports only from its own place or its left
     ("errors", "schedules"),
-    ("pairs",),
+    ("pairs", "target"),
     ("definition", "statistics"),
     ("data", "models", "optimizers"),
     ("suites",),

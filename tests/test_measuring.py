@@ -264,6 +264,11 @@ def test_outputs_that_cannot_be_put_together_say_so(monkeypatch: pytest.MonkeyPa
     benchmark = line(model=Distribution, loss=lambda o, y: -o.log_prob(y).mean(), whole_split=True)
     with pytest.raises(ValueError, match="cannot be put together; return tensors"):
         values_of(benchmark, initial_model(benchmark, 0), benchmark.dataset().validation)
+    large = Splits(**{name: (x.repeat(32, 1), y.repeat(32, 1)) for name, (x, y) in vars(tiny.line()).items()})
+    with monkeypatch.context() as patch:
+        patch.setattr("optsuite.training.check.CHUNK", 5)
+        with pytest.raises(BadInput, match="tiny_line: whole_split: the model's outputs for several chunks"):
+            notes(replace(benchmark, dataset=lambda: large))
     penalised = line(model=Penalised, loss=lambda o, y: F.mse_loss(o[0], y) + o[1], whole_split=True)
     model, split = initial_model(penalised, 0), penalised.dataset().validation
     (value,) = values_of(penalised, model, split).values()

@@ -5,6 +5,7 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -573,4 +574,7 @@ def test_data_that_differ_each_time_are_refused(draw: Any) -> None:
 
     with pytest.raises(BadInput, match="its dataset differs each time it is made; seed a generator inside the function"):
         check_repeatable(of(dataset=noisy), noisy())
+    cached = cache(noisy)
+    with pytest.raises(BadInput, match="its dataset differs"):
+        check_repeatable(of(dataset=cached), cached())
     check_repeatable(of(), LINE)

@@ -20,6 +20,7 @@ from optsuite.training.explain import backward, call_loss, call_model, explained
 from optsuite.training.identity import hash_splits
 from optsuite.training.losses import check_unchanged, loss_buffers
 from optsuite.training.means import check_means
+from optsuite.training.outputs import joined
 from optsuite.training.plain import CHUNK, initial_model, values_of
 from optsuite.training.step import build, evaluating
 
@@ -50,7 +51,10 @@ def load_splits(benchmark: Benchmark) -> Splits:
 
 
 def check_repeatable(benchmark: Benchmark, splits: Splits) -> None:
-    """Make the data again. Raises BadInput where they differ from the splits."""
+    """Make the data again. Raises BadInput where they differ from the splits, as they then would in every worker."""
+    forget = getattr(benchmark.dataset, "cache_clear", None)  # of functools.cache, which every process has its own of
+    if forget:
+        forget()
     again = load_splits(benchmark)
     if hash_splits(again) != hash_splits(splits):
         raise BadInput(
@@ -140,6 +144,9 @@ def _check_measuring(benchmark: Benchmark, model: nn.Module, splits: Splits) -> 
                 _measure(benchmark, model, name, split, benchmark.batch_size)
             except BadInput:  # some need more than a few, as an AUC needs both classes
                 _measure(benchmark, model, name, split, CHUNK)
+            if benchmark.whole_split and len(split[0]) > CHUNK:
+                with blamed(f"benchmark {benchmark.name}: whole_split:"):
+                    joined([model(split[0][:2]), model(split[0][2:5])], [2, 3])
 
 
 def _measure(benchmark: Benchmark, model: nn.Module, name: str, split: Split, n: int) -> None:
