@@ -8,6 +8,8 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
+from optsuite.redact import printable, redact
+
 LONGEST = 1_000  # characters of an error that a line and a tag in the store can take
 
 
@@ -74,8 +76,12 @@ def require_rate(what: str, value: object) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """The error as a single line: its type, unless it is bad input that speaks for itself, and its text."""
-    text = " ".join(str(error).split())[:LONGEST] or "no message"
+    """The error as a single line: its type, unless it is bad input that speaks for itself, and its text without passwords."""
+    try:
+        text = str(error)
+    except Exception:  # its own __str__ may be broken
+        text = ""
+    text = printable(redact(" ".join(text.split())))[:LONGEST] or "no message"
     return text if isinstance(error, BadInput) else f"{type(error).__name__}: {text}"
 
 

@@ -17,7 +17,8 @@ from commands import Call, descendants
 from conftest import TINY
 from test_architecture import FILES, ROOT
 
-from optsuite.tracking.location import public, tracking_uri
+from optsuite.redact import redact
+from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.store import open_store
 
 # --- No foreign host ---------------------------------------------------------------------------------------------------------
@@ -292,4 +293,4 @@ def test_nor_in_the_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_what_holds_no_password_is_shown_as_it_is() -> None:
     for text in ("sqlite:////home/me@work/mlflow.db", "http://127.0.0.1:5000/#/x", "git@example.org:x", "a@b", "no password"):
-        assert public(text) == text
+        assert redact(text) == text

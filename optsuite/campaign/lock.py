@@ -11,7 +11,8 @@ from pathlib import Path
 import filelock
 
 from optsuite.errors import BadInput, require
-from optsuite.tracking.location import beside_store, public
+from optsuite.redact import redact
+from optsuite.tracking.location import beside_store
 
 
 def check_campaign_name(name: str) -> None:
@@ -41,7 +42,7 @@ def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise BadInput(
-            f"store: got {public(uri)}, cannot write to {folder} ({error.strerror}); allowed: a writable folder"
+            f"store: got {redact(uri)}, cannot write to {folder} ({error.strerror}); allowed: a writable folder"
         ) from None
     try:
         yield

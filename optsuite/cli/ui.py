@@ -15,8 +15,9 @@ from rich.console import Console
 
 from optsuite.cli.console import console
 from optsuite.errors import BadInput
+from optsuite.redact import redact
 from optsuite.report.grids import charts
-from optsuite.tracking.location import database_path, public, require_campaign, tracking_uri
+from optsuite.tracking.location import database_path, require_campaign, tracking_uri
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
@@ -66,7 +67,7 @@ def serve(port: int, campaign: str) -> int:
 def _print_links(out: Console, address: str, experiments: dict[str, str], campaign: str) -> None:
     """The charts of each benchmark, with the runs of the studies: one for each optimizer."""
     for benchmark, experiment in experiments.items():
-        link = f"{public(address)}/#/experiments/{experiment}/runs?{charts(campaign)}"
+        link = f"{redact(address)}/#/experiments/{experiment}/runs?{charts(campaign)}"
         out.print(f"{benchmark}: {link}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -1,13 +1,13 @@
 """Where the store is, and what can be read of it without the three seconds that importing MLflow takes."""
 
 import os
-import re
 import sqlite3
 from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
 
 from optsuite.errors import BadInput, UnknownName
+from optsuite.redact import redact
 
 CAMPAIGNS = """SELECT DISTINCT value FROM tags JOIN runs USING (run_uuid)
                WHERE key = 'optsuite.campaign' AND lifecycle_stage = 'active' ORDER BY value"""
@@ -33,7 +33,7 @@ def database_path(uri: str) -> Path | None:
 def state_folder(uri: str) -> Path:
     """A folder for what belongs to the store, where a person's programs keep their state: nobody else writes there."""
     states = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(states) / "optsuite" / blake2b(public(uri.rstrip("/")).encode(), digest_size=8).hexdigest()
+    return Path(states) / "optsuite" / blake2b(redact(uri.rstrip("/"), {}).encode(), digest_size=8).hexdigest()
 
 
 def beside_store(uri: str) -> Path:
@@ -45,12 +45,6 @@ def beside_store(uri: str) -> Path:
 def checkpoint_folder(uri: str) -> Path:
     """Where the checkpoints of runs lie that are to be recorded in the store."""
     return beside_store(uri) / "checkpoints"
-
-
-def public(text: str) -> str:
-    """The text without the names and passwords of the addresses in it. Slashes and @ may be in a password."""
-    text = re.sub(r"(?<!sqlite)://\S*@", "://", text)
-    return re.sub(r"(?i)((?:password|passwd|pwd|token)=)[^&\s]+", r"\1***", text)
 
 
 def store_exists(uri: str) -> bool:
@@ -78,6 +72,6 @@ def require_campaign(uri: str, campaign: str) -> None:
     """Raise BadInput, mostly UnknownName, unless the store holds runs of the campaign."""
     names = campaign_names(uri) if store_exists(uri) else []
     if not names:
-        raise BadInput(f"campaign: got {campaign!r}, there is no campaign yet in {public(uri)}; 'optsuite run' makes one")
+        raise BadInput(f"campaign: got {campaign!r}, there is no campaign yet in {redact(uri)}; 'optsuite run' makes one")
     if campaign not in names:
         raise UnknownName("campaign", campaign, names)

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from optsuite.errors import StoreLost, one_line
-from optsuite.tracking.location import public
+from optsuite.redact import redact
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class Patience:
         cause = cause_of(error)
         hopeless |= any(text in cause for text in HOPELESS)
         if hopeless or self._hurried.is_set() or time.monotonic() - since >= self._seconds:
-            self._lost = f"store: {public(self._uri)} cannot be written to: {cause}"
+            self._lost = f"store: {redact(self._uri)} cannot be written to: {cause}"
             raise StoreLost(self._lost) from error
         if not self.has_waited:
             LOGGER.warning("The store does not answer (%s); trying again for %.0f minutes.", cause, self._seconds / 60)
@@ -76,4 +76,4 @@ def cause_of(error: Exception) -> str:
     """The end of what a store says is wrong, without the query that it was asked and the password it was asked with."""
     text = re.split(r" \[SQL| \(Background on", one_line(error))[0].removeprefix("MlflowException: ")
     text = text.rpartition("(Caused by ")[2]  # the rest is the address, over and over
-    return public(text)[-300:]
+    return redact(text)[-300:]

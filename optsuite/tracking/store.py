@@ -25,7 +25,8 @@ from mlflow.store.entities import PagedList
 from mlflow.tracking.context.registry import resolve_tags
 
 from optsuite.errors import BadInput, one_line
-from optsuite.tracking.location import database_path, public
+from optsuite.redact import redact
+from optsuite.tracking.location import database_path
 from optsuite.tracking.patience import UNAUTHENTICATED, Patience, cause_of
 from optsuite.training.run import Measurement
 
@@ -74,7 +75,7 @@ def _cannot_be_opened(uri: str, error: Exception) -> BadInput:
         user = os.environ.get("MLFLOW_TRACKING_USERNAME")
         cause = f"it does not know {user!r} with this password" if user else "it wants a name and a password"
         remedy = "those of one of its users in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-    return BadInput(f"store: got {public(uri)}, which cannot be opened: {cause}; allowed: {remedy}")
+    return BadInput(f"store: got {redact(uri)}, which cannot be opened: {cause}; allowed: {remedy}")
 
 
 def _create(path: Path) -> None:
@@ -107,7 +108,7 @@ class Store:
         self._ask = self.patience.call
         self._experiments: dict[str, str] = {}
         found = resolve_tags()  # source commit, user, address of the repository, ...
-        self._context = {key: public(value) for key, value in found.items() if key != "mlflow.runName"}
+        self._context = {key: redact(value) for key, value in found.items() if key != "mlflow.runName"}
 
     @property
     def is_database(self) -> bool:
