@@ -47,8 +47,16 @@ class ClusterLost(Exception):
 def require(condition: object, what: str, received: object, allowed: str) -> None:
     """Raise BadInput naming what, received and allowed unless the condition holds."""
     if not condition:
-        text = repr(received)
+        text = _shown(received)
         raise BadInput(f"{what}: got {text if len(text) < 200 else text[:200] + '...'}, allowed: {allowed}")
+
+
+def _shown(received: object) -> str:
+    """The value as Python writes it, on one line; its type where it cannot be written."""
+    try:
+        return " ".join(repr(received).split())
+    except Exception:
+        return f"a {type(received).__name__}"
 
 
 def require_name(what: str, name: object) -> None:

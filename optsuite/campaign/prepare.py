@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits, Suite
-from optsuite.errors import BadInput, DatasetUnavailable
+from optsuite.errors import BadInput, DatasetUnavailable, location, one_line
 from optsuite.training.check import blamed, check_benchmark, check_device, check_pair, limited, load_splits
 from optsuite.training.identity import DTYPE, definition, setting
 from optsuite.training.plan import ENGINES, Plan, plan
@@ -82,6 +82,11 @@ def prepare(
             missing = isinstance(error, DatasetUnavailable)
             skipped.append(Skipped(benchmark=benchmark.name, reason=str(error), broken=not missing))
             last = error
+        except (Exception, SystemExit) as error:  # whatever a definition raises is its own trouble
+            last = _unforeseen(f"benchmark {benchmark.name}", error)
+            if benchmark.name in named:
+                raise last from error
+            skipped.append(Skipped(benchmark=benchmark.name, reason=str(last)))
     if last is not None and not problems:
         raise last
     return problems, skipped
@@ -108,6 +113,8 @@ def _try(
                     plans[spec.name] = plan(benchmark, spec, splits, device=device, engine=engine)
         except BadInput as error:
             broken.append((spec.name, error))
+        except (Exception, SystemExit) as error:
+            broken.append((spec.name, _unforeseen(f"optimizer {spec.name} on benchmark {benchmark.name}", error)))
     if not plans:
         raise broken[0][1]
     last = [spec for spec in specs if spec.name in plans][-1]
@@ -118,6 +125,11 @@ def _try(
         benchmark=benchmark, setting=own, plans=plans, seconds_per_run=seconds_per_run, seconds_to_load=seconds_to_load
     )
     return problem, broken
+
+
+def _unforeseen(what: str, error: BaseException) -> BadInput:
+    """What nobody has foreseen, as an error of the definition that raised it."""
+    return BadInput(f"{what}{location(error)} raised {one_line(error)}")
 
 
 def _few(split: Split) -> Split:

@@ -111,7 +111,7 @@ def facts(task: Task, train: Train) -> Iterator[Fact]:
             if isinstance(fact, Ended):
                 ended.add(index)
             yield Fact(task=task.id, index=index, fact=fact)
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:  # a definition that calls sys.exit() ends its own run
         if is_out_of_memory(problem):
             raise
         error = one_line(problem) + location(problem)
