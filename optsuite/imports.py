@@ -95,7 +95,7 @@ def load_file(path: Path, name: str, *, package: bool = False) -> ModuleType:
 
 def _forget(folder: Path) -> None:
     """Drop the modules that were found in a folder itself, not in others below it, such as an environment's."""
-    tops = {name.partition(".")[0] for name in sys.modules}
+    tops = {name.partition(".")[0] for name in sys.modules} - {"optsuite", "__main__"}
     own = {name for name in tops if (module := sys.modules.get(name)) is not None and _lies_in(module, folder)}
     for name in [name for name in sys.modules if name.partition(".")[0] in own]:
         del sys.modules[name]

@@ -12,7 +12,7 @@ import filelock
 
 from optsuite.errors import BadInput, require
 from optsuite.redact import redact
-from optsuite.tracking.location import beside_store
+from optsuite.tracking.location import beside_store, store_exists
 
 
 def check_campaign_name(name: str) -> None:
@@ -29,6 +29,7 @@ def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
     """
     folder = beside_store(uri) / "locks"
     owner = folder / f"{campaign}.json"
+    store_exists(uri)  # raises where the folder would be made in the wrong place
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / f"{campaign}.lock", timeout=0)

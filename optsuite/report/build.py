@@ -54,7 +54,7 @@ def build(
 
 
 def _csv(table: pd.DataFrame) -> str:
-    texts = [name for name in table.columns if table[name].map(type).eq(str).any()]
+    texts = [name for name in table.columns if any(isinstance(cell, str) for cell in table[name])]
     safe = table.assign(**{name: table[name].map(_defused) for name in texts})
     return safe.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 

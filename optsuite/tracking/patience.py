@@ -12,12 +12,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from optsuite.errors import StoreLost, one_line
 from optsuite.redact import redact
+from optsuite.tracking.database import DAMAGED
 
 P = ParamSpec("P")
 T = TypeVar("T")
 PATIENCE_SECONDS = 180.0  # a server is back, and a backup done, in a minute or two
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 15.0  # each twice the one before: a server that comes back is not rushed
-HOPELESS = ("disk is full", "readonly database", "No space left", "Read-only file system")
+HOPELESS = ("disk is full", "readonly database", "No space left", "Read-only file system", *DAMAGED)
 UNAUTHENTICATED = "UNAUTHENTICATED"
 REFUSED = ("PERMISSION_DENIED", UNAUTHENTICATED)
 SENSELESS = (

@@ -26,6 +26,7 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from optsuite.errors import BadInput, one_line
 from optsuite.redact import redact
+from optsuite.tracking.database import ELSEWHERE, require_ours
 from optsuite.tracking.location import database_path
 from optsuite.tracking.patience import UNAUTHENTICATED, Patience, cause_of
 from optsuite.training.run import Measurement
@@ -51,6 +52,7 @@ def open_store(uri: str) -> "Store":
             os.environ.setdefault(name, value)
     try:
         if path is not None:
+            require_ours(path)
             if not path.exists():
                 _create(path)
             _write_ahead(path)
@@ -58,6 +60,8 @@ def open_store(uri: str) -> "Store":
             sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool).connect().close()  # MLflow tries for minutes
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
+    except BadInput:
+        raise
     except Exception as error:
         raise _cannot_be_opened(uri, error) from error
     return Store(uri, client)
@@ -67,8 +71,10 @@ def _cannot_be_opened(uri: str, error: Exception) -> BadInput:
     text, cause = one_line(error), cause_of(error)
     remedy = "a SQLite, PostgreSQL or MySQL database that can be opened, or an MLflow server (MLFLOW_TRACKING_URI)"
     if "database schema" in text or "locate revision" in text:
-        cause = f"it was written by another version of MLflow; this is {mlflow.__version__}"
-        remedy = "back it up and run 'mlflow db upgrade', or set MLFLOW_TRACKING_URI to another store"
+        older = _is_of_older_version(text)
+        cause = f"it was written by {'an older' if older else 'a newer'} version of MLflow; this is {mlflow.__version__}"
+        upgrade = "back it up and run 'mlflow db upgrade'" if older else "install the MLflow that wrote it, or a newer one"
+        remedy = f"{upgrade}, or {ELSEWHERE}"
     if isinstance(error, ModuleNotFoundError):
         remedy = "with its driver installed, which optsuite[postgres] does for PostgreSQL"
     if getattr(error, "error_code", "") == UNAUTHENTICATED:
@@ -76,6 +82,13 @@ def _cannot_be_opened(uri: str, error: Exception) -> BadInput:
         cause = f"it does not know {user!r} with this password" if user else "it wants a name and a password"
         remedy = "those of one of its users in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     return BadInput(f"store: got {redact(uri)}, which cannot be opened: {cause}; allowed: {remedy}")
+
+
+def _is_of_older_version(text: str) -> bool:
+    """Whether what MLflow says of a database's version names one that it knows, and so has left behind."""
+    found = re.search(r"(?:found version|identified by) '?(\w+)", text)
+    versions = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+    return bool(found and list(versions.glob(f"{found[1]}_*.py")))
 
 
 def _create(path: Path) -> None:
