@@ -75,7 +75,7 @@ def drive(
         delivered = spool.deliver(store)
         for benchmark in dict.fromkeys(study.name[0] for study in studies):
             store.restore(benchmark)
-        held = Held(read_runs(store, campaign, everything=True))
+        held = Held.read(store, campaign)
         work = Campaign(studies, held)
         yield from work.replay()
         yield Ready(missing=work.missing(), replaced=held.replaced_by(studies), delivered=delivered)
@@ -85,7 +85,7 @@ def drive(
             yield from Training(work, ledger, writer, pool).run(stop)
         record_costs(studies, ledger, stop)
         if store.patience.has_waited:  # what seemed not to be written may have been written all the same
-            Held(read_runs(store, campaign, everything=True)).sweep(store)
+            Held.read(store, campaign).sweep(store)
 
 
 @contextmanager

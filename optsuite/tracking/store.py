@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import filelock
-import mlflow
 import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
@@ -24,11 +23,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 from mlflow.tracking.context.registry import resolve_tags
 
-from optsuite.errors import BadInput, one_line
+from optsuite.errors import BadInput
 from optsuite.redact import redact
-from optsuite.tracking.database import ELSEWHERE, require_ours
+from optsuite.tracking.database import require_ours
 from optsuite.tracking.location import database_path
-from optsuite.tracking.patience import UNAUTHENTICATED, Patience, cause_of
+from optsuite.tracking.patience import Patience
+from optsuite.tracking.refusals import cannot_be_opened
 from optsuite.training.run import Measurement
 
 T = TypeVar("T")
@@ -36,6 +36,8 @@ SUPERSEDED = "optsuite.superseded"  # the tag of runs that an older definition g
 REPORTS = "reports"  # the experiment of the report runs
 HTTP = ("http:", "https:")
 PAGE = 1_000
+MOST_LINES = 20
+LOGGER = logging.getLogger("optsuite")
 # MLflow's own retries are silent, repeat what has been done already, and last for minutes at a wrong address: Patience retries.
 ALONE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 VERSIONS = {f"{name}_version": version(name) for name in ("optsuite", "torch", "mlflow", "optuna")}
@@ -63,32 +65,8 @@ def open_store(uri: str) -> "Store":
     except BadInput:
         raise
     except Exception as error:
-        raise _cannot_be_opened(uri, error) from error
+        raise cannot_be_opened(uri, error) from error
     return Store(uri, client)
-
-
-def _cannot_be_opened(uri: str, error: Exception) -> BadInput:
-    text, cause = one_line(error), cause_of(error)
-    remedy = "a SQLite, PostgreSQL or MySQL database that can be opened, or an MLflow server (MLFLOW_TRACKING_URI)"
-    if "database schema" in text or "locate revision" in text:
-        older = _is_of_older_version(text)
-        cause = f"it was written by {'an older' if older else 'a newer'} version of MLflow; this is {mlflow.__version__}"
-        upgrade = "back it up and run 'mlflow db upgrade'" if older else "install the MLflow that wrote it, or a newer one"
-        remedy = f"{upgrade}, or {ELSEWHERE}"
-    if isinstance(error, ModuleNotFoundError):
-        remedy = "with its driver installed, which optsuite[postgres] does for PostgreSQL"
-    if getattr(error, "error_code", "") == UNAUTHENTICATED:
-        user = os.environ.get("MLFLOW_TRACKING_USERNAME")
-        cause = f"it does not know {user!r} with this password" if user else "it wants a name and a password"
-        remedy = "those of one of its users in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-    return BadInput(f"store: got {redact(uri)}, which cannot be opened: {cause}; allowed: {remedy}")
-
-
-def _is_of_older_version(text: str) -> bool:
-    """Whether what MLflow says of a database's version names one that it knows, and so has left behind."""
-    found = re.search(r"(?:found version|identified by) '?(\w+)", text)
-    versions = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
-    return bool(found and list(versions.glob(f"{found[1]}_*.py")))
 
 
 def _create(path: Path) -> None:
@@ -120,8 +98,18 @@ class Store:
         self.patience = Patience(uri)
         self._ask = self.patience.call
         self._experiments: dict[str, str] = {}
+        self._said: set[str] = set()
         found = resolve_tags()  # source commit, user, address of the repository, ...
         self._context = {key: redact(value) for key, value in found.items() if key != "mlflow.runName"}
+
+    def say(self, lines: Iterable[str]) -> None:
+        """Log what somebody should know of what the store holds: each line once, and no more than MOST_LINES at a time."""
+        new = [line for line in dict.fromkeys(lines) if line not in self._said]
+        self._said.update(new)
+        for line in new[:MOST_LINES]:
+            LOGGER.warning("%s", line)
+        if len(new) > MOST_LINES:
+            LOGGER.warning("And %d like it.", len(new) - MOST_LINES)
 
     @property
     def is_database(self) -> bool:
@@ -188,8 +176,19 @@ class Store:
         self._ask(self.client.set_terminated, run_id, status, int(ended * 1e3))
 
     def delete(self, run_id: str) -> None:
-        """Move a run to MLflow's bin."""
-        self._ask(self.client.delete_run, run_id)
+        """Move a run to MLflow's trash, whatever state it is in."""
+        try:
+            self._ask(self.client.delete_run, run_id)
+        except MlflowException:
+            if not self.is_database:
+                raise
+            self._ask(self._delete_by_force, run_id)
+
+    def _delete_by_force(self, run_id: str) -> None:
+        """For a run with a status, say, that MLflow does not know, and so refuses to delete."""
+        query = "UPDATE runs SET lifecycle_stage = 'deleted', status = 'FAILED' WHERE run_uuid = :run_id"
+        with sqlalchemy.create_engine(self.uri, poolclass=sqlalchemy.NullPool).begin() as connection:
+            connection.execute(sqlalchemy.text(query), {"run_id": run_id})
 
     def tag(self, run_id: str, key: str, value: str | None) -> None:
         """Set a tag of a run, or remove it."""
