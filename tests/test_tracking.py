@@ -180,7 +180,9 @@ def test_a_store_of_another_mlflow_version_is_named(folder: Path) -> None:
     connection.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
     connection.commit()
     connection.close()
-    with pytest.raises(BadInput, match=r"store: got sqlite:.*written by a newer version of MLflow.*install the MLflow") as error:
+    with pytest.raises(
+        BadInput, match=r"store: got sqlite:.*written by a newer version of MLflow.*install the MLflow"
+    ) as error:
         open_store(tracking_uri())
     assert "\n" not in str(error.value)
 

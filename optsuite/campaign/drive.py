@@ -8,6 +8,7 @@ import pandas as pd
 from optsuite.campaign.costs import record_costs
 from optsuite.campaign.events import Event, Ready
 from optsuite.campaign.held import Held
+from optsuite.campaign.lease import lease
 from optsuite.campaign.ledger import Ledger
 from optsuite.campaign.lock import campaign_lock
 from optsuite.campaign.loop import Training
@@ -72,20 +73,27 @@ def drive(
     """
     with campaign_lock(uri, campaign), Spool(uri, campaign) as spool, _accounted(spool):
         store = open_store(uri)
-        delivered = spool.deliver(store)
-        for benchmark in dict.fromkeys(study.name[0] for study in studies):
-            store.restore(benchmark)
-        held = Held.read(store, campaign)
-        work = Campaign(studies, held)
-        yield from work.replay()
-        yield Ready(missing=work.missing(), replaced=held.replaced_by(studies), delivered=delivered)
-        held.tidy(store, studies)
-        ledger = Ledger(store, held, spool, campaign=campaign, suite=suite, night=night)
-        with Writer() as writer:
-            yield from Training(work, ledger, writer, pool).run(stop)
-        record_costs(studies, ledger, stop)
-        if store.patience.has_waited:  # what seemed not to be written may have been written all the same
-            Held.read(store, campaign).sweep(store)
+        with lease(store, campaign) as own:
+
+            def must_stop() -> bool:
+                return stop() or (own is not None and own.is_lost)
+
+            delivered = spool.deliver(store)
+            for benchmark in dict.fromkeys(study.name[0] for study in studies):
+                store.restore(benchmark)
+            held = Held.read(store, campaign)
+            work = Campaign(studies, held)
+            yield from work.replay()
+            yield Ready(missing=work.missing(), replaced=held.replaced_by(studies), delivered=delivered)
+            held.tidy(store, studies)
+            ledger = Ledger(store, held, spool, campaign=campaign, suite=suite, night=night)
+            with Writer() as writer:
+                yield from Training(work, ledger, writer, pool).run(must_stop)
+            if own is not None:
+                own.require()
+            record_costs(studies, ledger, must_stop)
+            if store.patience.has_waited:  # what seemed not to be written may have been written all the same
+                Held.read(store, campaign).sweep(store)
 
 
 @contextmanager

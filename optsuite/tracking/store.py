@@ -25,6 +25,7 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from optsuite.errors import BadInput
 from optsuite.redact import redact
+from optsuite.tracking.artifacts import is_elsewhere, move_artifacts
 from optsuite.tracking.database import require_ours
 from optsuite.tracking.location import database_path
 from optsuite.tracking.patience import Patience
@@ -33,6 +34,7 @@ from optsuite.training.run import Measurement
 
 T = TypeVar("T")
 SUPERSEDED = "optsuite.superseded"  # the tag of runs that an older definition gave
+CLAIMS = "optsuite.claims"  # the tag that says which campaign somebody works on
 REPORTS = "reports"  # the experiment of the report runs
 HTTP = ("http:", "https:")
 PAGE = 1_000
@@ -139,8 +141,9 @@ class Store:
 
     def _create_experiment(self, benchmark: str) -> None:
         path = database_path(self.uri)
-        folder = re.sub(r"[^A-Za-z0-9._-]", "_", benchmark)
-        location = None if path is None else (path.parent / "artifacts" / folder).as_uri()  # else a server decides
+        location = (
+            None if path is None else (path.parent / "artifacts" / _folder_of(benchmark)).as_uri()
+        )  # else a server decides
         self._ask(self.client.create_experiment, benchmark, artifact_location=location)
 
     def create(self, benchmark: str, name: str, tags: Mapping[str, str], started: float, parent: str | None = None) -> str:
@@ -199,6 +202,7 @@ class Store:
 
     def attach_report(self, campaign: str, folder: Path, files: Iterable[Path]) -> None:
         """Keep files of a report folder as artifacts of the campaign's report run, found or created."""
+        self._come_home()
         experiment = self.experiment(REPORTS)
         condition = f"tags.`optsuite.campaign` = '{campaign}' AND tags.`optsuite.kind` = 'report'"
         found = self._ask(self.client.search_runs, [experiment], condition, max_results=1)
@@ -208,6 +212,22 @@ class Store:
             place = path.relative_to(folder).parent.as_posix()
             self.client.log_artifact(run_id, str(path), None if place == "." else place)
         self.terminate(run_id, "FINISHED", time.time())
+
+    def _come_home(self) -> None:
+        """Let a database that was copied or moved keep its artifacts beside itself, not where it lay before."""
+        path = database_path(self.uri)
+        if path is None:
+            return
+        for page in _pages(partial(self._ask, self.client.search_experiments, max_results=PAGE)):
+            for experiment in page:
+                here = (path.parent / "artifacts" / _folder_of(experiment.name)).as_uri()
+                if is_elsewhere(experiment.artifact_location, here):
+                    self._ask(move_artifacts, self.uri, experiment.experiment_id, experiment.artifact_location, here)
+
+    def claims(self, campaign: str) -> list[MlflowRun]:
+        """The claims of those who work on a campaign, or want to."""
+        condition = f"tags.`{CLAIMS}` = '{campaign}'"
+        return list(self._ask(self.client.search_runs, [self.experiment(REPORTS)], condition, max_results=PAGE))
 
     def search(self, condition: str) -> list[MlflowRun]:
         """All active runs of all experiments that fulfil a condition in MLflow's search language."""
@@ -222,6 +242,11 @@ class Store:
     def curves(self, run_id: str, names: Iterable[str]) -> dict[str, dict[int, float]]:
         """Curves of a run by name, each a mapping of step to value."""
         return {name: {m.step: m.value for m in self._ask(self.client.get_metric_history, run_id, name)} for name in names}
+
+
+def _folder_of(benchmark: str) -> str:
+    """The folder of an experiment's artifacts."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", benchmark)
 
 
 def _pages(search: Callable[..., PagedList[T]]) -> Iterator[PagedList[T]]:
