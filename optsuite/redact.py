@@ -35,7 +35,9 @@ WITHOUT_SPACE = re.compile(r"(?i)(?<!sqlite)://\S*@")
 WITH_SPACE = re.compile(
     r"(?i)(?<!sqlite)://[^\s:/@'\"]*:(?!\d{1,5}(?:[/\s'\",;)?#]|$))(?:(?!://)[^\n])*[^\S\n](?:(?!://)[^\n])*@(?=[\w\[])"
 )
-WITHOUT_SLASHES = re.compile(rf"(?i)\b({DATABASES}:)/?(?!/)[^\s:/@]+:[^\n@]*@(?=[\w\[./])|\b({DATABASES}:)/?(?!/)[^\s/@]*@")
+WITHOUT_SLASHES = re.compile(
+    rf"(?i)\b({DATABASES}:)/?(?!/)[^\s:/@]+:(?:(?!://)[^\n])*@(?=[\w\[./])|\b({DATABASES}:)/?(?!/)\S*@"
+)
 ANY_SCHEME = re.compile(r"(?i)(?<![\w+.-])((?!sqlite)[a-z][a-z0-9+.-]{0,30}:)/?(?!/)[^\s:/@]+:[^\s@]+@(?=[\w\[])")
 SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY")
 CONTROLS = re.compile(  # that move the cursor, color, hide, or turn the direction of what follows; and halves of characters

@@ -144,6 +144,10 @@ def incomplete(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         if row["kind"] != "study" and row["parent"]:
             own.setdefault(row["parent"], Counter())[row["arm"] or "trial"] += 1
+    studied = {(row["benchmark"], row["optimizer"]) for row in rows if row["kind"] == "study"}
+    tuned = {(row["benchmark"], row["optimizer"]) for row in rows if row["arm"] == "tuned"}
+    for benchmark, optimizer in sorted(tuned - studied):
+        yield f"{benchmark} {optimizer} has evaluations of a study that has not ended; 'optsuite run' ends it"
     for row in rows:
         if row["kind"] != "study" or row["status"] != "FINISHED" or math.isnan(row["n_seeds"]):
             continue
