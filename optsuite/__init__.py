@@ -3,11 +3,14 @@
 Names are handed on lazily, so that importing optsuite costs nothing until one of them is used.
 """
 
-from importlib import import_module
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+from importlib import import_module
+
+TYPE_CHECKING = False  # as type checkers know it: nothing else is imported, as `python -m` finds the current folder first
 if TYPE_CHECKING:
+    from typing import Any
+
     from optsuite import data, models
     from optsuite.definition import Benchmark, LogUniform, OptimizerSpec, Splits, Suite, Target
     from optsuite.models import accuracy
@@ -50,7 +53,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"optsuite.{name}")
     if name == "__version__":
-        return version("optsuite")
+        return import_module("importlib.metadata").version("optsuite")
     if name in _HOMES:
         return getattr(import_module(f"optsuite.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'optsuite' has no attribute {name!r}")

@@ -1,6 +1,11 @@
 """python -m optsuite."""
 
-from optsuite.cli import main
+import os
+import sys
 
 if __name__ == "__main__":
+    # Python has put the current folder first, where a person's file may have the name of a library.
+    sys.path[:] = [entry for entry in sys.path if entry not in ("", os.getcwd())]
+    from optsuite.cli import main
+
     main()

@@ -3,6 +3,7 @@
 These are plain values. They know nothing of how they are trained, tuned, recorded or shown.
 """
 
+import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from optsuite.errors import BadInput, require, require_count, require_name, require_rate
+from optsuite.errors import BadInput, one_line, require, require_count, require_name, require_rate
 from optsuite.pairs import require_pair
 from optsuite.schedules import Schedule, constant
 from optsuite.target import Target as Target
@@ -20,11 +21,15 @@ from optsuite.target import Target as Target
 Loss = Callable[[Any, Tensor], Tensor]
 Split = tuple[Tensor, Tensor]
 
-METRIC_NAME = re.compile(r"[A-Za-z0-9_.: -]+")  # what MLflow takes as a metric key, less the slash that we join with
+METRIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.: -]{1,200}")  # a key of MLflow's, less the slash and names we join with
+PARAM_NAME = re.compile(r"[A-Za-z0-9_.: /-]{1,250}")  # what MLflow takes as the key of a param
+LONGEST_PARAM = 6_000  # characters that MLflow keeps of a value: of more it cuts the end off
+MOST_TRIALS, MOST_SEEDS, MOST_STEPS = 1_000, 1_000, 999_999_999  # more is a slip of the hand
 OF_RUNS = {"optimizer", "lr", "schedule", "seed", "batch_size", "max_steps", "eval_every", "target"}
 OF_MACHINES = {"device", "machine", "machine_class", "engine", "engine_reason", "dtype", "cast"}
+OF_VERSIONS = {"optsuite_version", "torch_version", "mlflow_version", "optuna_version"}
 OF_STUDIES = {"n_trials", "n_tuning_seeds", "n_seeds", "tolerance", "lr_low", "lr_high", "at_edge", "includes", "n_tied"}
-RUN_PARAMS = OF_RUNS | OF_MACHINES | OF_STUDIES  # what the store is told beside the fixed hyperparameters
+RUN_PARAMS = OF_RUNS | OF_MACHINES | OF_VERSIONS | OF_STUDIES  # what the store is told beside the fixed hyperparameters
 TOLERANCE = 0.01  # differences below 1 % of the better score do not matter to anybody, however certain they are
 FIRST_TUNING_SEED = 1_000  # evaluation seeds are 0, 1, ...; tuning seeds start here, so that the two never meet
 
@@ -82,10 +87,10 @@ class Benchmark:
         require(isinstance(self.metrics, Mapping), f"{where}: metrics", self.metrics, "a mapping of names to functions")
         for key, metric in self.metrics.items():
             named = isinstance(key, str) and METRIC_NAME.fullmatch(key) and key != "loss"
-            require(named, f"{where}: metric name", key, "letters, digits, _ . : - and spaces, but not 'loss'")
+            require(named, f"{where}: metric name", key, "up to 200 letters, digits, _ . : - and spaces, but not 'loss'")
             require(callable(metric), f"{where}: metric {key}", metric, "a function (outputs, targets)")
         require_count(f"{where}: batch_size", self.batch_size)
-        require_count(f"{where}: max_steps", self.max_steps)
+        require_count(f"{where}: max_steps", self.max_steps, high=MOST_STEPS)
         require_count(f"{where}: eval_every", self.eval_every, high=self.max_steps)
         require(self.shuffle in ("epoch", "once"), f"{where}: shuffle", self.shuffle, "'epoch' or 'once'")
         require(isinstance(self.whole_split, bool), f"{where}: whole_split", self.whole_split, "True or False")
@@ -115,6 +120,25 @@ class LogUniform:
         require(self.low < self.high, "interval", f"low={self.low:g}, high={self.high:g}", "low below high")
 
 
+def _check_fixed(where: str, fixed: object) -> None:
+    """Raise BadInput unless the hyperparameters can be handed on by name and kept in the store."""
+    require(isinstance(fixed, Mapping), f"{where}: fixed", fixed, "a mapping of names to values")
+    assert isinstance(fixed, Mapping)
+    for key, value in fixed.items():
+        named = isinstance(key, str) and PARAM_NAME.fullmatch(key) and posixpath.normpath(key) == key
+        named = named and key != "." and not key.startswith(("..", "/"))
+        require(named, f"{where}: fixed: name", key, "up to 250 letters, digits, _ - . : / and spaces, and no path like ../x")
+        if key in RUN_PARAMS:
+            raise BadInput(f"{where}: fixed: got {key!r}, allowed: names that say nothing else of a run")
+        try:
+            length = len(str(value))
+        except Exception as error:
+            raise BadInput(f"{where}: fixed: {key}: its text raised {one_line(error)}") from error
+        require(
+            length <= LONGEST_PARAM, f"{where}: fixed: {key}", value, f"a value whose text has up to {LONGEST_PARAM} characters"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSpec:
     """A named way to build an optimizer, the rates that are searched for it, and what it holds fixed.
@@ -142,11 +166,11 @@ class OptimizerSpec:
 
     def __post_init__(self) -> None:
         require_name("optimizer name", self.name)
+        require(self.name != "all", "optimizer name", self.name, "any other: it stands for all of them")
         where = f"optimizer {self.name}"
         require(callable(self.build), f"{where}: build", self.build, "a function (model, lr, **fixed)")
         require(isinstance(self.lr, LogUniform), f"{where}: lr", self.lr, "LogUniform(low=..., high=...)")
-        for key in RUN_PARAMS & self.fixed.keys():
-            raise BadInput(f"{where}: fixed: got {key!r}, allowed: names that say nothing else of a run")
+        _check_fixed(where, self.fixed)
         if self.default_lr is not None:
             require_rate(f"{where}: default_lr", self.default_lr)
         scheduled = self.schedule is None or callable(self.schedule)
@@ -189,8 +213,8 @@ class Suite:
         for part, members in (("benchmarks", self.benchmarks + self.on_request), ("optimizers", self.optimizers)):
             names = [member.name for member in members]
             require(len(set(names)) == len(names), f"{where}: names of {part}", names, "each name once")
-        require_count(f"{where}: n_trials", self.n_trials)
-        require_count(f"{where}: n_tuning_seeds", self.n_tuning_seeds)
+        require_count(f"{where}: n_trials", self.n_trials, high=MOST_TRIALS)
+        require_count(f"{where}: n_tuning_seeds", self.n_tuning_seeds, high=MOST_SEEDS)
         require_count(f"{where}: n_seeds", self.n_seeds, high=FIRST_TUNING_SEED)
         number = isinstance(self.tolerance, int | float) and 0 <= self.tolerance < 1
         require(number, f"{where}: tolerance", self.tolerance, "a number from 0 to below 1")

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from optsuite.redact import printable, redact
+
 LONGEST = 1_000  # characters of an error that a line and a tag in the store can take
 
 
@@ -48,8 +50,16 @@ class ClusterLost(Exception):
 def require(condition: object, what: str, received: object, allowed: str) -> None:
     """Raise BadInput naming what, received and allowed unless the condition holds."""
     if not condition:
-        text = repr(received)
+        text = _shown(received)
         raise BadInput(f"{what}: got {text if len(text) < 200 else text[:200] + '...'}, allowed: {allowed}")
+
+
+def _shown(received: object) -> str:
+    """The value as Python writes it, on one line; its type where it cannot be written."""
+    try:
+        return " ".join(repr(received).split())
+    except Exception:
+        return f"a {type(received).__name__}"
 
 
 def require_name(what: str, name: object) -> None:
@@ -77,8 +87,12 @@ def require_rate(what: str, value: object) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """The error as a single line: its type, unless it is bad input that speaks for itself, and its text."""
-    text = " ".join(str(error).split())[:LONGEST] or "no message"
+    """The error as a single line: its type, unless it is bad input that speaks for itself, and its text without passwords."""
+    try:
+        text = str(error)
+    except Exception:  # its own __str__ may be broken
+        text = ""
+    text = printable(redact(" ".join(text.split())))[:LONGEST] or "no message"
     return text if isinstance(error, BadInput) else f"{type(error).__name__}: {text}"
 
 

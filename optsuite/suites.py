@@ -1,15 +1,14 @@
 """Finding things by name: the suite in a file or module, and the benchmarks and optimizers that may be named within it."""
 
 import importlib
-import importlib.util
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from optsuite.definition import Benchmark, OptimizerSpec, Suite
 from optsuite.errors import BadInput, UnknownName, location, one_line, require
+from optsuite.imports import load_file, load_package, own_files, require_found, require_visible, search
 from optsuite.optimizers import OPTIMIZERS
 from optsuite.optimizers.packaged import PYTORCH_OPTIMIZER, any_of_pytorch_optimizer, is_available
 from optsuite.schedules import SCHEDULES, constant, schedule_name
@@ -20,17 +19,18 @@ ALL = "all"
 def load_suite(where: str) -> Suite:
     """The SUITE of a file or module, or one of the SUITES of the package `benchmarks` by its name. Raises BadInput.
 
-    The current folder, and that of the file, are on the import path.
+    The folder of the file, and the current one, stand behind all others on the import path.
     """
     require(where, "suite", where, "a Python file, a module or a name")
-    importlib.invalidate_caches()
-    _on_path(Path.cwd())
+    is_file = where.endswith(".py") or "/" in where
+    path = Path(where).absolute()
+    own_folders = (path.parent, Path.cwd()) if is_file else (Path.cwd(),)
+    search(*own_folders)
     named, broken = _named_suites() if where.isidentifier() and where != "benchmarks" else ({}, "")
     if where in named:
         return named[where]
-    is_file = where.endswith(".py") or "/" in where
     try:
-        module = _import_file(Path(where).absolute()) if is_file else importlib.import_module(where)
+        module = _import_file(path, own_folders) if is_file else _import_module(where)
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name == where.partition(".")[0] and not is_file:
             names = f" or one of: {', '.join(named)}" if named else ""
@@ -53,9 +53,8 @@ def named_suites() -> Mapping[str, Suite]:
 
 def _named_suites() -> tuple[Mapping[str, Suite], str]:
     """The same, and what is wrong with the package, if anything is."""
-    _on_path(Path.cwd())
     try:
-        found = getattr(importlib.import_module("benchmarks"), "SUITES", {})
+        found = getattr(_import_module("benchmarks"), "SUITES", {})
     except (Exception, SystemExit) as error:
         absent = isinstance(error, ModuleNotFoundError) and error.name == "benchmarks"
         return {}, "" if absent else f"; benchmarks{location(error)} raised {one_line(error)}"
@@ -63,23 +62,25 @@ def _named_suites() -> tuple[Mapping[str, Suite], str]:
     return (found, "") if usable else ({}, "; benchmarks.SUITES is no mapping of names to suites")
 
 
-def _on_path(folder: Path) -> None:
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-
-
-def _import_file(path: Path) -> object:
+def _import_file(path: Path, own_folders: Sequence[Path]) -> object:
     if not path.is_file():
         raise BadInput(f"got {str(path)!r}, which is not a file; allowed: a Python file")
-    _on_path(path.parent)
-    name = f"suite_{path.stem}"  # so that a file named torch.py shadows nothing
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise BadInput(f"got {str(path)!r}, allowed: a Python file, named *.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    require_visible(path, *own_folders)
+    return load_file(path, f"suite_{path.stem}")  # a name that a file named torch.py shares with nothing
+
+
+def _import_module(name: str) -> object:
+    """A module or package by its name. The `benchmarks` of the current folder need not fear an installed package."""
+    top, here = name.partition(".")[0], Path.cwd()
+    own = own_files(here, top)
+    if top == "benchmarks" and own and own[0].name == "__init__.py":
+        for file in sorted(own[0].parent.rglob("*.py")):
+            require_visible(file, here, loaded=top)
+        load_package(here, top)
+    elif own:
+        require_found(top, own)
+        require_visible(own[0], here)
+    return importlib.import_module(name)
 
 
 def benchmark_choices(suite: Suite) -> dict[str, Benchmark]:

@@ -106,7 +106,7 @@ def test_a_report_of_any_campaign(tmp_path: Path, rows: list[dict[str, Any]], te
     assert "<script>alert" not in page
     names = {path.name for path in tmp_path.iterdir()}
     tables = {"leaderboard.csv", "leaderboard.md", "leaderboard.tex", "learning_rates.csv", "cost.csv"}
-    assert names == tables | {"index.html", "figures"}
+    assert names == tables | {"index.html", "figures", "manifest.json"}
     for figure in (tmp_path / "figures").iterdir():
         ElementTree.parse(figure)
     tex = (tmp_path / "leaderboard.tex").read_text()

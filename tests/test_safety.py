@@ -8,16 +8,19 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from commands import Call, descendants
+from commands import PROGRAM, Call, alive, descendants, wait_until
 from conftest import TINY
 from test_architecture import FILES, ROOT
 
-from optsuite.tracking.location import public, tracking_uri
+from optsuite.cli import guard
+from optsuite.redact import redact
+from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.store import open_store
 
 # --- No foreign host ---------------------------------------------------------------------------------------------------------
@@ -114,7 +117,11 @@ def test_the_control_of_listening() -> None:
 def test_the_ui_is_for_this_machine_and_tells_nobody(folder: Path, overheard: dict[str, str], free_port: int) -> None:
     store = open_store(tracking_uri())
     store.create("b", "run", {"optsuite.campaign": "default", "optsuite.benchmark": "b", "optsuite.kind": "study"}, 0.0)
-    process = start(folder, overheard, "ui", "--port", str(free_port))
+    for name in ("mlflow.py", "contextlib.py", "uvicorn.py", "resource.py"):  # of a person, in the current folder
+        (folder / name).write_text(f"open({str(folder / 'imported')!r}, 'a').write(__file__)")
+    command = [str(PROGRAM), "ui", "--port", str(free_port)]  # python -m would look into the current folder, whatever we do
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, cwd=folder, env=overheard, stdout=pipe, stderr=pipe, text=True)
     try:
         assert process.stdout is not None
         assert any(line.startswith(f"b: http://127.0.0.1:{free_port}/") for line in process.stdout)
@@ -128,10 +135,34 @@ def test_the_ui_is_for_this_machine_and_tells_nobody(folder: Path, overheard: di
         assert all(b"MLFLOW_DISABLE_TELEMETRY=true" in text for text in texts)
         assert not any(b"sqlite:" in (server / "cmdline").read_bytes() for server in servers)  # where passwords would be seen
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.kill()  # and nothing of it is left
         process.communicate(timeout=60)
+    for _ in range(600):
+        if not listening(free_port):
+            break
+        time.sleep(0.1)
     assert set(contacts(overheard)) <= LOOPBACK
+    assert not (folder / "imported").exists()
     assert listening(free_port) == set()
+
+
+@pytest.mark.parametrize("how", ["closed", signal.SIGTERM])
+def test_a_guard_ends_all_that_its_command_has_started(tmp_path: Path, how: str | signal.Signals) -> None:
+    inner = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
+    outer = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
+    command = [sys.executable, "-I", guard.__file__, sys.executable, "-c", outer, inner, str(tmp_path / "pid")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    wait_until(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()), process)  # type: ignore[arg-type]
+    pid = int((tmp_path / "pid").read_text())
+    assert alive(pid)
+    if how != "closed":
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+    process.stdin.close()
+    process.wait(timeout=20)
+    time.sleep(0.2)
+    assert not alive(pid)
 
 
 # --- No code from data -------------------------------------------------------------------------------------------------------
@@ -139,7 +170,7 @@ def test_the_ui_is_for_this_machine_and_tells_nobody(folder: Path, overheard: di
 UNSAFE_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 UNSAFE_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "yaml.load", "pd.read_pickle"}
 SAFE = {"torch.load": ("weights_only", (True,)), "np.load": ("allow_pickle", (False, None))}  # loaders, and how they must be
-IMPORTERS = {"suites.py", "optimizers/packaged.py"}  # what a person names, and packages named there
+IMPORTERS = {"imports.py", "suites.py", "optimizers/packaged.py"}  # what a person names, and packages named there
 
 
 def dangers(source: str) -> list[str]:
@@ -292,4 +323,4 @@ def test_nor_in_the_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_what_holds_no_password_is_shown_as_it_is() -> None:
     for text in ("sqlite:////home/me@work/mlflow.db", "http://127.0.0.1:5000/#/x", "git@example.org:x", "a@b", "no password"):
-        assert public(text) == text
+        assert redact(text) == text

@@ -1,6 +1,7 @@
 import math
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -37,9 +38,10 @@ def store(folder: Path) -> Store:
 
 def recording(store: Store, run: Run = RUN) -> Recording:
     params = {"optimizer": "adam", "lr": run.lr, "seed": run.seed}
+    tags = TAGS | {"optsuite.seed": str(run.seed), "optsuite.fingerprint": f"1-2-{run.seed}"}
     target = Target("validation/loss", 1.0)
     return Recording(
-        store=store, spool=Spool(store.uri, "c"), run=run, parent=lambda: None, target=target, tags=TAGS, params=params
+        store=store, spool=Spool(store.uri, "c"), run=run, parent=lambda: None, target=target, tags=tags, params=params
     )
 
 
@@ -48,8 +50,10 @@ def measurement(step: int, loss: float) -> Measurement:
     return Measurement(step=step, values=values, time=1_000.0 + step)
 
 
-def record(store: Store, losses: list[float], outcome: str = "finished", error: str | None = None) -> None:
-    own = recording(store)
+def record(
+    store: Store, losses: list[float], outcome: str = "finished", error: str | None = None, seed: int = RUN.seed
+) -> None:
+    own = recording(store, replace(RUN, seed=seed))
     for step, loss in enumerate(losses):
         own.add(measurement(step * 10, loss))
     own.end(Ended(outcome=outcome, error=error))  # type: ignore[arg-type]
@@ -116,8 +120,8 @@ def test_reading_nothing_gives_the_same_columns(store: Store) -> None:
 def test_more_runs_than_a_page_come_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("optsuite.tracking.store.PAGE", 2)
     monkeypatch.setattr("optsuite.tracking.reading.CHUNK", 2)
-    for _ in range(5):
-        record(store, [1.0, 0.5])
+    for seed in range(5):
+        record(store, [1.0, 0.5], seed=seed)
     runs = read_runs(store, "c")
     curves = read_curves(store, runs["run_id"], ["validation/loss"])
     assert len(runs) == 5
@@ -176,7 +180,9 @@ def test_a_store_of_another_mlflow_version_is_named(folder: Path) -> None:
     connection.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
     connection.commit()
     connection.close()
-    with pytest.raises(BadInput, match=r"store: got sqlite:.*written by another version of MLflow.*mlflow db upgrade") as error:
+    with pytest.raises(
+        BadInput, match=r"store: got sqlite:.*written by a newer version of MLflow.*install the MLflow"
+    ) as error:
         open_store(tracking_uri())
     assert "\n" not in str(error.value)
 
@@ -203,12 +209,12 @@ def refuse(uri: str, runs: Sequence[str], name: str) -> NoReturn:
 
 def test_a_database_and_a_server_are_read_alike(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     record(store, [3.0, 0.5, 2.0])
-    record(store, [3.0, math.nan], outcome="diverged")
-    record(store, [3.0, 2.0], outcome="failed", error="it broke")
+    record(store, [3.0, math.nan], outcome="diverged", seed=1)
+    record(store, [3.0, 2.0], outcome="failed", error="it broke", seed=2)
     own = recording(store)
     own.add(measurement(0, 3.0))
     own._flush({}, {"optsuite.superseded": "true"})
-    record(store, [4.0, 3.0])
+    record(store, [4.0, 3.0], seed=3)
     deleted = read_runs(store, "c", everything=True)["run_id"].iloc[0]
     store.delete(deleted)
     names = ["validation/loss", "train/loss"]

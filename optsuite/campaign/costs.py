@@ -1,12 +1,16 @@
 """The cost of a step, measured once all is trained and the workers are quiet."""
 
+import logging
 from collections.abc import Callable, Iterable
 
 from optsuite.campaign.ledger import Ledger
 from optsuite.campaign.study import Study
+from optsuite.errors import location, one_line
 from optsuite.training.check import load_splits
 from optsuite.training.cost import measure_costs
 from optsuite.training.numerics import fit
+
+LOGGER = logging.getLogger("optsuite")
 
 
 def record_costs(studies: Iterable[Study], ledger: Ledger, stop: Callable[[], bool]) -> None:
@@ -19,8 +23,14 @@ def record_costs(studies: Iterable[Study], ledger: Ledger, stop: Callable[[], bo
         if stop() or all(ledger.knows_cost(study) for study in own):
             continue
         benchmark, device = own[0].problem.benchmark, own[0].device
-        splits = fit(benchmark, load_splits(benchmark), device=device).splits.to(device)
-        costs = measure_costs(benchmark, [study.spec for study in own], splits, device=device, stop=stop)
+        try:
+            splits = fit(benchmark, load_splits(benchmark), device=device).splits.to(device)
+            costs = measure_costs(benchmark, [study.spec for study in own], splits, device=device, stop=stop)
+        except (Exception, SystemExit) as error:  # the results are there all the same
+            LOGGER.warning(
+                "benchmark %s: the cost of a step is unknown: %s%s", benchmark.name, one_line(error), location(error)
+            )
+            continue
         for study in own:
             if study.spec.name in costs:
                 ledger.record_cost(study, costs[study.spec.name])

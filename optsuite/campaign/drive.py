@@ -1,6 +1,6 @@
 """A campaign from its lock to its end: what `run` and `train` share."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
@@ -11,6 +11,7 @@ from optsuite.campaign.comparison import Guards
 from optsuite.campaign.costs import record_costs
 from optsuite.campaign.events import Event, Ready
 from optsuite.campaign.held import Held
+from optsuite.campaign.lease import lease
 from optsuite.campaign.ledger import Ledger
 from optsuite.campaign.lock import campaign_lock
 from optsuite.campaign.loop import Training
@@ -81,34 +82,50 @@ def drive(
     """
     with campaign_lock(uri, campaign), Spool(uri, campaign) as spool, _accounted(spool):
         store = open_store(uri)
-        delivered = spool.deliver(store)
-        for benchmark in dict.fromkeys(study.name[0] for study in studies):
-            store.restore(benchmark)
-        held = Held(read_runs(store, campaign, everything=True))
-        ledger = Ledger(store, held, spool, campaign=campaign, suite=suite, night=night)
-        stored, ids = partial(_stored, store, held), count(1)
-        for study in studies:
-            if study.plan.engine != "plain" and (refusal := held.refusal(study)):
-                study.use_plain(refusal)
-        work = Campaign(studies, held)
-        replayed = list(work.replay())
-        if not trust_store:
-            check = ReuseCheck(held, stored, pool, ids)
-            yield from check.run(studies, stop)
-            if _settle(check, ledger):
-                work = Campaign(studies, held)
-                replayed = list(work.replay())
-            for study, verdict in check.verdicts.items():
-                if verdict.error:
-                    study.stop(verdict.error)
-        yield from replayed
-        yield Ready(missing=work.missing(), replaced=held.replaced_by(studies), delivered=delivered)
-        held.tidy(store, studies)
-        with Writer() as writer:
-            yield from Training(work, ledger, writer, pool, Guards(stored, ids), ids).run(stop)
-        record_costs(studies, ledger, stop)
-        if store.patience.has_waited:  # what seemed not to be written may have been written all the same
-            Held(read_runs(store, campaign, everything=True)).sweep(store)
+        with lease(store, campaign) as own:
+
+            def must_stop() -> bool:
+                return stop() or (own is not None and own.is_lost)
+
+            delivered = spool.deliver(store)
+            for benchmark in dict.fromkeys(study.name[0] for study in studies):
+                store.restore(benchmark)
+            held = Held.read(store, campaign)
+            ledger = Ledger(store, held, spool, campaign=campaign, suite=suite, night=night)
+            stored, ids = partial(_stored, store, held), count(1)
+            work = yield from _replayed(
+                studies, held, ledger, None if trust_store else ReuseCheck(held, stored, pool, ids), must_stop
+            )
+            yield Ready(missing=work.missing(), replaced=held.replaced_by(studies), delivered=delivered)
+            held.tidy(store, studies)
+            with Writer() as writer:
+                yield from Training(work, ledger, writer, pool, Guards(stored, ids), ids).run(must_stop)
+            if own is not None:
+                own.require()
+            record_costs(studies, ledger, must_stop)
+            if store.patience.has_waited:  # what seemed not to be written may have been written all the same
+                Held.read(store, campaign).sweep(store)
+
+
+def _replayed(
+    studies: Sequence[Study], held: Held, ledger: Ledger, check: ReuseCheck | None, stop: Callable[[], bool]
+) -> Generator[Event, None, Campaign]:
+    """The campaign with its studies answered from the store, by results that have been checked unless `check` is None."""
+    for study in studies:
+        if study.plan.engine != "plain" and (refusal := held.refusal(study)):
+            study.use_plain(refusal)
+    work = Campaign(studies, held)
+    replayed = list(work.replay())
+    if check is not None:
+        yield from check.run(studies, stop)
+        if _settle(check, ledger):
+            work = Campaign(studies, held)
+            replayed = list(work.replay())
+        for study, verdict in check.verdicts.items():
+            if verdict.error:
+                study.stop(verdict.error)
+    yield from replayed
+    return work
 
 
 def _settle(check: ReuseCheck, ledger: Ledger) -> bool:

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 
 from optsuite.campaign.study import Study
-from optsuite.tracking.reading import COSTS
+from optsuite.tracking.reading import COSTS, read_rows
+from optsuite.tracking.soundness import Damaged
 from optsuite.tracking.store import REFUTED, SUPERSEDED, Store
 from optsuite.training.machine import machine_class
 from optsuite.training.run import Run, Score
@@ -37,8 +38,9 @@ class HeldRun:
 class Held:
     """The runs of a campaign in the store, by fingerprint."""
 
-    def __init__(self, rows: pd.DataFrame) -> None:
-        """Take all rows of `read_runs(..., everything=True)`. Those that optsuite has not written are left alone."""
+    def __init__(self, rows: pd.DataFrame, damaged: Iterable[Damaged] = ()) -> None:
+        """Take the rows of `read_rows`. Those that optsuite has not written are left alone."""
+        self._damaged = list(damaged)
         self.by_fingerprint: dict[str, HeldRun] = {}
         self._leftover: list[HeldRun] = []
         self._refusals: dict[str, str] = {}
@@ -55,10 +57,44 @@ class Held:
             else:  # unfinished, failed, or the second of its kind
                 self._leftover.append(held)
 
-    def score(self, fingerprint: str) -> Score | None:
-        """The score of a run, where the store holds it."""
+    @classmethod
+    def read(cls, store: Store, campaign: str) -> Self:
+        """What the store holds of the campaign at this moment."""
+        rows = read_rows(store, campaign)
+        return cls(rows.sound, rows.damaged)
+
+    def score(self, fingerprint: str, run: Run) -> Score | None:
+        """The score of a run, where the store holds it. A row that says it is another run is not believed."""
         held = self.by_fingerprint.get(fingerprint)
-        return None if held is None else held.score
+        if held is None:
+            return None
+        said = (held.name, held.lr_and_seed, held.kind, held.given)
+        if said == ((run.benchmark, run.optimizer), (run.lr, run.seed), run.kind, run.arm == "given"):
+            return held.score
+        self._disbelieve(held, "it says that it is another run than its fingerprint does")
+        return None
+
+    def drop_unlike(self, store: Store, study: Study) -> None:
+        """Delete the run of a study that says something else than the study has found out."""
+        held = self.by_fingerprint.get(study.identity)
+        if held is None or (held.kind == "study" and held.name == study.name and held.lr_and_seed[0] == study.lr):
+            return
+        self._disbelieve(held, "it says something else than its runs do")
+        self._repair(store)
+
+    def _disbelieve(self, held: HeldRun, reason: str) -> None:
+        del self.by_fingerprint[held.fingerprint]
+        what = " ".join(str(part) for part in held.name)
+        self._damaged.append(Damaged(run_id=held.run_id, what=what, reason=reason, status=held.status))
+
+    def _repair(self, store: Store) -> None:
+        """Move what cannot be believed to MLflow's trash, and name it."""
+        own = [one for one in self._damaged if one.ours]
+        store.say(f"Moved to MLflow's trash, and trained again where it is needed: {one}" for one in own)
+        store.say(f"Left out: {one}" for one in self._damaged if not one.ours)
+        for one in own:
+            store.delete(one.run_id)
+        self._damaged = []
 
     def refusal(self, study: Study) -> str:
         """Why the study must not be stacked, as an earlier start found out; empty where nothing is known."""
@@ -111,6 +147,7 @@ class Held:
             if held.status != "FAILED" or (held.name, held.given) in definitions:
                 store.delete(held.run_id)
         self._leftover = []
+        self._repair(store)
         for held in self.by_fingerprint.values():
             setting, definition, _ = held.fingerprint.split("-")
             current_setting = settings.get((held.name[0], held.given), setting)
@@ -122,6 +159,9 @@ class Held:
         for held in self._leftover:
             if held.status in ("RUNNING", "FINISHED"):
                 store.delete(held.run_id)
+        for one in self._damaged:
+            if one.ours and one.status in ("RUNNING", "FINISHED"):
+                store.delete(one.run_id)
 
     def settle(self, store: Store, study: Study, study_run: str | None) -> None:
         """After a study has ended well, bring back what it asked for, under its own run, and supersede the rest of its own."""

@@ -7,7 +7,9 @@ from dataclasses import asdict
 from optsuite.campaign.held import Held
 from optsuite.campaign.study import Curves, Study, curves_of
 from optsuite.tracking.location import checkpoint_folder
+from optsuite.tracking.reading import seal_of
 from optsuite.tracking.recording import Recording
+from optsuite.tracking.seal import SEAL, Points
 from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import COMPARED, REFUSAL, REFUTED, REUSE, REUSED_ON, SUPERSEDED, Store
 from optsuite.training.checkpoint import remove
@@ -64,15 +66,18 @@ class Ledger:
         if study.is_given:
             self._held.settle(self._store, study, None)
             return
+        self._held.drop_unlike(self._store, study)
         if study.identity not in self._held.by_fingerprint:
-            self._store.log(
-                self._study_run(study),
-                measurements=study.median_curves(self._tuned_curves(study)),
-                summary={"score": study.score()},
-                params=study.findings(),
-                time=time.time(),
+            curves, summary, ended = (
+                study.median_curves(self._tuned_curves(study)),
+                {"score": study.score()},
+                {"optsuite.outcome": "finished"},
             )
-            self._end_study(study, "FINISHED", {"optsuite.outcome": "finished"})
+            run_id = self._study_run(study)
+            self._store.log(run_id, measurements=curves, summary=summary, params=study.findings(), time=time.time())
+            told = self._tags(study, "study", study.identity) | ended
+            params = study.params() | study.budget() | study.findings()
+            self._end_study(study, "FINISHED", ended | {SEAL: seal_of(told, params, summary, Points.of(curves))})
         self._held.settle(self._store, study, self._study_run(study))
 
     def mark_reuse(self, study: Study, mark: str) -> None:

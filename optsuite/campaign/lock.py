@@ -11,7 +11,8 @@ from pathlib import Path
 import filelock
 
 from optsuite.errors import BadInput, require
-from optsuite.tracking.location import beside_store, public
+from optsuite.redact import redact
+from optsuite.tracking.location import beside_store, store_exists
 
 
 def check_campaign_name(name: str) -> None:
@@ -28,6 +29,7 @@ def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
     """
     folder = beside_store(uri) / "locks"
     owner = folder / f"{campaign}.json"
+    store_exists(uri)  # raises where the folder would be made in the wrong place
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / f"{campaign}.lock", timeout=0)
@@ -41,7 +43,7 @@ def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise BadInput(
-            f"store: got {public(uri)}, cannot write to {folder} ({error.strerror}); allowed: a writable folder"
+            f"store: got {redact(uri)}, cannot write to {folder} ({error.strerror}); allowed: a writable folder"
         ) from None
     try:
         yield

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits, Suite
-from optsuite.errors import BadInput, DatasetUnavailable
+from optsuite.errors import BadInput, DatasetUnavailable, location, one_line
 from optsuite.training.check import blamed, check_benchmark, check_device, check_pair, check_repeatable, limited, load_splits
 from optsuite.training.described import Descriptions, Identity
 from optsuite.training.identity import identify_benchmark, identify_optimizer
@@ -96,6 +96,11 @@ def prepare(
             missing = isinstance(error, DatasetUnavailable)
             skipped.append(Skipped(benchmark=benchmark.name, reason=str(error), broken=not missing))
             last = error
+        except (Exception, SystemExit) as error:  # whatever a definition raises is its own trouble
+            last = _unforeseen(f"benchmark {benchmark.name}", error)
+            if benchmark.name in named:
+                raise last from error
+            skipped.append(Skipped(benchmark=benchmark.name, reason=str(last)))
     if last is not None and not problems:
         raise last
     return problems, skipped
@@ -128,6 +133,8 @@ def _try(
                     plans[spec.name] = plan(benchmark, spec, splits, device=device, engine=engine)
         except BadInput as error:
             broken.append((spec.name, error))
+        except (Exception, SystemExit) as error:
+            broken.append((spec.name, _unforeseen(f"optimizer {spec.name} on benchmark {benchmark.name}", error)))
     if not plans:
         raise broken[0][1]
     last = [spec for spec in specs if spec.name in plans][-1]
@@ -150,6 +157,11 @@ def _try(
 def _casts(benchmark: Benchmark, fitted: Fitted) -> Iterator[str]:
     if fitted.cast:
         yield f"benchmark {benchmark.name}: its model cannot be trained on the data as given; cast: {fitted.cast}"
+
+
+def _unforeseen(what: str, error: BaseException) -> BadInput:
+    """What nobody has foreseen, as an error of the definition that raised it."""
+    return BadInput(f"{what}{location(error)} raised {one_line(error)}")
 
 
 def _few(split: Split) -> Split:

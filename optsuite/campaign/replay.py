@@ -28,7 +28,7 @@ class Campaign:
         answered = True
         while answered and not study.ended:
             for run in study.requested:
-                score = self.held.score(study.fingerprint(run))
+                score = self.held.score(study.fingerprint(run), run)
                 if run not in study.answers and score is not None:
                     study.answers[run] = score
                     self.why_unpaired(run, score.initial_loss)

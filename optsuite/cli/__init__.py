@@ -13,7 +13,9 @@ from optsuite.errors import BadInput, ClusterLost, StoreLost, one_line
 def main() -> NoReturn:
     """Run the command line. Exit 0: done; 1: a run failed; 2: bad input; 130: interrupted."""
     from optsuite.cli.commands import cli
+    from optsuite.cli.console import guard_output
 
+    guard_output()
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -36,7 +38,7 @@ def main() -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    from optsuite.tracking.location import public
+    from optsuite.redact import printable, redact
 
-    print(f"optsuite: {public(message)}", file=sys.stderr)
+    print(f"optsuite: {printable(redact(message))}", file=sys.stderr)
     sys.exit(code)

@@ -22,8 +22,8 @@ def cli() -> None:
 )
 @click.option("-o", "--optimizer", "optimizers", multiple=True, help="Only this optimizer, or all; repeats. NAME+SCHEDULE.")
 @SCHEDULE
-@click.option("--trials", type=click.IntRange(min=1), help="Learning rates tried for each optimizer.")
-@click.option("--seeds", type=click.IntRange(min=1), help="Fresh seeds that the table uses.")
+@click.option("--trials", type=click.IntRange(1, 1_000), help="Learning rates tried for each optimizer.")
+@click.option("--seeds", type=click.IntRange(1, 1_000), help="Fresh seeds that the table uses.")
 @CAMPAIGN
 @training
 @click.option("--dry-run", is_flag=True, help="Say what there is to train, and train nothing.")

@@ -19,7 +19,7 @@ from optsuite.nightly.changes import Change, changes, environment
 from optsuite.nightly.confirming import confirmed
 from optsuite.nightly.nights import ORDINARY, REFERENCE, Night, judge, last, nights, prune, rates
 from optsuite.nightly.page import SHOWN, page
-from optsuite.report.build import replace_text
+from optsuite.report.folder import add_file
 from optsuite.tracking.location import require_campaign, tracking_uri
 from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import Store, open_store
@@ -105,9 +105,8 @@ def _trend(out: Console, store: Store, suite: str, found: Sequence[Night]) -> No
     """Write the page of the last nights."""
     shown = found[-SHOWN:]
     history = [(night, read_runs(store, night.campaign)) for night in shown]
-    path = REPORT / "nights.html"
-    replace_text(path, page(suite, history, n_older=len(found) - len(shown)))
-    out.print(f"\nTrend:   {path}", soft_wrap=True, highlight=False)
+    add_file(REPORT, "nights.html", page(suite, history, n_older=len(found) - len(shown)))
+    out.print(f"\nTrend:   {REPORT / 'nights.html'}", soft_wrap=True, highlight=False)
 
 
 def _compare(out: Console, old: pd.DataFrame, new: pd.DataFrame, before: str, after: str) -> bool:

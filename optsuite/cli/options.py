@@ -19,7 +19,7 @@ SUITE = click.option(
 )
 SCHEDULE = click.option("--schedule", help="Schedule of the learning rate: constant, cosine, warmup_cosine, step, wsd.")
 CAMPAIGN = click.option("--campaign", default="default", show_default=True, help="Name of the set of results.")
-WORKERS = click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]")
+WORKERS = click.option("--workers", type=click.IntRange(1, 4096), help="Worker processes.  [default: one a core]")
 RAY = click.option(
     "--ray", metavar="ADDRESS", help="Train on the Ray cluster at HOST:PORT, or auto: a running one, else a local one."
 )

@@ -20,11 +20,12 @@ from optsuite.cli.console import console
 from optsuite.cli.progress import Display
 from optsuite.errors import BadInput, one_line
 from optsuite.execution.pool import Pool
+from optsuite.redact import redact
 from optsuite.report.build import build
 from optsuite.report.grids import UI
 from optsuite.report.tables import comparison, leaderboard
 from optsuite.report.text import LEGEND, narrowed, readable
-from optsuite.tracking.location import public, require_campaign, tracking_uri
+from optsuite.tracking.location import require_campaign, tracking_uri
 from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.store import open_store
 
@@ -160,7 +161,7 @@ def _report(
     _show_skipped(out, skipped)
     notes = [str(one) if one.broken else f"Skipped {one.benchmark}: its dataset is not there." for one in skipped]
     try:
-        ui = UI if store.is_database else public(uri)
+        ui = UI if store.is_database else redact(uri)
         files = build(runs, curves, found, folder, campaign=campaign, ui=ui, notes=notes)
     except OSError as error:
         raise BadInput(
@@ -169,7 +170,7 @@ def _report(
     try:
         store.attach_report(campaign, folder, files)
     except Exception as error:  # whatever an artifact store may raise: the report itself is there
-        cause = public(one_line(error))
+        cause = redact(one_line(error))
         out.print(f"The report could not be kept in MLflow: {cause}", markup=False, highlight=False, soft_wrap=True)
     if len(table):
         out.print(LEGEND, style="dim", highlight=False)

@@ -13,10 +13,12 @@ from urllib.request import urlopen
 
 from rich.console import Console
 
+from optsuite.cli import guard
 from optsuite.cli.console import console
 from optsuite.errors import BadInput
+from optsuite.redact import redact
 from optsuite.report.grids import charts
-from optsuite.tracking.location import database_path, public, require_campaign, tracking_uri
+from optsuite.tracking.location import database_path, require_campaign, tracking_uri
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
@@ -41,15 +43,21 @@ def serve(port: int, campaign: str) -> int:
     if path is not None:
         arguments += ["--default-artifact-root", str(path.parent / "artifacts")]
     environment = os.environ | {
-        "MLFLOW_BACKEND_STORE_URI": uri,  # not an argument: those, and a password among them, can be read by every user
+        # not an argument: those, and a password among them, can be read by every user
+        "MLFLOW_BACKEND_STORE_URI": uri if path is None else f"sqlite:///{path}",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # without it a start takes half the time and a sixth of the memory
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PYTHONSAFEPATH": "1",  # neither it nor what it starts imports from the folder where a person's mlflow.py may lie
     }
     out.print("Starting MLflow's server, which takes some seconds ...")
-    with tempfile.TemporaryFile("w+") as log:
-        command = [sys.executable, "-m", "mlflow", "server", *arguments]
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryFile("w+") as log, tempfile.TemporaryDirectory() as nowhere:
+        command = [sys.executable, "-I", guard.__file__, sys.executable, "-P", "-m", "mlflow", "server", *arguments]
+        server = subprocess.Popen(  # its input closes when this process ends, however that happens
+            command, cwd=nowhere, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+        )
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.default_int_handler)
         try:
             _wait(server, address, log)
             _print_links(out, address, experiments, campaign)
@@ -58,7 +66,8 @@ def serve(port: int, campaign: str) -> int:
         except KeyboardInterrupt:
             return 0
         finally:
-            server.terminate()
+            assert server.stdin is not None
+            server.stdin.close()
             server.wait()
     return 1
 
@@ -66,7 +75,7 @@ def serve(port: int, campaign: str) -> int:
 def _print_links(out: Console, address: str, experiments: dict[str, str], campaign: str) -> None:
     """The charts of each benchmark, with the runs of the studies: one for each optimizer."""
     for benchmark, experiment in experiments.items():
-        link = f"{public(address)}/#/experiments/{experiment}/runs?{charts(campaign)}"
+        link = f"{redact(address)}/#/experiments/{experiment}/runs?{charts(campaign)}"
         out.print(f"{benchmark}: {link}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -40,6 +40,8 @@ class Surroundings:
     def enter(self) -> None:
         """Make them those of this process. Raises OSError where there is no such folder."""
         os.chdir(self.folder)
+        # Ray puts the folder of its driver before the libraries.
+        sys.path[:] = [entry for entry in sys.path if entry not in ("", self.folder) or entry in self.path]
         sys.path += [entry for entry in self.path if entry not in sys.path]
         for name in [name for name in os.environ if name.startswith(OURS)]:
             del os.environ[name]

@@ -118,7 +118,7 @@ def facts(task: Task, train: Train) -> Iterator[Fact]:
             if task.until is not None and isinstance(fact, Measurement) and fact.step >= task.until:
                 yield Fact(task=task.id, index=index, fact=Ended(outcome="finished"))
                 return
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:  # a definition that calls sys.exit() ends its own run
         if is_out_of_memory(problem):
             raise
         error = one_line(problem) + location(problem)

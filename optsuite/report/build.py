@@ -1,12 +1,13 @@
 """The report folder: tables, figures and page, each file replaced at once or not at all."""
 
-import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from optsuite.report.drawings import Curves, drawings
+from optsuite.report.folder import FIGURES, ReportFolder
 from optsuite.report.latex import latex
 from optsuite.report.overall import overall
 from optsuite.report.page import cost_table, name_of, page
@@ -28,36 +29,39 @@ def build(
 ) -> list[Path]:
     """Write the report of a campaign from its runs, their curves, and the comparison of its runs.
 
-    Returns the files. Everything but `cost.csv` and the page's links, costs and ledger is determined by the definitions alone.
+    Returns the files. Raises BadInput for a folder that is not ours.
+    Everything but `cost.csv` and the page's links, costs and ledger is determined by the definitions alone.
     """
+    own = ReportFolder(folder)
     tried, ranks = trials(runs), overall(found.table, found.scores)
     figures = drawings(runs, curves, found, tried, ranks)
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    _csv(folder / "leaderboard.csv", found.table)
-    _csv(folder / "learning_rates.csv", learning_rates(runs, tried))
-    _csv(folder / "cost.csv", cost_table(runs))
-    replace_text(folder / "leaderboard.md", markdown(found.table, campaign, notes))
-    replace_text(folder / "leaderboard.tex", latex(found.table))
-    written = [
-        folder / name for name in ("leaderboard.csv", "learning_rates.csv", "cost.csv", "leaderboard.md", "leaderboard.tex")
-    ]
-    for benchmark, own in figures.items():
-        for figure in own:
-            path = folder / "figures" / f"{'-'.join(filter(None, (name_of(benchmark), figure.name)))}.svg"
-            replace_text(path, figure.svg.replace(">", f">{THEME}", 1))
-            written.append(path)
-    for stale in set((folder / "figures").glob("*.svg")) - set(written):
-        stale.unlink()
-    replace_text(folder / "index.html", page(runs, found, figures, ranks, campaign=campaign, ui=ui, notes=notes))
-    return [*written, folder / "index.html"]
+    texts = {
+        "leaderboard.csv": _csv(found.table),
+        "learning_rates.csv": _csv(learning_rates(runs, tried)),
+        "cost.csv": _csv(cost_table(runs)),
+        "leaderboard.md": markdown(found.table, campaign, notes),
+        "leaderboard.tex": latex(found.table),
+    }
+    for benchmark, drawn in figures.items():
+        for figure in drawn:
+            name = "-".join(filter(None, (name_of(benchmark), figure.name)))
+            texts[f"{FIGURES}/{name}.svg"] = figure.svg.replace(">", f">{THEME}", 1)
+    texts["index.html"] = page(runs, found, figures, ranks, campaign=campaign, ui=ui, notes=notes)
+    own.claim(texts)
+    written = [own.write(name, text) for name, text in texts.items()]
+    own.close()
+    return written
 
 
-def _csv(path: Path, table: pd.DataFrame) -> None:
-    replace_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+def _csv(table: pd.DataFrame) -> str:
+    texts = [name for name in table.columns if any(isinstance(cell, str) for cell in table[name])]
+    safe = table.assign(**{name: table[name].map(_defused) for name in texts})
+    return safe.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a kill in the middle, sees the old or the new one."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text, encoding="utf-8")
-    os.replace(fresh, path)
+def _defused(cell: object) -> object:
+    """A cell that no spreadsheet computes, on one line. Names of ours begin with none of these."""
+    if not isinstance(cell, str):
+        return cell
+    text = " ".join(cell.split()) if re.search(r"[^\S ]", cell) else cell
+    return f"'{text}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else text

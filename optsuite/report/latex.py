@@ -23,7 +23,7 @@ def latex(table: pd.DataFrame) -> str:
         lines = [[str(column) for column in shown.columns], *(list(line) for line in shown.itertuples(index=False))]
         header, *body = (" & ".join(_escaped(cell) for cell in line) + r" \\" for line in lines)
         parts += [
-            f"% {name}".replace("\n", " "),
+            f"% {' '.join(str(name).split())}",  # any end of a line would end the comment
             rf"\begin{{tabular}}{{{'l' * len(shown.columns)}}}",
             r"\toprule",
             header,

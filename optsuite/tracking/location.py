@@ -8,6 +8,8 @@ from hashlib import blake2b
 from pathlib import Path
 
 from optsuite.errors import BadInput, UnknownName
+from optsuite.redact import redact
+from optsuite.tracking.database import explained, require_ours, require_place
 
 CAMPAIGNS = """SELECT DISTINCT value FROM tags JOIN runs USING (run_uuid)
                WHERE key = 'optsuite.campaign' AND lifecycle_stage = 'active' ORDER BY value"""
@@ -21,6 +23,7 @@ def tracking_uri() -> str:
 def database_path(uri: str) -> Path | None:
     """The file of a SQLite store; None for any other. Raises BadInput for a path that cannot be opened."""
     if not uri.startswith("sqlite:"):
+        _require_address(uri)
         return None
     file = uri.removeprefix("sqlite:///")
     if file in ("", ":memory:", uri) or Path(file).is_dir():
@@ -30,10 +33,25 @@ def database_path(uri: str) -> Path | None:
     return Path(file).absolute()
 
 
+def _require_address(uri: str) -> None:
+    """Raise BadInput for MLflow's store of files, which it has given up."""
+    folder = uri.removeprefix("file:")
+    if uri.startswith("file:") or ("://" not in uri and (re.match(r"[./~\\]|[A-Za-z]:[/\\]", uri) or ":" not in uri)):
+        place = "/" + folder.lstrip("/") if uri.startswith("file:/") else folder
+        allowed = f"a database or a server, as in sqlite:///{Path(place).absolute() / 'mlflow.db'}"
+        raise BadInput(
+            f"store: got {uri}, which cannot be opened: it names a folder, MLflow's former store; allowed: {allowed}"
+        )
+
+
 def state_folder(uri: str) -> Path:
     """A folder for what belongs to the store, where a person's programs keep their state: nobody else writes there."""
-    states = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(states) / "optsuite" / blake2b(public(uri.rstrip("/")).encode(), digest_size=8).hexdigest()
+    try:
+        states = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:
+        allowed = "HOME or XDG_STATE_HOME set to a folder of yours"
+        raise BadInput(f"state: got no home folder for what belongs to {redact(uri)}; allowed: {allowed}") from None
+    return Path(states) / "optsuite" / blake2b(redact(uri.rstrip("/"), {}).encode(), digest_size=8).hexdigest()
 
 
 def beside_store(uri: str) -> Path:
@@ -47,15 +65,14 @@ def checkpoint_folder(uri: str) -> Path:
     return beside_store(uri) / "checkpoints"
 
 
-def public(text: str) -> str:
-    """The text without the names and passwords of the addresses in it. Slashes and @ may be in a password."""
-    text = re.sub(r"(?<!sqlite)://\S*@", "://", text)
-    return re.sub(r"(?i)((?:password|passwd|pwd|token)=)[^&\s]+", r"\1***", text)
-
-
 def store_exists(uri: str) -> bool:
-    """Whether there is anything to open. Only a missing SQLite file is known not to be there."""
+    """Whether there is anything to open. Only a missing SQLite file is known not to be there.
+
+    Raises BadInput where a link leads to what is not there: that is no new store.
+    """
     path = database_path(uri)
+    if path is not None:
+        require_place(path)
     return path is None or path.is_file()
 
 
@@ -67,17 +84,20 @@ def campaign_names(uri: str) -> list[str]:
         from optsuite.tracking.store import open_store
 
         return read_campaigns(open_store(uri))
+    require_ours(path)
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
             return [name for (name,) in connection.execute(CAMPAIGNS)]
-    except sqlite3.Error:
-        return []  # no store yet, or one that only opening it can explain
+    except sqlite3.Error as error:
+        if not path.exists():
+            return []
+        raise explained(path, error) from error
 
 
 def require_campaign(uri: str, campaign: str) -> None:
     """Raise BadInput, mostly UnknownName, unless the store holds runs of the campaign."""
     names = campaign_names(uri) if store_exists(uri) else []
     if not names:
-        raise BadInput(f"campaign: got {campaign!r}, there is no campaign yet in {public(uri)}; 'optsuite run' makes one")
+        raise BadInput(f"campaign: got {campaign!r}, there is no campaign yet in {redact(uri)}; 'optsuite run' makes one")
     if campaign not in names:
         raise UnknownName("campaign", campaign, names)

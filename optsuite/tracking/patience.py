@@ -11,13 +11,14 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from optsuite.errors import StoreLost, one_line
-from optsuite.tracking.location import public
+from optsuite.redact import redact
+from optsuite.tracking.database import DAMAGED
 
 P = ParamSpec("P")
 T = TypeVar("T")
 PATIENCE_SECONDS = 180.0  # a server is back, and a backup done, in a minute or two
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 15.0  # each twice the one before: a server that comes back is not rushed
-HOPELESS = ("disk is full", "readonly database", "No space left", "Read-only file system")
+HOPELESS = ("disk is full", "readonly database", "No space left", "Read-only file system", *DAMAGED)
 UNAUTHENTICATED = "UNAUTHENTICATED"
 REFUSED = ("PERMISSION_DENIED", UNAUTHENTICATED)
 SENSELESS = (
@@ -65,7 +66,7 @@ class Patience:
         cause = cause_of(error)
         hopeless |= any(text in cause for text in HOPELESS)
         if hopeless or self._hurried.is_set() or time.monotonic() - since >= self._seconds:
-            self._lost = f"store: {public(self._uri)} cannot be written to: {cause}"
+            self._lost = f"store: {redact(self._uri)} cannot be written to: {cause}"
             raise StoreLost(self._lost) from error
         if not self.has_waited:
             LOGGER.warning("The store does not answer (%s); trying again for %.0f minutes.", cause, self._seconds / 60)
@@ -76,4 +77,4 @@ def cause_of(error: Exception) -> str:
     """The end of what a store says is wrong, without the query that it was asked and the password it was asked with."""
     text = re.split(r" \[SQL| \(Background on", one_line(error))[0].removeprefix("MlflowException: ")
     text = text.rpartition("(Caused by ")[2]  # the rest is the address, over and over
-    return public(text)[-300:]
+    return redact(text)[-300:]

@@ -3,19 +3,23 @@
 import json
 import logging
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
-from optsuite.errors import one_line
+from mlflow.exceptions import MlflowException
+
+from optsuite.errors import one_line, require_name
 from optsuite.tracking.location import database_path, state_folder
 from optsuite.tracking.store import Store
 from optsuite.training.run import Measurement
 
 RESERVED_BYTES = 4 * 2**20  # a thousand runs: set aside while a campaign goes on, in case its disk fills up
 RESERVE = "reserve"
+LARGEST_BYTES = 2**28  # a run of a million measurements has less
 LOGGER = logging.getLogger("optsuite")
 
 
@@ -40,13 +44,15 @@ class Spool:
     def __init__(self, uri: str, campaign: str) -> None:
         path = database_path(uri)
         near = [] if path is None else [path.parent / "spool" / path.name]
-        self._folders = [folder / campaign for folder in (*near, state_folder(uri) / "spool")]
+        places = [folder / campaign for folder in (*near, state_folder(uri) / "spool")]
+        self._folders = [folder for folder in places if not _is_linked(folder)] or places[-1:]
+        self._campaign = campaign
         self._n_dropped = 0
 
     def __enter__(self) -> "Spool":
         with suppress(OSError):  # it is a precaution
             self._folders[0].mkdir(parents=True, exist_ok=True)
-            (self._folders[0] / RESERVE).write_bytes(os.urandom(RESERVED_BYTES))  # which no file system makes smaller
+            _write(self._folders[0] / RESERVE, os.urandom(RESERVED_BYTES))  # which no file system makes smaller
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -58,19 +64,19 @@ class Spool:
 
     def account(self) -> str:
         """What became of the runs that the store did not take, as the end of a message."""
-        kept = [path for folder in self._folders for path in folder.glob("*.json")]
+        kept = self._files()
         said = f"; {len(kept)} runs are kept in {kept[0].parent} and delivered when the campaign goes on" if kept else ""
         return said + (f"; {self._n_dropped} could not be kept and will be trained again" if self._n_dropped else "")
 
     def keep(self, record: Record) -> None:
         """Keep a run. Where nothing can be written, it is counted as dropped: it will have to be trained again."""
-        text = json.dumps(asdict(record))
-        name = blake2b(text.encode(), digest_size=16).hexdigest()
+        content = json.dumps(asdict(record)).encode()
+        name = blake2b(content, digest_size=16).hexdigest()
         for folder in self._folders:
             with suppress(OSError):
                 (folder / RESERVE).unlink(missing_ok=True)
                 folder.mkdir(parents=True, exist_ok=True)
-                _write(folder / f"{name}.json", text)
+                _write(folder / f"{name}.json", content)
                 return
         self._n_dropped += 1
 
@@ -79,36 +85,95 @@ class Spool:
         n = 0
         for path, record in self._records():
             run_id = store.create(record.benchmark, record.name, record.tags, record.started)
-            store.log(
-                run_id,
-                measurements=record.measurements,
-                summary=record.summary,
-                params=record.params,
-                time=record.ended,
-            )
-            store.terminate(run_id, record.status, record.ended)
+            try:
+                store.log(
+                    run_id,
+                    measurements=record.measurements,
+                    summary=record.summary,
+                    params=record.params,
+                    time=record.ended,
+                )
+                store.terminate(run_id, record.status, record.ended)
+            except MlflowException as error:  # it is not what the store takes, however long one waits
+                store.delete(run_id)
+                _set_aside(path, one_line(error))
+                continue
             path.unlink()
             n += 1
         return n
 
+    def _files(self) -> list[Path]:
+        return sorted(path for folder in self._folders for path in folder.glob("*.json"))
+
     def _records(self) -> Iterator[tuple[Path, Record]]:
-        for path in sorted(path for folder in self._folders for path in folder.glob("*.json")):
+        for path in self._files():
             try:
-                record = Record(**json.loads(path.read_text()))
-                measurements = tuple(Measurement(**values) for values in record.measurements)  # type: ignore[arg-type]
-            except (TypeError, ValueError) as error:  # of another version, or not ours: it must not stand in the way
-                LOGGER.warning("%s cannot be delivered and is left there: %s", path, one_line(error))
-                path.rename(path.with_suffix(".odd"))
+                record = _record(json.loads(_read(path)))
+                if record.tags.get("optsuite.campaign", self._campaign) != self._campaign:
+                    raise ValueError("it is of another campaign")
+            except (TypeError, ValueError, OSError, RecursionError) as error:  # of another version, or not ours
+                _set_aside(path, one_line(error))
                 continue
-            yield path, replace(record, measurements=measurements)
+            yield path, record
 
 
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
+def _record(found: object) -> Record:
+    """The record that was kept as these values of JSON. Raises TypeError or ValueError where they are none."""
+    if not isinstance(found, dict):
+        raise TypeError("it holds no record")
+    record = Record(**found)
+    for name in ("tags", "params"):
+        texts = getattr(record, name)
+        if not (isinstance(texts, dict) and all(isinstance(value, str) for value in texts.values())):
+            raise TypeError(f"its {name} are no texts")
+    measurements = tuple(Measurement(**values) for values in record.measurements)  # type: ignore[arg-type]
+    for measurement in measurements:
+        _require_numbers(measurement.values)
+        if type(measurement.step) is not int:
+            raise TypeError("a step is no whole number")
+    _require_numbers(record.summary)
+    _require_numbers({"started": record.started, "ended": record.ended, **{str(m.step): m.time for m in measurements}})
+    require_name("benchmark", record.benchmark)
+    if record.status not in ("FINISHED", "FAILED") or not isinstance(record.name, str):
+        raise ValueError(f"its status is {record.status!r}")
+    return replace(record, measurements=measurements)
+
+
+def _require_numbers(values: object) -> None:
+    if not (isinstance(values, dict) and all(type(value) in (int, float) for value in values.values())):
+        raise TypeError("its numbers are none")
+
+
+def _read(path: Path) -> bytes:
+    """A file of ours: no link is followed, and nothing waited for. Raises OSError or ValueError for anything else."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise ValueError("it is no file")
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
+        if os.fstat(file.fileno()).st_size > LARGEST_BYTES:
+            raise ValueError("it is larger than any run")
+        return file.read()
+
+
+def _set_aside(path: Path, reason: str) -> None:
+    """Name what cannot be delivered, and let it not stand in the way again."""
+    LOGGER.warning("%s cannot be delivered and is left there: %s", path, reason)
+    with suppress(OSError):
+        path.rename(path.with_suffix(".odd"))
+
+
+def _is_linked(folder: Path) -> bool:
+    """Whether a folder of a campaign, or that of all campaigns above it, is a link to somewhere else."""
+    return any(part.is_symlink() for part in (folder, *list(folder.parents)[:2]))
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all, and through no link."""
     fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
-        with fresh.open("w") as file:
-            file.write(text)
+        with open(fresh, "wb", opener=lambda name, _: os.open(name, flags, 0o666)) as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, path)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import filelock
-import mlflow
 import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
@@ -24,9 +23,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 from mlflow.tracking.context.registry import resolve_tags
 
-from optsuite.errors import BadInput, one_line
-from optsuite.tracking.location import database_path, public
-from optsuite.tracking.patience import UNAUTHENTICATED, Patience, cause_of
+from optsuite.errors import BadInput
+from optsuite.redact import redact
+from optsuite.tracking.artifacts import is_elsewhere, move_artifacts
+from optsuite.tracking.database import require_ours
+from optsuite.tracking.location import database_path
+from optsuite.tracking.patience import Patience
+from optsuite.tracking.refusals import cannot_be_opened
 from optsuite.training.run import Measurement
 
 T = TypeVar("T")
@@ -36,9 +39,12 @@ REUSE = "optsuite.reuse"  # the tag of studies whose reused results are not bit 
 REUSED_ON = "optsuite.reused_on"  # and of the class of machine on which that was found
 COMPARED = "optsuite.compared"  # the tag of stacked studies of which a run was compared with a plain one
 REFUSAL = "optsuite.refusal"  # the tag of stacked studies that parted from plain ones: why
+CLAIMS = "optsuite.claims"  # the tag that says which campaign somebody works on
 REPORTS = "reports"  # the experiment of the report runs
 HTTP = ("http:", "https:")
 PAGE = 1_000
+MOST_LINES = 20
+LOGGER = logging.getLogger("optsuite")
 # MLflow's own retries are silent, repeat what has been done already, and last for minutes at a wrong address: Patience retries.
 ALONE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 VERSIONS = {f"{name}_version": version(name) for name in ("optsuite", "torch", "mlflow", "optuna")}
@@ -55,6 +61,7 @@ def open_store(uri: str) -> "Store":
             os.environ.setdefault(name, value)
     try:
         if path is not None:
+            require_ours(path)
             if not path.exists():
                 _create(path)
             _write_ahead(path)
@@ -62,24 +69,11 @@ def open_store(uri: str) -> "Store":
             sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool).connect().close()  # MLflow tries for minutes
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
+    except BadInput:
+        raise
     except Exception as error:
-        raise _cannot_be_opened(uri, error) from error
+        raise cannot_be_opened(uri, error) from error
     return Store(uri, client)
-
-
-def _cannot_be_opened(uri: str, error: Exception) -> BadInput:
-    text, cause = one_line(error), cause_of(error)
-    remedy = "a SQLite, PostgreSQL or MySQL database that can be opened, or an MLflow server (MLFLOW_TRACKING_URI)"
-    if "database schema" in text or "locate revision" in text:
-        cause = f"it was written by another version of MLflow; this is {mlflow.__version__}"
-        remedy = "back it up and run 'mlflow db upgrade', or set MLFLOW_TRACKING_URI to another store"
-    if isinstance(error, ModuleNotFoundError):
-        remedy = "with its driver installed, which optsuite[postgres] does for PostgreSQL"
-    if getattr(error, "error_code", "") == UNAUTHENTICATED:
-        user = os.environ.get("MLFLOW_TRACKING_USERNAME")
-        cause = f"it does not know {user!r} with this password" if user else "it wants a name and a password"
-        remedy = "those of one of its users in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-    return BadInput(f"store: got {public(uri)}, which cannot be opened: {cause}; allowed: {remedy}")
 
 
 def _create(path: Path) -> None:
@@ -111,8 +105,18 @@ class Store:
         self.patience = Patience(uri)
         self._ask = self.patience.call
         self._experiments: dict[str, str] = {}
+        self._said: set[str] = set()
         found = resolve_tags()  # source commit, user, address of the repository, ...
-        self._context = {key: public(value) for key, value in found.items() if key != "mlflow.runName"}
+        self._context = {key: redact(value) for key, value in found.items() if key != "mlflow.runName"}
+
+    def say(self, lines: Iterable[str]) -> None:
+        """Log what somebody should know of what the store holds: each line once, and no more than MOST_LINES at a time."""
+        new = [line for line in dict.fromkeys(lines) if line not in self._said]
+        self._said.update(new)
+        for line in new[:MOST_LINES]:
+            LOGGER.warning("%s", line)
+        if len(new) > MOST_LINES:
+            LOGGER.warning("And %d like it.", len(new) - MOST_LINES)
 
     @property
     def is_database(self) -> bool:
@@ -142,8 +146,9 @@ class Store:
 
     def _create_experiment(self, benchmark: str) -> None:
         path = database_path(self.uri)
-        folder = re.sub(r"[^A-Za-z0-9._-]", "_", benchmark)
-        location = None if path is None else (path.parent / "artifacts" / folder).as_uri()  # else a server decides
+        location = (
+            None if path is None else (path.parent / "artifacts" / _folder_of(benchmark)).as_uri()
+        )  # else a server decides
         self._ask(self.client.create_experiment, benchmark, artifact_location=location)
 
     def create(self, benchmark: str, name: str, tags: Mapping[str, str], started: float, parent: str | None = None) -> str:
@@ -179,8 +184,19 @@ class Store:
         self._ask(self.client.set_terminated, run_id, status, int(ended * 1e3))
 
     def delete(self, run_id: str) -> None:
-        """Move a run to MLflow's bin."""
-        self._ask(self.client.delete_run, run_id)
+        """Move a run to MLflow's trash, whatever state it is in."""
+        try:
+            self._ask(self.client.delete_run, run_id)
+        except MlflowException:
+            if not self.is_database:
+                raise
+            self._ask(self._delete_by_force, run_id)
+
+    def _delete_by_force(self, run_id: str) -> None:
+        """For a run with a status, say, that MLflow does not know, and so refuses to delete."""
+        query = "UPDATE runs SET lifecycle_stage = 'deleted', status = 'FAILED' WHERE run_uuid = :run_id"
+        with sqlalchemy.create_engine(self.uri, poolclass=sqlalchemy.NullPool).begin() as connection:
+            connection.execute(sqlalchemy.text(query), {"run_id": run_id})
 
     def tag(self, run_id: str, key: str, value: str | None) -> None:
         """Set a tag of a run, or remove it."""
@@ -191,6 +207,7 @@ class Store:
 
     def attach_report(self, campaign: str, folder: Path, files: Iterable[Path]) -> None:
         """Keep files of a report folder as artifacts of the campaign's report run, found or created."""
+        self._come_home()
         experiment = self.experiment(REPORTS)
         condition = f"tags.`optsuite.campaign` = '{campaign}' AND tags.`optsuite.kind` = 'report'"
         found = self._ask(self.client.search_runs, [experiment], condition, max_results=1)
@@ -200,6 +217,22 @@ class Store:
             place = path.relative_to(folder).parent.as_posix()
             self.client.log_artifact(run_id, str(path), None if place == "." else place)
         self.terminate(run_id, "FINISHED", time.time())
+
+    def _come_home(self) -> None:
+        """Let a database that was copied or moved keep its artifacts beside itself, not where it lay before."""
+        path = database_path(self.uri)
+        if path is None:
+            return
+        for page in _pages(partial(self._ask, self.client.search_experiments, max_results=PAGE)):
+            for experiment in page:
+                here = (path.parent / "artifacts" / _folder_of(experiment.name)).as_uri()
+                if is_elsewhere(experiment.artifact_location, here):
+                    self._ask(move_artifacts, self.uri, experiment.experiment_id, experiment.artifact_location, here)
+
+    def claims(self, campaign: str) -> list[MlflowRun]:
+        """The claims of those who work on a campaign, or want to."""
+        condition = f"tags.`{CLAIMS}` = '{campaign}'"
+        return list(self._ask(self.client.search_runs, [self.experiment(REPORTS)], condition, max_results=PAGE))
 
     def search(self, condition: str) -> list[MlflowRun]:
         """All active runs of all experiments that fulfil a condition in MLflow's search language."""
@@ -214,6 +247,11 @@ class Store:
     def curves(self, run_id: str, names: Iterable[str]) -> dict[str, dict[int, float]]:
         """Curves of a run by name, each a mapping of step to value."""
         return {name: {m.step: m.value for m in self._ask(self.client.get_metric_history, run_id, name)} for name in names}
+
+
+def _folder_of(benchmark: str) -> str:
+    """The folder of an experiment's artifacts."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", benchmark)
 
 
 def _pages(search: Callable[..., PagedList[T]]) -> Iterator[PagedList[T]]:

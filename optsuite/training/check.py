@@ -237,5 +237,5 @@ def blamed(culprit: str) -> Iterator[None]:
             yield
     except BadInput as error:
         raise error if str(error).startswith("dataset:") else BadInput(f"{culprit} {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInput(f"{culprit} raised {one_line(error)}") from error

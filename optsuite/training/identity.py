@@ -69,4 +69,22 @@ def definition(spec: OptimizerSpec) -> str:
 
 def fingerprint(run: Run, *, setting: str, definition: str, engine: str) -> str:
     """The identity of a run: `setting-definition-rest`, so that what became of an older run can be told from it."""
-    return f"{setting}-{definition}-{digest(run.lr, run.seed, run.kind, run.arm, engine)}"
+    return f"{setting}-{definition}-{_rest(run.lr, run.seed, run.kind, run.arm, engine)}"
+
+
+def names_run(fingerprint: str, *, lr: str, seed: int, kind: str, arm: str | None, engine: str | None) -> bool:
+    """Whether the fingerprint may be that of a run that says this of itself: its last part can be computed again.
+
+    `lr` and `engine` are texts as the store keeps them. A part of another length is not ours to judge.
+    """
+    rest = fingerprint.rpartition("-")[2]
+    if len(rest) != len(digest()):
+        return True
+    rates = {float(lr)} | ({int(lr)} if lr.isdecimal() else set())
+    engines = {"plain", "stacked"} | ({engine.partition(":")[0]} if engine else set())
+    return any(rest == _rest(rate, seed, kind, arm, name) for rate in (*rates, *map(float, rates)) for name in engines)
+
+
+def _rest(lr: float, seed: int, kind: str, arm: str | None, engine: str) -> str:
+    """The part of a fingerprint that tells the runs of a study apart."""
+    return digest(lr, seed, kind, arm, engine)

@@ -53,7 +53,7 @@ def train(
             state = _begin(benchmark, spec, run, checkpoint, device)
             for fact in _train_one(benchmark, spec, run, splits, state, checkpoint):
                 yield index, fact
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if is_out_of_memory(error):
                 raise  # it says nothing about the run
             yield index, Ended(outcome="failed", error=one_line(error) + location(error))

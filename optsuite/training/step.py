@@ -108,7 +108,7 @@ def has_overflown(model: nn.Module) -> bool:
     return False
 
 
-def is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the machine or its device lacks memory; on a CPU, torch says so in words alone."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
         text in str(error) for text in ("can't allocate memory", "bad_alloc")

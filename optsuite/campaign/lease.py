@@ -1,0 +1,150 @@
+"""One machine at a time works on a campaign: a claim in the store, which expires unless it is renewed.
+
+Beside the lock of a file, for stores that several machines share. A claim is a run with tags; it is first wanted, then held.
+Whoever reads another's held claim, or a wanted one that goes first, withdraws; whoever reads one that goes later waits until
+it has been withdrawn, or is held. A claim is written before the others are read, so of two at least one sees the other.
+"""
+
+import logging
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
+
+from optsuite.errors import BadInput, StoreLost, one_line
+from optsuite.tracking.location import database_path, state_folder
+from optsuite.tracking.store import CLAIMS, REPORTS, Store
+
+STATE, MACHINE, OWNER, BEAT = (f"optsuite.claim.{name}" for name in ("state", "machine", "owner", "beat"))
+WANTED, HELD = "wanted", "held"
+BEAT_SECONDS = 20.0
+EXPIRY_SECONDS = 180.0  # without a beat; longer than Patience waits for a server, and than clocks differ
+WAIT_SECONDS = 0.5
+LOGGER = logging.getLogger("optsuite")
+
+
+class Lease:
+    """A held claim, renewed by a thread of its own until it is lost or given back."""
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._over = threading.Event()
+        self._renewed = time.monotonic()
+        self.is_lost = False
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._thread.start()
+
+    def require(self) -> None:
+        """Raise StoreLost where another has taken the campaign over."""
+        if self.is_lost:
+            raise StoreLost("campaign: another machine has taken it over; what had ended is kept, and this one has stopped")
+
+    def give_back(self) -> None:
+        """Let others go on with the campaign."""
+        self._over.set()
+        self._thread.join(timeout=BEAT_SECONDS)
+        with suppress(MlflowException, StoreLost, OSError):
+            self._store.client.delete_run(self._run_id)
+
+    def _renew(self) -> None:
+        """Ask the server itself: the patience of the campaign is not for this thread."""
+        client = self._store.client
+        while not self._over.wait(BEAT_SECONDS):
+            try:
+                if client.get_run(self._run_id).info.lifecycle_stage != "active":
+                    self.is_lost = True
+                    return
+                client.set_tag(self._run_id, BEAT, repr(time.time()))
+                self._renewed = time.monotonic()
+            except Exception as error:  # a server that is away is waited for as long as the claim lasts
+                LOGGER.debug("The claim could not be renewed: %s", one_line(error))
+
+
+@contextmanager
+def lease(store: Store, campaign: str) -> Iterator[Lease | None]:
+    """Hold the campaign for this machine, or raise BadInput that names who does. None where the lock of a file is enough."""
+    if database_path(store.uri) is not None:
+        yield None
+        return
+    own = Lease(store, _claim(store, campaign))
+    try:
+        yield own
+    finally:
+        own.give_back()
+
+
+def _claim(store: Store, campaign: str) -> str:
+    """Write a claim, and hold it once nobody else does. Returns its run."""
+    machine = _machine(store.uri)
+    tags = {CLAIMS: campaign, "optsuite.kind": "claim", STATE: WANTED, MACHINE: machine}
+    tags |= {OWNER: f"process {os.getpid()} on {platform.node()}", BEAT: repr(time.time())}
+    mine = store.create(REPORTS, f"claim on {campaign}", tags, time.time())
+    try:
+        while True:
+            others = [claim for claim in store.claims(campaign) if claim.info.run_id != mine]
+            others = [claim for claim in others if not _take_over(store, claim, machine)]
+            first = [claim for claim in others if _state(claim) == HELD or claim.info.run_id < mine]
+            if first:
+                raise _taken(campaign, first[0])
+            if not others:
+                store.tag(mine, STATE, HELD)
+                return mine
+            time.sleep(WAIT_SECONDS)
+    except BaseException:
+        with suppress(MlflowException, StoreLost):
+            store.delete(mine)
+        raise
+
+
+def _take_over(store: Store, claim: MlflowRun, machine: str) -> bool:
+    """Delete a claim that nobody renews: it has expired, or was this machine's, where the lock of the file is ours now."""
+    silent = time.time() - _beat(claim)
+    if silent < EXPIRY_SECONDS and claim.data.tags.get(MACHINE) != machine:
+        return False
+    LOGGER.info("The claim of %s has ended.", claim.data.tags.get(OWNER))
+    with suppress(MlflowException):  # another may have been faster
+        store.delete(claim.info.run_id)
+    return True
+
+
+def _taken(campaign: str, claim: MlflowRun) -> BadInput:
+    silent = max(0.0, time.time() - _beat(claim))
+    by = f"{claim.data.tags.get(OWNER, 'another machine')}, last heard of {silent:.0f} seconds ago"
+    allowed = (
+        f"another --campaign, or waiting for it to end; a machine that is gone is forgotten after {EXPIRY_SECONDS:.0f} seconds"
+    )
+    return BadInput(f"campaign: got {campaign!r}, which is being run by {by}; allowed: {allowed}")
+
+
+def _state(claim: MlflowRun) -> str:
+    return str(claim.data.tags.get(STATE, HELD))
+
+
+def _beat(claim: MlflowRun) -> float:
+    """When a claim was last renewed, by its owner's clock."""
+    try:
+        return float(claim.data.tags[BEAT])
+    except (KeyError, ValueError):
+        return float(claim.info.start_time) / 1e3
+
+
+def _machine(uri: str) -> str:
+    """A name for whatever shares the lock of a file with this process: a person's state folder on a machine."""
+    path: Path = state_folder(uri) / "machine"
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            fresh = path.with_name(f"machine-{uuid.uuid4().hex}")
+            fresh.write_text(uuid.uuid4().hex)
+            os.link(fresh, path) if not path.exists() else None
+            fresh.unlink()
+        return f"{path.read_text().strip()} {platform.node()}"
+    return f"{uuid.uuid4().hex} {platform.node()}"

@@ -1,0 +1,47 @@
+"""Runs a command, and ends it and all that it has started once standard input closes: when whoever started this has gone.
+
+A program of its own, started by its path: it imports nothing of a person's or of ours.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+GRACE_SECONDS = 10.0
+
+
+def main() -> int:
+    """The exit code of the command."""
+    server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
+    threading.Thread(target=_watch, args=(server,), daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: _end(server))
+    code = server.wait()
+    _signal(server, signal.SIGKILL)  # whom it has left behind
+    return code
+
+
+def _watch(server: "subprocess.Popen[bytes]") -> None:
+    while os.read(0, 1024):
+        pass
+    _end(server)
+    time.sleep(GRACE_SECONDS)
+    _signal(server, signal.SIGKILL)
+
+
+def _end(server: "subprocess.Popen[bytes]") -> None:
+    _signal(server, signal.SIGTERM)
+
+
+def _signal(server: "subprocess.Popen[bytes]", number: int) -> None:
+    """To the whole session: the server has workers."""
+    with contextlib.suppress(OSError):
+        os.killpg(server.pid, number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""Where a suite's own modules come from: folders behind all others on the import path, so that no file replaces a library."""
+
+import ast
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.machinery import PathFinder
+from pathlib import Path
+from types import ModuleType
+
+from optsuite.errors import BadInput
+
+_appended: list[str] = []  # by this process; all that it knows of the suites that it has loaded
+
+
+def search(*folders: Path) -> None:
+    """Append folders to the import path, in the place of those of an earlier suite, whose modules are forgotten.
+
+    So a file of one suite is never taken for that of another, and one that has changed is read again.
+    """
+    importlib.invalidate_caches()
+    while _appended:
+        folder = _appended.pop()
+        _forget(Path(folder))
+        if folder in sys.path:
+            sys.path.remove(folder)
+    for folder in dict.fromkeys(map(str, folders)):
+        if folder not in sys.path:
+            sys.path.append(folder)
+            _appended.append(folder)
+
+
+def require_visible(file: Path, *folders: Path, loaded: str = "") -> None:
+    """Raise BadInput where a file imports a name that a file of one of the folders has and another module hides.
+
+    What it imports that is not hidden is looked at too, and nothing is run. The file is `loaded` by itself under that name.
+    """
+    seen: set[Path] = set()
+    waiting = [file]
+    while waiting:
+        source = waiting.pop()
+        if source in seen:
+            continue
+        seen.add(source)
+        for name in sorted(set(_imported(source)) - {loaded}):
+            own = [path for folder in folders for path in own_files(folder, name)]
+            if own and own[0] != file:
+                require_found(name, own, f"{source.name} imports {name}: ")
+            waiting += [path for first in own[:1] for path in _with_siblings(first)]
+
+
+def require_found(name: str, own: Sequence[Path], why: str = "") -> None:
+    """Raise BadInput unless importing the name gives one of these files."""
+    if not _is_found(name, own):
+        place = own[0].parent if own[0].name == "__init__.py" else own[0]
+        by = "Python's own module" if name in sys.stdlib_module_names else "an installed module"
+        raise BadInput(f"{why}{place} is hidden by {by} of that name; rename it")
+
+
+def own_files(folder: Path, name: str) -> list[Path]:
+    """The files of a folder that a module of this name would be made from."""
+    candidates = (folder / name / "__init__.py", folder / f"{name}.py")
+    return [path for path in candidates if path.is_file()]
+
+
+def load_package(folder: Path, name: str) -> ModuleType:
+    """A package of a folder, whatever other of its name is installed. Raises ModuleNotFoundError where there is none."""
+    known = sys.modules.get(name)
+    place = folder / name / "__init__.py"
+    if not place.is_file():
+        return importlib.import_module(name)
+    if known is not None and getattr(known, "__file__", None) == str(place):
+        return known
+    for other in [other for other in sys.modules if other.partition(".")[0] == name]:
+        del sys.modules[other]
+    return load_file(place, name, package=True)
+
+
+def load_file(path: Path, name: str, *, package: bool = False) -> ModuleType:
+    """Run a file as the module of a name."""
+    where = [str(path.parent)] if package else None
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=where)
+    if spec is None or spec.loader is None:
+        raise BadInput(f"got {str(path)!r}, allowed: a Python file, named *.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _forget(folder: Path) -> None:
+    """Drop the modules that were found in a folder itself, not in others below it, such as an environment's."""
+    tops = {name.partition(".")[0] for name in sys.modules} - {"optsuite", "__main__"}
+    own = {name for name in tops if (module := sys.modules.get(name)) is not None and _lies_in(module, folder)}
+    for name in [name for name in sys.modules if name.partition(".")[0] in own]:
+        del sys.modules[name]
+
+
+def _lies_in(module: ModuleType, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    if isinstance(file, str):
+        path = Path(file)
+        return folder in (path.parent, path.parent.parent if path.name.startswith("__init__.") else None)
+    try:
+        return any(Path(part).parent == folder for part in getattr(module, "__path__", ()))
+    except TypeError:
+        return False
+
+
+def _imported(file: Path) -> Iterator[str]:
+    """The first names of what a file imports anywhere in it; nothing where it cannot be read, which running it will say."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.partition(".")[0]
+
+
+def _with_siblings(file: Path) -> list[Path]:
+    """The file; all of its package where it stands for one."""
+    return sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+
+
+def _is_found(name: str, own: Iterable[Path]) -> bool:
+    """Whether importing the name gives one of these files."""
+    module = sys.modules.get(name)
+    if module is not None:
+        found = getattr(module, "__file__", None)
+    elif name in sys.builtin_module_names:
+        found = None
+    else:
+        spec = PathFinder.find_spec(name)
+        found = spec.origin if spec else None
+    return found is not None and Path(found).resolve() in {path.resolve() for path in own}

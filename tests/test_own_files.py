@@ -1,0 +1,287 @@
+"""What is not ours is neither written, deleted, followed nor run."""
+
+import json
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from frames import seeds
+from mlflow.tracking._tracking_service import utils
+from test_report import made, whole
+
+from optsuite.errors import BadInput
+from optsuite.report.folder import MANIFEST, add_file
+from optsuite.suites import load_suite
+from optsuite.tracking.artifacts import is_elsewhere
+from optsuite.tracking.location import campaign_names, database_path, store_exists, tracking_uri
+from optsuite.tracking.spool import Spool
+from optsuite.tracking.store import open_store
+
+# --- Report folders ----------------------------------------------------------------------------------------------------------
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """The text of each file, and the target of each link."""
+    paths = sorted(folder.rglob("*"))
+    return {str(p.relative_to(folder)): str(p.readlink()) if p.is_symlink() else p.read_text() for p in paths if not p.is_dir()}
+
+
+def page_of_a_person(folder: Path) -> None:
+    (folder / "index.html").write_text("mine")
+
+
+def figures_of_a_person(folder: Path) -> None:
+    (folder / "figures").mkdir()
+    (folder / "figures" / "photo.svg").write_text("mine")
+
+
+def table_of_a_person(folder: Path) -> None:
+    (folder / "leaderboard.csv").write_text("name,points\n")
+
+
+def notes_of_a_person(folder: Path) -> None:
+    (folder / "notes.txt").write_text("mine")
+
+
+def manifest_of_another(folder: Path) -> None:
+    (folder / MANIFEST).write_text(json.dumps({"name": "an app", "icons": []}))
+
+
+def linked_file(folder: Path) -> None:
+    (folder.parent / "elsewhere").write_text("mine")
+    (folder / "index.html").symlink_to(folder.parent / "elsewhere")
+
+
+def linked_figures(folder: Path) -> None:
+    (folder.parent / "pictures").mkdir()
+    (folder.parent / "pictures" / "b-scores.svg").write_text("mine")
+    (folder / "figures").symlink_to(folder.parent / "pictures")
+
+
+FOREIGN = (
+    page_of_a_person,
+    figures_of_a_person,
+    table_of_a_person,
+    notes_of_a_person,
+    manifest_of_another,
+    linked_file,
+    linked_figures,
+)
+
+
+@pytest.mark.parametrize("make", FOREIGN)
+def test_a_folder_of_a_person_is_left_as_it_is(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    (folder := tmp_path / "out").mkdir()
+    make(folder)
+    before = contents(tmp_path)
+    with pytest.raises(BadInput, match=r"report folder: got .*; nothing is changed there; allowed: another --out") as error:
+        made(folder, *seeds("a", [1.0, 2.0]))
+    assert "\n" not in str(error.value)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["index.html", "figures/b-scores.svg", MANIFEST])
+def test_a_link_in_a_report_of_ours_is_not_written_through(tmp_path: Path, name: str) -> None:
+    made(tmp_path / "out", *whole(["a"], ["b"], 1))
+    (tmp_path / "elsewhere").write_text("mine")
+    (tmp_path / "out" / name).unlink(missing_ok=True)
+    (tmp_path / "out" / name).symlink_to(tmp_path / "elsewhere")
+    with suppress(BadInput):
+        made(tmp_path / "out", *whole(["a"], ["b"], 1))
+    assert (tmp_path / "elsewhere").read_text() == "mine"
+
+
+def test_only_our_own_figures_are_deleted(tmp_path: Path) -> None:
+    made(tmp_path, *whole(["a"], ["b", "c"], 1))
+    (tmp_path / "figures" / "mine.svg").write_text("mine")
+    edited = sorted((tmp_path / "figures").glob("c-*"))[0]
+    edited.write_text("edited by hand")
+    made(tmp_path, *whole(["a"], ["b"], 1))
+    assert (tmp_path / "figures" / "mine.svg").exists()
+    assert sorted((tmp_path / "figures").glob("c-*")) == [edited]
+    add_file(tmp_path, "nights.html", "a night")
+    made(tmp_path, *whole(["a"], ["b"]))
+    assert (tmp_path / "nights.html").read_text() == "a night"
+    listed = json.loads((tmp_path / MANIFEST).read_text())["files"]
+    assert set(listed) == set(contents(tmp_path)) - {"figures/mine.svg", f"figures/{edited.name}", MANIFEST}
+
+
+def test_a_manifest_that_leads_elsewhere_deletes_nothing(tmp_path: Path) -> None:
+    made(tmp_path / "out", *whole(["a"], ["b"], 1))
+    (tmp_path / "mine.svg").write_text("mine")
+    listed = json.loads((tmp_path / "out" / MANIFEST).read_text())
+    listed["files"] |= {"figures/../../mine.svg": "", str(tmp_path / "mine.svg"): "", "../mine.svg": ""}
+    (tmp_path / "out" / MANIFEST).write_text(json.dumps(listed))
+    made(tmp_path / "out", *whole(["a"], ["b"], 1))
+    assert (tmp_path / "mine.svg").exists()
+
+
+def test_a_report_from_before_there_was_a_manifest_is_ours(tmp_path: Path) -> None:
+    made(tmp_path, *whole(["a"], ["b", "c"], 1))
+    (tmp_path / MANIFEST).unlink()
+    (tmp_path / "figures" / "mine.svg").write_text("mine")
+    made(tmp_path, *whole(["a"], ["b"], 1))
+    assert not list((tmp_path / "figures").glob("c-*"))
+    assert (tmp_path / "figures" / "mine.svg").exists()
+
+
+# --- The import path ---------------------------------------------------------------------------------------------------------
+
+MAKES_A_SUITE = "from suites.tiny import SUITE\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder that is not on the import path."""
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["resource", "tabulate", "git", "secrets", "random", "torch", "sword"])
+def test_a_file_beside_a_suite_replaces_no_library(place: Path, name: str) -> None:
+    (place / f"{name}.py").write_text("raise RuntimeError('imported')")
+    (place / "mine.py").write_text(MAKES_A_SUITE)
+    load_suite("mine.py")
+    assert sys.path[-1] == str(place)
+    (place / "mine.py").write_text(f"def f():\n    import {name}\n" + MAKES_A_SUITE)
+    if name == "sword":  # nothing hides it
+        (place / "sword.py").write_text("")
+        load_suite("mine.py")
+        return
+    with pytest.raises(BadInput, match=rf"mine.py imports {name}: .*{name}.py is hidden by .*; rename it$"):
+        load_suite("mine.py")
+
+
+def test_what_a_module_of_a_suite_imports_is_looked_at_too(place: Path) -> None:
+    (place / "parts").mkdir()
+    (place / "parts" / "__init__.py").write_text("")
+    (place / "parts" / "one.py").write_text("import helper\n")
+    (place / "helper.py").write_text("import random\n")
+    (place / "random.py").write_text("raise RuntimeError('imported')")
+    (place / "mine.py").write_text("import parts.one\n" + MAKES_A_SUITE)
+    with pytest.raises(BadInput, match=r"helper.py imports random: .*random.py is hidden by Python's own module"):
+        load_suite("mine.py")
+
+
+def test_a_module_of_one_suite_is_not_taken_for_that_of_another(place: Path) -> None:
+    for name, trials in (("one", 3), ("two", 4)):
+        (place / name).mkdir()
+        (place / name / "helper_of_suites.py").write_text(f"N = {trials}\n")
+        text = "from dataclasses import replace\nfrom helper_of_suites import N\n"
+        (place / name / "mine.py").write_text(f"{text}{MAKES_A_SUITE}SUITE = replace(SUITE, n_trials=N)\n")
+    assert load_suite("one/mine.py").n_trials == 3
+    assert load_suite("two/mine.py").n_trials == 4
+    (place / "two" / "helper_of_suites.py").write_text("N = 17 \n")
+    assert load_suite("two/mine.py").n_trials == 17
+
+
+def test_the_benchmarks_of_the_current_folder_are_found(place: Path) -> None:
+    (place / "benchmarks").mkdir()
+    text = "from dataclasses import replace\nfrom benchmarks.own import SUITE\nSUITES = {'mine': replace(SUITE, name='mine')}\n"
+    (place / "benchmarks" / "__init__.py").write_text(text)
+    (place / "benchmarks" / "own.py").write_text(MAKES_A_SUITE)
+    (place / "module_of_a_suite.py").write_text(MAKES_A_SUITE)
+    assert load_suite("mine").name == "mine"
+    assert load_suite("benchmarks").name == "tiny" if hasattr(sys.modules["benchmarks"], "SUITE") else True
+    assert load_suite("module_of_a_suite").name == "tiny"
+
+
+# --- Databases ---------------------------------------------------------------------------------------------------------------
+
+
+def made_by_optuna(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE studies (a); CREATE TABLE trials (b); CREATE TABLE alembic_version (c);")
+
+
+def made_by_another(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE recipes (a)")
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, 50_000)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (made_by_optuna, "it is a database of Optuna's; allowed: leave it as it is"),
+        (made_by_another, r"it is another program's \(recipes\); allowed: leave it as it is"),
+        (lambda path: path.write_bytes(b""), "it is empty"),
+        (lambda path: path.write_bytes(b"text" * 999), "file is not a database; allowed: restore a backup"),
+        (lambda path: path.symlink_to("/not/mounted/mlflow.db"), "is a link to /not/mounted/mlflow.db, which is not there"),
+    ],
+)
+def test_a_file_that_mlflow_has_not_made_is_named_and_kept(tmp_path: Path, change: Callable[[Path], None], said: str) -> None:
+    change(path := tmp_path / "mlflow.db")
+    before = None if path.is_symlink() else path.read_bytes()
+    for ask in (open_store, campaign_names):
+        with pytest.raises(BadInput, match=f"store: got .*{said}") as error:
+            ask(f"sqlite:///{path}")
+        assert "\n" not in str(error.value)
+    assert path.is_symlink() if before is None else path.read_bytes() == before
+
+
+def test_a_damaged_database_is_not_an_empty_one(folder: Path) -> None:
+    cut(folder / "mlruns" / "mlflow.db")
+    with pytest.raises(BadInput, match=r"it is damaged \(database disk image is malformed\); allowed: restore a backup"):
+        campaign_names(tracking_uri())
+
+
+def test_a_folder_that_is_a_link_to_nowhere_is_no_new_store(tmp_path: Path) -> None:
+    (tmp_path / "mlruns").symlink_to(tmp_path / "not-mounted")
+    with pytest.raises(BadInput, match="which is not there"):
+        store_exists(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    assert not (tmp_path / "not-mounted").exists()
+
+
+@pytest.mark.parametrize("uri", ["./mlruns", "mlruns", "/data/mlruns", "file:///data/mlruns", "file:mlruns", "C:\\mlruns"])
+def test_the_former_store_of_mlflow_is_named(uri: str) -> None:
+    with pytest.raises(BadInput, match="MLflow's former store; allowed: a database or a server, as in sqlite:///"):
+        database_path(uri)
+
+
+def test_a_copied_project_keeps_its_artifacts_in_the_copy(folder: Path) -> None:
+    store = open_store(tracking_uri())
+    report = folder / "report"
+    report.mkdir()
+    (report / "index.html").write_text("the original's")
+    store.attach_report("c", report, [report / "index.html"])
+    copy = folder.parent / "copy of it"
+    shutil.copytree(folder, copy)
+    before = contents(folder / "mlruns" / "artifacts")
+    shutil.rmtree(copy / "mlruns" / "artifacts")
+    (report / "index.html").write_text("the copy's")
+    utils._artifact_repos_cache.clear()  # a process of MLflow's remembers places by run, and the copy's runs are the same
+    open_store(f"sqlite:///{copy}/mlruns/mlflow.db").attach_report("c", report, [report / "index.html"])
+    assert contents(folder / "mlruns" / "artifacts") == before
+    assert list(contents(copy / "mlruns" / "artifacts").values()) == ["the copy's"]
+
+
+def test_where_a_person_has_put_artifacts_they_stay() -> None:
+    assert not is_elsewhere("s3://bucket/artifacts/b", "file:///a/artifacts/b")
+    assert not is_elsewhere("mlflow-artifacts:/1", "file:///a/artifacts/b")
+    assert not is_elsewhere("file:///big/disk/b", "file:///a/artifacts/b")
+    assert is_elsewhere("file:///gone/artifacts/b", "file:///a/artifacts/b")
+
+
+def test_a_link_in_the_spool_is_neither_read_nor_written_through(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    own = folder / "mlruns" / "spool" / "mlflow.db" / "c"
+    own.mkdir(parents=True)
+    (folder / "mine").write_text("{}")
+    for name in ("a.json", "reserve", "reserve.new"):
+        (own / name).symlink_to(folder / "mine")
+    os.mkfifo(own / "b.json")
+    (own / "c.json").mkdir()
+    with Spool(tracking_uri(), "c") as spool:
+        assert spool.deliver(open_store(tracking_uri())) == 0
+    assert (folder / "mine").read_text() == "{}"
+    for name in ("a.json", "b.json", "c.json"):
+        assert f"{own / name} cannot be delivered and is left there: ValueError: it is no file" in caplog.text
