@@ -112,7 +112,8 @@ def read_rows(store: Store, campaign: str) -> Rows:
         found += [damaged(row, reason) for row, reason in reasons.values() if reason]
         frames.append(_typed(raw[[not reasons[run_id][1] for run_id in raw["run_id"]]]))
     frame = pd.concat(frames)
-    twice = list(doubles(frame.to_dict("records")))
+    usable = frame[~frame["refuted"].astype(bool)]  # refuted runs have been trained again
+    twice = list(doubles(usable.to_dict("records")))
     found += [damaged({**row, "superseded": "true" if row["superseded"] else None}, reason) for row, reason in twice]
     frame = frame[~frame["run_id"].isin({row["run_id"] for row, _ in twice})]
     order = ["benchmark", "optimizer", "kind", "arm", "lr", "seed", "run_id"]
@@ -127,6 +128,8 @@ def seal_of(tags: Mapping[str, object], params: Mapping[str, object], summary: M
 
 def _flaw(row: Mapping[Any, Any]) -> str:
     """What is wrong with a row as the store has it, empty where nothing is."""
+    if row["superseded"] == REFUTED:
+        return ""  # nothing of it is used
     reason = flaw(row, NUMBERS)
     if reason or row["status"] not in ("FINISHED", "FAILED") or not isinstance(row["seal"], str):
         return reason
