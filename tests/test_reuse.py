@@ -81,7 +81,11 @@ def test_reused_results_are_checked_by_one_run_of_each_study(folder: Path, pool:
 def test_how_studies_were_trained_is_read_before_they_are_planned(folder: Path, pool: InlinePool) -> None:
     assert read_plans(tracking_uri(), "c") == {}
     go(pool)
-    assert list(read_plans(tracking_uri(), "c").values()) == [("stacked", ""), ("stacked", "")]
+    known = read_plans(tracking_uri(), "c")
+    assert list(known.values()) == [("stacked", ""), ("stacked", "")]
+    found = dict.fromkeys(known, ("plain", "as was found"))
+    (problem,), _ = prepare(SUITE, device="cpu", known=found)
+    assert {(plan.engine, plan.reason) for plan in problem.plans.values()} == {("plain", "as was found")}
     assert read_plans(tracking_uri(), "other") == {}
 
 

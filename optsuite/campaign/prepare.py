@@ -71,10 +71,16 @@ class Skipped:
 
 
 def prepare(
-    suite: Suite, *, device: str, engine: str = "auto", named: Iterable[str] = ()
+    suite: Suite,
+    *,
+    device: str,
+    engine: str = "auto",
+    named: Iterable[str] = (),
+    known: Mapping[str, tuple[str, str]] = {},
 ) -> tuple[list[Problem], list[Skipped]]:
     """Load and try out every benchmark and optimizer of the suite.
 
+    `known` are the engines, with reasons, that earlier starts have found, by setting and definition; others are found by trial.
     What cannot be trained is skipped, so that the others can. Raises BadInput where that is a benchmark that was named, or
     where nothing is left.
     """
@@ -87,7 +93,7 @@ def prepare(
     last: BadInput | None = None
     for benchmark in suite.benchmarks:
         try:
-            problem, broken = _try(benchmark, suite.optimizers, device, engine, described)
+            problem, broken = _try(benchmark, suite.optimizers, device, engine, described, known)
             problems.append(problem)
             skipped += [Skipped(benchmark=benchmark.name, optimizer=name, reason=str(error)) for name, error in broken]
         except BadInput as error:
@@ -107,7 +113,12 @@ def prepare(
 
 
 def _try(
-    benchmark: Benchmark, specs: Sequence[OptimizerSpec], device: str, engine: str, described: Descriptions
+    benchmark: Benchmark,
+    specs: Sequence[OptimizerSpec],
+    device: str,
+    engine: str,
+    described: Descriptions,
+    known: Mapping[str, tuple[str, str]],
 ) -> tuple[Problem, list[tuple[str, BadInput]]]:
     """The problem, and which optimizers cannot train it. Raises BadInput where none can."""
     started = time.perf_counter()
@@ -130,7 +141,8 @@ def _try(
                 definitions[spec.name] = identify_optimizer(spec, described)
                 check_pair(benchmark, spec, splits)
                 with blamed(f"optimizer {spec.name} on benchmark {benchmark.name}: planning its training"):
-                    plans[spec.name] = plan(benchmark, spec, splits, device=device, engine=engine)
+                    found = known.get(f"{own.digest}-{definitions[spec.name].digest}")
+                    plans[spec.name] = plan(benchmark, spec, splits, device=device, engine=engine, known=found)
         except BadInput as error:
             broken.append((spec.name, error))
         except (Exception, SystemExit) as error:

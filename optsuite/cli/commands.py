@@ -46,6 +46,8 @@ def run(
     from optsuite.campaign.prepare import prepare
     from optsuite.cli.session import Session
     from optsuite.suites import load_suite, select, unavailable
+    from optsuite.tracking.location import tracking_uri
+    from optsuite.tracking.plans import read_plans
 
     check_campaign_name(campaign)
     chosen = select(
@@ -59,7 +61,8 @@ def run(
         click.echo(f"Without a schedule, which they must not be given: {', '.join(bare)}")
     named = benchmarks or [b.name for b in chosen.benchmarks if len(chosen.benchmarks) == 1]
     with how.open_pool(suite) as pool:
-        problems, skipped = prepare(chosen, device=how.device, engine=how.engine, named=named)
+        known = read_plans(tracking_uri(), campaign)
+        problems, skipped = prepare(chosen, device=how.device, engine=how.engine, named=named, known=known)
         session = Session(chosen.name, campaign, pool, problems, trust_store=how.trust_store)
         studies = studies_of(chosen, problems, device=how.device)
         return session.dry_run(studies, skipped) if dry_run else session.run(studies, skipped)
@@ -94,13 +97,16 @@ def train(
     from optsuite.campaign.prepare import prepare
     from optsuite.cli.session import Session
     from optsuite.suites import load_suite, select
+    from optsuite.tracking.location import tracking_uri
+    from optsuite.tracking.plans import read_plans
 
     check_campaign_name(campaign)
     chosen = select(load_suite(suite), benchmarks=[benchmark], optimizers=[optimizer], schedule=schedule)
     if len(chosen.optimizers) > 1:
         raise click.BadParameter(f"got {optimizer!r}, allowed: a single one", param_hint="OPTIMIZER")
     with how.open_pool(suite) as pool:
-        problems, _ = prepare(chosen, device=how.device, engine=how.engine, named=[benchmark])
+        known = read_plans(tracking_uri(), campaign)
+        problems, _ = prepare(chosen, device=how.device, engine=how.engine, named=[benchmark], known=known)
         session = Session(chosen.name, campaign, pool, problems, trust_store=how.trust_store)
         return session.train(given_study(chosen, problems[0], lr=lr, seeds=numbers, device=how.device))
 
@@ -167,12 +173,15 @@ def nightly(
     from optsuite.campaign.prepare import prepare
     from optsuite.cli.night import nightly as run
     from optsuite.suites import load_suite, select
+    from optsuite.tracking.location import tracking_uri
+    from optsuite.tracking.plans import read_plans
 
     name = campaign or f"nightly-{datetime.now(UTC):%Y-%m-%d}"
     check_campaign_name(name)
     chosen = select(load_suite(suite))
     with how.open_pool(suite) as pool:
-        problems, skipped = prepare(chosen, device=how.device, engine=how.engine)
+        known = read_plans(tracking_uri(), name)
+        problems, skipped = prepare(chosen, device=how.device, engine=how.engine, known=known)
         return run(
             chosen,
             problems,

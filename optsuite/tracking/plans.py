@@ -26,7 +26,9 @@ OF_STUDIES = """
 def read_plans(uri: str, campaign: str) -> dict[str, tuple[str, str]]:
     """Engine and reason of earlier studies, by the setting and definition in their fingerprints, joined by a dash.
 
-    Empty where the store cannot be read: that is for whoever opens it to write.
+    Those that were stacked, as a trial had allowed, and those whose stacks were refused by what came of them. Why others were
+    trained plainly may have been an option of that start. Empty where the store cannot be read: whoever opens it to write says
+    why.
     """
     plans: dict[str, tuple[str, str]] = {}
     if not store_exists(uri):
@@ -37,8 +39,10 @@ def read_plans(uri: str, campaign: str) -> dict[str, tuple[str, str]]:
             if fingerprint.count("-") != 2 or engine is None:
                 continue
             prefix = fingerprint.rpartition("-")[0]
-            refused = study.get(REFUSAL)
-            plans[prefix] = (engine, study.get("engine_reason", "")) if refused is None else ("plain", refused)
+            if REFUSAL in study:
+                plans[prefix] = ("plain", study[REFUSAL])
+            elif engine != "plain":
+                plans.setdefault(prefix, (engine, study.get("engine_reason", "")))
     return plans
 
 
