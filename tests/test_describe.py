@@ -4,13 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from edits import Edit, edits
+from edits import Edit, edits, write
 from identities import digests, identities, loaded, use
 
-from optsuite.training.described import Identity
+from optsuite.errors import BadInput
+from optsuite.execution.pool import Task
+from optsuite.execution.worker import facts, trainer
+from optsuite.training.described import Descriptions, Identity
+from optsuite.training.identity import identify_optimizer
+from optsuite.training.run import Ended, Run
 
 CHANGING = edits("modules") + edits("classes") + edits("functions")
 OF_OPTIMIZERS = {"build", "import_in_build", "step_of_an_optimizer", "init_of_an_optimizer"}
@@ -70,3 +76,74 @@ def test_what_was_built_and_trained_before_changes_nothing(folders: list[Path]) 
             use(suite)
             changed += [] if identities(suite) == before else [folder.name]
     assert changed == []
+
+
+COUNTING = """
+class Net(nn.Linear):
+    built = 0
+    def __init__(self):
+        super().__init__(3, 1)
+        Net.built += 1
+SEEN = []
+def model():
+    SEEN.append(1)
+    return Net()
+"""
+
+
+def test_what_a_suite_counts_and_keeps_is_described_as_it_was_loaded(tmp_path: Path) -> None:
+    write(tmp_path, {"suite.py": COUNTING})
+    with loaded(tmp_path) as suite:
+        (benchmark,), described = suite.benchmarks, Descriptions(suite)
+        before = described.of(benchmark.model, "its model")
+        benchmark.model()
+        assert described.of(replace(benchmark, name="b@3", max_steps=3).model, "its model") == before
+        assert Descriptions(suite).of(benchmark.model, "its model") != before
+
+
+def test_a_part_that_cannot_be_described_harms_nobody_until_it_is_asked_for(tmp_path: Path) -> None:
+    write(tmp_path, {"suite.py": "import threading\nfrom functools import partial\nmodel = partial(print, threading.Lock())\n"})
+    with loaded(tmp_path) as suite:
+        described = Descriptions(suite)
+        identify_optimizer(suite.optimizers[-1], described)
+        with pytest.raises(BadInput, match=r"^benchmark b: its model: argument 0: got a value of type lock, which cannot"):
+            described.of(suite.benchmarks[0].model, "benchmark b: its model")
+
+
+UNLIKE = {
+    "model": (
+        "import random\nK = random.random()\ndef model():\n    return nn.Linear(3, 1), K\n",
+        "its model differs each time",
+    ),
+    "loss": ("import time\nK = time.time_ns()\nloss = lambda y, t: F.mse_loss(y, t) + 0 * K\n", "its loss differs each time"),
+    "build": (
+        "import uuid\nK = uuid.uuid4()\ndef build(model, lr):\n    return K, torch.optim.SGD(model.parameters(), lr=lr)\n",
+        "optimizer own: its build differs each time that the suite is loaded, or its file changed",
+    ),
+    "data": (
+        "def line():\n    x = torch.randn(64, 3)\n    return Splits(train=(x, x), validation=(x, x), test=(x, x))\n",
+        "benchmark b: its data differ each time that they are made: seed a generator inside the function",
+    ),
+}
+
+
+@pytest.mark.parametrize("part", UNLIKE)
+def test_a_worker_that_finds_something_else_names_the_part(tmp_path: Path, part: str) -> None:
+    text, message = UNLIKE[part]
+    write(tmp_path, {"suite.py": text})
+    with loaded(tmp_path) as suite:
+        own, its = identities(suite)
+    run = Run(benchmark="b", optimizer="own", lr=0.1, seed=0, kind="trial")
+    task = Task(
+        id=1,
+        priority=0,
+        engine="plain",
+        setting=own.digest,
+        definition=its.digest,
+        runs=(run,),
+        parts={**own.parts, **its.parts},
+    )
+    with loaded(tmp_path) as suite:
+        (fact,) = facts(task, trainer(lambda: suite, "cpu"))
+    assert isinstance(fact.fact, Ended)
+    assert message in str(fact.fact.error)

@@ -88,7 +88,7 @@ def looped(value: object) -> list[object]:
     return found
 
 
-def later(value: int) -> types.FunctionType:
+def later(value: int) -> Callable[[], int]:
     def function() -> int:
         return value
 
@@ -114,7 +114,7 @@ PAIRS: list[tuple[str, Callable[[Any], Any], Any, Any]] = [
     ("itemgetter", operator.itemgetter, 1, 2),
     ("optional", typing.Optional.__getitem__, int, str),
     ("union", lambda kind: kind | None, int, str),
-    ("generic", lambda kind: list[kind], int, str),
+    ("generic", list.__class_getitem__, int, str),
     ("data frame", lambda n: pd.DataFrame({"a": [n], "b": ["x"]}), 1, 2),
     ("series", lambda n: pd.Series([1.0], index=[n]), "a", "b"),
     ("named tuple", lambda n: Point(1, n), 2, 3),
@@ -189,7 +189,7 @@ ODD: dict[str, Callable[[], object]] = {
     "weak reference": lambda: weakref.ref(Hostile),
     "hostile": Hostile,
     "hostile inside": lambda: {"a": [Hostile()]},
-    "generator": lambda: (part for part in ()),
+    "generator": lambda: iter(lambda: 0, 1),
     "argument": lambda: functools.partial(len, Hostile()),
     "class that lies": lambda: type("Lying", (), {"__class__": property(lambda self: 1 / 0)})(),
 }

@@ -17,7 +17,9 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from optsuite.errors import BadInput
+from optsuite.training.array_parts import tensor_bytes
 from optsuite.training.code_parts import Steps, class_steps, function_steps, module_steps, unhooked
+from optsuite.training.container_parts import Apart, is_absolute, scalar
 from optsuite.training.imports import closure
 from optsuite.training.own_code import (
     Home,
@@ -29,7 +31,7 @@ from optsuite.training.own_code import (
     module_kind,
     qualname,
 )
-from optsuite.training.value_parts import Apart, is_absolute, scalar, tensor_bytes, value_steps
+from optsuite.training.value_parts import value_steps
 
 __all__ = ["describe", "tensor_bytes"]
 

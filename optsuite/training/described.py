@@ -105,6 +105,7 @@ def difference(where: str, expected: Mapping[str, str], found: Mapping[str, str]
         return f"{where}: torch's version, device or default precision is another one here than where the campaign was started"
     if not names:
         return f"{where} changed while the campaign was running; start it again"
-    verb = "differs" if len(names) == 1 and not names[0].endswith("s") else "differ"
+    several = len(names) > 1 or names[0] in ("numbers", "flags", "fixed hyperparameters", "data")
+    verb = "differ" if several else "differs"
     reason = "each time that the suite is loaded, or its file changed while the campaign was running"
     return f"{where}: its {' and '.join(names)} {verb} {reason}"
