@@ -2,8 +2,11 @@
 
 import json
 import os
+import py_compile
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,3 +150,35 @@ def test_a_worker_that_finds_something_else_names_the_part(tmp_path: Path, part:
         (fact,) = facts(task, trainer(lambda: suite, "cpu"))
     assert isinstance(fact.fact, Ended)
     assert message in str(fact.fact.error)
+
+
+NET = "from torch import nn\ndef make():\n    return nn.Linear(3, {width})\n"
+
+
+def without_source(folder: Path, width: int) -> None:
+    source = folder / "net.py"
+    source.write_text(NET.format(width=width))
+    py_compile.compile(str(source), cfile=str(folder / "net.pyc"), doraise=True)
+    source.unlink()
+
+
+def in_latin_1(folder: Path, width: int) -> None:
+    (folder / "net.py").write_bytes(f"# coding: latin-1\n{NET.format(width=width)}    'é'\n".encode("latin-1"))
+
+
+def in_an_archive(folder: Path, width: int) -> None:
+    with zipfile.ZipFile(folder / "archive.zip", "w") as archive:
+        archive.writestr("net.py", NET.format(width=width))
+
+
+@pytest.mark.parametrize("write_net", [without_source, in_latin_1, in_an_archive], ids=lambda write_net: write_net.__name__)
+@pytest.mark.parametrize("text", ["from net import make as model\n", "import net\nmodel = lambda: net.make()\n"])
+def test_modules_of_any_kind_of_file_are_described(tmp_path: Path, write_net: Callable[[Path, int], None], text: str) -> None:
+    found = []
+    for version, width in enumerate((4, 4, 5)):
+        folder = tmp_path / str(version)
+        write(folder, {"suite.py": "import sys\nsys.path.append(__file__.replace('suite.py', 'archive.zip'))\n" + text})
+        write_net(folder, width)
+        found.append(digests(folder))
+    assert found[0] == found[1]
+    assert found[0][0] != found[2][0]

@@ -21,6 +21,7 @@ from optsuite.training.own_code import (
     kind_of,
     qualname,
 )
+from optsuite.training.patches import patches
 from optsuite.training.reads import Reads, reads, replaced
 from optsuite.training.source import class_sources, code_source, code_text, file_text
 
@@ -166,6 +167,11 @@ def text_steps(homes: list[Home], names: list[str] | None = None, candidates: li
     for name, _ in texts:
         for key, value in replaced(name).items():
             parts.append([name, key, (yield value, f"global {key} of {name}")])
+    for patch, scope in patches([name for name, text in texts if text.startswith("text ")]):
+        parts.append([patch.module, patch.text])
+        for key in patch.names:
+            if key in scope:
+                parts.append([key, (yield scope[key], f"global {key}")])
     return parts
 
 

@@ -3,10 +3,12 @@
 import ast
 import functools
 import hashlib
+import marshal
 import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import util
 from importlib.machinery import ModuleSpec, PathFinder
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from optsuite.training.own_code import SITES, Home, is_installed, is_public, kind_of, version
-from optsuite.training.source import bare_text, file_text
+from optsuite.training.source import bare_text, bytecode, file_text
 
 LOADERS = {  # names of what loads code in ways that a text does not show
     *(
@@ -32,6 +34,7 @@ LOADERS = {  # names of what loads code in ways that a text does not show
 }
 N_FILES = 2_000  # below a folder whose modules may be imported by a computed name
 N_FOLDERS = 1_000
+PYC_HEADER = 16  # bytes before the code of a compiled file (PEP 552)
 OWN_IMPORTS = {"OPTIMIZERS": "optsuite.optimizers", "accuracy": "optsuite.models"}  # what `optsuite` hands on lazily
 
 
@@ -151,9 +154,13 @@ def _text(place: Place) -> str:
         if text is not None:
             return f"text {bare_text(text)}"
     try:
-        return hashlib.blake2b(Path(file).read_bytes(), digest_size=16).hexdigest()
+        data = Path(file).read_bytes()
     except OSError:
         return "unreadable"
+    if file.endswith(".pyc"):
+        with suppress(ValueError, EOFError, TypeError):  # its code, without the folder in which it was compiled
+            data = bytecode(marshal.loads(data[PYC_HEADER:])).encode()  # noqa: S302
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def _archived(name: str) -> str | None:

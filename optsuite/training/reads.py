@@ -19,6 +19,19 @@ ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
 ASIDE = {"CACHE", "EXTENDED_ARG", "PRECALL", "PUSH_NULL", "NOT_TAKEN"}
 HIDING = {"globals", "locals", "vars", "eval", "exec", "compile", "__import__"}  # builtins that reach what has no name here
 SCOPE = {"__builtins__", "__spec__", "__loader__", "__path__", "__dict__", "__annotations__"}
+REACHING = {  # attributes that lead to what has no name here
+    *(
+        "__globals__",
+        "f_globals",
+        "f_locals",
+        "f_back",
+        "__subclasses__",
+        "currentframe",
+        "getmodule",
+        "get_objects",
+        "_getframe",
+    ),
+}
 LOADING = {"importlib", "runpy", "pkgutil", "imp", "zipimport", "builtins"}  # modules whose users load others by any name
 MANY = 10_000  # elements of a constant that are compared
 
@@ -29,12 +42,17 @@ class Reads:
 
     names: dict[str, set[tuple[str, ...]]] = field(default_factory=dict)
     imports: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    attributes: set[str] = field(default_factory=set)
 
     def hides(self, scope: Mapping[str, Any]) -> bool:
         """Whether something is reached that has no name here: the namespace as a mapping, or modules by any name."""
         if any(name in HIDING and name not in scope for name in self.names):
             return True
-        if self.names.keys() & SCOPE or any(name.lstrip(".").partition(".")[0] in LOADING for name, _ in self.imports):
+        if (
+            self.names.keys() & SCOPE
+            or self.attributes & REACHING
+            or any(name.lstrip(".").partition(".")[0] in LOADING for name, _ in self.imports)
+        ):
             return True
         return any(_reaches(scope[name], chains) for name, chains in self.names.items() if name in scope)
 
@@ -57,6 +75,7 @@ def reads(code: CodeType) -> Reads:
     """What the code and all that is defined inside it read."""
     found = Reads()
     for part in codes(code):
+        found.attributes.update(part.co_names)
         steps = [step for step in dis.get_instructions(part) if step.opname not in ASIDE]
         for i, step in enumerate(steps):
             if step.opname in GLOBALS:
