@@ -63,7 +63,7 @@ def planned(benchmark: Benchmark, optimizer: OptimizerSpec) -> Plan:
         (partial(kinds.NewData, 3, 1), "its forward assigns the parameter weight anew"),
         (kinds.SomeSteps, "its parameter a.weight has no gradient in some steps"),
         (kinds.Unused, "its parameter b.weight has no gradient in some steps"),
-        (kinds.Unfreezing, "its parameter a.weight has no gradient in some steps"),
+        (kinds.Unfreezing, "its forward changes the attribute weight (frozen or not) of Linear a"),
         (kinds.CachedMask, "its forward changes the attribute mask of CachedMask"),
         (kinds.SeldomOnClass, "its forward changes the attribute calls of the class SeldomOnClass"),
         (partial(kinds.SeldomInGlobal, 3, 1), "its model keeps state outside of the module"),
