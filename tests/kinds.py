@@ -218,6 +218,39 @@ class InGlobal(nn.Linear):
         return super().forward(x) * (1 + 0.001 * CALLS["n"])
 
 
+class SeldomInGlobal(nn.Linear):
+    """The same, where it matters to no run yet."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        CALLS["n"] += 1
+        return super().forward(x) * (1.0 if CALLS["n"] < 10**6 else 2.0)
+
+
+class OnFunction(nn.Linear):
+    """Counts on its own forward."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        own: Any = OnFunction.forward
+        own.calls = getattr(own, "calls", 0) + 1
+        return super().forward(x)
+
+
+BACKBONE = nn.Linear(3, 8).requires_grad_(False)
+
+
+def with_backbone() -> nn.Module:
+    """All models share one frozen layer."""
+    return nn.Sequential(BACKBONE, nn.ReLU(), nn.Linear(8, 1))
+
+
+class ChangesInputs(nn.Linear):
+    """Changes what it is given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x *= 1.5
+        return super().forward(x)
+
+
 def in_closure() -> Any:
     """A function that makes models which count in its closure."""
     calls = [0]
@@ -353,6 +386,20 @@ class RunningLoss(nn.Module):
         loss = F.mse_loss(outputs, targets)
         self.mean.mul_(0.9).add_(0.1 * loss.detach())
         return loss / self.mean
+
+
+class RunningMetric(nn.Module):
+    """A mean over all that was ever measured."""
+
+    total: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("total", torch.zeros(2))
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        self.total += torch.stack([(outputs - targets).abs().sum(), torch.tensor(float(len(targets)))])
+        return self.total[0] / self.total[1]
 
 
 class WeightedLoss(nn.Module):

@@ -63,9 +63,12 @@ def planned(benchmark: Benchmark, optimizer: OptimizerSpec) -> Plan:
         (partial(kinds.NewData, 3, 1), "its forward assigns the parameter weight anew"),
         (kinds.SomeSteps, "its parameter a.weight has no gradient in some steps"),
         (kinds.Unused, "its parameter b.weight has no gradient in some steps"),
-        (kinds.Unfreezing, "its parameter a.weight has no gradient in some steps"),
+        (kinds.Unfreezing, "its forward changes the attribute weight (frozen or not) of Linear a"),
         (kinds.CachedMask, "its forward changes the attribute mask of CachedMask"),
         (kinds.SeldomOnClass, "its forward changes the attribute calls of the class SeldomOnClass"),
+        (partial(kinds.SeldomInGlobal, 3, 1), "its model keeps state outside of the module"),
+        (partial(kinds.OnFunction, 3, 1), "its forward changes the attribute forward of the class OnFunction"),
+        (kinds.with_backbone, "its models share 0."),
         (kinds.OwnPermutation, "its stacked runs do not equal plain ones"),
         (partial(kinds.TorchNoise, 3, 1), "its forward draws random numbers from torch's generator"),
         (partial(kinds.NumpyNoise, 3, 1), "its forward draws random numbers from numpy's generator"),
@@ -106,6 +109,7 @@ def test_weights_clamped_beside_autograd_end_alike_by_both_engines() -> None:
     ("build", "reason"),
     [
         (over_parameters(kinds.Lookahead), NOT_AS_DECLARED),
+        (over_parameters(partial(kinds.Lookahead, every=100)), NOT_AS_DECLARED),
         (over_parameters(kinds.Clipped), NOT_AS_DECLARED),
         (over_parameters(kinds.TrustRatio), NOT_AS_DECLARED),
         (over_parameters(kinds.Centralized), NOT_AS_DECLARED),
@@ -143,9 +147,20 @@ def test_runs_that_depend_on_those_before_them_are_refused(model: Any, engine: s
         plan(replace(BENCHMARK, model=model), spec(), tiny.line(), device="cpu", engine=engine)
 
 
-def test_a_loss_with_state_that_runs_share_is_refused() -> None:
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"loss": kinds.RunningLoss()},
+        {"metrics": {"error": kinds.RunningMetric()}},
+        {"model": partial(kinds.ChangesInputs, 3, 1)},
+    ],
+    ids=["loss", "metric", "data"],
+)
+def test_what_runs_share_and_change_is_refused(state: dict[str, Any]) -> None:
+    splits, original = tiny.line(), tiny.line()
     with pytest.raises(BadInput, match="depend on what was trained before"):
-        plan(replace(BENCHMARK, loss=kinds.RunningLoss()), spec(), tiny.line(), device="cpu")
+        plan(replace(BENCHMARK, **state), spec(), splits, device="cpu")
+    assert torch.equal(splits.validation[0], original.validation[0])
 
 
 def test_a_loss_with_tensors_of_its_own_is_stacked() -> None:

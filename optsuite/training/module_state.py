@@ -76,6 +76,8 @@ def _class_attributes(kind: type) -> Iterator[tuple[str, str, object]]:
         if cls.__module__.startswith(INSTALLED) or cls.__module__ == "torch":
             continue
         for name, value in vars(cls).items():
+            if isinstance(value, types.FunctionType) and vars(value):
+                yield cls.__name__, name, dict(vars(value))
             if not name.startswith("__") and not inspect.isroutine(value) and not isinstance(value, type | property):
                 yield cls.__name__, name, value
 

@@ -140,6 +140,6 @@ def max_stack(run_bytes: int, measuring_bytes: int, device: str) -> int:
 def _backward(benchmark: Benchmark, splits: Splits) -> int:
     """Run one step's forward and backward pass of the plain model; return the bytes of its parameters."""
     model = initial_model(benchmark, 0)
-    x, y = (part[: benchmark.batch_size] for part in splits.train)
+    x, y = (part[: benchmark.batch_size].clone() for part in splits.train)
     benchmark.loss(model(x), y).backward()  # type: ignore[no-untyped-call]
     return sum(parameter.nbytes for parameter in model.parameters())

@@ -6,10 +6,10 @@ other initial weights: where twins part, as chaos at high rates has it, engines 
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.errors import BadInput, one_line
@@ -17,9 +17,10 @@ from optsuite.training import plain, stacked
 from optsuite.training.comparison import Comparison
 from optsuite.training.definition_state import DefinitionState
 from optsuite.training.flat_trial import why_not_flat
-from optsuite.training.run import Measurement, Run
+from optsuite.training.plain import initial_model
+from optsuite.training.run import Ended, Measurement, Run
 from optsuite.training.stack import NotStackable
-from optsuite.training.twin import CannotRun, Facts, Observed, Twin, twins
+from optsuite.training.twin import CannotRun, Facts, Observed, Twin, own_twins, twins
 from optsuite.training.watch import Refused, Watch
 
 STEPS = 50  # enough for what is done every few, every ten or after twenty steps
@@ -34,6 +35,8 @@ def choose(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, device:
     on = device if torch.device(device).type == "cuda" else "cpu"
     before = DefinitionState(benchmark, spec)
     check_repeats(benchmark, spec, splits, n_steps=STEPS // 4, device=on)
+    if shared := _shared(benchmark):
+        return "plain", shared
     n_steps = max(2, min(STEPS, benchmark.max_steps))
     every = min(EVERY, n_steps)
     failure = ""
@@ -53,11 +56,13 @@ def choose(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, device:
 
 def check_repeats(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, n_steps: int, device: str) -> None:
     """Raise BadInput unless a run that is trained twice in this process measures the same."""
-    twin = list(twins(benchmark, splits, max_steps=n_steps, eval_every=n_steps, device=device))[-1]
     run = _run(benchmark, spec, _middle(spec), 0)
-    first, second = (
-        [fact for _, fact in plain.train(twin.benchmark, spec, [run], twin.splits, device=device)] for _ in range(2)
-    )
+    for twin in own_twins(benchmark, splits, max_steps=n_steps, eval_every=n_steps, device=device):
+        first, second = (
+            [fact for _, fact in plain.train(twin.benchmark, spec, [run], twin.splits, device=device)] for _ in range(2)
+        )
+        if not any(isinstance(fact, Ended) and fact.outcome == "failed" for fact in (*first, *second)):
+            break
     for one, other in zip(first, second, strict=False):
         values = [fact.values if isinstance(fact, Measurement) else {} for fact in (one, other)]
         same = values[0].keys() == values[1].keys()
@@ -66,6 +71,20 @@ def check_repeats(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, 
                 "found that its runs depend on what was trained before them, or on chance that has no seed; "
                 "keep all state in the module, which model() makes anew"
             )
+
+
+def _shared(benchmark: Benchmark) -> str:
+    """What two models have in common that should be one's own, in a clause: a global backbone would be cast and stacked."""
+    models = [initial_model(benchmark, seed) for seed in (0, 1)]
+    own = [{tensor.data_ptr(): name for name, tensor in _named(model) if tensor.numel()} for model in models]
+    for pointer in own[0].keys() & own[1].keys():
+        return f"its models share {own[0][pointer]}"
+    return ""
+
+
+def _named(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()
 
 
 def _choose(twin: Twin, spec: OptimizerSpec) -> tuple[str, str]:

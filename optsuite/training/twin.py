@@ -53,21 +53,33 @@ class Twin:
 
 
 def twins(benchmark: Benchmark, splits: Splits, *, max_steps: int, eval_every: int, device: str) -> Iterator[Twin]:
-    """The ways to try a benchmark, the most telling first: in float64, as it is, and without metrics that need all data."""
+    """The ways to try a benchmark, the most telling first: in float64 where its model is float32, and as it is."""
     few = _few(benchmark, splits)
     short = replace(benchmark, max_steps=max_steps, eval_every=eval_every, target=None)
-    tensors = [*(model := initial_model(benchmark, 0)).parameters(), *model.buffers()]
-    dtypes = {tensor.dtype for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()}
-    if dtypes == {torch.float32}:
+    if _dtypes(benchmark) == {torch.float32}:
         metrics = {name: doubled(metric) for name, metric in benchmark.metrics.items()}
         double = replace(short, loss=doubled(benchmark.loss), metrics=metrics)
         numbers = few.to(device, torch.float64)
         yield Twin(benchmark=double, splits=numbers, dtype=torch.float64, is_double=True, device=device)
+    yield from own_twins(benchmark, splits, max_steps=max_steps, eval_every=eval_every, device=device)
+
+
+def own_twins(benchmark: Benchmark, splits: Splits, *, max_steps: int, eval_every: int, device: str) -> Iterator[Twin]:
+    """The benchmark in its own dtype; and without metrics, which may need more data than a trial measures."""
+    few = _few(benchmark, splits)
+    short = replace(benchmark, max_steps=max_steps, eval_every=eval_every, target=None)
+    dtypes = _dtypes(benchmark)
     coarsest = max((dtype.to_real() for dtype in dtypes), key=lambda dtype: torch.finfo(dtype).eps, default=torch.float32)
     own = Twin(benchmark=short, splits=few.to(device), dtype=coarsest, is_double=False, device=device)
     yield own
     if benchmark.metrics:
         yield replace(own, benchmark=replace(short, metrics={}))
+
+
+def _dtypes(benchmark: Benchmark) -> set[torch.dtype]:
+    """Of the numbers with fractions in its model."""
+    tensors = [*(model := initial_model(benchmark, 0)).parameters(), *model.buffers()]
+    return {tensor.dtype for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()}
 
 
 def doubled(value: Any) -> Any:
@@ -143,8 +155,8 @@ class Observed:
 
 
 def _few(benchmark: Benchmark, splits: Splits) -> Splits:
-    def first(split: Split, n: int) -> Split:
-        return split[0][:n], split[1][:n]
+    def first(split: Split, n: int) -> Split:  # copies: a forward pass may change its inputs
+        return split[0][:n].clone(), split[1][:n].clone()
 
     n = min(benchmark.batch_size, MEASURED)
     return Splits(

@@ -35,9 +35,9 @@ class Watch:
     def look(self, model: nn.Module) -> None:
         """Look at the model before it is updated."""
         self._n_steps += 1
-        self._seen = self._seen or _without_gradient(model)
         if not self._seen and _is_close(self._n_steps):
             self._seen = self._draws() or self._changed()
+        self._seen = self._seen or _without_gradient(model)
 
     def check(self) -> None:
         """Raise Refused for what was seen so far, or is to be seen now."""
