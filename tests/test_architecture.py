@@ -13,10 +13,12 @@ import optsuite
 
 ROOT = Path(optsuite.__file__).parent
 ORDER = (  # data flow from left to right; a module imports only from its own place or its left
+    ("redact",),
     ("errors", "schedules"),
     ("pairs", "target"),
     ("definition", "statistics"),
     ("data", "models", "optimizers"),
+    ("imports",),
     ("suites",),
     ("training",),
     ("execution",),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from optsuite.campaign import lease
 from optsuite.errors import BadInput, StoreLost
+from optsuite.tracking import lease
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.store import Store, open_store
 
@@ -41,16 +41,16 @@ def on(machine: str, store: Store) -> str:
 def test_one_machine_has_a_campaign_until_it_gives_it_back(store: Store) -> None:
     first = on("one", store)
     assert "campaign: got 'c', which is being run by process" in on("two", store)
-    assert [claim.info.run_id for claim in store.claims("c")] == [first]
+    assert [claim.info.run_id for claim in lease.claims(store, "c")] == [first]
     store.delete(first)
-    assert on("two", store) in [claim.info.run_id for claim in store.claims("c")]
+    assert on("two", store) in [claim.info.run_id for claim in lease.claims(store, "c")]
 
 
 def test_a_claim_of_this_machine_whose_process_is_gone_is_taken_over(store: Store) -> None:
     """The lock of the file says that it is gone."""
     first = on("one", store)
     assert on("one", store) not in ("", first)
-    assert len(store.claims("c")) == 1
+    assert len(lease.claims(store, "c")) == 1
 
 
 def test_a_claim_that_nobody_renews_expires_and_its_owner_notices(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,6 @@ from optsuite.campaign.comparison import Guards
 from optsuite.campaign.costs import record_costs
 from optsuite.campaign.events import Event, Ready
 from optsuite.campaign.held import Held
-from optsuite.campaign.lease import lease
 from optsuite.campaign.ledger import Ledger
 from optsuite.campaign.lock import campaign_lock
 from optsuite.campaign.loop import Training
@@ -23,6 +22,7 @@ from optsuite.campaign.writer import Writer
 from optsuite.definition import Suite
 from optsuite.errors import StoreLost
 from optsuite.execution.pool import Pool
+from optsuite.tracking.lease import lease
 from optsuite.tracking.location import store_exists
 from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.spool import Spool

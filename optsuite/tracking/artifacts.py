@@ -1,5 +1,6 @@
 """Artifacts of a database that has moved: MLflow keeps their places as absolute paths, which then are another project's."""
 
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -10,6 +11,11 @@ MOVES = (
     """UPDATE runs SET artifact_uri = :new || substr(artifact_uri, length(:old) + 1)
        WHERE experiment_id = :id AND substr(artifact_uri, 1, length(:old) + 1) = :old || '/'""",
 )
+
+
+def folder_of(benchmark: str) -> str:
+    """The folder of an experiment's artifacts."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", benchmark)
 
 
 def is_elsewhere(location: str, here: str) -> bool:

@@ -66,4 +66,5 @@ def _text(value: object) -> str | None:
         number = float(str(value))
     except ValueError:
         return str(value)[:LONGEST]
-    return None if math.isnan(number) else f"{max(min(number, 1e300), -1e300):.9g}"
+    clamped = max(min(number, 1e300), -1e300) + 0.0  # stores know neither infinity nor a zero below zero
+    return None if math.isnan(number) else f"{clamped:.9g}"

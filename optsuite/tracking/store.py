@@ -3,7 +3,6 @@
 import logging
 import os
 import platform
-import re
 import sqlite3
 import time
 import uuid
@@ -25,7 +24,7 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from optsuite.errors import BadInput
 from optsuite.redact import redact
-from optsuite.tracking.artifacts import is_elsewhere, move_artifacts
+from optsuite.tracking.artifacts import folder_of, is_elsewhere, move_artifacts
 from optsuite.tracking.database import require_ours
 from optsuite.tracking.location import database_path
 from optsuite.tracking.patience import Patience
@@ -39,7 +38,6 @@ REUSE = "optsuite.reuse"  # the tag of studies whose reused results are not bit 
 REUSED_ON = "optsuite.reused_on"  # and of the class of machine on which that was found
 COMPARED = "optsuite.compared"  # the tag of stacked studies of which a run was compared with a plain one
 REFUSAL = "optsuite.refusal"  # the tag of stacked studies that parted from plain ones: why
-CLAIMS = "optsuite.claims"  # the tag that says which campaign somebody works on
 REPORTS = "reports"  # the experiment of the report runs
 HTTP = ("http:", "https:")
 PAGE = 1_000
@@ -147,7 +145,7 @@ class Store:
     def _create_experiment(self, benchmark: str) -> None:
         path = database_path(self.uri)
         location = (
-            None if path is None else (path.parent / "artifacts" / _folder_of(benchmark)).as_uri()
+            None if path is None else (path.parent / "artifacts" / folder_of(benchmark)).as_uri()
         )  # else a server decides
         self._ask(self.client.create_experiment, benchmark, artifact_location=location)
 
@@ -225,14 +223,9 @@ class Store:
             return
         for page in _pages(partial(self._ask, self.client.search_experiments, max_results=PAGE)):
             for experiment in page:
-                here = (path.parent / "artifacts" / _folder_of(experiment.name)).as_uri()
+                here = (path.parent / "artifacts" / folder_of(experiment.name)).as_uri()
                 if is_elsewhere(experiment.artifact_location, here):
                     self._ask(move_artifacts, self.uri, experiment.experiment_id, experiment.artifact_location, here)
-
-    def claims(self, campaign: str) -> list[MlflowRun]:
-        """The claims of those who work on a campaign, or want to."""
-        condition = f"tags.`{CLAIMS}` = '{campaign}'"
-        return list(self._ask(self.client.search_runs, [self.experiment(REPORTS)], condition, max_results=PAGE))
 
     def search(self, condition: str) -> list[MlflowRun]:
         """All active runs of all experiments that fulfil a condition in MLflow's search language."""
@@ -247,11 +240,6 @@ class Store:
     def curves(self, run_id: str, names: Iterable[str]) -> dict[str, dict[int, float]]:
         """Curves of a run by name, each a mapping of step to value."""
         return {name: {m.step: m.value for m in self._ask(self.client.get_metric_history, run_id, name)} for name in names}
-
-
-def _folder_of(benchmark: str) -> str:
-    """The folder of an experiment's artifacts."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", benchmark)
 
 
 def _pages(search: Callable[..., PagedList[T]]) -> Iterator[PagedList[T]]:

@@ -20,9 +20,10 @@ from mlflow.exceptions import MlflowException
 
 from optsuite.errors import BadInput, StoreLost, one_line
 from optsuite.tracking.location import database_path, state_folder
-from optsuite.tracking.store import CLAIMS, REPORTS, Store
+from optsuite.tracking.store import PAGE, REPORTS, Store
 
 STATE, MACHINE, OWNER, BEAT = (f"optsuite.claim.{name}" for name in ("state", "machine", "owner", "beat"))
+CLAIMS = "optsuite.claims"  # the tag that says which campaign somebody works on, or wants to
 WANTED, HELD = "wanted", "held"
 BEAT_SECONDS = 20.0
 EXPIRY_SECONDS = 180.0  # without a beat; longer than Patience waits for a server, and than clocks differ
@@ -81,6 +82,13 @@ def lease(store: Store, campaign: str) -> Iterator[Lease | None]:
         own.give_back()
 
 
+def claims(store: Store, campaign: str) -> list[MlflowRun]:
+    """The claims of those who work on a campaign, or want to."""
+    condition = f"tags.`{CLAIMS}` = '{campaign}'"
+    where = [store.experiment(REPORTS)]
+    return list(store.patience.call(store.client.search_runs, where, condition, max_results=PAGE))
+
+
 def _claim(store: Store, campaign: str) -> str:
     """Write a claim, and hold it once nobody else does. Returns its run."""
     machine = _machine(store.uri)
@@ -89,7 +97,7 @@ def _claim(store: Store, campaign: str) -> str:
     mine = store.create(REPORTS, f"claim on {campaign}", tags, time.time())
     try:
         while True:
-            others = [claim for claim in store.claims(campaign) if claim.info.run_id != mine]
+            others = [claim for claim in claims(store, campaign) if claim.info.run_id != mine]
             others = [claim for claim in others if not _take_over(store, claim, machine)]
             first = [claim for claim in others if _state(claim) == HELD or claim.info.run_id < mine]
             if first:

@@ -1,0 +1,185 @@
+"""One odd thing is reported as broken by its name, and stops nobody else."""
+
+import errno
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pandas as pd
+import pytest
+from commands import Call
+from conftest import TINY
+from frames import seeds
+from suites import tiny
+from test_report import made
+
+from optsuite.campaign.drive import studies_of
+from optsuite.campaign.prepare import prepare
+from optsuite.cli.console import Output, console
+from optsuite.definition import RUN_PARAMS
+from optsuite.errors import BadInput
+from optsuite.execution.pool import Fact, Task
+from optsuite.execution.worker import facts
+from optsuite.report.build import _csv
+from optsuite.training.run import Ended, Run
+
+SPEC = tiny.SUITE.optimizers[1]
+
+
+class Odd(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def leave(*arguments: object) -> NoReturn:
+    sys.exit(0)
+
+
+def fall(*arguments: object) -> NoReturn:
+    raise Odd
+
+
+def recurse(*arguments: object) -> NoReturn:
+    recurse(*arguments)
+    raise AssertionError
+
+
+@pytest.mark.parametrize("function", [leave, fall, recurse])
+@pytest.mark.parametrize("part", ["dataset", "model", "loss", "build"])
+def test_whatever_a_definition_raises_is_its_own_trouble(part: str, function: Any) -> None:
+    odd = tiny.SUITE
+    if part == "build":
+        odd = replace(odd, optimizers=(tiny.SUITE.optimizers[0], replace(SPEC, build=function)))
+    else:
+        broken = replace(tiny.BENCHMARK, name="odd", **{part: function})
+        odd = replace(odd, benchmarks=(broken, tiny.BENCHMARK), optimizers=odd.optimizers[:1])
+    problems, skipped = prepare(odd, device="cpu")
+    assert [problem.benchmark.name for problem in problems] == ["tiny_line"]
+    (one,) = skipped
+    assert str(one).startswith("Broken tiny_line sign: " if part == "build" else "Broken odd: ")
+    assert "\n" not in str(one)
+
+
+def test_what_cannot_be_described_is_broken_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def definition(spec: Any) -> str:
+        if spec.name == "sign":
+            raise OSError("could not get source code")
+        return "1"
+
+    monkeypatch.setattr("optsuite.campaign.prepare.definition", definition)
+    problems, (one,) = prepare(tiny.SUITE, device="cpu")
+    assert list(problems[0].plans) == ["sgd"]
+    assert "OSError: could not get source code" in str(one)
+
+
+def test_a_run_that_leaves_fails_and_its_worker_stays() -> None:
+    run = Run(benchmark="b", optimizer="o", lr=0.1, seed=0, kind="trial")
+    task = Task(id=1, priority=0, engine="plain", setting="", definition="", runs=(run, run))
+    found = [fact.fact for fact in facts(task, leave) if isinstance(fact, Fact)]
+    assert [fact.outcome for fact in found if isinstance(fact, Ended)] == ["failed", "failed"]
+    assert "SystemExit" in str(found[0])
+
+
+@pytest.mark.parametrize(
+    "fixed",
+    [
+        {"a" * 251: 1},
+        {"": 1},
+        {"a\n": 1},
+        {"a=b": 1},
+        {"../a": 1},
+        {"/a": 1},
+        {"a//b": 1},
+        {"a/": 1},
+        {3: 1},
+        {"beta": "x" * 6_001},
+        {"beta": Odd()},
+        {"torch_version": "1"},
+        {"optuna_version": "1"},
+        {"machine": 1},
+        ["beta"],
+    ],
+)
+def test_a_fixed_value_that_the_store_would_refuse_is_refused_when_it_is_written(fixed: Any) -> None:
+    with pytest.raises(BadInput, match="optimizer sign: fixed") as error:
+        replace(SPEC, fixed=fixed)
+    assert len(str(error.value).splitlines()) == 1
+    assert len(str(error.value)) < 500
+
+
+def test_whatever_runs_are_told_is_no_name_for_a_fixed_value() -> None:
+    problems, _ = prepare(replace(tiny.SUITE, optimizers=(SPEC,)), device="cpu")
+    (study,) = studies_of(replace(tiny.SUITE, optimizers=(SPEC,)), problems, device="cpu")
+    assert set(study.params()) | set(study.budget()) <= RUN_PARAMS
+
+
+@pytest.mark.parametrize("name", ["m" * 201, "", ".", "..", "a/b", "loss", "a\n", "é"])
+def test_a_metric_name_that_the_store_would_refuse_is_refused(name: str) -> None:
+    with pytest.raises(BadInput, match="metric name: got"):
+        replace(tiny.BENCHMARK, metrics={name: tiny.BENCHMARK.loss})
+    replace(tiny.BENCHMARK, metrics={"m" * 200: tiny.BENCHMARK.loss})
+
+
+@pytest.mark.parametrize("change", [{"n_trials": 10**20}, {"n_trials": 1_001}, {"n_tuning_seeds": 10**9}, {"n_seeds": 10**20}])
+def test_numbers_have_an_upper_bound(change: dict[str, int]) -> None:
+    with pytest.raises(BadInput, match="allowed: a whole number from 1 to 1000"):
+        replace(tiny.SUITE, **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("option", ["--trials", "--seeds", "--workers"])
+def test_nor_does_the_command_line_take_more(empty: Path, call: Call, option: str) -> None:
+    code, _, err = call("run", "--suite", str(TINY), option, "9" * 20)
+    assert (code, err.count("\n")) == (2, 1)
+    assert option in err
+
+
+def test_no_optimizer_is_named_all() -> None:
+    with pytest.raises(BadInput, match="optimizer name: got 'all'"):
+        replace(SPEC, name="all")
+
+
+# --- Where text goes ---------------------------------------------------------------------------------------------------------
+
+HOSTILE = "a\x1b[31m\x07\u202e\rb\n% c"
+
+
+def test_a_terminal_shows_what_a_store_holds_and_obeys_none_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    console().print(HOSTILE, markup=False)
+    assert not set(capsys.readouterr().out) & set("\x1b\x07\u202e\r")
+
+
+@pytest.mark.parametrize("cell", ["=cmd()", "+1", "-o", "@SUM(1)", "\t=1", "\r=1"])
+def test_no_sheet_computes_a_cell(cell: str) -> None:
+    table = pd.DataFrame({"error": [cell, "fine"], "score": [-1.5, 2.0]})
+    _, first, second = _csv(table).splitlines()
+    assert first.startswith("'")
+    assert (first.endswith(",-1.5"), second) == (True, "fine,2")
+
+
+def test_no_name_ends_a_comment_or_a_cell(tmp_path: Path) -> None:
+    rows = [row | {"benchmark": HOSTILE} for row in seeds("a", [1.0, 2.0])]
+    made(tmp_path, *rows)
+    (comment,) = [line for line in (tmp_path / "leaderboard.tex").read_text().splitlines() if line.startswith("% a")]
+    assert comment.endswith("% c")
+    assert "\n% c" not in (tmp_path / "leaderboard.md").read_text()
+
+
+def test_training_goes_on_when_nobody_can_be_told() -> None:
+    say = "print('x' * 9999, flush=True); print('y'); sys.exit(3)"
+    script = f"import sys; from optsuite.cli.console import guard_output; guard_output(); {say}"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 3
+    assert done.stderr == ("optsuite: standard output cannot be written to (No space left on device); going on without it\n")
+
+
+def test_an_error_that_is_none_of_the_disk_is_raised() -> None:
+    class Broken:
+        def write(self, text: str) -> int:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    with pytest.raises(OSError, match="Invalid"):
+        Output(Broken()).write("x")  # type: ignore[arg-type]
