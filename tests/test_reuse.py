@@ -21,7 +21,8 @@ from optsuite.report.tables import leaderboard
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.plans import read_plans
 from optsuite.tracking.reading import read_runs
-from optsuite.tracking.store import REUSE, open_store
+from optsuite.tracking.schema import REUSE
+from optsuite.tracking.store import open_store
 from optsuite.training.run import Ended, Measurement
 
 SUITE = replace(tiny.SUITE, n_trials=4, n_seeds=2)

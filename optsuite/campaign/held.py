@@ -9,8 +9,9 @@ import pandas as pd
 
 from optsuite.campaign.study import Study
 from optsuite.tracking.reading import COSTS, read_rows
+from optsuite.tracking.schema import REFUTED, SUPERSEDED
 from optsuite.tracking.soundness import Damaged
-from optsuite.tracking.store import REFUTED, SUPERSEDED, Store
+from optsuite.tracking.store import Store
 from optsuite.training.machine import machine_class
 from optsuite.training.run import Run, Score
 

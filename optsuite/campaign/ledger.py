@@ -9,9 +9,10 @@ from optsuite.campaign.study import Curves, Study, curves_of
 from optsuite.tracking.location import checkpoint_folder
 from optsuite.tracking.reading import seal_of
 from optsuite.tracking.recording import Recording
+from optsuite.tracking.schema import COMPARED, REFUSAL, REFUTED, REUSE, REUSED_ON, SUPERSEDED
 from optsuite.tracking.seal import SEAL, Points
 from optsuite.tracking.spool import Spool
-from optsuite.tracking.store import COMPARED, REFUSAL, REFUTED, REUSE, REUSED_ON, SUPERSEDED, Store
+from optsuite.tracking.store import Store
 from optsuite.training.checkpoint import remove
 from optsuite.training.cost import Cost
 from optsuite.training.machine import machine_class

@@ -9,7 +9,8 @@ from mlflow.exceptions import MlflowException
 from optsuite.errors import BadInput, StoreLost
 from optsuite.tracking.location import store_exists
 from optsuite.tracking.reading import ask
-from optsuite.tracking.store import HTTP, REFUSAL, open_store
+from optsuite.tracking.schema import REFUSAL
+from optsuite.tracking.store import HTTP, open_store
 
 KEYS = ("optsuite.fingerprint", REFUSAL, "engine", "engine_reason")
 # Deleted runs count too: a study that was interrupted was planned all the same.

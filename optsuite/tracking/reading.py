@@ -14,9 +14,10 @@ from optsuite.redact import printable
 from optsuite.tracking.histories import histories
 from optsuite.tracking.location import CAMPAIGNS
 from optsuite.tracking.queries import COUNTED, DELETED, NUMBER, OF_CAMPAIGN, OF_CURVES, OF_RUNS
+from optsuite.tracking.schema import COMPARED, REFUSAL, REFUTED, REUSE, REUSED_ON, SUPERSEDED
 from optsuite.tracking.seal import SEAL, Points, broken, seal
 from optsuite.tracking.soundness import Damaged, damaged, doubles, flaw, incomplete, outdated
-from optsuite.tracking.store import COMPARED, REFUSAL, REFUTED, REUSE, REUSED_ON, SUPERSEDED, Store
+from optsuite.tracking.store import Store
 
 TAGS = ("kind", "arm", "benchmark", "optimizer", "campaign", "suite", "night", "outcome", "fingerprint", "error")
 TEXT_PARAMS = (

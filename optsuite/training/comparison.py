@@ -38,7 +38,8 @@ class Comparison:
             if 0 not in expected[index]:  # it has diverged
                 self._live.discard(index)
                 continue
-            plain, view, twin = (_tensors(m) for m in (plains[index].models[0], *stack.models[index :: self._n]))
+            pair = stack.models[index : 2 * self._n : self._n]  # those behind were made to explain losses
+            plain, view, twin = (_tensors(model) for model in (plains[index].models[0], *pair))
             if _is_over(plain, self._twin.dtype) and _is_over(view, self._twin.dtype):
                 self._live.discard(index)
                 continue

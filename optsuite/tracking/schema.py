@@ -1,0 +1,8 @@
+"""The names of tags that say what became of a run, as the store and whoever reads it know them."""
+
+SUPERSEDED = "optsuite.superseded"  # the tag of runs that an older definition gave, or that proved to be
+REFUTED = "refuted"  # its value where runs have not repeated, or have parted from the plain loop: never used again
+REUSE = "optsuite.reuse"  # the tag of studies whose reused results are not bit for bit those of this machine, and
+REUSED_ON = "optsuite.reused_on"  # of the class of machine on which that was found
+COMPARED = "optsuite.compared"  # the tag of stacked studies of which a run was compared with a plain one
+REFUSAL = "optsuite.refusal"  # the tag of stacked studies that parted from plain ones: why
