@@ -1,6 +1,6 @@
 """Edits a small suite at random, and looks whether a reused result ever stands that the edited code would not give.
 
-    PYTHONPATH=.:tests .venv/bin/python scripts/mutations.py --edits 200 --out docs/mutations.md
+    PYTHONPATH=.:tests .venv/bin/python scripts/mutations.py --edits 200
 
 Each edit changes a constant or an operator, or deletes a line, of the benchmark, model, data, loss or optimizer code in
 `scripts/twin`. A campaign then runs twice: in an empty store, which is the truth, and in a copy of the store that the suite
@@ -11,6 +11,7 @@ import argparse
 import ast
 import copy
 import importlib
+import json
 import linecache
 import random
 import shutil
@@ -18,7 +19,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -66,18 +67,19 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--edits", type=int, default=200)
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--part", default="1/1", help="Of the edits, to share them among processes: 1/2, 2/2.")
     options.add_argument("--out", type=Path)
     chosen = options.parse_args()
-    outcomes = list(tried(chosen.edits, chosen.seed))
-    table = report(outcomes, chosen.seed)
-    print(table)
+    part, n_parts = map(int, chosen.part.split("/"))
+    outcomes = list(tried(chosen.edits, chosen.seed, part - 1, n_parts))
+    print(report(outcomes, chosen.seed, chosen.edits))
     if chosen.out:
-        chosen.out.write_text(table)
+        chosen.out.write_text(json.dumps([asdict(outcome) for outcome in outcomes]))
     return int(any(outcome.kind == "stale" for outcome in outcomes))
 
 
-def tried(n_edits: int, seed: int) -> Iterator[Outcome]:
-    """Try so many edits, drawn from a seed."""
+def tried(n_edits: int, seed: int, part: int = 0, n_parts: int = 1) -> Iterator[Outcome]:
+    """Try so many edits, drawn from a seed; of several parts, one."""
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -88,8 +90,10 @@ def tried(n_edits: int, seed: int) -> Iterator[Outcome]:
         sys.path.insert(0, str(package.parent))  # before this script's folder, in which the unedited suite lies
         for file, text in sources.items():
             (package / file).write_text(text)
+        open_store(f"sqlite:///{folder}/empty.db")  # making one takes longer than copying it
         before, _ = campaign(folder / "before")
-        for number, (file, what, text) in enumerate(draw.sample(edits, min(n_edits, len(edits)))):
+        drawn = list(enumerate(draw.sample(edits, min(n_edits, len(edits)))))
+        for number, (file, what, text) in drawn[part::n_parts]:
             (package / file).write_text(text)
             outcome = one(folder, f"{file}: {what}", before)
             (package / file).write_text(sources[file])
@@ -116,12 +120,15 @@ def one(folder: Path, edit: str, before: Results) -> Outcome:
 
 def campaign(folder: Path) -> tuple[Results, int]:
     """Run the suite as it is now into the folder's store: the curves of all runs that count, and how many were reused."""
-    folder.mkdir(exist_ok=True)
+    if not folder.exists():
+        folder.mkdir()
+        empty = next(parent / "empty.db" for parent in folder.parents if (parent / "empty.db").exists())
+        shutil.copy(empty, folder / "mlflow.db")
     uri = f"sqlite:///{folder}/mlflow.db"
     suite = loaded()
     pool = InlinePool()
     pool.load(suite)
-    problems, _ = prepare(suite, device="cpu")
+    problems, _ = prepare(suite, device="cpu", engine="plain")  # stacks have proofs of their own
     studies = studies_of(suite, problems, device="cpu")
     events = list(drive(studies, uri=uri, campaign="c", suite="twin", pool=pool, stop=lambda: False))
     n_reused = sum(isinstance(event, RunEnded) and event.reused for event in events)
@@ -197,7 +204,7 @@ def _is_text(line: ast.stmt) -> bool:
     return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
 
 
-def report(outcomes: list[Outcome], seed: int) -> str:
+def report(outcomes: list[Outcome], seed: int, n_edits: int) -> str:
     """The table, in Markdown."""
     kinds = Counter(outcome.kind for outcome in outcomes)
     changed = [outcome for outcome in outcomes if outcome.kind == "changed"]
@@ -205,7 +212,7 @@ def report(outcomes: list[Outcome], seed: int) -> str:
     lines = [
         "# Random edits, and what is reused after them",
         "",
-        f"Made by `scripts/mutations.py --edits {len(outcomes)} --seed {seed}` on {datetime.now(UTC):%Y-%m-%d}.",
+        f"Made by `scripts/mutations.py --edits {n_edits} --seed {seed}` on {datetime.now(UTC):%Y-%m-%d}.",
         "",
         "| what the edit does | edits | runs reused, of 56 on average |",
         "|---|---|---|",
