@@ -194,7 +194,7 @@ def test_edits_in_another_file_are_noticed(tmp_path: Path, name: str) -> None:
         (random.Random(1), random.Random(2)),
         (torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(2, 2, bias=False)),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_values_are_told_apart(one: object, other: object) -> None:
     assert describe(one) != describe(other)
