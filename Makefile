@@ -28,8 +28,9 @@ bench: $(READY)
 report ui nightly: $(READY)
 	@$(BIN)/optsuite $@ $(ARGS)
 
+# Two processes, each a file at a time: tests of one file may share a cluster, a server or a browser.
 test: $(READY)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 speed: $(READY)
 	@PYTHONPATH=.:tests $(BIN)/python -m speed $(ARGS)
