@@ -13,7 +13,7 @@ from torch.optim import SGD
 import optsuite
 from optsuite import Suite
 from optsuite.campaign import reuse
-from optsuite.campaign.drive import drive, studies_of
+from optsuite.campaign.drive import drive, given_study, studies_of
 from optsuite.campaign.events import Event, Ready, ReuseChecked, StudyEnded, StudyRestarted
 from optsuite.campaign.prepare import prepare
 from optsuite.execution.pool import Task
@@ -21,7 +21,6 @@ from optsuite.report.tables import leaderboard
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.plans import read_plans
 from optsuite.tracking.reading import read_runs
-from optsuite.tracking.schema import REUSE
 from optsuite.tracking.store import open_store
 from optsuite.training.run import Ended, Measurement
 
@@ -204,8 +203,7 @@ def test_what_does_not_repeat_here_at_all_is_kept_within_noise_and_marked(folder
     assert set(everything().query("kind == 'study'")["reuse"]) == {reuse.NOT_REPRODUCIBLE}
     pool.load(SUITE)
     resume(pool)
-    run_id = everything().query("kind == 'study'")["run_id"].iloc[0]
-    assert REUSE not in open_store(tracking_uri()).client.get_run(run_id).data.tags  # it repeats again
+    assert set(everything().query("kind == 'study'")["reuse"]) == {reuse.NOT_REPRODUCIBLE}  # one run says nothing of others
 
 
 def test_stacked_studies_are_compared_with_the_plain_loop_once(folder: Path, pool: InlinePool) -> None:
@@ -236,6 +234,56 @@ def test_stacks_that_drift_are_told_from_rounding_by_a_nudged_run(
     events = resume(pool)
     assert any(isinstance(event, StudyRestarted) for event in events) == is_refused
     assert any(task.nudged for task in pool.checks) == is_refused
+
+
+def test_a_plain_run_that_fails_says_nothing_against_a_stack(
+    folder: Path, pool: InlinePool, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool.load(SUITE)
+    train = pool.train
+    assert train is not None
+
+    def failing(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+        if task.until is not None:
+            raise FileNotFoundError("data on this node")
+        yield from train(task)
+
+    pool.train = failing
+    assert not [event for event in resume(pool) if isinstance(event, StudyRestarted)]
+    assert "tiny_line sgd: not compared with the plain loop" in caplog.text
+    assert not everything()["refuted"].any()
+    go(pool, trust_store=True)
+    assert [task.engine for task in pool.checks] == ["plain", "plain"]  # it is made up for
+
+
+def test_given_rates_are_compared_once_and_refusals_of_them_remembered(folder: Path, pool: InlinePool) -> None:
+    pool.load(SUITE)
+    train = pool.train
+    assert train is not None
+
+    def go_given(seeds: list[int]) -> list[Event]:
+        pool.checks = []
+        (problem,), _ = prepare(SUITE, device="cpu")
+        study = given_study(SUITE, problem, lr=0.05, seeds=seeds, device="cpu")
+        run = drive([study], uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False, trust_store=True)
+        return list(run)
+
+    go_given([0, 1])
+    assert len(pool.checks) == 1
+    go_given([0, 1])
+    assert pool.checks == []
+
+    def drifting(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+        for index, fact in train(task):
+            if task.engine != "plain" and isinstance(fact, Measurement) and fact.step > 10:
+                fact = replace(fact, values={name: value * 1.5 for name, value in fact.values.items()})
+            yield index, fact
+
+    pool.train = drifting
+    assert [event for event in go_given([5, 6]) if isinstance(event, StudyRestarted)]
+    go_given([7, 8])
+    assert pool.checks == []
+    assert set(everything().query("not superseded and seed >= 5")["engine"]) == {"plain"}
 
 
 def test_stacks_that_part_from_the_plain_loop_are_trained_plainly_and_never_stacked_again(

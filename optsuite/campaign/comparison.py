@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from optsuite.campaign.study import Study
 from optsuite.execution.pool import Task
 from optsuite.training.agreement import outgrown, parted
-from optsuite.training.run import Ended, Measurement, Run
+from optsuite.training.run import Measurement, Run
 
 SHARE = 1 / 50  # of what the study's training took
 SAME = 1e-5  # relative: losses this near are the same but for some rounding
@@ -43,10 +43,8 @@ class Guard:
         ]
         return self.nudged is None and any(apart)
 
-    def judge(self, ended: Ended) -> str:
+    def judge(self) -> str:
         """What stands against the stack, in a clause; empty where the two agree."""
-        if ended.error is not None:
-            return f"its plain run fails: {ended.error}"
         stacked = [m for m in self.stacked if m.step <= max((m.step for m in self.plain), default=0)]
         return parted(self.plain, stacked) or (outgrown(self.plain, self.nudged, stacked) if self.nudged else "")
 

@@ -132,7 +132,7 @@ def _settle(check: ReuseCheck, ledger: Ledger) -> bool:
     """Do what the check of reused results has found; whether some of them are not used again."""
     refuted = [study for study, verdict in check.verdicts.items() if not verdict.keep]
     for study, verdict in check.verdicts.items():
-        if verdict.keep:
+        if verdict.mark:
             ledger.mark_reuse(study, verdict.mark)
     for study in refuted:
         ledger.refute(study)
@@ -143,7 +143,8 @@ def _settle(check: ReuseCheck, ledger: Ledger) -> bool:
 
 def _stored(store: Store, held: Held, wanted: Mapping[str, Study]) -> dict[str, list[Measurement]]:
     """The curves of runs that the store holds, by fingerprint."""
-    runs = {held.by_fingerprint[one].run_id: one for one in wanted if one in held.by_fingerprint}
+    found = {one: held.by_fingerprint.get(one) for one in wanted}
+    runs = {own.run_id: one for one, own in found.items() if own is not None}
     names = {name for study in set(wanted.values()) for name in study.problem.benchmark.curves}
     rows = read_curves(store, runs, sorted(names)).dropna()
     curves: dict[str, list[Measurement]] = {one: [] for one in runs.values()}

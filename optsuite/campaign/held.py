@@ -75,13 +75,14 @@ class Held:
         self._disbelieve(held, "it says that it is another run than its fingerprint does")
         return None
 
-    def drop_unlike(self, store: Store, study: Study) -> None:
-        """Delete the run of a study that says something else than the study has found out."""
+    def drop_unlike(self, store: Store, study: Study) -> bool:
+        """Delete the run of a study that says something else than the study has found out; whether there was one."""
         held = self.by_fingerprint.get(study.identity)
         if held is None or (held.kind == "study" and held.name == study.name and held.lr_and_seed[0] == study.lr):
-            return
+            return False
         self._disbelieve(held, "it says something else than its runs do")
         self._repair(store)
+        return True
 
     def _disbelieve(self, held: HeldRun, reason: str) -> None:
         del self.by_fingerprint[held.fingerprint]
@@ -103,8 +104,8 @@ class Held:
 
     def is_compared(self, study: Study) -> bool:
         """Whether one of its stacked runs has been compared with a plain one."""
-        held = self.by_fingerprint.get(study.identity)
-        return held is not None and held.compared
+        own = [study.fingerprint(run) for run in study.answers] if study.is_given else [study.identity]
+        return any(held is not None and held.compared for held in map(self.by_fingerprint.get, own))
 
     def reuse_of(self, study: Study) -> tuple[str, bool]:
         """How the study's results are marked, and whether that was found on a machine of this class."""
@@ -168,7 +169,7 @@ class Held:
         """After a study has ended well, bring back what it asked for, under its own run, and supersede the rest of its own."""
         asked = {study.fingerprint(run) for run in study.answers} | {study.identity}
         rates = {(run.lr, run.seed) for run in study.answers}
-        for held in self.by_fingerprint.values():
+        for held in list(self.by_fingerprint.values()):  # another thread may drop some meanwhile
             if held.name != study.name or held.given != study.is_given:
                 continue
             if held.fingerprint in asked:

@@ -30,7 +30,7 @@ class Ledger:
         self._common = {"optsuite.campaign": campaign, "optsuite.suite": suite} | ({"optsuite.night": night} if night else {})
         self._study_runs: dict[Study, str] = {}
         self._curves: dict[Study, dict[Run, Curves]] = {}
-        self._recorded: dict[Study, list[str]] = {}  # the ids of the runs that were written by this start
+        self._recorded: dict[Study, dict[Run, str]] = {}  # the ids of the runs that were written by this start
 
     def recording(self, study: Study, run: Run) -> Recording:
         """A new recording of one of the study's runs. Nothing is written before it has something to say."""
@@ -54,7 +54,7 @@ class Ledger:
             self._curves.setdefault(study, {})[recording.run] = curves_of(recording.measurements)
         recording.end(ended)
         if recording.run_id is not None:
-            self._recorded.setdefault(study, []).append(recording.run_id)
+            self._recorded.setdefault(study, {})[recording.run] = recording.run_id
         if ended.outcome != "failed":
             remove(checkpoint_folder(self._store.uri), study.fingerprint(recording.run))
 
@@ -67,7 +67,8 @@ class Ledger:
         if study.is_given:
             self._held.settle(self._store, study, None)
             return
-        self._held.drop_unlike(self._store, study)
+        if self._held.drop_unlike(self._store, study):
+            self._study_runs.pop(study, None)
         if study.identity not in self._held.by_fingerprint:
             curves, summary, ended = (
                 study.median_curves(self._tuned_curves(study)),
@@ -82,13 +83,15 @@ class Ledger:
         self._held.settle(self._store, study, self._study_run(study))
 
     def mark_reuse(self, study: Study, mark: str) -> None:
-        """Mark a study whose reused results are not bit for bit those of this machine, or take the mark away."""
-        held = self._held.by_fingerprint.get(study.identity)
+        """Mark a study whose reused results are not bit for bit those of this machine.
+
+        The mark stays until they are trained again: that one run repeats says nothing of the others.
+        """
         study.reuse = mark
-        if held is None or held.reuse[0] == mark:
-            return
-        self._store.tag(held.run_id, REUSE, mark or None)
-        self._store.tag(held.run_id, REUSED_ON, machine_class(study.device) if mark else None)
+        held = self._held.by_fingerprint.get(study.identity)
+        if held is not None and held.reuse != (mark, machine_class(study.device)):
+            self._store.tag(held.run_id, REUSE, mark)
+            self._store.tag(held.run_id, REUSED_ON, machine_class(study.device))
 
     def refute(self, study: Study) -> None:
         """Never use again what the store holds of a study: it has not repeated."""
@@ -98,28 +101,31 @@ class Ledger:
         """Whether the store says that a stacked run of the study was compared with a plain one."""
         return self._held.is_compared(study)
 
-    def mark_compared(self, study: Study, step: int) -> None:
-        """Remember that a stacked run of the study equals a plain one up to a step."""
-        if not study.is_given:
-            self._store.tag(self._study_run(study), COMPARED, str(step))
+    def mark_compared(self, study: Study, run: Run, step: int) -> None:
+        """Remember that a stacked run of the study equals a plain one up to a step: with the run, where it has no study."""
+        run_id = self._run_id(study, run) if study.is_given else self._study_run(study)
+        if run_id is not None:
+            self._store.tag(run_id, COMPARED, str(step))
+
+    def _run_id(self, study: Study, run: Run) -> str | None:
+        held = self._held.by_fingerprint.get(study.fingerprint(run))
+        return held.run_id if held else self._recorded.get(study, {}).get(run)
 
     def refuse_stacks(self, study: Study, identity: str, run_fingerprints: Set[str], reason: str) -> None:
         """Supersede the stacked runs of a study that part from plain ones, and remember the reason with its own run.
 
         `identity` and `run_fingerprints` are those that it had when it was stacked.
         """
-        study_run = self._study_runs.pop(study, None)
         held = [self._held.by_fingerprint.pop(one, None) for one in (identity, *sorted(run_fingerprints))]
-        stale = {one.run_id for one in held if one is not None} | set(self._recorded.pop(study, ()))
+        stale = {one.run_id for one in held if one is not None} | set(self._recorded.pop(study, {}).values())
         for run_id in sorted(stale):
             self._store.tag(run_id, SUPERSEDED, REFUTED)
         self._curves.pop(study, None)
-        if study.is_given:
-            return
-        own = study_run or (held[0].run_id if held[0] else None)
-        if own is not None:
-            self._store.log(own, tags={REFUSAL: reason, SUPERSEDED: REFUTED}, time=time.time())
-            self._store.terminate(own, "FINISHED", time.time())
+        own = self._study_runs.pop(study, None) or (held[0].run_id if held[0] else None)
+        if own is None:  # runs at a given rate have no study that could remember
+            own = self._store.create(study.name[0], study.spec.name, self._tags(study, "study", identity), time.time())
+        self._store.log(own, tags={REFUSAL: reason, SUPERSEDED: REFUTED}, time=time.time())
+        self._store.terminate(own, "FINISHED", time.time())
 
     def knows_cost(self, study: Study) -> bool:
         """Whether the store holds what a step of the study's optimizer costs."""

@@ -1,5 +1,6 @@
 """The one loop: train what the replay left open, and record it."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from optsuite.training.run import Ended, Measurement, Run, score_of
 
 POLL_SECONDS = 0.2  # how soon an interruption is noticed
 STARTING_SECONDS = 60.0  # what a worker may take to import, and to be scheduled on a busy machine
+LOGGER = logging.getLogger("optsuite")
 SLOWER = 20.0  # than estimated is still believed to be training: optimizers differ, and so do hours of a machine
 
 
@@ -91,8 +93,7 @@ class Training:
 
     def _is_guarded(self, study: Study) -> bool:
         """Whether one of its stacked runs is compared with a plain one before the study is finished."""
-        done = study.plan.engine == "plain" or study.error is not None or self._ledger.is_compared(study)
-        if done or (study.is_given and study not in self._trained):
+        if study.plan.engine == "plain" or study.error is not None or self._ledger.is_compared(study):
             return False
         guard = self._guards.guard(study, _patience(study, 1))
         if guard is None:
@@ -137,7 +138,12 @@ class Training:
             guard.add(fact)
             return
         del self._under_guard[guard.task.id]
-        study, reason = guard.study, guard.judge(fact)
+        study = guard.study
+        if fact.error is not None:  # it says nothing of the stack: the worker may lack the data, or have another file
+            self._not_compared(guard, fact.error)
+            yield self._finish(study)
+            return
+        reason = guard.judge()
         if not reason and guard.needs_nudge:
             guard.task, guard.nudged = replace(guard.task, id=next(self._ids), nudged=True), []
             self._under_guard[guard.task.id] = guard
@@ -145,7 +151,7 @@ class Training:
             return
         if not reason:
             assert guard.task.until is not None
-            self._writer.put(self._ledger.mark_compared, study, guard.task.until)
+            self._writer.put(self._ledger.mark_compared, study, guard.task.runs[0], guard.task.until)
             yield self._finish(study)
             return
         reason = f"its stacked runs part from plain ones: {reason}"
@@ -156,6 +162,10 @@ class Training:
         benchmark, optimizer = study.name
         yield StudyRestarted(benchmark=benchmark, optimizer=optimizer, n_runs=study.n_runs, reason=reason)
         yield from self._go_on(study)
+
+    def _not_compared(self, guard: Guard, cause: str) -> None:
+        """Say that a study was not compared. It is not marked, so that the next start tries again."""
+        LOGGER.warning("%s: not compared with the plain loop: %s", " ".join(guard.study.name), cause)
 
     def _fact(self, event: Fact) -> Iterator[Event]:
         guard = self._under_guard.get(event.task)
@@ -182,7 +192,8 @@ class Training:
 
     def _lost(self, event: Lost) -> Iterator[Event]:
         guard = self._under_guard.pop(event.task, None)
-        if guard is not None:  # not compared, and so not marked: the next start tries again
+        if guard is not None:
+            self._not_compared(guard, event.reason)
             yield self._finish(guard.study)
             return
         job = self._jobs.pop(event.task, None)
