@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.errors import BadInput, one_line
 from optsuite.training import plain, stacked
+from optsuite.training.agreement import nudge
 from optsuite.training.comparison import Comparison
 from optsuite.training.definition_state import DefinitionState
 from optsuite.training.flat_trial import why_not_flat
@@ -111,7 +112,7 @@ def _why_not(engine: Callable[..., Facts], twin: Twin, spec: OptimizerSpec) -> s
 
     def perturb(index: int, model: nn.Module) -> None:
         if index >= len(runs):
-            _perturb(model, twin.perturbation, seed=index)
+            nudge(model, lambda dtype: twin.perturbation, seed=index)
 
     stack = Observed(engine, twin, spec, runs * 2, change=perturb)
     comparison = Comparison(twin, len(runs))
@@ -140,12 +141,3 @@ def _middle(spec: OptimizerSpec) -> float:
 
 def _run(benchmark: Benchmark, spec: OptimizerSpec, lr: float, seed: int) -> Run:
     return Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr, seed=seed, kind="trial")
-
-
-@torch.no_grad()
-def _perturb(model: nn.Module, relative: float, *, seed: int) -> None:
-    """Change every weight by so much of itself, up or down."""
-    generator = torch.Generator().manual_seed(seed)
-    for parameter in model.parameters():
-        up = torch.randint(2, parameter.shape, generator=generator).to(parameter)
-        parameter.mul_(1 + relative * (2.0 * up - 1.0))
