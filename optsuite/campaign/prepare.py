@@ -4,8 +4,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits, Suite
 from optsuite.errors import BadInput, DatasetUnavailable, location, one_line
 from optsuite.training.check import blamed, check_benchmark, check_device, check_pair, check_repeatable, limited, load_splits
@@ -13,6 +11,7 @@ from optsuite.training.described import Descriptions, Identity
 from optsuite.training.identity import identify_benchmark, identify_optimizer
 from optsuite.training.numerics import Fitted, fit
 from optsuite.training.plan import ENGINES, STACKS, Plan, plan
+from optsuite.training.repeatable import make_repeatable
 from optsuite.training.run import Run
 from optsuite.training.stack import MULTIPLE
 
@@ -84,7 +83,7 @@ def prepare(
     What cannot be trained is skipped, so that the others can. Raises BadInput where that is a benchmark that was named, or
     where nothing is left.
     """
-    torch.set_num_threads(1)  # as the workers: what the driver computes must not depend on its number of cores
+    make_repeatable()
     check_device(device)
     described = Descriptions(suite)
     named = set(named)
