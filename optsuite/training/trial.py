@@ -74,6 +74,12 @@ def _tried(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: st
     return "plain", failure
 
 
+def rates_tried(spec: OptimizerSpec) -> tuple[float, float]:
+    """The lowest and the highest rate that a trial speaks for: those of the interval, and the default rate beside it."""
+    rates = (spec.lr.low, spec.lr.high, *([spec.default_lr] if spec.default_lr else []))
+    return min(rates), max(rates)
+
+
 def check_repeats(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, n_steps: int, device: str) -> None:
     """Raise BadInput unless a run that is trained twice in this process measures the same."""
     run = _run(benchmark, spec, _middle(spec), 0)
@@ -129,8 +135,10 @@ def _choose(twin: Twin, spec: OptimizerSpec, deadline: float) -> tuple[str, str]
 
 def _why_not(engine: Callable[..., Facts], twin: Twin, spec: OptimizerSpec, deadline: float = math.inf) -> str:
     """What stands against this way to stack. Raises Refused for what stands against any, CannotRun for a twin that fails."""
-    low = spec.lr.low if twin.is_double else _middle(spec)  # in lower precision, the smallest rates move nothing
-    runs = [_run(twin.benchmark, spec, lr, seed) for lr in (low, spec.lr.high) for seed in (0, 1)]
+    low, high = rates_tried(spec)
+    if not twin.is_double:
+        low = _middle(spec)  # in lower precision, the smallest rates move nothing
+    runs = [_run(twin.benchmark, spec, lr, seed) for lr in (low, high) for seed in (0, 1)]
     watches = [Watch() for _ in runs]
     plains = [
         Observed(plain.train, twin, spec, [run], on_build=watch.begin, before_step=watch.look)
