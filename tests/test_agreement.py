@@ -2,8 +2,10 @@ import math
 from collections.abc import Mapping
 
 import pytest
+import torch
+from torch import nn
 
-from optsuite.training.agreement import parted, repeats, tolerance
+from optsuite.training.agreement import NUDGE, nudged, parted, repeats, tolerance
 from optsuite.training.run import Measurement
 
 
@@ -21,6 +23,19 @@ def test_the_same_bits_repeat_whatever_the_time() -> None:
     later = [Measurement(step=m.step, values=m.values, time=m.time + 9) for m in curve(LOSS)]
     assert repeats(curve(LOSS), later)
     assert repeats(curve(LOSS), later[:2])
+
+
+def test_a_store_that_drops_the_sign_of_zero_repeats() -> None:
+    assert repeats(curve({0: 2.0, 20: -0.0}), curve({0: 2.0, 20: 0.0}))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_every_weight_is_nudged_whatever_its_dtype(dtype: torch.dtype) -> None:
+    model = nn.Linear(3, 2).to(dtype)
+    before = model.weight.detach().clone()
+    nudged(lambda: model)
+    moved = (model.weight.detach() / before - 1).abs() / torch.finfo(dtype).eps
+    assert torch.all((moved >= NUDGE - 2) & (moved <= NUDGE + 2))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,12 +20,14 @@ from test_report import made
 from optsuite.campaign.drive import studies_of
 from optsuite.campaign.prepare import prepare
 from optsuite.cli.console import Output, console
-from optsuite.definition import RUN_PARAMS
+from optsuite.definition import RUN_PARAMS, Benchmark, OptimizerSpec
 from optsuite.errors import BadInput
 from optsuite.execution.pool import Fact, Task
 from optsuite.execution.worker import facts
 from optsuite.report.build import _csv
+from optsuite.training import plain, stacked
 from optsuite.training.run import Ended, Run
+from optsuite.training.trial import LACKS
 
 SPEC = tiny.SUITE.optimizers[1]
 
@@ -183,3 +186,22 @@ def test_an_error_that_is_none_of_the_disk_is_raised() -> None:
 
     with pytest.raises(OSError, match="Invalid"):
         Output(Broken()).write("x")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("error", "is_broken"), [(RuntimeError("odd"), True), (MemoryError("odd"), False)])
+def test_an_optimizer_that_cannot_be_timed_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, is_broken: bool
+) -> None:
+    def fails(benchmark: Benchmark, spec: OptimizerSpec, *arguments: Any, **keywords: Any) -> Any:
+        if spec.name == "sign":
+            raise error
+        return stacked.train(benchmark, spec, *arguments, **keywords)
+
+    monkeypatch.setattr("optsuite.campaign.prepare.ENGINES", {"plain": plain.train, "stacked": fails})
+    (problem,), skipped = prepare(tiny.SUITE, device="cpu", named=["tiny_line"])
+    assert [(one.benchmark, one.optimizer) for one in skipped] == ([("tiny_line", "sign")] if is_broken else [])
+    assert problem.plans["sgd"].engine == "stacked"
+    assert is_broken or problem.plans["sign"].reason == LACKS.format("memory")
+    assert problem.seconds_per_run > 0
+    with pytest.raises(BadInput, match="optimizer sign on benchmark tiny_line") if is_broken else nullcontext():
+        prepare(replace(tiny.SUITE, optimizers=tiny.SUITE.optimizers[1:]), device="cpu")

@@ -11,7 +11,7 @@ from suites import tiny
 from torch.optim import SGD
 
 import optsuite
-from optsuite import Suite
+from optsuite import LogUniform, Suite
 from optsuite.campaign import reuse
 from optsuite.campaign.drive import drive, given_study, studies_of
 from optsuite.campaign.events import Event, Ready, ReuseChecked, StudyEnded, StudyRestarted
@@ -21,8 +21,10 @@ from optsuite.report.tables import leaderboard
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.plans import read_plans
 from optsuite.tracking.reading import read_runs
+from optsuite.tracking.schema import TRIED
 from optsuite.tracking.store import open_store
 from optsuite.training.run import Ended, Measurement
+from optsuite.training.trial import rates_tried
 
 SUITE = replace(tiny.SUITE, n_trials=4, n_seeds=2)
 N_SGD, N_SIGN = 4 + 2 + 2, 4 + 2
@@ -82,11 +84,29 @@ def test_how_studies_were_trained_is_read_before_they_are_planned(folder: Path, 
     assert read_plans(tracking_uri(), "c") == {}
     go(pool)
     known = read_plans(tracking_uri(), "c")
-    assert list(known.values()) == [("stacked", ""), ("stacked", "")]
-    found = dict.fromkeys(known, ("plain", "as was found"))
+    assert [(one.engine, one.reason) for (one,) in known.values()] == [("stacked", ""), ("stacked", "")]
+    assert [rates_tried(spec) for spec in SUITE.optimizers] == [(one.low, one.high) for (one,) in known.values()]
+    found = {key: (replace(one, engine="plain", reason="as was found"),) for key, (one,) in known.items()}
     (problem,), _ = prepare(SUITE, device="cpu", known=found)
     assert {(plan.engine, plan.reason) for plan in problem.plans.values()} == {("plain", "as was found")}
     assert read_plans(tracking_uri(), "other") == {}
+    sgd = SUITE.optimizers[0]
+    for changes in ({"lr": LogUniform(low=sgd.lr.low, high=2 * sgd.lr.high)}, {"default_lr": 2 * sgd.lr.high}):
+        wider = replace(SUITE, optimizers=(replace(sgd, **changes), *SUITE.optimizers[1:]))
+        (problem,), _ = prepare(wider, device="cpu", known=found)
+        assert [plan.engine for plan in problem.plans.values()] == ["stacked", "plain"]  # new rates need a new trial
+    narrower = replace(SUITE, optimizers=tuple(replace(s, lr=replace(s.lr, low=2 * s.lr.low)) for s in SUITE.optimizers))
+    (problem,), _ = prepare(narrower, device="cpu", known=found)
+    assert {plan.engine for plan in problem.plans.values()} == {"plain"}
+
+
+@pytest.mark.parametrize("told", ["", "0.1", "0.1 x", "1 0.1", "nan 1", "0 inf"])
+def test_a_study_that_does_not_say_what_was_tried_proves_nothing(folder: Path, pool: InlinePool, told: str) -> None:
+    go(pool, replace(SUITE, optimizers=SUITE.optimizers[1:], n_trials=1, n_seeds=1))
+    store = open_store(tracking_uri())
+    (study,) = store.search("tags.`optsuite.kind` = 'study'")
+    store.tag(study.info.run_id, TRIED, told or None)
+    assert read_plans(tracking_uri(), "c") == {}
 
 
 def test_a_store_that_is_trusted_is_not_checked(folder: Path, pool: InlinePool) -> None:
@@ -314,5 +334,7 @@ def test_stacks_that_part_from_the_plain_loop_are_trained_plainly_and_never_stac
     assert current["engine_reason"].str.startswith("its stacked runs part from plain ones: ").all()
     resume(pool)
     assert pool.n_trained == 0
-    assert ("plain", current["engine_reason"].iloc[0]) in read_plans(tracking_uri(), "c").values()
+    known = [one for of in read_plans(tracking_uri(), "c").values() for one in of if one.engine == "plain"]
+    assert [one.reason for one in known] == [current["engine_reason"].iloc[0]]
+    assert known[0].covers(1e-30, 1e30)
     assert set(everything().query("not superseded and optimizer == 'sgd'")["engine"]) == {"plain"}

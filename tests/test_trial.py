@@ -1,4 +1,6 @@
 import math
+import os
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -12,11 +14,13 @@ from torch import nn
 from torch.optim import SGD, Adam
 
 from optsuite import Benchmark, LogUniform, OptimizerSpec
+from optsuite.campaign.prepare import prepare
 from optsuite.errors import BadInput
 from optsuite.training import plain, trial
 from optsuite.training.flat_trial import NOT_AS_DECLARED
 from optsuite.training.plan import ENGINES, Plan, plan
 from optsuite.training.run import Measurement, Run
+from optsuite.training.trial import check_repeats
 
 pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
 BENCHMARK = replace(tiny.BENCHMARK, max_steps=60, eval_every=20)
@@ -193,6 +197,30 @@ def test_chaos_at_the_top_rate_does_not_refuse() -> None:
     wild = replace(spec(over_parameters(Adam)), lr=LogUniform(low=1e-4, high=10.0))
     chosen = plan(DEEP, wild, tiny.line(), device="cpu", engine="stacked")
     assert (chosen.engine, chosen.reason) == ("stacked", "")
+
+
+def test_rounding_of_a_loss_near_zero_repeats() -> None:
+    chance = random.SystemRandom()
+    given = tiny.line()
+    exact = given.train[0], given.train[0] @ torch.tensor([[1.0], [-2.0], [3.0]])
+    splits = replace(given, train=exact, validation=exact, test=exact)
+
+    def rounded(noise: float) -> Benchmark:
+        return replace(BENCHMARK, metrics={}, loss=lambda o, y: (o - y).square().mean() + noise * chance.random())
+
+    for noise in (0.0, 1e-7):
+        check_repeats(rounded(noise), spec(), splits, n_steps=400, device="cpu")
+    with pytest.raises(BadInput, match="chance that has no seed"):
+        check_repeats(rounded(1e-3), spec(), splits, n_steps=400, device="cpu")
+
+
+def test_the_driver_computes_as_the_workers_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    torch.use_deterministic_algorithms(False)
+    prepare(replace(tiny.SUITE, optimizers=(spec(),)), device="cpu", engine="plain")
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.get_num_threads() == 1
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 def test_a_known_plan_needs_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:

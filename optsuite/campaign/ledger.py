@@ -9,7 +9,7 @@ from optsuite.campaign.study import Curves, Study, curves_of
 from optsuite.tracking.location import checkpoint_folder
 from optsuite.tracking.reading import seal_of
 from optsuite.tracking.recording import Recording
-from optsuite.tracking.schema import COMPARED, REFUSAL, REFUTED, REUSE, REUSED_ON, SUPERSEDED
+from optsuite.tracking.schema import COMPARED, REFUSAL, REFUTED, REUSE, REUSED_ON, SUPERSEDED, TRIED
 from optsuite.tracking.seal import SEAL, Points
 from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import Store
@@ -17,6 +17,7 @@ from optsuite.training.checkpoint import remove
 from optsuite.training.cost import Cost
 from optsuite.training.machine import machine_class
 from optsuite.training.run import Ended, Run
+from optsuite.training.trial import rates_tried
 
 
 class Ledger:
@@ -167,7 +168,8 @@ class Ledger:
         return self._study_runs[study]
 
     def _create(self, study: Study) -> str:
-        tags = self._tags(study, "study", study.identity)
+        low, high = rates_tried(study.spec)
+        tags = self._tags(study, "study", study.identity) | {TRIED: f"{low!r} {high!r}"}
         if study.reuse:
             tags |= {REUSE: study.reuse, REUSED_ON: machine_class(study.device)}
         run_id = self._store.create(study.name[0], study.spec.name, tags, time.time())

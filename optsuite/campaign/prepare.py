@@ -4,17 +4,19 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits, Suite
 from optsuite.errors import BadInput, DatasetUnavailable, location, one_line
+from optsuite.tracking.plans import Known
 from optsuite.training.check import blamed, check_benchmark, check_device, check_pair, check_repeatable, limited, load_splits
 from optsuite.training.described import Descriptions, Identity
 from optsuite.training.identity import identify_benchmark, identify_optimizer
 from optsuite.training.numerics import Fitted, fit
 from optsuite.training.plan import ENGINES, STACKS, Plan, plan
+from optsuite.training.repeatable import make_repeatable
 from optsuite.training.run import Run
 from optsuite.training.stack import MULTIPLE
+from optsuite.training.step import is_out_of_memory
+from optsuite.training.trial import LACKS, rates_tried
 
 LOAD_SECONDS = 3_600  # a download may be slow
 REPEAT_SECONDS = 5  # data that are made faster are made twice, to see whether they differ
@@ -76,15 +78,16 @@ def prepare(
     device: str,
     engine: str = "auto",
     named: Iterable[str] = (),
-    known: Mapping[str, tuple[str, str]] = {},
+    known: Mapping[str, Sequence[Known]] = {},
 ) -> tuple[list[Problem], list[Skipped]]:
     """Load and try out every benchmark and optimizer of the suite.
 
-    `known` are the engines, with reasons, that earlier starts have found, by setting and definition; others are found by trial.
+    `known` are the engines, with reasons, that earlier starts have found, by setting and definition; others are found by trial,
+    as are those for rates that no earlier trial has seen.
     What cannot be trained is skipped, so that the others can. Raises BadInput where that is a benchmark that was named, or
     where nothing is left.
     """
-    torch.set_num_threads(1)  # as the workers: what the driver computes must not depend on its number of cores
+    make_repeatable()
     check_device(device)
     described = Descriptions(suite)
     named = set(named)
@@ -118,7 +121,7 @@ def _try(
     device: str,
     engine: str,
     described: Descriptions,
-    known: Mapping[str, tuple[str, str]],
+    known: Mapping[str, Sequence[Known]],
 ) -> tuple[Problem, list[tuple[str, BadInput]]]:
     """The problem, and which optimizers cannot train it. Raises BadInput where none can."""
     started = time.perf_counter()
@@ -141,17 +144,14 @@ def _try(
                 definitions[spec.name] = identify_optimizer(spec, described)
                 check_pair(benchmark, spec, splits)
                 with blamed(f"optimizer {spec.name} on benchmark {benchmark.name}: planning its training"):
-                    found = known.get(f"{own.digest}-{definitions[spec.name].digest}")
+                    earlier = known.get(f"{own.digest}-{definitions[spec.name].digest}", ())
+                    found = next(((one.engine, one.reason) for one in earlier if one.covers(*rates_tried(spec))), None)
                     plans[spec.name] = plan(benchmark, spec, splits, device=device, engine=engine, known=found)
         except BadInput as error:
             broken.append((spec.name, error))
         except (Exception, SystemExit) as error:
             broken.append((spec.name, _unforeseen(f"optimizer {spec.name} on benchmark {benchmark.name}", error)))
-    if not plans:
-        raise broken[0][1]
-    last = [spec for spec in specs if spec.name in plans][-1]
-    with blamed(f"benchmark {benchmark.name}: training it for some steps"), limited(TRY_SECONDS):
-        seconds_per_run = _seconds_per_run(benchmark, last, splits, plans[last.name].engine)
+    seconds_per_run = _timed(benchmark, specs, splits, plans, broken)
     problem = Problem(
         benchmark=benchmark,
         identity=own,
@@ -164,6 +164,33 @@ def _try(
         seconds_to_load=seconds_to_load,
     )
     return problem, broken
+
+
+def _timed(
+    benchmark: Benchmark,
+    specs: Sequence[OptimizerSpec],
+    splits: Splits,
+    plans: dict[str, Plan],
+    broken: list[tuple[str, BadInput]],
+) -> float:
+    """The cost of a run by the last optimizer whose training can be timed; those that fail go from the plans to the broken.
+
+    Raises BadInput where none can.
+    """
+    for spec in reversed(specs):
+        what = f"optimizer {spec.name} on benchmark {benchmark.name}: training it for some steps"
+        while spec.name in plans:
+            planned = plans[spec.name]
+            try:
+                with blamed(what), limited(TRY_SECONDS):
+                    return _seconds_per_run(benchmark, spec, splits, planned.engine)
+            except BadInput as error:
+                if planned.engine in STACKS and is_out_of_memory(error.__cause__ or error):
+                    plans[spec.name] = replace(planned, engine="plain", max_stack=1, reason=LACKS.format("memory"))
+                    continue
+                del plans[spec.name]
+                broken.append((spec.name, error))
+    raise broken[0][1]
 
 
 def _casts(benchmark: Benchmark, fitted: Fitted) -> Iterator[str]:

@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 
 from optsuite.execution.pool import LACKED_MEMORY, Fact, Lost, Task
-from optsuite.execution.worker import WORKSPACE, Train, facts, limit_memory, trainer
+from optsuite.execution.worker import Train, facts, limit_memory, trainer
 from optsuite.suites import load_suite
+from optsuite.training.repeatable import WORKSPACE
 from optsuite.training.run import Ended, Measurement
 from optsuite.training.step import is_out_of_memory
 

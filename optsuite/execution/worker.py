@@ -27,11 +27,11 @@ from optsuite.training.described import Descriptions, Identity, difference
 from optsuite.training.identity import identify_benchmark, identify_optimizer
 from optsuite.training.numerics import fit
 from optsuite.training.plan import ENGINES
+from optsuite.training.repeatable import make_repeatable
 from optsuite.training.run import Ended, Measurement
 from optsuite.training.step import is_out_of_memory
 
 OUT_OF_MEMORY = 12  # the exit code, ENOMEM
-WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products are not repeatable
 MEMORY_SHARE = 0.9  # of the machine's: who wants more is stopped before the machine is
 SEND_SECONDS = 0.25  # facts are sent together: each message costs the driver, which is busy writing, some milliseconds
 Train = Callable[[Task], Iterator[tuple[int, Measurement | Ended]]]
@@ -55,7 +55,6 @@ def serve(
     threading.Thread(target=_end_with_driver, daemon=True).start()
     os.environ.clear()
     os.environ.update(environment)
-    os.environ.setdefault(*WORKSPACE)
     if device == "cpu":
         limit_memory(memory_bytes)
     train = trainer(partial(load_suite, suite), device, checkpoints)
@@ -131,8 +130,7 @@ def trainer(load: Callable[[], Suite], device: str, checkpoints: Checkpoints | N
 
     With checkpoints, runs that are trained one by one save theirs, and go on from what they find.
     """
-    torch.set_num_threads(1)  # results differ in their last bits between thread counts
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    make_repeatable()
 
     @cache
     def loaded() -> tuple[Suite, Descriptions]:

@@ -1,7 +1,9 @@
 """How the studies of a campaign were trained: what was decided once stays decided, and costs nothing again."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 import sqlalchemy
 from mlflow.exceptions import MlflowException
@@ -9,10 +11,10 @@ from mlflow.exceptions import MlflowException
 from optsuite.errors import BadInput, StoreLost
 from optsuite.tracking.location import store_exists
 from optsuite.tracking.reading import ask
-from optsuite.tracking.schema import REFUSAL
+from optsuite.tracking.schema import REFUSAL, TRIED
 from optsuite.tracking.store import HTTP, open_store
 
-KEYS = ("optsuite.fingerprint", REFUSAL, "engine", "engine_reason")
+KEYS = ("optsuite.fingerprint", REFUSAL, TRIED, "engine", "engine_reason")
 # Deleted runs count too: a study that was interrupted was planned all the same.
 OF_STUDIES = """
     SELECT runs.run_uuid AS run_id, item.key, item.value FROM runs
@@ -24,14 +26,29 @@ OF_STUDIES = """
 """
 
 
-def read_plans(uri: str, campaign: str) -> dict[str, tuple[str, str]]:
-    """Engine and reason of earlier studies, by the setting and definition in their fingerprints, joined by a dash.
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """An engine that an earlier start decided on, why no faster one, and the rates from `low` to `high` that it holds for."""
 
-    Those that were stacked, as a trial had allowed, and those whose stacks were refused by what came of them. Why others were
-    trained plainly may have been an option of that start. Empty where the store cannot be read: whoever opens it to write says
-    why.
+    engine: str
+    reason: str
+    low: float
+    high: float
+
+    def covers(self, low: float, high: float) -> bool:
+        """Whether it was decided for all of these rates."""
+        return self.low <= low and high <= self.high
+
+
+def read_plans(uri: str, campaign: str) -> dict[str, tuple[Known, ...]]:
+    """What is known from earlier studies, by the setting and definition in their fingerprints, joined by a dash.
+
+    Those that were stacked, as a trial had allowed for some rates, and those whose stacks were refused by what came of them,
+    which holds for all rates. Why others were trained plainly may have been an option of that start. Empty where the store
+    cannot be read: whoever opens it to write says why.
     """
-    plans: dict[str, tuple[str, str]] = {}
+    plans: dict[str, tuple[Known, ...]] = {}
+    refused: dict[str, tuple[Known, ...]] = {}
     if not store_exists(uri):
         return plans
     with suppress(BadInput, StoreLost, MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError):
@@ -41,10 +58,20 @@ def read_plans(uri: str, campaign: str) -> dict[str, tuple[str, str]]:
                 continue
             prefix = fingerprint.rpartition("-")[0]
             if REFUSAL in study:
-                plans[prefix] = ("plain", study[REFUSAL])
-            elif engine != "plain":
-                plans.setdefault(prefix, (engine, study.get("engine_reason", "")))
-    return plans
+                refused[prefix] = (Known(engine="plain", reason=study[REFUSAL], low=0.0, high=math.inf),)
+            elif engine != "plain" and (rates := _rates(study.get(TRIED, ""))):
+                known = Known(engine=engine, reason=study.get("engine_reason", ""), low=rates[0], high=rates[1])
+                plans[prefix] = (*plans.get(prefix, ()), known)
+    return plans | refused
+
+
+def _rates(text: str) -> tuple[float, float] | None:
+    """The two rates of a tag; None where it holds something else."""
+    try:
+        low, high = map(float, text.split())
+    except ValueError:
+        return None
+    return (low, high) if 0 < low <= high < math.inf else None
 
 
 def _of_database(uri: str, campaign: str) -> Iterator[Mapping[str, str]]:

@@ -5,4 +5,5 @@ REFUTED = "refuted"  # its value where runs have not repeated, or have parted fr
 REUSE = "optsuite.reuse"  # the tag of studies whose reused results are not bit for bit those of this machine, and
 REUSED_ON = "optsuite.reused_on"  # of the class of machine on which that was found
 COMPARED = "optsuite.compared"  # the tag of stacked studies of which a run was compared with a plain one
+TRIED = "optsuite.tried"  # the tag of studies: the lowest and the highest rate that it was planned for, with a space between
 REFUSAL = "optsuite.refusal"  # the tag of stacked studies that parted from plain ones: why

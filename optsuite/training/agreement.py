@@ -77,13 +77,18 @@ def parted(
 def nudged(make: Callable[[], nn.Module]) -> nn.Module:
     """A model whose weights are NUDGE units in the last place up or down from those that `make` gives, always the same."""
     model = make()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.is_floating_point() or parameter.is_complex():
-                signs = torch.randint(0, 2, parameter.shape, generator=generator).mul_(2).sub_(1)
-                parameter.mul_(1 + NUDGE * torch.finfo(parameter.dtype).eps * signs.to(parameter.device))
+    nudge(model, lambda dtype: NUDGE * torch.finfo(dtype).eps, seed=0)
     return model
+
+
+@torch.no_grad()
+def nudge(model: nn.Module, relative: Callable[[torch.dtype], float], *, seed: int) -> None:
+    """Move every weight by so much of itself, by its dtype; up or down, as the seed has it."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        if parameter.is_floating_point() or parameter.is_complex():
+            up = torch.randint(2, parameter.shape, generator=generator).to(parameter)
+            parameter.mul_(1 + relative(parameter.dtype) * (2.0 * up - 1.0))
 
 
 def outgrown(plain: Iterable[Measurement], nudged: Iterable[Measurement], other: Iterable[Measurement]) -> str:
@@ -137,4 +142,5 @@ def _against(pair: Pair) -> str:
 
 
 def _bits(values: Mapping[str, float]) -> dict[str, str]:
-    return {curve: float(value).hex() for curve, value in values.items()}
+    # Stores make zeros of negative zeros, as the sum does.
+    return {curve: (float(value) + 0.0).hex() for curve, value in values.items()}

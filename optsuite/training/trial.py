@@ -5,8 +5,9 @@ other initial weights: where twins part, as chaos at high rates has it, engines 
 """
 
 import math
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -14,17 +15,23 @@ from torch import Tensor, nn
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.errors import BadInput, one_line
 from optsuite.training import plain, stacked
+from optsuite.training.agreement import TINY, nudge
 from optsuite.training.comparison import Comparison
 from optsuite.training.definition_state import DefinitionState
 from optsuite.training.flat_trial import why_not_flat
 from optsuite.training.plain import initial_model
 from optsuite.training.run import Ended, Measurement, Run
 from optsuite.training.stack import NotStackable
+from optsuite.training.step import is_out_of_memory
 from optsuite.training.twin import CannotRun, Facts, Observed, Twin, own_twins, twins
 from optsuite.training.watch import Refused, Watch
 
 STEPS = 50  # enough for what is done every few, every ten or after twenty steps
 EVERY = 7  # steps between comparisons; it divides nothing that is done every so often
+TRIAL_SECONDS = 300  # fewer than an optimizer has to be tried out: else a slow trial would end it
+LACKS = "the trial of stacks needs more {} than there is"
+
+Values = Mapping[str, float]
 
 
 def choose(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, device: str) -> tuple[str, str]:
@@ -33,16 +40,29 @@ def choose(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, device:
     Raises BadInput where the runs of the benchmark depend on what was trained before them.
     """
     on = device if torch.device(device).type == "cuda" else "cpu"
-    before = DefinitionState(benchmark, spec)
     check_repeats(benchmark, spec, splits, n_steps=STEPS // 4, device=on)
+    try:
+        return _tried(benchmark, spec, splits, on)
+    except Exception as error:
+        if is_out_of_memory(error):
+            return "plain", LACKS.format("memory")
+        if isinstance(error, TimeoutError):
+            return "plain", LACKS.format("time")
+        raise
+
+
+def _tried(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: str) -> tuple[str, str]:
+    """The same. Raises whatever says that a trial lacks memory, and TimeoutError after TRIAL_SECONDS."""
+    deadline = time.monotonic() + TRIAL_SECONDS
+    before = DefinitionState(benchmark, spec)
     if shared := _shared(benchmark):
         return "plain", shared
     n_steps = max(2, min(STEPS, benchmark.max_steps))
     every = min(EVERY, n_steps)
     failure = ""
-    for twin in twins(benchmark, splits, max_steps=n_steps, eval_every=every, device=on):
+    for twin in twins(benchmark, splits, max_steps=n_steps, eval_every=every, device=device):
         try:
-            engine, reason = _choose(twin, spec)
+            engine, reason = _choose(twin, spec, deadline)
         except CannotRun as error:
             failure = failure or str(error)
             continue
@@ -52,6 +72,12 @@ def choose(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, device:
             return "plain", changed
         return engine, reason
     return "plain", failure
+
+
+def rates_tried(spec: OptimizerSpec) -> tuple[float, float]:
+    """The lowest and the highest rate that a trial speaks for: those of the interval, and the default rate beside it."""
+    rates = (spec.lr.low, spec.lr.high, *([spec.default_lr] if spec.default_lr else []))
+    return min(rates), max(rates)
 
 
 def check_repeats(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, n_steps: int, device: str) -> None:
@@ -65,12 +91,20 @@ def check_repeats(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, 
             break
     for one, other in zip(first, second, strict=False):
         values = [fact.values if isinstance(fact, Measurement) else {} for fact in (one, other)]
-        same = values[0].keys() == values[1].keys()
-        if not (same and all(math.isclose(value, values[1][name], rel_tol=1e-5) for name, value in values[0].items())):
+        if not _is_close(*values, near=first[0].values if isinstance(first[0], Measurement) else {}):
             raise BadInput(
                 "found that its runs depend on what was trained before them, or on chance that has no seed; "
                 "keep all state in the module, which model() makes anew"
             )
+
+
+def _is_close(one: Values, other: Values, *, near: Values) -> bool:
+    """Whether values are the same but for rounding; `near` are those before training, which losses near zero came from."""
+    before = abs(near.get("validation/loss", 0.0))
+    return one.keys() == other.keys() and all(
+        math.isclose(value, other[name], rel_tol=1e-5, abs_tol=TINY * before if name.endswith("/loss") else 0.0)
+        for name, value in one.items()
+    )
 
 
 def _shared(benchmark: Benchmark) -> str:
@@ -87,22 +121,24 @@ def _named(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from model.named_buffers()
 
 
-def _choose(twin: Twin, spec: OptimizerSpec) -> tuple[str, str]:
+def _choose(twin: Twin, spec: OptimizerSpec, deadline: float) -> tuple[str, str]:
     """The fastest engine that passes, and what stands against a faster one."""
     if not spec.proportional:
-        reason = _why_not(stacked.train, twin, spec)
+        reason = _why_not(stacked.train, twin, spec, deadline)
         return ("plain", reason) if reason else ("stacked", "")
-    against_flat = why_not_flat(twin, spec) or _why_not(stacked.train, twin, spec)
+    against_flat = why_not_flat(twin, spec) or _why_not(stacked.train, twin, spec, deadline)
     if not against_flat:
         return "stacked", ""
-    reason = _why_not(stacked.train_views, twin, spec)
+    reason = _why_not(stacked.train_views, twin, spec, deadline)
     return ("plain", reason) if reason else ("stacked_views", against_flat)
 
 
-def _why_not(engine: Callable[..., Facts], twin: Twin, spec: OptimizerSpec) -> str:
+def _why_not(engine: Callable[..., Facts], twin: Twin, spec: OptimizerSpec, deadline: float = math.inf) -> str:
     """What stands against this way to stack. Raises Refused for what stands against any, CannotRun for a twin that fails."""
-    low = spec.lr.low if twin.is_double else _middle(spec)  # in lower precision, the smallest rates move nothing
-    runs = [_run(twin.benchmark, spec, lr, seed) for lr in (low, spec.lr.high) for seed in (0, 1)]
+    low, high = rates_tried(spec)
+    if not twin.is_double:
+        low = _middle(spec)  # in lower precision, the smallest rates move nothing
+    runs = [_run(twin.benchmark, spec, lr, seed) for lr in (low, high) for seed in (0, 1)]
     watches = [Watch() for _ in runs]
     plains = [
         Observed(plain.train, twin, spec, [run], on_build=watch.begin, before_step=watch.look)
@@ -111,11 +147,13 @@ def _why_not(engine: Callable[..., Facts], twin: Twin, spec: OptimizerSpec) -> s
 
     def perturb(index: int, model: nn.Module) -> None:
         if index >= len(runs):
-            _perturb(model, twin.perturbation, seed=index)
+            nudge(model, lambda dtype: twin.perturbation, seed=index)
 
     stack = Observed(engine, twin, spec, runs * 2, change=perturb)
     comparison = Comparison(twin, len(runs))
     for _ in range(2 + twin.benchmark.max_steps // twin.benchmark.eval_every):
+        if time.monotonic() > deadline:
+            raise TimeoutError
         expected = [training.advance() for training in plains]
         for watch in watches:
             watch.check()
@@ -123,12 +161,16 @@ def _why_not(engine: Callable[..., Facts], twin: Twin, spec: OptimizerSpec) -> s
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of what vmap does slowly
                 received = stack.advance()
-        except (CannotRun, MemoryError, torch.OutOfMemoryError):
+        except (CannotRun, TimeoutError):
             raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             return str(error) if isinstance(error, NotStackable) else one_line(error).partition(". ")[0][:200]
         if parted := comparison.parted(plains, expected, stack, received):
             return parted
+    if left := comparison.left():
+        return left
     for watch, view in zip(watches, stack.models, strict=False):
         watch.finish(view)
     return ""
@@ -140,12 +182,3 @@ def _middle(spec: OptimizerSpec) -> float:
 
 def _run(benchmark: Benchmark, spec: OptimizerSpec, lr: float, seed: int) -> Run:
     return Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr, seed=seed, kind="trial")
-
-
-@torch.no_grad()
-def _perturb(model: nn.Module, relative: float, *, seed: int) -> None:
-    """Change every weight by so much of itself, up or down."""
-    generator = torch.Generator().manual_seed(seed)
-    for parameter in model.parameters():
-        up = torch.randint(2, parameter.shape, generator=generator).to(parameter)
-        parameter.mul_(1 + relative * (2.0 * up - 1.0))
