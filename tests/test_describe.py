@@ -17,6 +17,7 @@ from identities import digests, identities, loaded, use
 from optsuite.errors import BadInput
 from optsuite.execution.pool import Task
 from optsuite.execution.worker import facts, trainer
+from optsuite.suites import load_suite
 from optsuite.training.described import Descriptions, Identity
 from optsuite.training.identity import identify_optimizer
 from optsuite.training.run import Ended, Run
@@ -111,6 +112,49 @@ def test_a_part_that_cannot_be_described_harms_nobody_until_it_is_asked_for(tmp_
         identify_optimizer(suite.optimizers[-1], described)
         with pytest.raises(BadInput, match=r"^benchmark b: its model: argument 0: got a value of type lock, which cannot"):
             described.of(suite.benchmarks[0].model, "benchmark b: its model")
+
+
+HIDDEN = {
+    "namespace": (
+        "def model():\n    return nn.Linear(3, globals()['WI' + 'DTH'])\nWIDTH = 4\n",
+        "suite.py",
+        "WIDTH = 4",
+        "WIDTH = 5",
+    ),
+    "computed_name": (
+        "import importlib\ndef model():\n    return nn.Linear(3, importlib.import_module('benchmarks.' + 'net').WIDTH)\n",
+        *("net.py", "WIDTH = 4", "WIDTH = 5"),
+    ),
+    "patch": (
+        "from benchmarks import net, patch\ndef model():\n    return net.make()\n",
+        *("patch.py", "WIDTHS.append(4)", "WIDTHS.append(5)"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_the_benchmarks_of_a_person_are_described_as_any_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    text, edited, old, new = HIDDEN[name]
+    net = "from torch import nn\nWIDTH = 4\nWIDTHS = []\ndef make():\n    return nn.Linear(3, WIDTHS[-1])\n"
+    patch = "from benchmarks import net\nnet.WIDTHS.append(4)\n"
+    others = {known: sys.modules.pop(known) for known in list(sys.modules) if known.partition(".")[0] == "benchmarks"}
+    found = []
+    for version in (0, 1, 2):
+        folder = tmp_path / str(version) / "benchmarks"
+        write(
+            folder, {"suite.py": text, "net.py": net, "patch.py": patch, "__init__.py": "from benchmarks.suite import SUITE\n"}
+        )
+        if version == 2:
+            (folder / edited).write_text((folder / edited).read_text().replace(old, new))
+        monkeypatch.chdir(folder.parent)
+        suite = load_suite("benchmarks")
+        found.append(Descriptions(suite).of(suite.benchmarks[0].model, "its model"))
+        for known in [known for known in sys.modules if known.partition(".")[0] == "benchmarks"]:
+            del sys.modules[known]
+    sys.modules.update(others)
+    assert found[0] == found[1] != found[2]
 
 
 UNLIKE = {

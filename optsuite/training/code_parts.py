@@ -17,6 +17,7 @@ from optsuite.training.own_code import (
     function_kind,
     home_of_module,
     installed,
+    is_ours,
     is_public,
     kind_of,
     qualname,
@@ -116,7 +117,7 @@ def _reading_steps(found: Reads, scope: Mapping[str, Any]) -> Steps:
             parts.append([name, (yield built_in, f"built-in {name}") if patched else ""])
     for name, taken in found.imports:
         parts.append((yield from _import_steps(absolute(name, home.package), taken)))
-    if found.hides(scope) and not is_public(home.name):
+    if found.hides(scope) and not is_ours(home.file):  # optsuite's own modules load installed packages only
         parts.append(["hidden", (yield from text_steps([home]))])
     return parts
 
@@ -124,7 +125,7 @@ def _reading_steps(found: Reads, scope: Mapping[str, Any]) -> Steps:
 def _global_steps(name: str, value: object, chains: set[tuple[str, ...]]) -> Steps:
     """A global; of a module of optsuite only what is taken from it."""
     where = f"global {name}"
-    if type(value) is not ModuleType or not _is_ours(vars(value).get("__name__")):
+    if not _is_optsuite(value):
         return [(yield value, where)]
     parts = []
     for chain in sorted(chains):
@@ -133,15 +134,17 @@ def _global_steps(name: str, value: object, chains: set[tuple[str, ...]]) -> Ste
     return parts
 
 
-def _is_ours(name: object) -> bool:
-    return isinstance(name, str) and (name == "optsuite" or is_public(name))
+def _is_optsuite(value: object) -> bool:
+    """Whether it is the module optsuite, or one of its modules or benchmarks that count as a person's own."""
+    file = vars(value).get("__file__") if type(value) is ModuleType else None
+    return isinstance(file, str) and (is_public(file) or (is_ours(file) and vars(value).get("__name__") == "optsuite"))
 
 
 def _taken(module: Any, chain: tuple[str, ...]) -> tuple[Any, str]:
     """What a chain of attributes takes from a module of optsuite, as far as it goes through modules."""
     value, path = module, [module.__name__]
     for name in chain:
-        if type(value) is not ModuleType or not _is_ours(value.__name__):
+        if not _is_optsuite(value):
             break
         value = getattr(value, name, None)
         path.append(name)
@@ -150,7 +153,7 @@ def _taken(module: Any, chain: tuple[str, ...]) -> tuple[Any, str]:
 
 def _import_steps(name: str, taken: tuple[str, ...]) -> Steps:
     """An import inside a function: the text of what it imports; of optsuite what is taken by name."""
-    if _is_ours(name) and taken and "*" not in taken and name in sys.modules:
+    if taken and "*" not in taken and _is_optsuite(sys.modules.get(name)):
         parts: list[Any] = [name]
         for part in taken:
             value, path = _taken(sys.modules[name], (part,))

@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
-from optsuite.training.own_code import SITES, Home, is_installed, is_public, kind_of, version
+from optsuite.training.own_code import SITES, Home, is_installed, is_ours, kind_of, version
 from optsuite.training.source import bare_text, bytecode, file_text
 
 LOADERS = {  # names of what loads code in ways that a text does not show
@@ -79,7 +79,7 @@ def closure(homes: Iterable[Home], names: Iterable[str] = (), candidates: Iterab
         found = scan(
             text.removeprefix("text "), home.name if place.folders or _is_package(home) else home.name.rpartition(".")[0]
         )
-        if found.dynamic and not is_public(home.name):  # optsuite's own modules load installed packages only
+        if found.dynamic and not is_ours(home.file):  # optsuite's own modules load installed packages only
             folders.add(home.folder)
         for name in sorted(found.imports):
             waiting += _take(name, texts, needed=True)

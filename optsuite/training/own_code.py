@@ -13,7 +13,9 @@ from typing import Any, Literal
 
 Kind = Literal["own", "installed", "protocol"]
 SITES = {"site-packages", "dist-packages"}
-PUBLIC = ("optsuite.models", "optsuite.data", "optsuite.optimizers", "optsuite.schedules", "optsuite.benchmarks", "benchmarks")
+OPTSUITE = Path(__file__).resolve().parents[1]
+BENCHMARKS = OPTSUITE.parent / "benchmarks"  # of the repository
+PUBLIC = ("models", "data", "optimizers", "schedules.py", "benchmarks")  # below OPTSUITE
 
 
 def _installed_folders() -> tuple[Path, ...]:
@@ -43,17 +45,27 @@ class Home:
         return own.parents[depth - 1] if 0 < depth <= len(own.parents) else own
 
 
-def is_public(name: str) -> bool:
-    """Whether a module is a part of optsuite that counts as a person's own, wherever it was installed."""
-    return any(name == public or name.startswith(f"{public}.") for public in PUBLIC)
+@functools.cache
+def is_ours(file: str | None) -> bool:
+    """Whether a file lies in the package optsuite: whatever its name, no other is part of it."""
+    return file is not None and Path(file).resolve().is_relative_to(OPTSUITE)
+
+
+@functools.cache
+def is_public(file: str | None) -> bool:
+    """Whether a file is a part of optsuite that counts as a person's own, wherever it was installed."""
+    if file is None:
+        return False
+    path = Path(file).resolve()
+    return path.is_relative_to(BENCHMARKS) or any(path.is_relative_to(OPTSUITE / part) for part in PUBLIC)
 
 
 def kind_of(name: str, file: str | None) -> Kind:
     """Whose a module is. What is neither installed nor built in is a person's own."""
-    if is_public(name):
+    if is_public(file):
         return "own"
     top = name.partition(".")[0]
-    if top == "optsuite":
+    if is_ours(file) or (file is None and top == "optsuite"):
         return "protocol"
     if file is None:
         built_in = top in sys.builtin_module_names or top in sys.stdlib_module_names
@@ -81,7 +93,7 @@ def home_of_module(scope: Mapping[str, Any]) -> Home:
 def function_kind(function: FunctionType) -> Kind:
     """Whose a function is, by where its code was compiled and its globals live."""
     home, file = home_of_module(function.__globals__), function.__code__.co_filename
-    if kind_of(home.name, home.file) == "protocol" or is_public(home.name):
+    if kind_of(home.name, home.file) == "protocol" or is_public(home.file):
         return kind_of(home.name, home.file)
     if file.startswith("<") and not file.startswith("<frozen"):
         return kind_of(home.name, home.file)

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from optsuite.training.imports import absolute
-from optsuite.training.own_code import is_public, kind_of
+from optsuite.training.own_code import is_ours, kind_of
 from optsuite.training.source import file_text, stripped
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -32,7 +32,7 @@ def patches(modules: Sequence[str]) -> Iterator[tuple[Patch, Mapping[str, Any]]]
         file = scope.get("__file__")
         if name in modules or not isinstance(file, str) or not file.endswith(".py"):
             continue
-        if is_public(name) or kind_of(name, file) != "own":
+        if is_ours(file) or kind_of(name, file) != "own":
             continue
         package = scope.get("__package__")
         for patch in _reaching(file_text(file) or "", package if isinstance(package, str) else ""):
