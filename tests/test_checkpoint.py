@@ -349,7 +349,7 @@ def test_a_killed_command_goes_on_from_its_checkpoint(folder: Path) -> None:
     process = start(folder)
     _, err = process.communicate(timeout=90)
     assert (process.returncode, err) == (0, "")
-    assert (folder / "steps").stat().st_size - before < 600 - 300 + 50  # a few are for trying the definition
+    assert (folder / "steps").stat().st_size - before < 600 - 300 + 100  # some are for trying the definition
     assert not list(kept.iterdir())
 
     undisturbed = replace(load_suite("long.py").benchmarks[0], model=lambda: nn.Linear(3, 1))

@@ -182,7 +182,7 @@ def test_any_other_optimizer_of_pytorch_optimizer_can_be_named() -> None:
     assert curve[-1][1]["validation/loss"] < curve[0][1]["validation/loss"]
     with pytest.raises(BadInput, match="optimizer of pytorch_optimizer: got 'nosuch', one of: a2grad, "):
         any_of_pytorch_optimizer("nosuch")
-    with pytest.raises(BadInput, match="pytorch_optimizer:alig: got no rate of its own"):
+    with pytest.raises(BadInput, match="pytorch_optimizer:alig needs max_lr, a bound of its learning rate"):
         any_of_pytorch_optimizer("alig")
 
 

@@ -170,6 +170,7 @@ def test_a_guard_ends_all_that_its_command_has_started(tmp_path: Path, how: str 
 UNSAFE_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 UNSAFE_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "yaml.load", "pd.read_pickle"}
 SAFE = {"torch.load": ("weights_only", (True,)), "np.load": ("allow_pickle", (False, None))}  # loaders, and how they must be
+COMPILERS = {"training/source.py"}  # what looks at compiled code, and runs none of it
 IMPORTERS = {"imports.py", "suites.py", "optimizers/packaged.py"}  # what a person names, and packages named there
 
 
@@ -193,7 +194,8 @@ def dangers(source: str) -> list[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_that_is_read_is_run(path: Path) -> None:
-    assert dangers(path.read_text()) == []
+    allowed = ["compile"] if str(path.relative_to(ROOT)) in COMPILERS else []
+    assert dangers(path.read_text()) == allowed
     importing = re.search(r"exec_module|import_module|spec_from_file", path.read_text())
     assert not importing or str(path.relative_to(ROOT)) in IMPORTERS
 

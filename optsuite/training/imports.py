@@ -3,12 +3,10 @@
 import ast
 import functools
 import hashlib
-import marshal
 import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import util
 from importlib.machinery import ModuleSpec, PathFinder
@@ -16,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from optsuite.training.own_code import SITES, Home, is_installed, is_ours, kind_of, version
-from optsuite.training.source import bare_text, bytecode, file_text
+from optsuite.training.source import bare_text, file_text
 
 LOADERS = {  # names of what loads code in ways that a text does not show
     *(
@@ -158,8 +156,7 @@ def _text(place: Place) -> str:
     except OSError:
         return "unreadable"
     if file.endswith(".pyc"):
-        with suppress(ValueError, EOFError, TypeError):  # its code, without the folder in which it was compiled
-            data = bytecode(marshal.loads(data[PYC_HEADER:])).encode()  # noqa: S302
+        data = data[PYC_HEADER:]  # less the time of its compilation
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
