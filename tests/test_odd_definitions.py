@@ -26,6 +26,8 @@ from optsuite.execution.pool import Fact, Task
 from optsuite.execution.worker import facts
 from optsuite.report.build import _csv
 from optsuite.training import plain, stacked
+from optsuite.training.described import Descriptions, Identity
+from optsuite.training.identity import identify_optimizer
 from optsuite.training.run import Ended, Run
 from optsuite.training.trial import LACKS
 
@@ -67,12 +69,12 @@ def test_whatever_a_definition_raises_is_its_own_trouble(part: str, function: An
 
 
 def test_what_cannot_be_described_is_broken_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    def definition(spec: Any) -> str:
+    def identify(spec: OptimizerSpec, described: Descriptions) -> Identity:
         if spec.name == "sign":
             raise OSError("could not get source code")
-        return "1"
+        return identify_optimizer(spec, described)
 
-    monkeypatch.setattr("optsuite.campaign.prepare.definition", definition)
+    monkeypatch.setattr("optsuite.campaign.prepare.identify_optimizer", identify)
     problems, (one,) = prepare(tiny.SUITE, device="cpu")
     assert list(problems[0].plans) == ["sgd"]
     assert "OSError: could not get source code" in str(one)
