@@ -18,6 +18,7 @@ from optsuite.errors import BadInput
 from optsuite.execution.pool import Task
 from optsuite.execution.worker import facts, trainer
 from optsuite.suites import load_suite
+from optsuite.training import imports
 from optsuite.training.described import Descriptions, Identity
 from optsuite.training.identity import identify_optimizer
 from optsuite.training.run import Ended, Run
@@ -155,6 +156,21 @@ def test_the_benchmarks_of_a_person_are_described_as_any_module(
             del sys.modules[known]
     sys.modules.update(others)
     assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.parametrize(("limit", "found"), [("N_FILES", "more than 1 Python files"), ("N_FOLDERS", "more than 1 folders")])
+def test_a_folder_of_which_not_all_can_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, found: str
+) -> None:
+    monkeypatch.setattr(imports, limit, 1)
+    write(
+        tmp_path,
+        {"suite.py": "def model():\n    return globals() and eval('1')\nload = eval\n", "a/net.py": "", "b/net.py": ""},
+    )
+    with loaded(tmp_path) as suite, pytest.raises(BadInput) as error:
+        Descriptions(suite).of(suite.benchmarks[0].model, "its model")
+    assert str(error.value).startswith("its model: modules are imported by computed names")
+    assert f"any file below {tmp_path} may be among them: got {found}, allowed: fewer; move" in str(error.value)
 
 
 UNLIKE = {

@@ -20,7 +20,7 @@ import types
 import typing
 import weakref
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.utils._available_if import _AvailableIfDescriptor
 from torch import nn
 
 from optsuite.errors import BadInput
@@ -69,6 +70,24 @@ class Shouting(str):
         return "the same"
 
 
+class Place(PurePosixPath):
+    """A path with more to it than its text."""
+
+    def __new__(cls, part: str) -> "Place":
+        return super().__new__(cls, "/tmp/place")
+
+    def __init__(self, part: str) -> None:
+        self.part = part
+
+
+class Mass(np.float64):
+    def __init__(self, number: float) -> None:
+        self.unit = number
+
+    def __new__(cls, number: float) -> "Mass":
+        return super().__new__(cls, 1.0)
+
+
 class Linked:
     def __init__(self, value: object) -> None:
         self.value, self.me = value, self
@@ -97,6 +116,20 @@ def later(value: int) -> Callable[[], int]:
 
 def seeded(seed: int) -> Any:
     return torch.Generator().manual_seed(seed)
+
+
+def wrapped(check: Callable[..., Any]) -> object:
+    return _AvailableIfDescriptor(looped, check, "a")
+
+
+def kept(typed: bool) -> object:
+    return functools.lru_cache(typed=typed)(looped)
+
+
+def noted(note: str) -> object:
+    function = functools.lru_cache(looped)
+    vars(function)["note"] = note
+    return function
 
 
 PAIRS: list[tuple[str, Callable[[Any], Any], Any, Any]] = [
@@ -159,6 +192,13 @@ PAIRS: list[tuple[str, Callable[[Any], Any], Any, Any]] = [
     ("own text", Shouting, "a", "b"),
     ("closure", later, 1, 2),
     ("path", Path, "a", "b"),
+    ("own path", Place, "a", "b"),
+    ("kind of path", lambda kind: kind("a"), PurePosixPath, Path),
+    ("float of numpy", lambda kind: kind(2.0), float, np.float64),
+    ("own float of numpy", Mass, 1.0, 2.0),
+    ("wrapper of a class", wrapped, len, callable),
+    ("cache", kept, True, False),
+    ("attribute of a cache", noted, "a", "b"),
     ("script", lambda n: torch.jit.freeze(torch.jit.script(nn.Identity().eval())) if n else torch.jit.script(nn.ReLU()), 0, 1),
     ("distribution", lambda n: torch.distributions.Normal(0.0, n), 1.0, 2.0),
 ]

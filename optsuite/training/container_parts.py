@@ -1,7 +1,6 @@
 """Plain values and containers of values, as generators: see `code_parts`."""
 
 from collections.abc import Iterable
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -38,15 +37,13 @@ def scalar(value: Any) -> str | None:
     if kind is range:
         return f"range {value.start:x} {value.stop:x} {value.step:x}"
     if kind is np.float64:
-        return f"float {float(value).hex()}"
+        return f"numpy float64 {float(value).hex()}"  # with float32 it gives another dtype than a float
     return None
 
 
 def is_absolute(value: Any) -> bool:
-    """Whether it is a path, or text that may be one, which names a place on this machine."""
-    if type(value) is str:
-        return value[:1] in ("/", "\\") or value[1:3] in (":/", ":\\")
-    return issubclass(type(value), PurePath)
+    """Whether it is text that may be a path, which names a place on this machine."""
+    return type(value) is str and (value[:1] in ("/", "\\") or value[1:3] in (":/", ":\\"))
 
 
 def each(values: Iterable[Any]) -> Steps:

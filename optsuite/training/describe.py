@@ -48,9 +48,9 @@ def describe(value: object, what: str = "definition") -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _Walk(what).describe(value)
-    except BadInput:
-        raise
+            return _Walk().describe(value)
+    except BadInput as error:
+        raise BadInput(f"{what}: {error}") from None
     except Exception as error:  # whatever a person's own code raises where it is looked at
         raise BadInput(f"{what}: describing it raised {type(error).__name__}; allowed: making it inside the function") from None
 
@@ -70,7 +70,6 @@ class _Open:
 class _Walk:
     """Describes a value and its parts, without recursion: values may be nested deeper than Python's stack."""
 
-    what: str
     stack: list[_Open] = field(default_factory=list)
     places: dict[int, int] = field(default_factory=dict)
     alive: list[object] = field(default_factory=list)  # whose ids must not be taken by others while this goes on
@@ -99,7 +98,7 @@ class _Walk:
             value, known = value.value, dict(known)
         value = unhooked(value)
         if is_absolute(value):
-            return f"{type(value).__name__} {self._relative(str(value))}"
+            return f"str {self._relative(value)}"
         plain = scalar(value)
         if plain is not None:
             return plain if len(plain) < LONGEST else _hashed(plain)
@@ -108,7 +107,7 @@ class _Walk:
         if id(value) in self.places:
             return f"again {len(self.stack) - self.places[id(value)]}"
         if len(self.stack) > DEEPEST:
-            raise BadInput(f"{self.what}: got a value nested more than {DEEPEST} deep, allowed: less")
+            raise BadInput(f"got a value nested more than {DEEPEST} deep, allowed: less")
         self.alive.append(value)
         self.places[id(value)] = len(self.stack)
         self.stack.append(_Open(value, where, _steps(value), len(self.stack), known))
@@ -142,7 +141,7 @@ class _Walk:
         if not homes:
             where = " of ".join([o.where for o in reversed(self.stack) if o.where][:N_NAMED])
             raise BadInput(
-                f"{self.what}{': ' if where else ''}{where}: got a value of type {kind.__name__}, which cannot be told from "
+                f"{where}{': ' if where else ''}got a value of type {kind.__name__}, which cannot be told from "
                 "others of its kind; allowed: making it inside the function that uses it"
             )
         return ["opaque", class_module(kind), qualname(kind), closure(homes.values())]

@@ -13,25 +13,18 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
+from optsuite.errors import BadInput
 from optsuite.training.own_code import SITES, Home, is_installed, is_ours, kind_of, version
 from optsuite.training.source import bare_text, file_text
 
 LOADERS = {  # names of what loads code in ways that a text does not show
-    *(
-        "__import__",
-        "import_module",
-        "exec",
-        "eval",
-        "run_path",
-        "run_module",
-        "runpy",
-        "spec_from_file_location",
-        "exec_module",
-    ),
-    *("load_module", "load_source", "SourceFileLoader", "walk_packages", "iter_modules", "find_loader", "zipimporter"),
+    *("__import__", "import_module", "exec", "eval", "run_path", "run_module", "runpy", "spec_from_file_location"),
+    *("exec_module", "load_module", "load_source", "SourceFileLoader", "walk_packages", "iter_modules", "find_loader"),
+    "zipimporter",
 }
-N_FILES = 2_000  # below a folder whose modules may be imported by a computed name
-N_FOLDERS = 1_000
+N_FILES = 4_000  # below a folder whose modules may be imported by a computed name
+N_FOLDERS = 20_000
+MODULES = (".py", ".pyc", ".so", ".pyd")
 PYC_HEADER = 16  # bytes before the code of a compiled file (PEP 552)
 OWN_IMPORTS = {"OPTIMIZERS": "optsuite.optimizers", "accuracy": "optsuite.models"}  # what `optsuite` hands on lazily
 
@@ -231,14 +224,16 @@ def absolute(name: str, package: str) -> str:
 def _files_below(folder: Path) -> dict[str, str]:
     """Every Python file below a folder, hidden folders and virtual environments left out, as paths relative to it."""
     texts: dict[str, str] = {}
-    for n, (root, names, files) in enumerate(os.walk(folder)):
+    for n, (root, names, files) in enumerate(os.walk(folder), 1):
         names[:] = sorted(name for name in names if _may_hold_own(Path(root, name)))
-        for file in sorted(files):
-            if file.endswith(".py") and len(texts) < N_FILES:
-                path = Path(root, file)
-                texts[f"file {path.relative_to(folder).as_posix()}"] = bare_text(file_text(str(path)) or "")
-        if n >= N_FOLDERS:
-            break
+        for path in [Path(root, file) for file in sorted(files) if file.endswith(MODULES)]:
+            texts[f"file {path.relative_to(folder).as_posix()}"] = _text(Place(Home(path.stem, str(path))))
+        if len(texts) > N_FILES or n > N_FOLDERS:
+            found = f"more than {N_FILES} Python files" if len(texts) > N_FILES else f"more than {N_FOLDERS} folders"
+            raise BadInput(
+                f"modules are imported by computed names, so that any file below {folder} may be among them: got {found}, "
+                "allowed: fewer; move these modules to a folder of their own"
+            )
     return texts
 
 

@@ -4,6 +4,9 @@ import copyreg
 import functools
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import PurePath
+from types import GetSetDescriptorType
 from typing import Any
 
 from torch import nn
@@ -41,6 +44,19 @@ def instance_steps(value: Any) -> Steps:
     return parts
 
 
+def path_steps(value: PurePath) -> Steps:
+    """A path by its kind and text, and what a class of a person's own adds; not what pathlib keeps in it."""
+    kind = type(value)
+    parts: list[Any] = ["path", kind.__name__, (yield PurePath.__str__(value), "path")]
+    if class_kind(kind) == "own":
+        kept = {slot for c in kind.__mro__ if class_kind(c) != "own" for slot in vars(c).get("__slots__", ())}
+        parts.append((yield kind, "class"))
+        for name, part in _attributes(value):
+            if name not in kept:
+                parts.append([name, (yield part, f"attribute {name}")])
+    return parts
+
+
 def _reduce(value: Any) -> Any:
     """What its class says that a copy would be made from."""
     return value.__reduce_ex__(4)
@@ -67,7 +83,7 @@ def _content_steps(value: Any, base: Any) -> Steps:
     if base in (list, tuple):
         return (yield from each(base.__iter__(value)))
     if base in (str, bytes, bytearray):
-        return [str(base.__getitem__(value, slice(None)))]
+        return [(yield base.__getitem__(value, slice(None)), "content")]
     return [scalar(base.__pos__(value))]
 
 
@@ -89,9 +105,11 @@ def _attributes(value: object) -> Iterator[tuple[str, Any]]:
         attributes = object.__getattribute__(value, "__dict__")
     except AttributeError:
         attributes = {}
+    copied = functools.WRAPPER_ASSIGNMENTS if "__wrapped__" in attributes else ()  # names and texts of what it wraps
     for name, part in attributes.items():
-        if name not in cached:
+        if name not in cached and name not in copied:
             yield name, list(part.values()) if has_hooks and "_hooks" in name and isinstance(part, dict) else part
+    yield from _of_proxy(value)
     for owner in kind.__mro__:
         slots = vars(owner).get("__slots__", ())
         for slot in (slots,) if isinstance(slots, str) else slots:
@@ -101,3 +119,12 @@ def _attributes(value: object) -> Iterator[tuple[str, Any]]:
                 yield name, vars(owner)[name].__get__(value)
             except (AttributeError, KeyError):
                 continue  # never set
+
+
+def _of_proxy(value: object) -> Iterator[tuple[str, Any]]:
+    """What a proxy that is written in C, as those of wrapt are, keeps beside what it stands for: its dict is that one's."""
+    for owner in type(value).__mro__:
+        for name, member in vars(owner).items():
+            if type(member) is GetSetDescriptorType and (name == "__wrapped__" or name.startswith("_self_")):
+                with suppress(Exception):  # whatever it raises where nothing is set
+                    yield name, member.__get__(value)

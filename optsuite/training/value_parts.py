@@ -7,7 +7,17 @@ import io
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path, PurePath
-from types import CodeType, MappingProxyType, MethodType, MethodWrapperType
+from types import (
+    ClassMethodDescriptorType,
+    CodeType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    WrapperDescriptorType,
+)
 from typing import Any
 
 import numpy as np
@@ -17,10 +27,14 @@ from torch import Tensor, nn
 from optsuite.training.array_parts import array_steps, tensor_steps
 from optsuite.training.code_parts import Steps
 from optsuite.training.container_parts import Apart, Opaque, each, pairs
-from optsuite.training.instance_parts import instance_steps
+from optsuite.training.instance_parts import instance_steps, path_steps
 from optsuite.training.own_code import by_name, class_kind, installed, is_installed, module_kind
 from optsuite.training.source import bytecode
 
+CACHED: type = type(functools.lru_cache(len))
+DESCRIPTORS = {
+    *(MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptorType, GetSetDescriptorType, MemberDescriptorType),
+}
 DICT_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 
 
@@ -39,7 +53,7 @@ def value_steps(value: Any) -> Steps:
         return (yield from tensor_steps(value))
     if issubclass(kind, np.ndarray):
         return (yield from array_steps(value))
-    if issubclass(kind, np.generic):
+    if issubclass(kind, np.generic) and class_kind(kind) == "installed":
         return ["numpy", str(value.dtype), (yield np.asarray(value).reshape(1), "value")]
     if kind is functools.partial or kind is functools.partialmethod:
         return [kind.__name__, (yield value.func, "function"), *(yield from _call_steps(value)), (yield vars(value), "vars")]
@@ -56,7 +70,7 @@ def value_steps(value: Any) -> Steps:
     if issubclass(kind, ctypes.CDLL):
         return ["library", *_library(value._name)]
     if issubclass(kind, PurePath):
-        return ["path", kind.__name__, str(value)]
+        return (yield from path_steps(value))
     if issubclass(kind, Enum) and "_name_" in vars(value):
         return ["member", (yield kind, "class"), value._name_, (yield value._value_, "value")]
     return (yield from _other_steps(value))
@@ -104,12 +118,13 @@ def _installed_steps(value: Any) -> Steps:
     owner = getattr(value, "__objclass__", None)
     if isinstance(name, str) and isinstance(module, str) and module_kind(module) != "own" and by_name(module, name, value):
         return [kind.__name__, installed(module, name)]
-    if isinstance(owner, type):
+    if kind in DESCRIPTORS and isinstance(owner, type):
         return [kind.__name__, (yield owner, "class"), str(name)]
-    wrapped = getattr(value, "__wrapped__", None)
-    if wrapped is not None and callable(value) and not issubclass(kind, nn.Module):
-        parameters: object = getattr(value, "cache_parameters", dict)()
-        return [kind.__name__, (yield wrapped, "function"), (yield parameters, "parameters")]
+    if kind is CACHED:  # less what it has kept
+        parameters = yield value.cache_parameters(), "parameters"
+        aside = {"cache_parameters", *functools.WRAPPER_ASSIGNMENTS}
+        attributes = {key: part for key, part in vars(value).items() if key not in aside}
+        return [kind.__name__, parameters, (yield attributes, "attributes")]
     if kind in (type(len), MethodWrapperType):
         return [kind.__name__, str(name), (yield value.__self__, "self")]
     original = object.__getattribute__(value, "__dict__").get("_modules", {}) if issubclass(kind, nn.Module) else {}
