@@ -6,3 +6,5 @@ REUSE = "optsuite.reuse"  # the tag of studies whose reused results are not bit 
 REUSED_ON = "optsuite.reused_on"  # of the class of machine on which that was found
 COMPARED = "optsuite.compared"  # the tag of stacked studies of which a run was compared with a plain one
 REFUSAL = "optsuite.refusal"  # the tag of stacked studies that parted from plain ones: why
+SCHEMA = "optsuite.schema"  # the tag of runs that are sealed: how they are written
+SEAL = "optsuite.seal"  # the tag that tells whether anything of a run has been edited since
