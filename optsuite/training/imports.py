@@ -3,7 +3,6 @@
 import ast
 import functools
 import hashlib
-import marshal
 import os
 import sys
 import warnings
@@ -11,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import util
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourcelessFileLoader
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,6 @@ LOADERS = {  # names of what loads code in ways that a text does not show
 }
 N_FILES = 2_000  # below a folder whose modules may be imported by a computed name
 N_FOLDERS = 1_000
-PYC_HEADER = 16  # bytes before the code of a compiled file (PEP 552)
 OWN_IMPORTS = {"OPTIMIZERS": "optsuite.optimizers", "accuracy": "optsuite.models"}  # what `optsuite` hands on lazily
 
 
@@ -158,8 +156,9 @@ def _text(place: Place) -> str:
     except OSError:
         return "unreadable"
     if file.endswith(".pyc"):
-        with suppress(ValueError, EOFError, TypeError):  # its code, without the folder in which it was compiled
-            data = bytecode(marshal.loads(data[PYC_HEADER:])).encode()  # noqa: S302
+        with suppress(ImportError, ValueError, EOFError, TypeError):  # its code, without the folder in which it was compiled
+            code = SourcelessFileLoader(place.home.name, file).get_code(place.home.name)
+            data = bytecode(code).encode() if code else data
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
