@@ -250,6 +250,21 @@ def _edits() -> Iterator[tuple[str, Apply]]:
             sql(f"UPDATE metrics SET value = 9 WHERE run_uuid = {run} AND key = 'validation/loss' AND step = 10"),
         )
         yield (
+            f"{name}: two points swapped",
+            sql(
+                "UPDATE metrics SET value = (SELECT other.value FROM metrics AS other WHERE other.run_uuid = metrics.run_uuid "
+                "AND other.key = metrics.key AND other.step = 15 - metrics.step) "
+                f"WHERE run_uuid = {run} AND key = 'test/loss' AND step IN (5, 10)"
+            ),
+        )
+        yield (
+            f"{name}: two curves swapped",
+            sql(
+                "UPDATE metrics SET key = CASE key WHEN 'test/loss' THEN 'validation/loss' ELSE 'test/loss' END "
+                f"WHERE run_uuid = {run} AND key IN ('test/loss', 'validation/loss')"
+            ),
+        )
+        yield (
             f"{name}: a point added",
             sql(
                 "INSERT INTO metrics (key, value, timestamp, step, is_nan, run_uuid) "
@@ -271,6 +286,12 @@ def _edits() -> Iterator[tuple[str, Apply]]:
     yield "tuned: optimizer that a sheet computes", tag(TUNED, "optsuite.optimizer", "=1+1")
     yield "tuned: seal lost", tag(TUNED, "optsuite.seal", None)
     yield "tuned: seal of text", tag(TUNED, "optsuite.seal", "lead")
+    yield "tuned: seal of another version", tag(TUNED, "optsuite.seal", "9 0123 1 1 1")
+    yield "tuned: schema lost", tag(TUNED, "optsuite.schema", None)
+    yield (
+        "tuned: seal lost, and a score lower",
+        lambda folder: [tag(TUNED, "optsuite.seal", None)(folder), metric(TUNED, "score", "0.0001")(folder)][0],
+    )
     yield "tuned: max_steps of text", param(TUNED, "max_steps", "many")
     yield "tuned: max_steps edited", param(TUNED, "max_steps", "40")
     yield "tuned: best/step of text", metric(TUNED, "best/step", "'last'")

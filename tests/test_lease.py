@@ -55,19 +55,67 @@ def test_a_claim_of_this_machine_whose_process_is_gone_is_taken_over(store: Stor
 
 def test_a_claim_that_nobody_renews_expires_and_its_owner_notices(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(lease, "WATCH_SECONDS", 0.1)
     first = on("one", store)
     own = lease.Lease(store, first)
     time.sleep(0.3)
-    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 30.0)
     assert "last heard of 0 seconds ago" in on("two", store)
     own.require()
-    monkeypatch.setattr(lease, "EXPIRY_SECONDS", -1.0)
-    assert on("two", store) != first
+    store.delete(first)
+    assert wait_for_loss(own)
+    with pytest.raises(StoreLost, match="another machine has taken it over"):
+        own.require()
+    second = on("two", store)
+    store.tag(second, lease.BEAT, repr(time.time() - 200))
+    assert on("three", store) in [claim.info.run_id for claim in lease.claims(store, "c")]
+
+
+def wait_for_loss(own: lease.Lease) -> bool:
     deadline = time.monotonic() + 20
     while not own.is_lost and time.monotonic() < deadline:
         time.sleep(0.05)
-    with pytest.raises(StoreLost, match="another machine has taken it over"):
+    return own.is_lost
+
+
+@pytest.mark.parametrize("skew", [-200.0, 3_600.0])
+def test_a_live_claim_is_not_taken_over_however_the_clocks_differ(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, skew: float
+) -> None:
+    """The other machine's clock is wrong by so many seconds."""
+    monkeypatch.setattr(lease, "WATCH_SECONDS", 20.0)
+    first = on("one", store)
+    store.tag(first, lease.BEAT, repr(time.time() + skew))
+    renewal = threading.Timer(0.3, lambda: store.tag(first, lease.BEAT, repr(time.time() + skew)))
+    renewal.start()
+    assert "campaign: got 'c', which is being run by process" in on("two", store)
+    renewal.join()
+    assert [claim.info.run_id for claim in lease.claims(store, "c")] == [first]
+    assert [one.getMessage() for one in caplog.records if "waiting" in one.getMessage()] != []
+
+
+def test_a_claim_from_the_future_that_nobody_renews_ends_by_our_clock(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = on("one", store)
+    store.tag(first, lease.BEAT, repr(time.time() + 86_400))
+    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.3)
+    assert on("two", store) not in ("", first)
+    assert len(lease.claims(store, "c")) == 1
+
+
+@pytest.mark.parametrize("clock", ["monotonic", "time"])
+def test_a_machine_that_slept_or_was_cut_off_stops_without_being_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch, clock: str
+) -> None:
+    """The monotonic clock stops while a machine sleeps; the wall clock goes on."""
+    own = lease.Lease(store, on("one", store))
+    now = time.monotonic(), time.time()
+    later = (now[0] + 170, now[1]) if clock == "monotonic" else (now[0], now[1] + 170)
+    monkeypatch.setattr(lease, "_clocks", lambda: later)
+    with pytest.raises(StoreLost, match="asleep or cut off from the store for 170 seconds"):
         own.require()
+    monkeypatch.undo()
+    assert own.is_lost
+    own.give_back()
+    assert lease.claims(store, "c") == []
 
 
 def test_of_machines_that_claim_at_once_one_wins(store: Store) -> None:

@@ -2,8 +2,10 @@
 
 import math
 import os
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -215,3 +217,17 @@ def test_an_optimizer_that_the_reference_did_not_have_is_tuned(folder: Path, poo
     night(pool, "nightly-1")
     more: OptimizerSpec = OPTIMIZERS["rmsprop"]
     assert night(pool, "nightly-2", replace(SUITE, optimizers=(*SUITE.optimizers, more))) == 2 * (3 * 12 + 4 + 2 * 12)
+
+
+def test_a_night_with_damaged_rows_is_still_a_night(folder: Path) -> None:
+    store = open_store(tracking_uri())
+    whole = {"kind": "study", "campaign": "c", "suite": "n", "night": REFERENCE}
+    for change in ({}, {"suite": None}, {"campaign": None}, {"night": "dark"}, {"optimizer": "undated"}):
+        tags = {f"optsuite.{key}": value for key, value in (whole | change).items() if value is not None}
+        store.create("b", "study", tags, 7.0)
+    with closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as connection:
+        undated = "SELECT run_uuid FROM tags WHERE value = 'undated'"
+        connection.execute(f"UPDATE runs SET start_time = 'today' WHERE run_uuid IN ({undated})")
+        connection.commit()
+    (found,) = nights(store, "n")
+    assert (found.campaign, found.started, found.kind, len(found.study_runs)) == ("c", 7.0, REFERENCE, 3)

@@ -26,8 +26,9 @@ from optsuite.report.page import target_notes
 from optsuite.report.search import learning_rates, trials
 from optsuite.report.tables import comparison
 from optsuite.report.verdicts import headline
+from optsuite.tracking.columns import CURVES
 from optsuite.tracking.location import tracking_uri
-from optsuite.tracking.reading import CURVES, read_runs
+from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import open_store
 
 

@@ -12,8 +12,9 @@ from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND
 
 from optsuite.definition import Target
 from optsuite.errors import BadInput, UnknownName
+from optsuite.tracking.columns import COLUMNS, CURVES
 from optsuite.tracking.location import campaign_names, database_path, require_campaign, tracking_uri
-from optsuite.tracking.reading import COLUMNS, CURVES, read_campaigns, read_curves, read_runs
+from optsuite.tracking.reading import read_campaigns, read_curves, read_runs
 from optsuite.tracking.recording import Recording
 from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import Store, open_store
@@ -119,7 +120,7 @@ def test_reading_nothing_gives_the_same_columns(store: Store) -> None:
 
 def test_more_runs_than_a_page_come_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("optsuite.tracking.store.PAGE", 2)
-    monkeypatch.setattr("optsuite.tracking.reading.CHUNK", 2)
+    monkeypatch.setattr("optsuite.tracking.rows.CHUNK", 2)
     for seed in range(5):
         record(store, [1.0, 0.5], seed=seed)
     runs = read_runs(store, "c")

@@ -21,7 +21,7 @@ from optsuite.cli.night import nightly
 from optsuite.nightly.nights import ORDINARY, REFERENCE, Night
 from optsuite.nightly.page import page
 from optsuite.nightly.trend import History, change_points, environments, lines
-from optsuite.tracking.reading import RELATIVE_TIME
+from optsuite.tracking.columns import RELATIVE_TIME
 
 NIGHTS = tuple(f"nightly-2026-11-{day:02}" for day in range(1, 31))
 

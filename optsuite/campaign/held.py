@@ -8,9 +8,10 @@ from typing import Any, Self
 import pandas as pd
 
 from optsuite.campaign.study import Study
-from optsuite.tracking.reading import COSTS, read_rows
+from optsuite.tracking.columns import COSTS
+from optsuite.tracking.reading import read_rows
 from optsuite.tracking.schema import REFUTED, SUPERSEDED
-from optsuite.tracking.soundness import Damaged
+from optsuite.tracking.soundness import Damaged, is_fingerprint
 from optsuite.tracking.store import Store
 from optsuite.training.machine import machine_class
 from optsuite.training.run import Run, Score
@@ -46,7 +47,7 @@ class Held:
         self._leftover: list[HeldRun] = []
         self._refusals: dict[str, str] = {}
         for row in rows.to_dict("records"):
-            if not (isinstance(row["fingerprint"], str) and row["fingerprint"].count("-") == 2):
+            if not is_fingerprint(row["fingerprint"]):
                 continue
             if row["refusal"] is not None:
                 self._refusals[_prefix(row["fingerprint"])] = row["refusal"]

@@ -7,10 +7,9 @@ from dataclasses import asdict
 from optsuite.campaign.held import Held
 from optsuite.campaign.study import Curves, Study, curves_of
 from optsuite.tracking.location import checkpoint_folder
-from optsuite.tracking.reading import seal_of
 from optsuite.tracking.recording import Recording
 from optsuite.tracking.schema import COMPARED, REFUSAL, REFUTED, REUSE, REUSED_ON, SUPERSEDED, TRIED
-from optsuite.tracking.seal import SEAL, Points
+from optsuite.tracking.seal import Points, sealed
 from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import Store
 from optsuite.training.checkpoint import remove
@@ -63,7 +62,9 @@ class Ledger:
         """Write what a study that has ended found out, unless the store knows it all. One that failed settles nothing."""
         if study.error is not None:
             if study in self._study_runs:
-                self._end_study(study, "FAILED", {"optsuite.outcome": "failed", "optsuite.error": study.error})
+                failed = {"optsuite.outcome": "failed", "optsuite.error": study.error}
+                told = self._tags(study, "study", study.identity) | failed
+                self._end_study(study, "FAILED", failed | sealed(told, study.params() | study.budget(), {}, Points.of(())))
             return
         if study.is_given:
             self._held.settle(self._store, study, None)
@@ -80,7 +81,7 @@ class Ledger:
             self._store.log(run_id, measurements=curves, summary=summary, params=study.findings(), time=time.time())
             told = self._tags(study, "study", study.identity) | ended
             params = study.params() | study.budget() | study.findings()
-            self._end_study(study, "FINISHED", ended | {SEAL: seal_of(told, params, summary, Points.of(curves))})
+            self._end_study(study, "FINISHED", ended | sealed(told, params, summary, Points.of(curves)))
         self._held.settle(self._store, study, self._study_run(study))
 
     def mark_reuse(self, study: Study, mark: str) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from optsuite.report.tables import tolerance
 from optsuite.statistics.differences import ALPHA, relative_gap, sign_flip
 from optsuite.statistics.seeds import interquartile_mean
-from optsuite.tracking.reading import RELATIVE_TIME
+from optsuite.tracking.columns import RELATIVE_TIME
 
 EARLY_TOLERANCE = 0.001  # a step 10 % too small costs 0.2 to 6 % there, another order of additions 0.005 %
 STEPS_TOLERANCE = 0.1  # of the steps to the target, which are only known to the next measurement

@@ -24,26 +24,32 @@ class Night:
 def nights(store: Store, suite: str) -> list[Night]:
     """The nights of the suite of this name, by start."""
     found = store.search("tags.`optsuite.night` LIKE '%' AND tags.`optsuite.kind` = 'study'")
-    by_campaign: dict[str, list[tuple[float, str, str, str | None]]] = {}
+    by_campaign: dict[str, list[tuple[float | None, str, str, str | None]]] = {}
     for run in found:
         tags = run.data.tags
-        if tags["optsuite.suite"] != suite:  # not in the search, whose language has no escapes for a name
+        campaign = tags.get("optsuite.campaign")
+        if tags.get("optsuite.suite") != suite or campaign is None:  # not in the search, which has no escapes for a name
             continue
-        own = (run.info.start_time / 1e3, run.info.run_id, tags["optsuite.night"], tags.get(GOOD))
-        by_campaign.setdefault(tags["optsuite.campaign"], []).append(own)
+        own = (_seconds(run.info.start_time), run.info.run_id, tags["optsuite.night"], tags.get(GOOD))
+        by_campaign.setdefault(campaign, []).append(own)
     made = []
     for campaign, studies in by_campaign.items():
         verdicts = {good for *_, good in studies}
         made.append(
             Night(
                 campaign=campaign,
-                started=min(started for started, *_ in studies),
-                kind=studies[0][2],
+                started=min((started for started, *_ in studies if started is not None), default=0.0),
+                kind=next((kind for _, _, kind, _ in studies if kind in (REFERENCE, ORDINARY)), ORDINARY),
                 good=None if verdicts == {None} else verdicts <= {"true", None},
                 study_runs=tuple(sorted(run_id for _, run_id, *_ in studies)),
             )
         )
     return sorted(made, key=lambda night: (night.started, night.campaign))
+
+
+def _seconds(milliseconds: object) -> float | None:
+    """A time in seconds; None where a store that was damaged holds none."""
+    return milliseconds / 1e3 if isinstance(milliseconds, int | float) else None
 
 
 def rates(store: Store, reference: Night | None) -> dict[tuple[str, str], float]:

@@ -13,7 +13,7 @@ from optsuite.report.overall import duels
 from optsuite.report.tables import Comparison, tolerance
 from optsuite.report.text import LEGEND
 from optsuite.report.verdicts import headline, sureness
-from optsuite.tracking.reading import COSTS
+from optsuite.tracking.columns import COSTS
 
 LONGEST_NAME = 150  # characters; file systems take 255, and the name of a figure follows
 VERSIONS = ("optsuite_version", "torch_version", "mlflow_version", "optuna_version", "device")

@@ -3,6 +3,9 @@
 Beside the lock of a file, for stores that several machines share. A claim is a run with tags; it is first wanted, then held.
 Whoever reads another's held claim, or a wanted one that goes first, withdraws; whoever reads one that goes later waits until
 it has been withdrawn, or is held. A claim is written before the others are read, so of two at least one sees the other.
+
+Clocks of two machines differ. So a claim that looks old, or is from the future, is watched for a while by the own clock: it is
+taken over if it is not renewed meanwhile. Its owner stops by its own clocks before that, whether or not it hears of it.
 """
 
 import logging
@@ -26,7 +29,9 @@ STATE, MACHINE, OWNER, BEAT = (f"optsuite.claim.{name}" for name in ("state", "m
 CLAIMS = "optsuite.claims"  # the tag that says which campaign somebody works on, or wants to
 WANTED, HELD = "wanted", "held"
 BEAT_SECONDS = 20.0
-EXPIRY_SECONDS = 180.0  # without a beat; longer than Patience waits for a server, and than clocks differ
+EXPIRY_SECONDS = 180.0  # without a beat; longer than Patience waits for a server
+MARGIN_SECONDS = 30.0  # by which an owner stops before another may take over
+WATCH_SECONDS = 30.0  # more than a beat: whoever lives renews a claim meanwhile
 WAIT_SECONDS = 0.5
 LOGGER = logging.getLogger("optsuite")
 
@@ -38,15 +43,25 @@ class Lease:
         self._store = store
         self._run_id = run_id
         self._over = threading.Event()
-        self._renewed = time.monotonic()
-        self.is_lost = False
+        self._renewed = _clocks()
+        self._lost = ""
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether another has taken the campaign over, or may have: the claim was not renewed in time. It stays lost."""
+        silent = max(now - then for now, then in zip(_clocks(), self._renewed, strict=True))
+        if not self._lost and silent > EXPIRY_SECONDS - MARGIN_SECONDS:
+            self._lost = (
+                f"this machine was asleep or cut off from the store for {silent:.0f} seconds, and another may run it now"
+            )
+        return bool(self._lost)
+
     def require(self) -> None:
-        """Raise StoreLost where another has taken the campaign over."""
+        """Raise StoreLost where another has taken the campaign over, or may have."""
         if self.is_lost:
-            raise StoreLost("campaign: another machine has taken it over; what had ended is kept, and this one has stopped")
+            raise StoreLost(f"campaign: {self._lost}; what had ended is kept, and this one has stopped")
 
     def give_back(self) -> None:
         """Let others go on with the campaign."""
@@ -58,13 +73,14 @@ class Lease:
     def _renew(self) -> None:
         """Ask the server itself: the patience of the campaign is not for this thread."""
         client = self._store.client
-        while not self._over.wait(BEAT_SECONDS):
+        while not self._over.wait(BEAT_SECONDS) and not self.is_lost:
             try:
+                before = _clocks()
                 if client.get_run(self._run_id).info.lifecycle_stage != "active":
-                    self.is_lost = True
+                    self._lost = self._lost or "another machine has taken it over"
                     return
                 client.set_tag(self._run_id, BEAT, repr(time.time()))
-                self._renewed = time.monotonic()
+                self._renewed = before
             except Exception as error:  # a server that is away is waited for as long as the claim lasts
                 LOGGER.debug("The claim could not be renewed: %s", one_line(error))
 
@@ -95,13 +111,16 @@ def _claim(store: Store, campaign: str) -> str:
     tags = {CLAIMS: campaign, "optsuite.kind": "claim", STATE: WANTED, MACHINE: machine}
     tags |= {OWNER: f"process {os.getpid()} on {platform.node()}", BEAT: repr(time.time())}
     mine = store.create(REPORTS, f"claim on {campaign}", tags, time.time())
+    watch = _Watch(machine)
     try:
         while True:
             others = [claim for claim in claims(store, campaign) if claim.info.run_id != mine]
-            others = [claim for claim in others if not _take_over(store, claim, machine)]
-            first = [claim for claim in others if _state(claim) == HELD or claim.info.run_id < mine]
+            others = [claim for claim in others if not (watch.has_ended(claim) and _removed(store, claim))]
+            live = [claim for claim in others if not watch.is_watched(claim)]
+            first = [claim for claim in live if _state(claim) == HELD or claim.info.run_id < mine]
             if first:
                 raise _taken(campaign, first[0])
+            store.tag(mine, BEAT, repr(time.time()))
             if not others:
                 store.tag(mine, STATE, HELD)
                 return mine
@@ -112,15 +131,55 @@ def _claim(store: Store, campaign: str) -> str:
         raise
 
 
-def _take_over(store: Store, claim: MlflowRun, machine: str) -> bool:
-    """Delete a claim that nobody renews: it has expired, or was this machine's, where the lock of the file is ours now."""
-    silent = time.time() - _beat(claim)
-    if silent < EXPIRY_SECONDS and claim.data.tags.get(MACHINE) != machine:
-        return False
+class _Watch:
+    """Which claims of others have ended, by beats that do not change while the clock of this machine goes on."""
+
+    def __init__(self, machine: str) -> None:
+        self._machine = machine
+        self._watched: dict[str, tuple[float, float]] = {}  # by run: the beat, and when it was first seen by our clock
+        self._alive: set[str] = set()
+
+    def has_ended(self, claim: MlflowRun) -> bool:
+        """Whether nobody renews it, or it was this machine's, where the lock of the file is ours now."""
+        run_id, beat = claim.info.run_id, _beat(claim)
+        if claim.data.tags.get(MACHINE) == self._machine:
+            return True
+        seconds = _seconds_to_watch(time.time() - beat)
+        if run_id in self._alive or (seconds == 0 and run_id not in self._watched):
+            return False
+        if run_id not in self._watched:
+            self._watched[run_id] = (beat, time.monotonic())
+            owner = claim.data.tags.get(OWNER, "another machine")
+            LOGGER.warning("The campaign is claimed by %s: waiting %.0f seconds for a sign of life.", owner, seconds)
+        old, since = self._watched[run_id]
+        if beat != old:
+            self._alive.add(run_id)
+            return False
+        return time.monotonic() - since >= seconds
+
+    def is_watched(self, claim: MlflowRun) -> bool:
+        """Whether it is not known yet that its owner lives."""
+        return claim.info.run_id in self._watched and claim.info.run_id not in self._alive
+
+
+def _seconds_to_watch(age: float) -> float:
+    """How long a claim is watched that says it was renewed `age` seconds ago, by the clock of another machine."""
+    if age >= EXPIRY_SECONDS:
+        return WATCH_SECONDS
+    return 0.0 if age > -BEAT_SECONDS else EXPIRY_SECONDS  # one from the future may have ended just now, or long ago
+
+
+def _removed(store: Store, claim: MlflowRun) -> bool:
+    """Delete a claim that has ended. Always true."""
     LOGGER.info("The claim of %s has ended.", claim.data.tags.get(OWNER))
     with suppress(MlflowException):  # another may have been faster
         store.delete(claim.info.run_id)
     return True
+
+
+def _clocks() -> tuple[float, float]:
+    """The clock that is never set, but stops while a machine sleeps, and the one that goes on, but may be set."""
+    return time.monotonic(), time.time()
 
 
 def _taken(campaign: str, claim: MlflowRun) -> BadInput:

@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from optsuite.errors import BadInput, StoreLost
 from optsuite.tracking.location import store_exists
-from optsuite.tracking.reading import ask
+from optsuite.tracking.queries import ask
 from optsuite.tracking.schema import REFUSAL, TRIED
 from optsuite.tracking.store import HTTP, open_store
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 from optsuite.definition import Target
 from optsuite.errors import StoreLost
-from optsuite.tracking.reading import seal_of
-from optsuite.tracking.seal import SEAL, Points
+from optsuite.tracking.seal import Points, sealed
 from optsuite.tracking.spool import Record, Spool
 from optsuite.tracking.store import Store
 from optsuite.training.run import Ended, Measurement, Run, summarise
@@ -43,7 +42,7 @@ class Recording:
         """Write what is not yet written, and mark the run as ended. Raises StoreLost, once the run is in the spool."""
         summary = summarise(self.measurements, ended.outcome, self.target)
         tags = {"optsuite.outcome": ended.outcome} | ({"optsuite.error": ended.error} if ended.error else {})
-        tags[SEAL] = seal_of({**self.tags, **tags}, self.params, summary, Points.of(self.measurements))
+        tags |= sealed({**self.tags, **tags}, self.params, summary, Points.of(self.measurements))
         status = "FAILED" if ended.outcome == "failed" else "FINISHED"
         try:
             self._flush(summary, tags)

@@ -15,7 +15,7 @@ STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 ENDED = ("FINISHED", "FAILED")
 ARMS = {"trial": (None,), "evaluation": ("tuned", "default", "given"), "study": (None,)}
 OUTCOMES = {"FINISHED": ("finished", "diverged"), "FAILED": ("failed",)}
-FINGERPRINT = re.compile(r"[0-9a-f]+(-[0-9a-f]+){2,}")
+FINGERPRINT = re.compile(r"[0-9a-f]+-[0-9a-f]+-[0-9a-f]+")  # setting, definition, and what tells the runs of a study apart
 SAME = ("benchmark", "optimizer", "kind", "arm", "lr", "seed")  # of two rows: they are the same run
 RESULT = ("outcome", "score", "initial/validation_loss")
 
@@ -64,7 +64,7 @@ def _flaws(row: Row, numbers: Sequence[str]) -> Iterator[str]:
     kind, arm = row["kind"], _text(row["arm"])
     if not isinstance(row["fingerprint"], str):
         yield "its fingerprint is missing"
-    elif not FINGERPRINT.fullmatch(row["fingerprint"]):
+    elif not is_fingerprint(row["fingerprint"]):
         yield f"its fingerprint is {_shown(row['fingerprint'])}"
     for name in ("benchmark", "optimizer"):
         try:
@@ -106,6 +106,11 @@ def _flaws_of_run(row: Row) -> Iterator[str]:
             yield f"its {name} is missing"
     if row["outcome"] == "diverged" and _number(row["score"]) is not None:
         yield "it has a score although it diverged"
+
+
+def is_fingerprint(value: object) -> bool:
+    """Whether it has the form of a fingerprint."""
+    return isinstance(value, str) and FINGERPRINT.fullmatch(value) is not None
 
 
 def doubles(rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:

@@ -7,15 +7,16 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import util
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourcelessFileLoader
 from pathlib import Path
 from typing import Any
 
 from optsuite.errors import BadInput
 from optsuite.training.own_code import SITES, Home, is_installed, is_ours, kind_of, version
-from optsuite.training.source import bare_text, file_text
+from optsuite.training.source import bare_text, bytecode, file_text
 
 LOADERS = {  # names of what loads code in ways that a text does not show
     *("__import__", "import_module", "exec", "eval", "run_path", "run_module", "runpy", "spec_from_file_location"),
@@ -25,7 +26,6 @@ LOADERS = {  # names of what loads code in ways that a text does not show
 N_FILES = 4_000  # below a folder whose modules may be imported by a computed name
 N_FOLDERS = 20_000
 MODULES = (".py", ".pyc", ".so", ".pyd")
-PYC_HEADER = 16  # bytes before the code of a compiled file (PEP 552)
 OWN_IMPORTS = {"OPTIMIZERS": "optsuite.optimizers", "accuracy": "optsuite.models"}  # what `optsuite` hands on lazily
 
 
@@ -149,7 +149,9 @@ def _text(place: Place) -> str:
     except OSError:
         return "unreadable"
     if file.endswith(".pyc"):
-        data = data[PYC_HEADER:]  # less the time of its compilation
+        with suppress(ImportError, ValueError, EOFError, TypeError):  # its code, without the folder in which it was compiled
+            code = SourcelessFileLoader(place.home.name, file).get_code(place.home.name)
+            data = bytecode(code).encode() if code else data
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 

@@ -1,0 +1,62 @@
+"""What a seal sees of a run that was edited."""
+
+import math
+from collections.abc import Mapping
+
+import pytest
+
+from optsuite.tracking.columns import OF_SEALS, POINTS, SEALED
+from optsuite.tracking.schema import SCHEMA, SEAL
+from optsuite.tracking.seal import Points, broken, flaw_of_seal, seal, sealed
+from optsuite.tracking.soundness import is_fingerprint
+from optsuite.training.run import Measurement
+
+
+def curves(*losses: float, swapped: bool = False) -> Points:
+    names = ("test/loss", "validation/loss") if swapped else ("validation/loss", "test/loss")
+    return Points.of(
+        Measurement(step=step, values={names[0]: loss, names[1]: loss + 1}, time=0.0) for step, loss in enumerate(losses)
+    )
+
+
+def row(change: Mapping[str, object] = {}) -> dict[str, object]:
+    tags = sealed({"optsuite.kind": "study"}, {"lr": 0.1, "machine_class": "m"}, {}, curves(1.0))
+    said = {"kind": "study", "lr": "0.1", "machine_class": "m", "seal": tags[SEAL], "schema": tags[SCHEMA]}
+    nothing = {**dict.fromkeys((*SEALED, *OF_SEALS)), **dict.fromkeys(POINTS, math.nan)}
+    return {**nothing, "status": "FINISHED", **said, **change}
+
+
+@pytest.mark.parametrize(
+    "other", [curves(2.0, 1.0, 3.0), curves(1.0, 2.0, 3.0, swapped=True), curves(1.0, 2.0), curves(1.0, 2.0, 3.0 + 1e-6)]
+)
+def test_edited_curves_are_seen(other: Points) -> None:
+    text = seal({}, curves(1.0, 2.0, 3.0))
+    assert broken(text, {}, curves(1.0, 2.0, 3.0)) == ""
+    assert broken(text, {}, other) == "its curves have been edited"
+
+
+def test_the_largest_values_have_a_sum() -> None:
+    own = curves(math.inf, -math.inf, math.nan, 1e308, 1e308)
+    assert broken(seal({}, own), {}, own) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, ""),
+        ({"seal": None}, "its seal is missing"),
+        ({"seal": None, "schema": None}, "its seal is missing"),
+        ({"seal": None, "schema": None, "machine_class": None}, ""),  # from before there were seals
+        ({"seal": None, "status": "RUNNING"}, ""),
+        ({"schema": None}, "what it says of itself has been edited"),
+        ({"seal": "1 0123 4 5 6"}, "its seal is of version 1, and this optsuite knows version 2"),
+        ({"seal": "2 0123 4"}, "its seal is damaged"),
+        ({"seal": "lead"}, "its seal is damaged"),
+    ],
+)
+def test_a_row_is_believed_by_its_seal(change: Mapping[str, object], said: str) -> None:
+    assert flaw_of_seal(row(change)) == said
+
+
+def test_a_fingerprint_has_three_parts() -> None:
+    assert [is_fingerprint(text) for text in ("1-2-f", "1-2", "1-2-3-4", "1-2-g", "1-2-3\n", None)] == [True] + 5 * [False]
