@@ -12,6 +12,7 @@ from optsuite.errors import BadInput, StoreLost
 from optsuite.tracking.location import store_exists
 from optsuite.tracking.queries import ask
 from optsuite.tracking.schema import REFUSAL, TRIED
+from optsuite.tracking.soundness import is_fingerprint
 from optsuite.tracking.store import HTTP, open_store
 
 KEYS = ("optsuite.fingerprint", REFUSAL, TRIED, "engine", "engine_reason")
@@ -54,7 +55,7 @@ def read_plans(uri: str, campaign: str) -> dict[str, tuple[Known, ...]]:
     with suppress(BadInput, StoreLost, MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError):
         for study in _of_server(uri, campaign) if uri.startswith(HTTP) else _of_database(uri, campaign):
             fingerprint, engine = study.get("optsuite.fingerprint", ""), study.get("engine")
-            if fingerprint.count("-") != 2 or engine is None:
+            if not is_fingerprint(fingerprint) or engine is None:
                 continue
             prefix = fingerprint.rpartition("-")[0]
             if REFUSAL in study:
