@@ -203,7 +203,10 @@ def class_steps(kind: type) -> Steps:
         parts.append(["metaclass", (yield type(kind), "metaclass")])
     for name, member in _members(kind):
         parts.append([name, (yield member, f"attribute {name}")])
+    if "__dataclass_params__" in vars(kind):
+        parts.append(repr(vars(kind)["__dataclass_params__"]))
     for item in vars(kind).get("__dataclass_fields__", {}).values():
+        parts.append([repr((item.init, item.repr, item.hash, item.compare, item.kw_only)), (yield item.metadata, item.name)])
         parts.append([item.name, (yield item.default, item.name), (yield item.default_factory, item.name)])
     if isinstance(kind, EnumType):
         for name, member in kind.__members__.items():

@@ -14,10 +14,11 @@ from torch.optim import Optimizer
 
 from optsuite.training.code_parts import Steps
 from optsuite.training.container_parts import Apart, Opaque, each, pairs, scalar
-from optsuite.training.own_code import class_kind
+from optsuite.training.own_code import by_name, class_kind, module_kind
 
 BUILT_IN = (int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
 REDUCING = {"__reduce_ex__", "__reduce__", "__getstate__", "__getnewargs_ex__", "__getnewargs__"}
+NAMED = ("__supertype__", "__value__", "__bound__", "__constraints__", "__default__")  # what types hold that copy by name
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
 
 
@@ -30,7 +31,14 @@ def instance_steps(value: Any) -> Steps:
     own_provider = provider is not None and class_kind(provider) == "own"
     content = next((base for base in BUILT_IN if issubclass(kind, base)), None)
     if reduce is not None or (provider is not None and not own_provider):
-        parts.append((yield from _reduced_steps(reduce(value) if reduce else _reduce(value))))
+        reduced = reduce(value) if reduce else _reduce(value)
+        parts.append((yield from _reduced_steps(reduced)))
+        if isinstance(reduced, str) and not _is_installed_as(reduced, value):  # the name tells where it is, not what
+            names = [name for name in NAMED if hasattr(value, name)]
+            if not names:
+                raise Opaque
+            for name in names:
+                parts.append([name, (yield getattr(value, name), name)])
     elif content is not None:
         parts.append((yield from _content_steps(value, content)))
     elif not own_provider and not _is_all_visible(value):
@@ -42,6 +50,12 @@ def instance_steps(value: Any) -> Steps:
         for name, part in _attributes(value):
             parts.append([name, (yield part, f"attribute {name}")])
     return parts
+
+
+def _is_installed_as(name: str, value: Any) -> bool:
+    """Whether an installed module holds the value under that name."""
+    modules = {getattr(value, "__module__", None), type(value).__module__, "numpy", "scipy.special"}  # ufuncs name none
+    return any(isinstance(m, str) and module_kind(m) == "installed" and by_name(m, name, value) for m in modules)
 
 
 def path_steps(value: PurePath) -> Steps:
