@@ -13,6 +13,7 @@ from optsuite.definition import Suite
 from optsuite.suites import load_suite
 from optsuite.training.described import Descriptions, Identity
 from optsuite.training.identity import identify_benchmark, identify_optimizer
+from optsuite.training.numerics import fit
 
 
 @contextlib.contextmanager
@@ -35,7 +36,8 @@ def identities(suite: Suite) -> tuple[Identity, Identity]:
     """Those of the benchmark and of the suite's own optimizer."""
     described = Descriptions(suite)
     benchmark = suite.benchmarks[0]
-    own = identify_benchmark(benchmark, benchmark.dataset(), dtype="float32", device="cpu", described=described)
+    fitted = fit(benchmark, benchmark.dataset(), device="cpu")
+    own = identify_benchmark(benchmark, fitted.splits, dtype=fitted.dtype, device="cpu", described=described)
     return own, identify_optimizer(suite.optimizers[-1], described)
 
 
