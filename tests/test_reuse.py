@@ -236,7 +236,7 @@ def test_stacked_studies_are_compared_with_the_plain_loop_once(folder: Path, poo
     assert [task for task in pool.checks if task.engine == "plain"] == []
 
 
-@pytest.mark.parametrize(("drift", "is_refused"), [(1e-3, True), (1e-7, False)])
+@pytest.mark.parametrize(("drift", "is_refused"), [(1e-2, True), (1e-4, False)])
 def test_stacks_that_drift_are_told_from_rounding_by_a_nudged_run(
     folder: Path, pool: InlinePool, drift: float, is_refused: bool
 ) -> None:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from optsuite.campaign.study import Study
 from optsuite.execution.pool import Task
-from optsuite.training.agreement import outgrown, parted
+from optsuite.training.agreement import EQUAL, outgrown, parted
 from optsuite.training.run import Measurement, Run
 
 SHARE = 1 / 50  # of what the study's training took
-SAME = 1e-5  # relative: losses this near are the same but for some rounding
 PLAIN_COST = 2.0  # a step of the plain loop takes that many times a stacked one's share; FACTS of make speed: 1.5 to 2.4
 Curve = Sequence[Measurement]
 
@@ -36,7 +35,7 @@ class Guard:
         plain, stacked = {m.step: m.values for m in self.plain}, {m.step: m.values for m in self.stacked}
         steps = plain.keys() & stacked.keys()
         apart = [
-            abs(stacked[step].get(curve, math.inf) - value) > SAME * abs(value)
+            abs(stacked[step].get(curve, math.inf) - value) > EQUAL * abs(value)
             for step in steps
             for curve, value in plain[step].items()
             if curve.endswith("/loss")

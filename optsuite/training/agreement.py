@@ -28,7 +28,8 @@ FEW = 3  # examples that may fall on the other side of a threshold
 TINY = 1e-6  # of the loss before training: below, a loss in float32 consists of rounding
 HUGE = 10  # times the loss before training: no score is found there, and nothing holds the curves together
 NUDGE = 8  # units in the last place by which a nudged run starts elsewhere: more than another order of adding makes
-GROWN = 10  # times what a nudge has grown to is still the work of rounding
+GROWN = 30  # times what a nudge has grown to is still the work of rounding, which engines do at every step
+EQUAL = 1e-3  # relative: losses this near need no explanation; engines differ in the fifth digit after 100 steps
 JUDGED = ("validation/loss", "test/loss")
 
 
@@ -98,7 +99,7 @@ def outgrown(plain: Iterable[Measurement], nudged: Iterable[Measurement], other:
     """
     own, moved, received = ({m.step: m.values for m in measurements} for measurements in (plain, nudged, other))
     steps = sorted(own.keys() & moved.keys() & received.keys())
-    grown = ROUNDING * 2.0**-23
+    grown = EQUAL
     for step in steps:
         initial = abs(own[steps[0]].get("validation/loss", 1.0))
         for curve, pair in _pairs(own[step], received[step]):
