@@ -1,6 +1,7 @@
 """Results that are reused are trained again, one of each study; stacked ones are compared with plain ones."""
 
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch.optim import SGD
 import optsuite
 from optsuite import LogUniform, Suite
 from optsuite.campaign import reuse
+from optsuite.campaign.comparison import NUDGES, RUNS
 from optsuite.campaign.drive import drive, given_study, studies_of
 from optsuite.campaign.events import Event, Ready, ReuseChecked, StudyEnded, StudyRestarted
 from optsuite.campaign.prepare import prepare
@@ -236,24 +238,38 @@ def test_stacked_studies_are_compared_with_the_plain_loop_once(folder: Path, poo
     assert [task for task in pool.checks if task.engine == "plain"] == []
 
 
-@pytest.mark.parametrize(("drift", "is_refused"), [(1e-2, True), (1e-4, False)])
-def test_stacks_that_drift_are_told_from_rounding_by_a_nudged_run(
-    folder: Path, pool: InlinePool, drift: float, is_refused: bool
+@pytest.mark.parametrize(
+    ("drift", "seeds", "is_refused", "n_nudged"),
+    [(1e-2, range(9), True, RUNS * NUDGES), (1e-4, range(9), False, 0), (1e-2, [0], False, NUDGES)],
+    ids=["all runs drift", "rounding", "one run is thrown off its course"],
+)
+def test_stacks_that_drift_are_told_from_rounding_by_nudged_runs(
+    folder: Path,
+    pool: InlinePool,
+    monkeypatch: pytest.MonkeyPatch,
+    drift: float,
+    seeds: Sequence[int],
+    is_refused: bool,
+    n_nudged: int,
 ) -> None:
-    pool.load(SUITE)
+    monkeypatch.setattr(random.SystemRandom, "sample", lambda self, curves, k: curves[:k][::-1])
+    suite = replace(SUITE, n_seeds=4)
+    pool.load(suite)
     train = pool.train
     assert train is not None
 
     def drifting(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
         for index, fact in train(task):
-            if task.engine != "plain" and isinstance(fact, Measurement) and fact.step > 10:
+            drifts = task.engine != "plain" and task.runs[index].optimizer == "sgd" and task.runs[index].seed in seeds
+            if drifts and isinstance(fact, Measurement) and fact.step > 10:
                 fact = replace(fact, values={name: value * (1 + drift) for name, value in fact.values.items()})
             yield index, fact
 
     pool.train = drifting
-    events = resume(pool)
+    events = resume(pool, suite)
     assert any(isinstance(event, StudyRestarted) for event in events) == is_refused
-    assert any(task.nudged for task in pool.checks) == is_refused
+    nudges = [task.nudge for task in pool.checks if task.nudge]
+    assert nudges == list(range(1, NUDGES + 1)) * (n_nudged // NUDGES)
 
 
 def test_a_plain_run_that_fails_says_nothing_against_a_stack(

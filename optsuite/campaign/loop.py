@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from optsuite.campaign.comparison import Guard, Guards
 from optsuite.campaign.events import Event, RunEnded, RunMeasured, StudyEnded, StudyRestarted, Tick
@@ -143,18 +143,16 @@ class Training:
             self._not_compared(guard, fact.error)
             yield self._finish(study)
             return
-        reason = guard.judge()
-        if not reason and guard.needs_nudge:
-            guard.task, guard.nudged = replace(guard.task, id=next(self._ids), nudged=True), []
+        if guard.advance(self._ids):
             self._under_guard[guard.task.id] = guard
             self._pool.submit(guard.task)
             return
-        if not reason:
+        if not guard.reason:
             assert guard.task.until is not None
             self._writer.put(self._ledger.mark_compared, study, guard.task.runs[0], guard.task.until)
             yield self._finish(study)
             return
-        reason = f"its stacked runs part from plain ones: {reason}"
+        reason = f"its stacked runs part from plain ones: {guard.reason}"
         stacked = {study.fingerprint(run) for run in study.answers}
         self._writer.put(self._ledger.refuse_stacks, study, study.identity, stacked, reason)
         self._guards.forget(study)

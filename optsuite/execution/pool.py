@@ -16,12 +16,12 @@ LACKED_MEMORY = "its worker ran out of memory"  # a reason why a task is lost
 class Task:
     """Runs of one benchmark and one optimizer that one worker trains together. A lower priority number goes first.
 
-    `setting` and `definition`, as in `identity`, are what the worker must find in the suite that it has loaded. A task that
-    reports nothing for `patience_seconds` is lost. One that goes `alone` waits until there is no other left to do. Training
-    takes about `memory_bytes` of the device. With `until`, its single run only shows what it would measure up to that step:
-    it is a check of results that there are, and neither uses nor leaves a checkpoint. Where it is `nudged`, its initial weights
-    are moved by some rounding errors, to show what those grow to. `parts` are the digests that `setting` and `definition` were
-    made of, by name.
+    `setting` and `definition`, as in `identity`, are what the worker must find in the suite that it has loaded; `parts` are
+    the digests that they were made of, by name. A task that reports nothing for `patience_seconds` is lost. One that goes
+    `alone` waits until there is no other left to do. Training takes about `memory_bytes` of the device. With `until`, its
+    single run only shows what it would measure up to that step: it is a check of results that there are, and neither uses
+    nor leaves a checkpoint. With a `nudge`, a number from 1 on, the initial weights are moved by some rounding errors, others
+    for each number, to show what those grow to.
     """
 
     id: int
@@ -34,8 +34,7 @@ class Task:
     alone: bool = False
     memory_bytes: int = 0
     until: int | None = None
-    nudged: bool = False
-
+    nudge: int = 0
     parts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -161,8 +161,8 @@ def trainer(load: Callable[[], Suite], device: str, checkpoints: Checkpoints | N
             if found.digest != expected:
                 known = {name: part for name, part in task.parts.items() if name in found.parts}
                 raise BadInput(difference(where, known, found.parts if known else {}))
-        if task.nudged:
-            benchmark = replace(benchmark, model=partial(nudged, benchmark.model))
+        if task.nudge:
+            benchmark = replace(benchmark, model=partial(nudged, benchmark.model, seed=task.nudge))
         engine = ENGINES[task.engine]
         if checkpoints and engine is plain.train and task.until is None:
             engine = partial(engine, checkpoint_of=lambda run: checkpoints.of(task.fingerprint(run)))

@@ -75,10 +75,10 @@ def parted(
     return ""
 
 
-def nudged(make: Callable[[], nn.Module]) -> nn.Module:
-    """A model whose weights are NUDGE units in the last place up or down from those that `make` gives, always the same."""
+def nudged(make: Callable[[], nn.Module], *, seed: int) -> nn.Module:
+    """A model whose weights are NUDGE units in the last place up or down, as the seed has it, from those that `make` gives."""
     model = make()
-    nudge(model, lambda dtype: NUDGE * torch.finfo(dtype).eps, seed=0)
+    nudge(model, lambda dtype: NUDGE * torch.finfo(dtype).eps, seed=seed)
     return model
 
 
@@ -92,13 +92,13 @@ def nudge(model: nn.Module, relative: Callable[[torch.dtype], float], *, seed: i
             parameter.mul_(1 + relative(parameter.dtype) * (2.0 * up - 1.0))
 
 
-def outgrown(plain: Iterable[Measurement], nudged: Iterable[Measurement], other: Iterable[Measurement]) -> str:
-    """Where a run differs from the plain one by more than a nudge has grown to, as a clause; empty where nowhere.
+def outgrown(plain: Iterable[Measurement], nudged: Iterable[Iterable[Measurement]], other: Iterable[Measurement]) -> str:
+    """Where a run differs from the plain one by more than any nudge has grown to, as a clause; empty where nowhere.
 
-    Judges the losses at the steps that all three have. What comes after a loss above HUGE is not looked at.
+    Judges the losses at the steps that all of them have. What comes after a loss above HUGE is not looked at.
     """
-    own, moved, received = ({m.step: m.values for m in measurements} for measurements in (plain, nudged, other))
-    steps = sorted(own.keys() & moved.keys() & received.keys())
+    own, received, *moved = ({m.step: m.values for m in measurements} for measurements in (plain, other, *nudged))
+    steps = sorted(own.keys() & received.keys() & set.intersection(*map(set, moved)))
     grown = EQUAL
     for step in steps:
         initial = abs(own[steps[0]].get("validation/loss", 1.0))
@@ -108,7 +108,8 @@ def outgrown(plain: Iterable[Measurement], nudged: Iterable[Measurement], other:
             if max(pair) > HUGE * initial:
                 return ""
             scale = _scale(pair, initial)
-            grown = max(grown, GROWN * abs(moved[step].get(curve, math.inf) - pair[0]) / max(scale, TINY * initial))
+            largest = max(abs(one[step].get(curve, math.inf) - pair[0]) for one in moved)
+            grown = max(grown, GROWN * largest / max(scale, TINY * initial))
             if not _close(pair, grown * scale + TINY * initial):
                 return f"{curve} at step {step} is {_against(pair)}, by far more than rounding grows to there"
     return ""
