@@ -98,7 +98,7 @@ def outgrown(plain: Iterable[Measurement], nudged: Iterable[Iterable[Measurement
     Judges the losses at the steps that all of them have. What comes after a loss above HUGE is not looked at.
     """
     own, received, *moved = ({m.step: m.values for m in measurements} for measurements in (plain, other, *nudged))
-    steps = sorted(own.keys() & received.keys() & set.intersection(*map(set, moved)))
+    steps = sorted(step for step in own.keys() & received.keys() if all(step in one for one in moved))
     grown = EQUAL
     for step in steps:
         initial = abs(own[steps[0]].get("validation/loss", 1.0))

@@ -101,7 +101,7 @@ def _tracking(folder: Path, *, quick: bool) -> Iterator[Row]:
     per_run = tracking.seconds_per_run(folder / "tracking", 3 if quick else 100)
     yield {"": "writing a run of 21 measurements", "seconds": f"{per_run:.3f}"}
     sizes = (200,) if quick else (1_000, 10_000)
-    for size, seconds in tracking.report_seconds(folder / "suite" / "mlruns" / "mlflow.db", folder, sizes).items():
+    for size, seconds in tracking.report_seconds(folder / "suite" / "mlruns" / "mlflow.db", folder / "report", sizes).items():
         yield {"": f"report of {size:,} runs on 10 benchmarks", "seconds": f"{seconds:.1f}"}
 
 

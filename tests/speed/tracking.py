@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -9,10 +10,14 @@ import sqlalchemy
 
 from optsuite.report.build import build
 from optsuite.report.tables import comparison
+from optsuite.tracking.columns import COLUMNS, OF_SEALS, POINTS, SEALED
 from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.recording import Recording
+from optsuite.tracking.rows import chunks
+from optsuite.tracking.schema import SEAL
+from optsuite.tracking.seal import Points, seal
 from optsuite.tracking.spool import Spool
-from optsuite.tracking.store import open_store
+from optsuite.tracking.store import Store, open_store
 from optsuite.training.run import Ended, Measurement, Run
 
 CURVES = ("train/loss", "validation/loss", "validation/accuracy", "test/loss", "test/accuracy")
@@ -73,7 +78,20 @@ def grow(uri: str, size: int, n_benchmarks: int = 10) -> None:
             values = ", ".join(_renamed(table, column) for column in columns)
             copied = f"{COPIES} SELECT {values} FROM {table} CROSS JOIN copies WHERE {ORIGINAL}"
             connection.execute(sqlalchemy.text(f"INSERT INTO {table} ({', '.join(columns)}) {copied}"), copies)
+    with engine.begin() as connection:
+        seals = [*_seals(open_store(uri))]
+        if seals:
+            connection.execute(sqlalchemy.text("UPDATE tags SET value = :seal WHERE run_uuid = :run AND key = :key"), seals)
     engine.dispose()
+
+
+def _seals(store: Store) -> Iterator[dict[str, str]]:
+    """What seals the copies: each says other things of itself than what it was copied from."""
+    for chunk in chunks(store, "default"):
+        for row in chunk.reindex(columns=[*COLUMNS, *OF_SEALS, *POINTS]).to_dict("records"):
+            points = Points.counted(row)
+            if row["run_id"].startswith("copy") and isinstance(row["seal"], str) and points:
+                yield {"run": row["run_id"], "key": SEAL, "seal": seal({name: row[name] for name in SEALED}, points)}
 
 
 def _renamed(table: str, column: str) -> str:
@@ -83,6 +101,7 @@ def _renamed(table: str, column: str) -> str:
         return f"{prefix} || substr(run_uuid, 9)"
     if table == "tags" and column == "value":
         return f"""CASE key WHEN 'mlflow.parentRunId' THEN {prefix} || substr(value, 9)
+                   WHEN 'optsuite.fingerprint' THEN (100000 + copy) || value
                    WHEN 'optsuite.benchmark' THEN value || ' ' || (copy % CAST(:n_benchmarks AS INTEGER))
                    WHEN 'optsuite.optimizer' THEN value || ' ' || copy ELSE value END"""
     return column
