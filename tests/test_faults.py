@@ -19,7 +19,7 @@ from servers import Server, forgetful
 from suites import broken, tiny
 
 import optsuite
-from optsuite.campaign import loop
+from optsuite.campaign import study
 from optsuite.campaign.drive import drive, studies_of
 from optsuite.campaign.events import Event, Ready
 from optsuite.campaign.prepare import prepare
@@ -73,7 +73,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory, template: Path) -> pd.Dat
 def test_what_breaks_is_reported_under_its_name_and_the_others_finish(
     empty: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "STARTING_SECONDS", 8.0)
+    monkeypatch.setattr(study, "STARTING_SECONDS", 8.0)
     names = ("raises", "never_ends", "dies", "dies_once", "not_a_number", "wrong_shape", "tiny_line")
     chosen = tuple(benchmark for benchmark in broken.SUITE.benchmarks if benchmark.name in names)
     assert len(chosen) == len(names)

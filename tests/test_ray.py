@@ -21,7 +21,7 @@ from suites import tiny
 from test_execution import collect, task
 
 import optsuite
-from optsuite.campaign import loop
+from optsuite.campaign import study
 from optsuite.errors import BadInput
 from optsuite.execution.opening import open_pool
 from optsuite.execution.pool import Fact, Lost
@@ -221,7 +221,7 @@ def test_a_cluster_that_loses_its_head_is_given_up_in_one_line(tmp_path: Path, m
 def test_what_breaks_is_reported_and_the_others_finish(
     three: Three, empty: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "STARTING_SECONDS", 1.0)
+    monkeypatch.setattr(study, "STARTING_SECONDS", 1.0)
     monkeypatch.setattr("optsuite.execution.ray.LOST_NODE_SECONDS", 14.0)
     monkeypatch.setattr("optsuite.execution.ray.RETRIES", 1)
     (empty / "night.py").write_text(

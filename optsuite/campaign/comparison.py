@@ -94,26 +94,14 @@ class Guards:
         """The study is over."""
         self._measured.pop(study, None)
 
-    def guard(self, study: Study, patience_seconds: float) -> Guard | None:
+    def guard(self, study: Study) -> Guard | None:
         """The comparison of a study that has ended; None where nothing can be compared."""
         curves = self._measured.get(study) or self._read(study)
         if not curves:
             return None
         chosen = random.SystemRandom().sample(list(curves.items()), k=min(RUNS, len(curves)))
         run, curve = chosen.pop()
-        plan = replace(study.plan, engine="plain", max_stack=1)
-        task = Task(
-            id=next(self._ids),
-            priority=0,
-            engine="plain",
-            setting=study.problem.setting,
-            definition=study.definition,
-            runs=(run,),
-            patience_seconds=patience_seconds,
-            memory_bytes=plan.stack_bytes(1),
-            until=_furthest(study),
-            parts=study.parts,
-        )
+        task = study.task(next(self._ids), (run,), plain=True, until=_furthest(study))
         return Guard(study, task, curve, chosen)
 
     def _read(self, study: Study) -> Mapping[Run, Curve]:

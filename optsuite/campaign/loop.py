@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optsuite.campaign.comparison import Guard, Guards
 from optsuite.campaign.events import Event, RunEnded, RunMeasured, StudyEnded, StudyRestarted, Tick
@@ -18,9 +18,7 @@ from optsuite.training.plan import group
 from optsuite.training.run import Ended, Measurement, Run, score_of
 
 POLL_SECONDS = 0.2  # how soon an interruption is noticed
-STARTING_SECONDS = 60.0  # what a worker may take to import, and to be scheduled on a busy machine
 LOGGER = logging.getLogger("optsuite")
-SLOWER = 20.0  # than estimated is still believed to be training: optimizers differ, and so do hours of a machine
 
 
 @dataclass
@@ -95,7 +93,7 @@ class Training:
         """Whether one of its stacked runs is compared with a plain one before the study is finished."""
         if study.plan.engine == "plain" or study.error is not None or self._ledger.is_compared(study):
             return False
-        guard = self._guards.guard(study, _patience(study, 1))
+        guard = self._guards.guard(study)
         if guard is None:
             return False
         self._under_guard[guard.task.id] = guard
@@ -116,18 +114,7 @@ class Training:
         )
 
     def _submit(self, study: Study, runs: tuple[Run, ...], *, alone: bool = False) -> None:
-        task = Task(
-            id=next(self._ids),
-            priority=self._priorities[study],
-            engine=study.plan.engine,
-            setting=study.problem.setting,
-            definition=study.definition,
-            parts=study.parts,
-            runs=runs,
-            patience_seconds=_patience(study, len(runs)),
-            alone=alone,
-            memory_bytes=study.plan.stack_bytes(len(runs)),
-        )
+        task = replace(study.task(next(self._ids), runs, priority=self._priorities[study]), alone=alone)
         recordings = {index: self._ledger.recording(study, run) for index, run in enumerate(runs)}
         self._jobs[task.id] = _Job(study, task, {index: [] for index in recordings}, recordings)
         self._pool.submit(task)
@@ -228,8 +215,3 @@ class Training:
     def _discard(self, job: _Job) -> None:
         for recording in job.recordings.values():
             self._writer.put(recording.discard)
-
-
-def _patience(study: Study, n_runs: int) -> float:
-    """How many seconds a task of so many runs may say nothing."""
-    return STARTING_SECONDS + SLOWER * study.problem.seconds_to_report(n_runs)

@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from optsuite.campaign.events import Event, ReuseChecked, Tick
 from optsuite.campaign.held import Held
 from optsuite.campaign.study import Study
-from optsuite.execution.pool import Fact, Lost, Pool, Task
+from optsuite.execution.pool import Fact, Lost, Pool
 from optsuite.training.agreement import parted, repeats
 from optsuite.training.run import Ended, Measurement, Run
 
 SHARE = 0.03  # of what reuse saves, spent on the check of a study
 POLL_SECONDS = 0.2
-STARTING_SECONDS = 60.0  # what a worker may take to start and to load the suite
-SLOWER = 20.0  # than estimated is still believed to be training
 OTHER_MACHINE = "other machine"
 NOT_REPRODUCIBLE = "not reproducible"
 Curve = Sequence[Measurement]
@@ -87,19 +85,7 @@ class ReuseCheck:
 
     def _submit(self, check: _Check) -> None:
         study = check.study
-        width = study.plan.smallest_stack
-        task = Task(
-            id=next(self._ids),
-            priority=0,
-            engine=study.plan.engine,
-            setting=study.problem.setting,
-            definition=study.definition,
-            runs=(check.run,),
-            patience_seconds=STARTING_SECONDS + SLOWER * study.problem.seconds_to_report(width),
-            memory_bytes=study.plan.stack_bytes(1),
-            until=check.until,
-            parts=study.parts,
-        )
+        task = study.task(next(self._ids), (check.run,), until=check.until)
         check.fresh, check.error = [], ""
         self._checks[task.id] = check
         self._pool.submit(task)

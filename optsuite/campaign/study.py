@@ -10,6 +10,7 @@ import numpy as np
 
 from optsuite.campaign.prepare import Problem
 from optsuite.definition import OptimizerSpec, Suite
+from optsuite.execution.pool import Task
 from optsuite.schedules import schedule_name
 from optsuite.statistics.seeds import interquartile_mean
 from optsuite.tracking.store import MACHINE, VERSIONS
@@ -19,6 +20,8 @@ from optsuite.training.run import Measurement, Run, Score, penalised
 from optsuite.training.stack import MULTIPLE
 from optsuite.tuning import SEARCH, Tuned, default_runs, round_sizes, tune, tuned_runs
 
+STARTING_SECONDS = 60.0  # what a worker may take to import, to load the suite, and to be scheduled on a busy machine
+SLOWER = 20.0  # than estimated is still believed to be training: optimizers differ, and so do hours of a machine
 Asks = Generator[list[Run], list[Score], Tuned | None]
 Curves = Mapping[str, Mapping[int, float]]
 
@@ -135,6 +138,23 @@ class Study:
     def parts(self) -> Mapping[str, str]:
         """The digests of the parts of its benchmark and optimizer, by name: a worker must find the same."""
         return {**self.problem.identity.parts, **self.problem.definitions[self.spec.name].parts}
+
+    def task(self, id: int, runs: tuple[Run, ...], *, priority: int = 0, plain: bool = False, until: int | None = None) -> Task:
+        """What a worker is asked for to train runs of the study: as planned, or by the plain loop."""
+        engine = "plain" if plain else self.plan.engine
+        n_trained = max(len(runs), 1 if plain else self.plan.smallest_stack)
+        return Task(
+            id=id,
+            priority=priority,
+            engine=engine,
+            setting=self.problem.setting,
+            definition=self.definition,
+            parts=self.parts,
+            runs=runs,
+            patience_seconds=STARTING_SECONDS + SLOWER * self.problem.seconds_to_report(n_trained),
+            memory_bytes=replace(self.plan, engine=engine).stack_bytes(len(runs)),
+            until=until,
+        )
 
     def fingerprint(self, run: Run) -> str:
         """The identity of one of the study's runs."""
