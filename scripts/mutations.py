@@ -69,9 +69,13 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--part", default="1/1", help="Of the edits, to share them among processes: 1/2, 2/2.")
     options.add_argument("--out", type=Path)
+    options.add_argument("--join", type=Path, nargs="+", help="The --out files of all parts: try nothing, print one table.")
     chosen = options.parse_args()
-    part, n_parts = map(int, chosen.part.split("/"))
-    outcomes = list(tried(chosen.edits, chosen.seed, part - 1, n_parts))
+    if chosen.join:
+        outcomes = [Outcome(**own) for path in chosen.join for own in json.loads(path.read_text())]
+    else:
+        part, n_parts = map(int, chosen.part.split("/"))
+        outcomes = list(tried(chosen.edits, chosen.seed, part - 1, n_parts))
     print(report(outcomes, chosen.seed, chosen.edits))
     if chosen.out:
         chosen.out.write_text(json.dumps([asdict(outcome) for outcome in outcomes]))
