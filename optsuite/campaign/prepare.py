@@ -1,8 +1,9 @@
 """Checking everything that a campaign will use before anything is started or written."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits, Suite
 from optsuite.errors import BadInput, DatasetUnavailable, location, one_line
@@ -132,26 +133,11 @@ def _try(
             check_repeatable(benchmark, given)
     with limited(TRY_SECONDS):
         fitted = fit(benchmark, given, device=device)
-        splits = fitted.splits
-        own = identify_benchmark(benchmark, splits, dtype=fitted.dtype, device=device, described=described)
-        notes = check_benchmark(benchmark, splits)
-    definitions: dict[str, Identity] = {}
-    plans: dict[str, Plan] = {}
-    broken: list[tuple[str, BadInput]] = []
-    for spec in specs:
-        try:
-            with limited(TRY_SECONDS):
-                definitions[spec.name] = identify_optimizer(spec, described)
-                check_pair(benchmark, spec, splits)
-                with blamed(f"optimizer {spec.name} on benchmark {benchmark.name}: planning its training"):
-                    earlier = known.get(f"{own.digest}-{definitions[spec.name].digest}", ())
-                    found = next(((one.engine, one.reason) for one in earlier if one.covers(*rates_tried(spec))), None)
-                    plans[spec.name] = plan(benchmark, spec, splits, device=device, engine=engine, known=found)
-        except BadInput as error:
-            broken.append((spec.name, error))
-        except (Exception, SystemExit) as error:
-            broken.append((spec.name, _unforeseen(f"optimizer {spec.name} on benchmark {benchmark.name}", error)))
-    seconds_per_run = _timed(benchmark, specs, splits, plans, broken)
+        own = identify_benchmark(benchmark, fitted.splits, dtype=fitted.dtype, device=device, described=described)
+        notes = check_benchmark(benchmark, fitted.splits)
+    planning = partial(plan, device=device, engine=engine)
+    definitions, plans, broken = _planned(benchmark, specs, fitted.splits, own, described, known, planning)
+    seconds_per_run = _timed(benchmark, specs, fitted.splits, plans, broken)
     problem = Problem(
         benchmark=benchmark,
         identity=own,
@@ -164,6 +150,35 @@ def _try(
         seconds_to_load=seconds_to_load,
     )
     return problem, broken
+
+
+def _planned(
+    benchmark: Benchmark,
+    specs: Sequence[OptimizerSpec],
+    splits: Splits,
+    own: Identity,
+    described: Descriptions,
+    known: Mapping[str, Sequence[Known]],
+    planning: Callable[..., Plan],
+) -> tuple[dict[str, Identity], dict[str, Plan], list[tuple[str, BadInput]]]:
+    """The definitions and the plans of the optimizers by name, and which of them cannot train the benchmark."""
+    definitions: dict[str, Identity] = {}
+    plans: dict[str, Plan] = {}
+    broken: list[tuple[str, BadInput]] = []
+    for spec in specs:
+        try:
+            with limited(TRY_SECONDS):
+                definitions[spec.name] = identify_optimizer(spec, described)
+                check_pair(benchmark, spec, splits)
+                with blamed(f"optimizer {spec.name} on benchmark {benchmark.name}: planning its training"):
+                    earlier = known.get(f"{own.digest}-{definitions[spec.name].digest}", ())
+                    found = next(((one.engine, one.reason) for one in earlier if one.covers(*rates_tried(spec))), None)
+                    plans[spec.name] = planning(benchmark, spec, splits, known=found)
+        except BadInput as error:
+            broken.append((spec.name, error))
+        except (Exception, SystemExit) as error:
+            broken.append((spec.name, _unforeseen(f"optimizer {spec.name} on benchmark {benchmark.name}", error)))
+    return definitions, plans, broken
 
 
 def _timed(
