@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -34,6 +35,7 @@ from optsuite.training.step import is_out_of_memory
 OUT_OF_MEMORY = 12  # the exit code, ENOMEM
 MEMORY_SHARE = 0.9  # of the machine's: who wants more is stopped before the machine is
 SEND_SECONDS = 0.25  # facts are sent together: each message costs the driver, which is busy writing, some milliseconds
+SLOW_VMAP = "There is a performance drop because we have not yet implemented the batching rule"  # nothing a person can mend
 Train = Callable[[Task], Iterator[tuple[int, Measurement | Ended]]]
 
 
@@ -57,6 +59,7 @@ def serve(
     os.environ.update(environment)
     if device == "cpu":
         limit_memory(memory_bytes)
+    warnings.filterwarnings("ignore", SLOW_VMAP)
     train = trainer(partial(load_suite, suite), device, checkpoints)
     torch.optim.SGD([torch.zeros(1)], lr=0.0).step()  # torch imports half of itself with the first step
     try:

@@ -127,13 +127,7 @@ class Observed:
             if on_build is None:
                 return optimizer
             on_build(model)
-            step = optimizer.step
-
-            def watched(*arguments: Any, **keywords: Any) -> Any:
-                before_step(model)
-                return step(*arguments, **keywords)
-
-            optimizer.step = watched
+            optimizer.register_step_pre_hook(lambda *_: before_step(model))
             return optimizer
 
         benchmark = replace(twin.benchmark, model=model)
