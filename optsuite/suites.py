@@ -65,7 +65,7 @@ def _named_suites() -> tuple[Mapping[str, Suite], str]:
 def _import_file(path: Path, own_folders: Sequence[Path]) -> object:
     if not path.is_file():
         raise BadInput(f"got {str(path)!r}, which is not a file; allowed: a Python file")
-    require_visible(path, *own_folders)
+    require_visible([path], *own_folders)
     return load_file(path, f"suite_{path.stem}")  # a name that a file named torch.py shares with nothing
 
 
@@ -74,12 +74,11 @@ def _import_module(name: str) -> object:
     top, here = name.partition(".")[0], Path.cwd()
     own = own_files(here, top)
     if top == "benchmarks" and own and own[0].name == "__init__.py":
-        for file in sorted(own[0].parent.rglob("*.py")):
-            require_visible(file, here, loaded=top)
+        require_visible(sorted(own[0].parent.rglob("*.py")), here, loaded=top)
         load_package(here, top)
     elif own:
         require_found(top, own)
-        require_visible(own[0], here)
+        require_visible(own[:1], here)
     return importlib.import_module(name)
 
 
