@@ -22,11 +22,12 @@ from tabulate import tabulate
 
 from benchmarks import SUITES
 from optsuite import OPTIMIZERS, Benchmark, Splits, Suite
+from optsuite.campaign.asks import tune_and_evaluate
 from optsuite.campaign.prepare import Problem, prepare
-from optsuite.campaign.study import tune_and_evaluate
 from optsuite.training.plan import group
 from optsuite.training.run import Score
 from optsuite.training.stack import MULTIPLE
+from optsuite.tuning import Proposals
 
 N_OPTIMIZERS = 30
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 125, 250, 500, 1_000)
@@ -125,7 +126,7 @@ def _stages(suite: Suite, problem: Problem, speedup: float, write_seconds: float
     per_run, multiple = problem.seconds_per_run / speedup, MULTIPLE if plan.engine != "plain" else 1
     start = START_SECONDS if speedup > 1 else 0.0
     n_measurements = benchmark.max_steps // benchmark.eval_every + 1
-    asks = tune_and_evaluate(benchmark.name, spec, suite)
+    asks = tune_and_evaluate(benchmark.name, spec, suite, Proposals())
     scores: list[Score] | None = None
     started = time.perf_counter()
     with suppress(StopIteration):

@@ -1,8 +1,10 @@
 """One study: a generator that yields the runs it needs and is sent their scores. It knows no worker and no store."""
 
+import json
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import optuna
@@ -10,12 +12,13 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import GPSampler
 
 from optsuite.definition import LogUniform, OptimizerSpec, Suite
-from optsuite.training.identity import derived_seed
+from optsuite.training.identity import derived_seed, digest
 from optsuite.training.run import Arm, Run, Score, penalised
 
 SEARCH = f"1, optuna {optuna.__version__}"  # what proposes the rates: raise the number when it is changed here
 N_INITIAL = 8  # log-spaced rates of the first round: 8 + 2 rounds of 4 had the least regret of the searches we tried
 N_PER_ROUND = 4
+LONGEST = 4_000  # characters of what was proposed that a store keeps: some take 5,000 of a tag
 EDGE = 0.1  # a best rate this near to an end of the interval, as a fraction of its decades, lies at the edge
 
 
@@ -41,11 +44,27 @@ class Tuned:
     n_tied: int = 1
 
 
-def tune(benchmark: str, spec: OptimizerSpec, suite: Suite) -> Generator[list[Run], list[Score], Tuned]:
+class Proposals(dict[str, list[float]]):
+    """The rates that a search has proposed, by all that they follow from, so that a replay need not compute them again."""
+
+    def text(self) -> str:
+        """All of them, as the store keeps them; empty where there are none, or too many for it."""
+        own = json.dumps(self)
+        return f"{digest('proposals', own)} {own}" if self and len(own) <= LONGEST else ""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Those of a text; none where anything of it has been changed."""
+        said, _, own = text.partition(" ")
+        return cls(json.loads(own)) if said == digest("proposals", own) else cls()
+
+
+def tune(benchmark: str, spec: OptimizerSpec, suite: Suite, proposals: Proposals) -> Generator[list[Run], list[Score], Tuned]:
     """Search the learning rate in `suite.n_trials` trials: a log-spaced round, then rounds that a Gaussian process proposes.
 
     When the best rate lies at the edge of the interval, the remaining rounds search one decade further out. The rates
-    depend on nothing but the scores received, so that a replay asks for the same runs again.
+    depend on nothing but the scores received, so that a replay asks for the same runs again; what is in `proposals` is not
+    computed anew, and what is proposed is added.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     interval, trials, received = spec.lr, list[Trial](), list[Score]()
@@ -64,7 +83,11 @@ def tune(benchmark: str, spec: OptimizerSpec, suite: Suite) -> Generator[list[Ru
             break
         interval = widen(interval, best_rate(trials))
         seed = derived_seed("round", benchmark, round_number) % 2**32
-        rates = propose(trials, max(penalised(received)), interval, next_size, seed)
+        worst = max(penalised(received))
+        key = digest(SEARCH, [(t.lr, t.score) for t in trials], worst, interval.low, interval.high, next_size, seed)
+        if key not in proposals:
+            proposals[key] = propose(trials, worst, interval, next_size, seed)
+        rates = proposals[key]
     best = best_rate(trials)
     return Tuned(
         lr=best,

@@ -1,9 +1,12 @@
 """Results that are reused are trained again, one of each study; stacked ones are compared with plain ones."""
 
 import random
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,7 +15,7 @@ from suites import tiny
 from torch.optim import SGD
 
 import optsuite
-from optsuite import LogUniform, Suite
+from optsuite import LogUniform, Suite, tuning
 from optsuite.campaign import reuse
 from optsuite.campaign.comparison import NUDGES, RUNS
 from optsuite.campaign.drive import drive, given_study, studies_of
@@ -23,7 +26,7 @@ from optsuite.report.tables import leaderboard
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.plans import read_plans
 from optsuite.tracking.reading import read_runs
-from optsuite.tracking.schema import TRIED
+from optsuite.tracking.schema import PROPOSED, TRIED
 from optsuite.tracking.store import open_store
 from optsuite.training.run import Ended, Measurement
 from optsuite.training.trial import rates_tried
@@ -354,3 +357,25 @@ def test_stacks_that_part_from_the_plain_loop_are_trained_plainly_and_never_stac
     assert [one.reason for one in known] == [current["engine_reason"].iloc[0]]
     assert known[0].covers(1e-30, 1e30)
     assert set(everything().query("not superseded and optimizer == 'sgd'")["engine"]) == {"plain"}
+
+
+@pytest.mark.parametrize("edit", ["", "UPDATE tags SET value = replace(value, '0', '1') WHERE key = ?"], ids=["kept", "edited"])
+def test_what_a_search_has_proposed_is_kept_and_not_computed_again(
+    folder: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch, edit: str
+) -> None:
+    suite = replace(SUITE, n_trials=10)
+    go(pool, suite)
+    with closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as store, store:
+        assert store.execute("SELECT count(*) FROM tags WHERE key = ?", (PROPOSED,)).fetchone() == (2,)
+        if edit:
+            store.execute(edit, (PROPOSED,))
+    propose, proposed = tuning.propose, list[float]()
+
+    def counted(*arguments: Any) -> list[float]:
+        proposed.extend(rates := propose(*arguments))
+        return rates
+
+    monkeypatch.setattr(tuning, "propose", counted)
+    resume(pool, suite)
+    assert pool.n_trained == 0
+    assert len(proposed) == (2 * 2 if edit else 0)

@@ -8,6 +8,7 @@ from suites import tiny
 from optsuite import OPTIMIZERS, LogUniform, OptimizerSpec
 from optsuite.training.run import Run, Score
 from optsuite.tuning import (
+    Proposals,
     Trial,
     Tuned,
     best_rate,
@@ -39,7 +40,7 @@ def answer(optimum: float, cliff: float = math.inf) -> Callable[[Run], Score]:
 
 def study(answer: Callable[[Run], Score], spec: OptimizerSpec = ADAM, n_trials: int = 16) -> tuple[list[list[Run]], Tuned]:
     """The rounds that the study asked for, and what it found."""
-    generator = tune("b", spec, replace(SUITE, n_trials=n_trials))
+    generator = tune("b", spec, replace(SUITE, n_trials=n_trials), Proposals())
     rounds = [next(generator)]
     while True:
         try:
@@ -119,7 +120,7 @@ def test_a_study_in_which_all_diverges_ends() -> None:
 
 
 def test_a_trial_is_the_mean_over_its_seeds_and_diverged_if_one_is() -> None:
-    generator = tune("b", replace(ADAM, default_lr=None), replace(SUITE, n_trials=2, n_tuning_seeds=2))
+    generator = tune("b", replace(ADAM, default_lr=None), replace(SUITE, n_trials=2, n_tuning_seeds=2), Proposals())
     runs = next(generator)
     assert [(run.lr, run.seed) for run in runs] == [(1e-5, 1000), (1e-5, 1001), (0.1, 1000), (0.1, 1001)]
     scores = [Score(outcome="finished", score=value, initial_loss=9.0) for value in (1.0, 3.0, 1.0)]
@@ -147,3 +148,14 @@ def test_evaluations_use_fresh_seeds_at_the_tuned_and_the_default_rate() -> None
         ("default", 0.001, seed) for seed in range(3)
     ]
     assert default_runs("b", tiny.SUITE.optimizers[1], SUITE) == []
+
+
+def test_what_was_proposed_is_read_back_unless_anything_of_it_was_changed() -> None:
+    proposals = Proposals({"a": [1e-3, 0.25], "b": [4.0]})
+    text = proposals.text()
+    assert Proposals.read(text) == proposals
+    for position in range(len(text)):
+        assert Proposals.read(text[:position] + "7" + text[position + 1 :]) in ({}, proposals)
+    assert not Proposals.read("")
+    assert not Proposals().text()
+    assert Proposals({str(i): [0.1] for i in range(1000)}).text() == ""

@@ -7,6 +7,7 @@ from itertools import count
 
 import pandas as pd
 
+from optsuite.campaign.asks import Asks, at_rate, given, tune_and_evaluate
 from optsuite.campaign.comparison import Guards
 from optsuite.campaign.costs import record_costs
 from optsuite.campaign.events import Event, Ready
@@ -17,7 +18,7 @@ from optsuite.campaign.loop import Training
 from optsuite.campaign.prepare import Problem
 from optsuite.campaign.replay import Campaign
 from optsuite.campaign.reuse import ReuseCheck
-from optsuite.campaign.study import Asks, Study, at_rate, given, tune_and_evaluate
+from optsuite.campaign.study import Study
 from optsuite.campaign.writer import Writer
 from optsuite.definition import Suite
 from optsuite.errors import StoreLost
@@ -28,6 +29,7 @@ from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import Store, open_store
 from optsuite.training.run import Measurement
+from optsuite.tuning import Proposals
 
 
 def studies_of(
@@ -39,13 +41,15 @@ def studies_of(
         name = problem.benchmark.name
         for spec in (spec for spec in suite.optimizers if spec.name in problem.plans):
             lr = rates.get((name, spec.name))
-            ask: Callable[[], Asks] = partial(tune_and_evaluate, name, spec, suite)
+            proposals = Proposals()
+            ask: Callable[[], Asks] = partial(tune_and_evaluate, name, spec, suite, proposals)
             if lr is not None:
                 ask = partial(at_rate, name, spec, suite, lr)
             n_tuning = 0 if lr is not None else suite.n_trials * suite.n_tuning_seeds
             n_arms = 1 if lr is not None or spec.default_lr is None else 2
             n_runs = n_tuning + suite.n_seeds * n_arms
-            studies.append(Study(problem=problem, spec=spec, suite=suite, ask=ask, device=device, n_runs=n_runs))
+            own = Study(problem=problem, spec=spec, suite=suite, ask=ask, device=device, n_runs=n_runs, proposals=proposals)
+            studies.append(own)
     return studies
 
 

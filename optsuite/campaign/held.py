@@ -15,6 +15,7 @@ from optsuite.tracking.soundness import Damaged, is_fingerprint
 from optsuite.tracking.store import Store
 from optsuite.training.machine import machine_class
 from optsuite.training.run import Run, Score
+from optsuite.tuning import Proposals
 
 
 @dataclass
@@ -35,6 +36,7 @@ class HeldRun:
     machine_class: str | None
     reuse: tuple[str, str]  # the mark of a study whose results are not this machine's, and the class of that machine
     compared: bool
+    proposed: str
 
 
 class Held:
@@ -107,6 +109,11 @@ class Held:
         """Whether one of its stacked runs has been compared with a plain one."""
         own = [study.fingerprint(run) for run in study.answers] if study.is_given else [study.identity]
         return any(held is not None and held.compared for held in map(self.by_fingerprint.get, own))
+
+    def proposals(self, study: Study) -> Proposals:
+        """What the search of the study has proposed."""
+        held = self.by_fingerprint.get(study.identity)
+        return Proposals.read(held.proposed) if held else Proposals()
 
     def reuse_of(self, study: Study) -> tuple[str, bool]:
         """How the study's results are marked, and whether that was found on a machine of this class."""
@@ -216,4 +223,5 @@ def _held_run(row: dict[Any, Any]) -> HeldRun:
         machine_class=row["machine_class"],
         reuse=(row["reuse"] or "", row["reused_on"] or ""),
         compared=row["compared"] is not None,
+        proposed=row["proposed"] or "",
     )

@@ -8,7 +8,7 @@ from optsuite.campaign.held import Held
 from optsuite.campaign.study import Curves, Study, curves_of
 from optsuite.tracking.location import checkpoint_folder
 from optsuite.tracking.recording import Recording
-from optsuite.tracking.schema import COMPARED, REFUSAL, REFUTED, REUSE, REUSED_ON, SUPERSEDED, TRIED
+from optsuite.tracking.schema import COMPARED, PROPOSED, REFUSAL, REFUTED, REUSE, REUSED_ON, SUPERSEDED, TRIED
 from optsuite.tracking.seal import Points, sealed
 from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import Store
@@ -71,7 +71,11 @@ class Ledger:
             return
         if self._held.drop_unlike(self._store, study):
             self._study_runs.pop(study, None)
-        if study.identity not in self._held.by_fingerprint:
+        held = self._held.by_fingerprint.get(study.identity)
+        proposed = {PROPOSED: text} if (text := study.proposals.text()) else {}
+        if held is not None and not held.proposed and proposed:  # it is of an optsuite that did not keep them
+            self._store.tag(held.run_id, PROPOSED, text)
+        if held is None:
             curves, summary, ended = (
                 study.median_curves(self._tuned_curves(study)),
                 {"score": study.score()},
@@ -81,7 +85,7 @@ class Ledger:
             self._store.log(run_id, measurements=curves, summary=summary, params=study.findings(), time=time.time())
             told = self._tags(study, "study", study.identity) | ended
             params = study.params() | study.budget() | study.findings()
-            self._end_study(study, "FINISHED", ended | sealed(told, params, summary, Points.of(curves)))
+            self._end_study(study, "FINISHED", ended | proposed | sealed(told, params, summary, Points.of(curves)))
         self._held.settle(self._store, study, self._study_run(study))
 
     def mark_reuse(self, study: Study, mark: str) -> None:

@@ -16,6 +16,8 @@ class Campaign:
         """Studies that come first are trained first."""
         self.studies = studies
         self.held = held
+        for study in studies:
+            study.proposals.update(held.proposals(study))
         self._initial_losses: dict[tuple[str, int], tuple[float, str]] = {}
 
     def replay(self) -> Iterator[RunEnded]:

@@ -3,11 +3,12 @@
 import json
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from optsuite.campaign.asks import Asks
 from optsuite.campaign.prepare import Problem
 from optsuite.definition import OptimizerSpec, Suite
 from optsuite.execution.pool import Task
@@ -18,43 +19,11 @@ from optsuite.training.identity import digest, fingerprint
 from optsuite.training.machine import machine_class
 from optsuite.training.run import Measurement, Run, Score, penalised
 from optsuite.training.stack import MULTIPLE
-from optsuite.tuning import SEARCH, Tuned, default_runs, round_sizes, tune, tuned_runs
+from optsuite.tuning import SEARCH, Proposals, Tuned, round_sizes
 
 STARTING_SECONDS = 60.0  # what a worker may take to import, to load the suite, and to be scheduled on a busy machine
 SLOWER = 20.0  # than estimated is still believed to be training: optimizers differ, and so do hours of a machine
-Asks = Generator[list[Run], list[Score], Tuned | None]
 Curves = Mapping[str, Mapping[int, float]]
-
-
-def tune_and_evaluate(benchmark: str, spec: OptimizerSpec, suite: Suite) -> Asks:
-    """The whole protocol for one optimizer on one benchmark: tune on tuning seeds, then evaluate on fresh ones.
-
-    Evaluations at the default rate, which wait for nothing, fill up the stacks of the rounds.
-    """
-    tuning = tune(benchmark, spec, suite)
-    spare = default_runs(benchmark, spec, suite)
-    asked = next(tuning)
-    while True:
-        fill, spare = spare[: -len(asked) % MULTIPLE], spare[-len(asked) % MULTIPLE :]
-        scores = yield asked + fill
-        try:
-            asked = tuning.send(scores[: len(asked)])
-        except StopIteration as stop:
-            tuned: Tuned = stop.value
-            yield tuned_runs(benchmark, spec, suite, tuned.lr) + spare
-            return tuned
-
-
-def given(benchmark: str, spec: OptimizerSpec, lr: float, seeds: Iterable[int]) -> Asks:
-    """Evaluations at a rate given by hand; nothing is tuned."""
-    yield [Run(benchmark=benchmark, optimizer=spec.name, lr=lr, seed=seed, kind="evaluation", arm="given") for seed in seeds]
-    return None
-
-
-def at_rate(benchmark: str, spec: OptimizerSpec, suite: Suite, lr: float) -> Asks:
-    """The evaluations at a rate that was tuned before."""
-    yield tuned_runs(benchmark, spec, suite, lr)
-    return Tuned(lr=lr, interval=spec.lr, at_edge=False, trials=())
 
 
 @dataclass(eq=False)
@@ -62,7 +31,8 @@ class Study:
     """The state of one study while its campaign goes on.
 
     `ask` makes the generator that asks for its runs, which has been answered up to `requested`. `reuse` says in what way the
-    results that it takes from the store are not bit for bit those of this machine, empty where they are.
+    results that it takes from the store are not bit for bit those of this machine, empty where they are. `proposals` are those
+    of its search, which earlier starts may have made.
     """
 
     problem: Problem
@@ -73,6 +43,7 @@ class Study:
     n_runs: int
     is_given: bool = False
     reuse: str = ""
+    proposals: Proposals = field(default_factory=Proposals)
     requested: list[Run] = field(default_factory=list)
     answers: dict[Run, Score] = field(default_factory=dict)
     tuned: Tuned | None = None

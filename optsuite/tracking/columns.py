@@ -1,6 +1,6 @@
 """What is read of a run: the columns of its row, by the tags, params and summaries of the store."""
 
-from optsuite.tracking.schema import COMPARED, REFUSAL, REUSE, REUSED_ON, SCHEMA, SEAL, SUPERSEDED
+from optsuite.tracking.schema import COMPARED, PROPOSED, REFUSAL, REUSE, REUSED_ON, SCHEMA, SEAL, SUPERSEDED
 
 TAGS = ("kind", "arm", "benchmark", "optimizer", "campaign", "suite", "night", "outcome", "fingerprint", "error")
 TEXT_PARAMS = (
@@ -32,7 +32,7 @@ SUMMARIES = (
     RELATIVE_TIME,
     *COSTS,
 )
-MARKS = {REUSE: "reuse", REUSED_ON: "reused_on", COMPARED: "compared", REFUSAL: "refusal"}
+MARKS = {REUSE: "reuse", REUSED_ON: "reused_on", COMPARED: "compared", REFUSAL: "refusal", PROPOSED: "proposed"}
 TEXT = ("run_id", "experiment_id", "parent", "status", "commit", *TEXT_PARAMS, *TAGS, *MARKS.values())
 FLAGS = ("superseded", "refuted", "at_edge")
 NUMBERS = ("seed", *PARAMS, "started", "seconds", *SUMMARIES)
