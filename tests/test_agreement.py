@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from optsuite.training.agreement import NUDGE, nudged, parted, repeats, tolerance
+from optsuite.training.agreement import NUDGE, differ, nudged, outgrown, parted, repeats, tolerance
 from optsuite.training.run import Measurement
 
 
@@ -103,3 +103,26 @@ def test_the_tolerance_grows_and_saturates() -> None:
     assert steps == sorted(steps)
     assert steps[-1] == steps[-2] == 0.75
     assert tolerance(1, 2.0**-7) == 0.75
+
+
+CALM = {0: 2.0, 20: 1.0, 80: 0.5, 160: 0.3, 240: 0.2}
+SPREAD = {0: 2.0, 20: 1.0, 80: 0.6, 160: 0.2, 240: 0.3}
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [CALM | {160: 1e6, 240: 1e9}, CALM | {160: math.inf, 240: math.inf}, {0: 2.0, 20: 1.0, 80: 0.5}],
+    ids=["explodes", "is not finite", "ends"],
+)
+def test_a_stack_that_explodes_where_no_nudge_does_has_parted(stack: Mapping[int, float]) -> None:
+    assert differ(curve(CALM), curve(stack))
+    assert outgrown(curve(CALM), [curve(SPREAD)] * 2, curve(stack))
+
+
+def test_what_a_nudge_does_as_well_is_the_work_of_rounding() -> None:
+    exploded = CALM | {160: 1e6, 240: 1e9}
+    assert not outgrown(curve(CALM), [curve(SPREAD), curve(exploded)], curve(exploded))
+    assert not outgrown(curve(CALM), [curve(SPREAD), curve({0: 2.0, 20: 1.0})], curve(exploded))
+    assert not outgrown(curve(exploded), [curve(exploded)], curve(exploded | {160: 1e5}))
+    assert not outgrown(curve(CALM), [curve(SPREAD)], curve(SPREAD))
+    assert not differ(curve(CALM), curve(CALM))

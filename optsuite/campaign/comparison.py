@@ -1,13 +1,12 @@
 """The guard of stacked training: of every stacked study, one evaluation is trained again by the plain loop."""
 
-import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from optsuite.campaign.study import Study
 from optsuite.execution.pool import Task
-from optsuite.training.agreement import EQUAL, outgrown, parted
+from optsuite.training.agreement import differ, outgrown, parted
 from optsuite.training.run import Measurement, Run
 
 SHARE = 1 / 50  # of what the study's training took
@@ -40,9 +39,10 @@ class Guard:
 
     def advance(self, ids: Iterator[int]) -> bool:
         """Take the next run where those before do not suffice to judge; False where they do."""
-        stacked = [m for m in self.stacked if m.step <= max((m.step for m in self.plain), default=0)]
+        until = self.task.until
+        stacked = [m for m in self.stacked if until is None or m.step <= until]
         reason = parted(self.plain, stacked)
-        if not reason and self._has_parted:
+        if not reason and differ(self.plain, stacked):
             reason = outgrown(self.plain, self.nudged, stacked) if self.nudged else "not nudged"
             if reason and len(self.nudged) < NUDGES:
                 self.nudged.append([])
@@ -63,17 +63,6 @@ class Guard:
     def reason(self) -> str:
         """What stands against the stack, in a clause; empty where one of its runs agrees."""
         return self.parted[0] if self.parted else ""
-
-    @property
-    def _has_parted(self) -> bool:
-        """Whether losses differ by so much that it takes a nudge to tell rounding from an error."""
-        plain, stacked = {m.step: m.values for m in self.plain}, {m.step: m.values for m in self.stacked}
-        return any(
-            not abs(stacked[step].get(curve, math.inf) - value) <= EQUAL * abs(value)
-            for step in plain.keys() & stacked.keys()
-            for curve, value in plain[step].items()
-            if curve.endswith("/loss")
-        )
 
 
 class Guards:

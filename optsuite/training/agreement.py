@@ -92,27 +92,52 @@ def nudge(model: nn.Module, relative: Callable[[torch.dtype], float], *, seed: i
             parameter.mul_(1 + relative(parameter.dtype) * (2.0 * up - 1.0))
 
 
+def differ(plain: Iterable[Measurement], other: Iterable[Measurement]) -> bool:
+    """Whether losses differ by so much, at any step of either, that it takes a nudge to tell rounding from an error."""
+    own, received = _by_step(plain), _by_step(other)
+    return any(
+        not _close(pair, EQUAL * abs(pair[0]))
+        for step in own.keys() | received.keys()
+        for _, pair in _losses(own.get(step, {}), received.get(step, {}))
+    )
+
+
 def outgrown(plain: Iterable[Measurement], nudged: Iterable[Iterable[Measurement]], other: Iterable[Measurement]) -> str:
     """Where a run differs from the plain one by more than any nudge has grown to, as a clause; empty where nowhere.
 
-    Judges the losses at the steps that all of them have. What comes after a loss above HUGE is not looked at.
+    Judges the losses at all steps up to the first at which both have exploded, or only a nudge has. Where a run has no more
+    measurements, its loss counts as not finite.
     """
-    own, received, *moved = ({m.step: m.values for m in measurements} for measurements in (plain, other, *nudged))
-    steps = sorted(step for step in own.keys() & received.keys() if all(step in one for one in moved))
+    own, received, *moved = (_by_step(measurements) for measurements in (plain, other, *nudged))
+    steps = sorted(own.keys() | received.keys())
+    initial = abs(own[steps[0]].get("validation/loss", 1.0)) if steps else 1.0
+    explodes = any(value > HUGE * initial for one in moved for step in steps for value in _all_losses(one.get(step)))
     grown = EQUAL
     for step in steps:
-        initial = abs(own[steps[0]].get("validation/loss", 1.0))
-        for curve, pair in _pairs(own[step], received[step]):
-            if not curve.endswith("/loss"):
-                continue
-            if max(pair) > HUGE * initial:
+        for curve, pair in _losses(own.get(step, {}), received.get(step, {})):
+            if (explodes and max(pair) > HUGE * initial) or min(pair) > HUGE * initial:
                 return ""
             scale = _scale(pair, initial)
-            largest = max(abs(one[step].get(curve, math.inf) - pair[0]) for one in moved)
+            largest = max(abs(one.get(step, {}).get(curve, math.inf) - pair[0]) for one in moved)
             grown = max(grown, GROWN * largest / max(scale, TINY * initial))
-            if not _close(pair, grown * scale + TINY * initial):
+            exploded = not explodes and pair[1] > HUGE * initial > pair[0]
+            if exploded or not _close(pair, grown * scale + TINY * initial):
                 return f"{curve} at step {step} is {_against(pair)}, by far more than rounding grows to there"
     return ""
+
+
+def _by_step(measurements: Iterable[Measurement]) -> dict[int, Mapping[str, float]]:
+    return {m.step: m.values for m in measurements}
+
+
+def _losses(expected: Mapping[str, float], received: Mapping[str, float]) -> Iterator[tuple[str, Pair]]:
+    return ((curve, pair) for curve, pair in _pairs(expected, received) if curve.endswith("/loss"))
+
+
+def _all_losses(values: Mapping[str, float] | None) -> Iterator[float]:
+    """The losses of a step; one that is not finite where there are none, as the run has ended before."""
+    losses = [value for curve, value in (values or {}).items() if curve.endswith("/loss")]
+    yield from losses or [math.inf]
 
 
 def tolerance(step: int, eps: float) -> float:
