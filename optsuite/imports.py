@@ -50,7 +50,9 @@ def require_visible(files: Sequence[Path], *folders: Path, loaded: str = "") -> 
             own = [path for folder in folders for path in own_files(folder, name)]
             if own and own[0] not in files:
                 require_found(name, own, f"{source.name} imports {name}: ")
-            waiting += [path for first in own[:1] if name != "optsuite" for path in _with_siblings(first)]
+            if name != "optsuite":
+                waiting += [path for first in own[:1] for path in _with_siblings(first)]
+                waiting += [path for folder in folders if not own for path in sorted((folder / name).rglob("*.py"))]
 
 
 def require_found(name: str, own: Sequence[Path], why: str = "") -> None:
@@ -122,8 +124,10 @@ def _module_names(folder: Path) -> Iterator[str]:
     except OSError:
         return
     for path in paths:
-        if path.suffix == ".py" or (path / "__init__.py").is_file():
-            yield path.stem if path.suffix == ".py" else path.name
+        if path.suffix == ".py":
+            yield path.stem
+        elif path.name.isidentifier() and path.is_dir():  # a package, be it without __init__.py
+            yield path.name
 
 
 def _imported(file: Path, names: Set[str]) -> Set[str]:

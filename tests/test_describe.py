@@ -23,7 +23,7 @@ from optsuite.training.described import Descriptions, Identity
 from optsuite.training.identity import identify_optimizer
 from optsuite.training.run import Ended, Run
 
-CHANGING = edits("modules") + edits("classes") + edits("functions")
+CHANGING = edits("modules") + edits("classes") + edits("functions") + edits("hidden")
 OF_OPTIMIZERS = {"build", "import_in_build", "step_of_an_optimizer", "init_of_an_optimizer"}
 
 

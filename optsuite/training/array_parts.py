@@ -24,7 +24,7 @@ def tensor_steps(value: Tensor) -> Steps:
     parts: list[Any] = [str(value.dtype), str(value.layout), value.device.type, value.requires_grad]
     if kind is not Tensor:
         parts.append((yield kind, "class"))
-        attributes = object.__getattribute__(value, "__dict__")
+    if attributes := object.__getattribute__(value, "__dict__"):
         parts.append((yield dict(attributes), "vars"))
     with torch._C.DisableTorchFunctionSubclass():
         parts += _numbers(value.detach())

@@ -1,14 +1,16 @@
 """What functions, classes and modules consist of, as generators: they yield parts and are sent the descriptions of these."""
 
-import dataclasses
+import builtins
 import functools
 import sys
-from collections.abc import Generator, Iterator, Mapping
-from enum import Enum, EnumType
-from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
+from collections.abc import Generator, Mapping
+from enum import EnumType
+from types import FunctionType, ModuleType
 from typing import Any
 
+from optsuite.training.annotations import annotated
 from optsuite.training.imports import absolute, closure
+from optsuite.training.members import added, members, unhooked
 from optsuite.training.own_code import (
     Home,
     class_home,
@@ -28,27 +30,10 @@ from optsuite.training.source import class_sources, code_source, code_text, file
 
 Steps = Generator[tuple[object, str], str, list[Any]]
 
-MADE = {  # members that Python, or a library for its own ends, gives to every class
-    *("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__abstractmethods__", "_abc_impl"),
-    *("__static_attributes__", "__firstlineno__", "__annotations__", "__annotate__", "__annotate_func__"),
-    *("__annotations_cache__", "__conditional_annotations__", "__type_params__", "__dataclass_params__"),
-    *("__dataclass_fields__", "__slotnames__", "__match_args__", "_backward_cls", "_autograd_function_id"),
-    "_compiled_autograd_should_lift",
-}
-MADE_OF_ENUM = {
-    *("_member_map_", "_value2member_map_", "_member_names_", "_member_type_", "_new_member_", "_use_args_"),
-    *("_unhashable_values_", "_hashable_values_", "_unhashable_values_map_", "_value_repr_", "_generate_next_value_"),
-    *("_flag_mask_", "_singles_mask_", "_all_bits_", "_inverted_", "_boundary_", "__new__", "_use_args_"),
-}
 PLACES = {"__name__", "__package__", "__qualname__"}  # where code is, not what it does
+BUILT_IN = frozenset(dir(builtins))  # when this module was loaded
+OF_BUILT_IN = ("builtins", "io", "_io", "_sitebuiltins")
 DISPATCH = functools.singledispatch(lambda value: value).__code__  # type: ignore[attr-defined]
-
-
-def unhooked(value: Any) -> Any:
-    """The step of an optimizer that torch wraps, where its class was used, as it was written."""
-    while type(value) is FunctionType and vars(value).get("hooked") and "__wrapped__" in vars(value):
-        value = vars(value)["__wrapped__"]
-    return value
 
 
 def function_steps(function: FunctionType) -> Steps:
@@ -84,6 +69,7 @@ def function_steps(function: FunctionType) -> Steps:
         parts.append([name, (yield default, f"default of {name}")])
     for name, value in attributes.items():
         parts.append([name, (yield value, f"attribute {name}")])
+    parts += annotated(function)
     parts.append((yield from _reading_steps(reads(code), function.__globals__)))
     return parts
 
@@ -113,7 +99,7 @@ def _reading_steps(found: Reads, scope: Mapping[str, Any]) -> Steps:
             parts.append([name, (yield from _global_steps(name, scope[name], chains))])
         else:
             built_in = vars(sys.modules["builtins"]).get(name)
-            patched = built_in is not None and getattr(built_in, "__module__", "builtins") != "builtins"
+            patched = name not in BUILT_IN or getattr(built_in, "__module__", "builtins") not in OF_BUILT_IN
             parts.append([name, (yield built_in, f"built-in {name}") if patched else ""])
     for name, taken in found.imports:
         parts.append((yield from _import_steps(absolute(name, home.package), taken)))
@@ -201,8 +187,9 @@ def class_steps(kind: type) -> Steps:
         parts.append((yield base, "base"))
     if class_kind(type(kind)) == "own":
         parts.append(["metaclass", (yield type(kind), "metaclass")])
-    for name, member in _members(kind):
+    for name, member in members(kind):
         parts.append([name, (yield member, f"attribute {name}")])
+    parts += annotated(kind)
     if "__dataclass_params__" in vars(kind):
         parts.append(repr(vars(kind)["__dataclass_params__"]))
     for item in vars(kind).get("__dataclass_fields__", {}).values():
@@ -210,26 +197,8 @@ def class_steps(kind: type) -> Steps:
         parts.append([item.name, (yield item.default, item.name), (yield item.default_factory, item.name)])
     if isinstance(kind, EnumType):
         for name, member in kind.__members__.items():
-            parts.append([name, (yield member._value_, f"member {name}")])
+            parts.append([name, (yield member._value_, f"member {name}"), (yield added(member), f"attributes of {name}")])
     return parts
-
-
-def _members(kind: type) -> Iterator[tuple[str, Any]]:
-    """What was written into a class or set later, without what Python makes."""
-    is_enum, is_tuple = issubclass(kind, Enum), issubclass(kind, tuple) and "_fields" in vars(kind)
-    slots = MemberDescriptorType | GetSetDescriptorType
-    for name, member in vars(kind).items():
-        value = unhooked(member)
-        generated = type(value) is FunctionType and value.__code__.co_filename.startswith("<string")
-        if name in MADE or type(value) in slots.__args__:
-            continue
-        if generated and name.startswith("__") and (is_tuple or dataclasses.is_dataclass(kind)):
-            continue
-        if is_enum and (name in MADE_OF_ENUM or name in kind.__members__):  # type: ignore[attr-defined]
-            continue
-        if value is not member and any(unhooked(vars(base).get("step")) is value for base in kind.__mro__[1:]):
-            continue  # torch's hook over what the class merely inherits
-        yield name, value
 
 
 def _class_source(kind: type) -> list[str]:

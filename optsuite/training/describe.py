@@ -16,11 +16,15 @@ from pathlib import PurePath
 from types import FunctionType, ModuleType
 from typing import Any
 
+import numpy as np
+from torch import Tensor, nn
+
 from optsuite.errors import BadInput
 from optsuite.training.array_parts import tensor_bytes
-from optsuite.training.code_parts import Steps, class_steps, function_steps, module_steps, unhooked
+from optsuite.training.code_parts import Steps, class_steps, function_steps, module_steps
 from optsuite.training.container_parts import Apart, is_absolute, scalar
 from optsuite.training.imports import closure
+from optsuite.training.members import unhooked
 from optsuite.training.own_code import (
     Home,
     class_home,
@@ -37,6 +41,7 @@ __all__ = ["describe", "tensor_bytes"]
 
 LONGEST = 200  # letters of a plain value that is not hashed
 DEEPEST = 100_000  # parts within parts
+SHARED = (nn.Module, Tensor, np.ndarray, list, dict, set)  # what is there once and used twice differs from two that are alike
 N_NAMED = 3  # places that a message names
 
 
@@ -103,7 +108,7 @@ class _Walk:
         if plain is not None:
             return plain if len(plain) < LONGEST else _hashed(plain)
         if id(value) in known:
-            return known[id(value)]
+            return f"same {known[id(value)]}" if isinstance(value, SHARED) else known[id(value)]
         if id(value) in self.places:
             return f"again {len(self.stack) - self.places[id(value)]}"
         if len(self.stack) > DEEPEST:

@@ -93,6 +93,9 @@ def _numerics() -> tuple[str, ...]:
         str(cuda.matmul.allow_bf16_reduced_precision_reduction),
         *(str(getattr(cuda, f"{kernel}_sdp_enabled")()) for kernel in ("flash", "mem_efficient", "math")),
         str((torch.backends.mkldnn.enabled, torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark)),
+        str((torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic)),
+        *(str((torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))) for kind in ("cpu", "cuda")),
+        str((torch.full((), 1e-40) * 1.0).item()),  # zero where the smallest numbers are flushed
     )
 
 

@@ -21,7 +21,7 @@ from optsuite.training.source import bare_text, bytecode, file_text
 LOADERS = {  # names of what loads code in ways that a text does not show
     *("__import__", "import_module", "exec", "eval", "run_path", "run_module", "runpy", "spec_from_file_location"),
     *("exec_module", "load_module", "load_source", "SourceFileLoader", "walk_packages", "iter_modules", "find_loader"),
-    "zipimporter",
+    *("zipimporter", "locate", "resolve_name"),
 }
 N_FILES = 4_000  # below a folder whose modules may be imported by a computed name
 N_FOLDERS = 20_000

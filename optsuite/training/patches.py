@@ -11,7 +11,7 @@ from typing import Any
 
 from optsuite.training.imports import absolute
 from optsuite.training.own_code import is_ours, kind_of
-from optsuite.training.source import file_text, stripped
+from optsuite.training.source import file_text
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -49,17 +49,17 @@ def _reaching(text: str, package: str) -> tuple[Patch, ...]:
             tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
+    statements = _when_loaded(tree)
     origins = dict(_origins(tree, package))
+    origins |= dict(_aliases(statements, origins))
     found = []
-    for statement in _statements(tree):
-        reached = _reached(statement)
-        if isinstance(statement, Definition):
-            names = {statement.name}
-        else:
-            names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - origins.keys()
-        first, last = statement.lineno, statement.end_lineno or statement.lineno
-        source = "" if isinstance(statement, Definition) else stripped(text).text(first, last)
-        found += [Patch(origins[name], source, tuple(sorted(names))) for name in sorted(reached & origins.keys())]
+    for statement in statements:
+        for node, reached in _acts(statement, origins):
+            if isinstance(node, Definition):
+                names, source = {node.name}, ""
+            else:
+                names, source = _names(node) - origins.keys(), ast.unparse(node)
+            found += [Patch(origins[name], source, tuple(sorted(names))) for name in sorted(reached & origins.keys())]
     return tuple(found)
 
 
@@ -74,6 +74,32 @@ def _origins(tree: ast.Module, package: str) -> Iterator[tuple[str, str]]:
             yield from ((alias.asname or alias.name, base) for alias in node.names)
 
 
+def _aliases(statements: Sequence[ast.stmt], origins: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Other names for what was imported: `part = net.Config`, `for part in (net.Config, net.Other)`."""
+    for statement in statements:
+        match statement:
+            case ast.Assign(targets=[target], value=ast.Name() | ast.Attribute() as value):
+                roots = list(_roots(value))
+            case ast.For(target=target, iter=value):
+                roots = sorted(_names(value))
+            case _:
+                continue
+        yield from ((name, origins[root]) for name in _names(target) for root in roots if root in origins)
+
+
+def _when_loaded(tree: ast.Module) -> list[ast.stmt]:
+    """All statements that run when the module is loaded: those outside of functions, and those of functions called there."""
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    found, waiting = list(_statements(tree)), list(_statements(tree))
+    while waiting:
+        called = {n.func.id for n in ast.walk(waiting.pop()) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+        for name in sorted(called & functions.keys()):
+            inside = list(_statements(functions.pop(name)))
+            found += inside
+            waiting += inside
+    return found
+
+
 def _statements(node: ast.AST) -> Iterator[ast.stmt]:
     """All statements but those inside functions and classes."""
     for child in ast.iter_child_nodes(node):
@@ -83,20 +109,52 @@ def _statements(node: ast.AST) -> Iterator[ast.stmt]:
             yield from _statements(child)
 
 
-def _reached(statement: ast.stmt) -> set[str]:
-    """The names that the targets, the call or the decorators of a statement begin with."""
+def _acts(statement: ast.stmt, origins: Mapping[str, str]) -> Iterator[tuple[ast.AST, set[str]]]:
+    """The parts of a statement that may change something, with the names that they begin with.
+
+    What is handed to installed code within an expression, as a definition's parts are, is left alone by it.
+    """
     match statement:
         case ast.Assign(targets=places) | ast.Delete(targets=places):
             places = [place for place in places if not isinstance(place, ast.Name)]
         case ast.AugAssign(target=place) | ast.AnnAssign(target=place):
             places = [] if isinstance(place, ast.Name) else [place]
         case ast.Expr(value=ast.Call() as call):
-            places = [call.func, *call.args]
+            places = [call.func, *call.args, *(keyword.value for keyword in call.keywords)]
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             places = statement.decorator_list
+        case ast.For(iter=iterable):
+            yield statement, _names(iterable)
+            return
         case _:
             places = []
-    return {name for place in places for name in _roots(place)}
+    if places:
+        yield statement, {name for place in places for name in _roots(place)}
+        return
+    for call in _calls(statement):
+        places = [call.func]
+        if all(_is_own(origins.get(name, "")) for name in _roots(call.func)):
+            places += [value for value in (*call.args, *(k.value for k in call.keywords)) if isinstance(value, ast.Name)]
+        yield call, {name for place in places for name in _roots(place) if _is_own(origins.get(name, ""))}
+
+
+def _is_own(module: str) -> bool:
+    """Whether a module is a person's own, or nothing that was imported."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return not module or (isinstance(file, str) and not is_ours(file) and kind_of(module, file) == "own")
+
+
+def _calls(node: ast.AST) -> Iterator[ast.Call]:
+    """The calls in a statement itself, neither in statements inside it nor in what it defines."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Call):
+            yield child
+        if not isinstance(child, ast.stmt | ast.Lambda):
+            yield from _calls(child)
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
 def _roots(place: ast.expr) -> Iterator[str]:

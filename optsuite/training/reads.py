@@ -11,6 +11,7 @@ from functools import lru_cache
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
+from optsuite.training.imports import LOADERS
 from optsuite.training.own_code import kind_of
 from optsuite.training.source import codes, file_text
 
@@ -32,7 +33,10 @@ REACHING = {  # attributes that lead to what has no name here
         "_getframe",
     ),
 }
-LOADING = {"importlib", "runpy", "pkgutil", "imp", "zipimport", "builtins"}  # modules whose users load others by any name
+LOADING = {  # modules whose users load others by any name
+    *("importlib", "_frozen_importlib", "_frozen_importlib_external", "runpy", "pkgutil", "imp", "zipimport", "builtins"),
+    *("pydoc", "pickle", "_pickle", "unittest"),
+}
 MANY = 10_000  # elements of a constant that are compared
 
 
@@ -50,7 +54,7 @@ class Reads:
             return True
         if (
             self.names.keys() & SCOPE
-            or self.attributes & REACHING
+            or self.attributes & (REACHING | LOADERS - HIDING)
             or any(name.lstrip(".").partition(".")[0] in LOADING for name, _ in self.imports)
         ):
             return True
@@ -62,8 +66,10 @@ def _reaches(value: object, chains: set[tuple[str, ...]]) -> bool:
     if value is sys.modules:
         return True
     if isinstance(value, ModuleType):
-        name = vars(value).get("__name__")
-        return name in LOADING or (name == "sys" and any(not c or c[0] in ("modules", "_getframe") for c in chains))
+        name = str(vars(value).get("__name__"))
+        if name == "sys":
+            return any(not c or c[0] in ("modules", "_getframe") for c in chains)
+        return name.partition(".")[0] in LOADING
     if type(value) not in (FunctionType, BuiltinFunctionType, type):
         return False
     module = value.__module__

@@ -194,6 +194,9 @@ def _span(node: ast.expr) -> tuple[tuple[int, int], tuple[int, int]]:
 
 def _source(node: Function | ast.ClassDef, text: str) -> str:
     if isinstance(node, ast.Lambda):
+        strings = (part for part in ast.walk(node) if isinstance(part, ast.Constant | ast.JoinedStr))
+        if any(part.lineno != part.end_lineno for part in strings):
+            return ast.unparse(node)  # the lines of a string are not to be stripped
         segment = ast.get_source_segment(text, node) or ""
         lines = bare_text(f"({segment}\n)").split("\n")
         return "\n".join(line.strip() for line in lines)

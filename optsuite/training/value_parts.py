@@ -4,6 +4,8 @@ import ctypes
 import functools
 import hashlib
 import io
+import random
+import re
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path, PurePath
@@ -28,6 +30,7 @@ from optsuite.training.array_parts import array_steps, tensor_steps
 from optsuite.training.code_parts import Steps
 from optsuite.training.container_parts import Apart, Opaque, each, pairs
 from optsuite.training.instance_parts import instance_steps, path_steps
+from optsuite.training.members import added
 from optsuite.training.own_code import by_name, class_kind, installed, is_installed, module_kind
 from optsuite.training.source import bytecode
 
@@ -35,12 +38,26 @@ CACHED: type = type(functools.lru_cache(len))
 DESCRIPTORS = {
     *(MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptorType, GetSetDescriptorType, MemberDescriptorType),
 }
+PLACE_OF_SCRIPT = re.compile(r" # .*")
+WRAPPERS: dict[type, tuple[str, ...]] = {
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    property: ("fget", "fset", "fdel"),
+    functools.cached_property: ("func",),
+}
+SEEDED = {  # generators of their modules, which every run seeds: what they hold now is not part of anything
+    id(random.random.__self__): "random",  # type: ignore[attr-defined]
+    id(np.random.random.__self__): "numpy.random",  # type: ignore[attr-defined]
+    id(torch.default_generator): "torch",
+}
 DICT_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 
 
 def value_steps(value: Any) -> Steps:
     """A value that is neither code nor a module. Raises Opaque where nothing tells it from others of its kind."""
     kind = type(value)
+    if id(value) in SEEDED:
+        return ["seeded", SEEDED[id(value)]]
     if kind in (list, tuple):
         return [kind.__name__, (yield from each(value))]
     if kind in (dict, MappingProxyType):
@@ -60,9 +77,7 @@ def value_steps(value: Any) -> Steps:
     if issubclass(kind, torch.Generator):
         return ["generator", str(value.device), (yield value.get_state(), "state")]
     if issubclass(kind, torch.jit.ScriptModule | torch.jit.ScriptFunction):
-        parts = value.modules() if issubclass(kind, nn.Module) else [value]
-        state = dict(value.state_dict()) if issubclass(kind, nn.Module) else {}
-        return ["script", [str(getattr(part, "code", "")) for part in parts], (yield state, "state")]
+        return (yield from _script_steps(value))
     if issubclass(kind, memoryview):
         return [kind.__name__, value.format, list(value.shape or ()), value.tobytes().hex()]
     if issubclass(kind, io.IOBase):
@@ -72,8 +87,20 @@ def value_steps(value: Any) -> Steps:
     if issubclass(kind, PurePath):
         return (yield from path_steps(value))
     if issubclass(kind, Enum) and "_name_" in vars(value):
-        return ["member", (yield kind, "class"), value._name_, (yield value._value_, "value")]
+        return ["member", (yield kind, "class"), value._name_, (yield value._value_, "value"), (yield added(value), "added")]
     return (yield from _other_steps(value))
+
+
+def _script_steps(value: Any) -> Steps:
+    """A script of torch: its graph with all that it calls, the constants in it, and what its modules hold."""
+    kind, parts = type(value), list[Any]()
+    if issubclass(kind, nn.Module):
+        parts += [value._c.dump_to_str(True, True, False), (yield dict(value.state_dict()), "state")]
+    graph = getattr(value, "inlined_graph", None)
+    for node in graph.findAllNodes("prim::Constant") if graph is not None else ():
+        if "value" in node.attributeNames() and node.kindOf("value") == "t":
+            parts.append((yield node.t("value"), "constant"))
+    return ["script", PLACE_OF_SCRIPT.sub("", f"{graph}"), *parts]
 
 
 def _call_steps(value: Any) -> Steps:
@@ -96,12 +123,14 @@ def _library(name: Any) -> Iterator[str]:
 def _other_steps(value: Any) -> Steps:
     """What wraps or binds something else, and instances of classes."""
     kind = type(value)
-    if issubclass(kind, staticmethod | classmethod):
-        return [kind.__name__, (yield value.__func__, "function")]
-    if issubclass(kind, property):
-        return [kind.__name__, (yield value.fget, "fget"), (yield value.fset, "fset"), (yield value.fdel, "fdel")]
-    if issubclass(kind, functools.cached_property):
-        return [kind.__name__, (yield value.func, "function")]
+    wrapped = next((names for base, names in WRAPPERS.items() if issubclass(kind, base)), None)
+    if wrapped is not None:
+        parts: list[Any] = [kind.__name__]
+        for name in wrapped:
+            parts.append((yield getattr(value, name), name))
+        if class_kind(kind) == "own":
+            parts += [(yield kind, "class"), (yield getattr(value, "__dict__", {}), "attributes")]
+        return parts
     if kind is MethodType:
         return ["method", (yield value.__func__, "function"), (yield value.__self__, "self")]
     if kind is CodeType:
