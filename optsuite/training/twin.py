@@ -127,7 +127,14 @@ class Observed:
             if on_build is None:
                 return optimizer
             on_build(model)
-            optimizer.register_step_pre_hook(lambda *_: before_step(model))
+            step = optimizer.step
+
+            @functools.wraps(step)  # schedulers of torch look for a mark of theirs on it
+            def watched(*arguments: Any, **keywords: Any) -> Any:
+                before_step(model)
+                return step(*arguments, **keywords)
+
+            optimizer.step = watched
             return optimizer
 
         benchmark = replace(twin.benchmark, model=model)
