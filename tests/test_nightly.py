@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from conftest import InlinePool
+from conftest import InlinePool, enter
 from frames import around, frame, run, seeds, study
 from torch import nn
 
@@ -27,6 +28,7 @@ from optsuite.nightly.changes import Change, changes, environment
 from optsuite.nightly.confirming import confirmed
 from optsuite.nightly.nights import ORDINARY, REFERENCE, judge, last, nights, prune, rates
 from optsuite.tracking.location import tracking_uri
+from optsuite.tracking.plans import read_plans
 from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import open_store
 
@@ -35,7 +37,9 @@ NIGHTS = int(os.environ.get("OPTSUITE_NIGHTS", "2"))
 SUITE = replace(
     DEFAULT,
     name="n",
-    benchmarks=tuple(b for b in DEFAULT.benchmarks if b.name in ("digits_logreg", "diabetes_mlp")),
+    benchmarks=tuple(
+        replace(b, max_steps=b.max_steps // 2) for b in DEFAULT.benchmarks if b.name in ("digits_logreg", "diabetes_mlp")
+    ),
     on_request=(),
     optimizers=tuple(OPTIMIZERS[name] for name in NAMES),
     n_trials=4,
@@ -47,7 +51,9 @@ def night(pool: InlinePool, campaign: str, suite: Suite = SUITE) -> int:
     store = open_store(tracking_uri())
     reference = last(nights(store, suite.name), kind=REFERENCE)
     pool.load(suite)
-    studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu", rates=rates(store, reference))
+    known = read_plans(tracking_uri(), reference.campaign) if reference else {}
+    problems, _ = prepare(suite, device="cpu", known=known)
+    studies = studies_of(suite, problems, device="cpu", rates=rates(store, reference))
     kind = ORDINARY if reference else REFERENCE
     events = list(
         drive(studies, uri=tracking_uri(), campaign=campaign, suite=suite.name, pool=pool, stop=lambda: False, night=kind)
@@ -111,26 +117,44 @@ def pool() -> InlinePool:
     return InlinePool()
 
 
-def test_a_night_trains_at_the_rates_of_the_reference_and_reuses_nothing(folder: Path, pool: InlinePool) -> None:
-    assert night(pool, "nightly-1") == 2 * 3 * (4 + 2 * 12)
-    assert night(pool, "nightly-2") == 2 * 3 * 12
-    assert night(pool, "nightly-2") == 0
-    first, second = (runs(f"nightly-{n}") for n in (1, 2))
+@pytest.fixture(scope="module")
+def two_nights(tmp_path_factory: pytest.TempPathFactory, template: Path) -> tuple[Path, int, int]:
+    """A database with the nights `reference` and `same-0`, and how many runs each of them trained."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = enter(tmp_path_factory.mktemp("nights"), template, patch)
+        n_trained = [night(InlinePool(), campaign) for campaign in ("reference", "same-0")]
+    database = folder / "mlruns" / "mlflow.db"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that the file holds all
+    return database, n_trained[0], n_trained[1]
+
+
+@pytest.fixture
+def later(folder: Path, two_nights: tuple[Path, int, int]) -> Path:
+    """A current folder on the day after these nights."""
+    shutil.copy(two_nights[0], folder / "mlruns" / "mlflow.db")
+    return folder
+
+
+def test_a_night_trains_at_the_rates_of_the_reference_and_reuses_nothing(
+    later: Path, pool: InlinePool, two_nights: tuple[Path, int, int]
+) -> None:
+    assert two_nights[1:] == (2 * 3 * (4 + 2 * 12), 2 * 3 * 12)
+    assert night(pool, "same-0") == 0
+    first, second = (runs(campaign) for campaign in ("reference", "same-0"))
     tuned = [f[(f["kind"] == "study")].set_index(["benchmark", "optimizer"])["lr"].to_dict() for f in (first, second)]
     assert tuned[0] == tuned[1]
     store = open_store(tracking_uri())
     kinds = [(n.campaign, n.kind, n.good) for n in nights(store, "n")]
-    assert kinds == [("nightly-1", REFERENCE, None), ("nightly-2", ORDINARY, None)]
+    assert kinds == [("reference", REFERENCE, None), ("same-0", ORDINARY, None)]
     judge(store, nights(store, "n")[0], good=True)
     good = last(nights(store, "n"), good=True)
     assert good is not None
-    assert good.campaign == "nightly-1"
+    assert good.campaign == "reference"
     assert nights(store, "another") == []
 
 
-def test_what_is_planted_is_found_and_unchanged_code_raises_no_alarm(folder: Path, pool: InlinePool) -> None:
-    night(pool, "reference")
-    night(pool, "same-0")
+def test_what_is_planted_is_found_and_unchanged_code_raises_no_alarm(later: Path, pool: InlinePool) -> None:
     assert [c for c in changes(runs("reference"), runs("same-0")) if c.what != "time of a step"] == []
     before = runs("same-0")
 
@@ -147,10 +171,8 @@ def test_what_is_planted_is_found_and_unchanged_code_raises_no_alarm(folder: Pat
     assert list(environment(runs("reference"), before)) == []
 
 
-def test_nights_of_unchanged_code_and_of_float_noise_raise_no_alarm(folder: Path, pool: InlinePool) -> None:
+def test_nights_of_unchanged_code_and_of_float_noise_raise_no_alarm(later: Path, pool: InlinePool) -> None:
     """OPTSUITE_NIGHTS=20 is the whole of it."""
-    night(pool, "reference")
-    night(pool, "same-0")
     kinds = {"sgd": torch.optim.SGD, "momentum": torch.optim.SGD, "adam": torch.optim.Adam}
     for n in range(1, NIGHTS + 1):
         night(pool, f"same-{n}")
@@ -158,7 +180,7 @@ def test_nights_of_unchanged_code_and_of_float_noise_raise_no_alarm(folder: Path
             open_store(tracking_uri()),
             runs("same-0"),
             f"same-{n}",
-            prepare(SUITE, device="cpu")[0],
+            prepare(SUITE, device="cpu", known=read_plans(tracking_uri(), "reference"))[0],
             SUITE.optimizers,
             device="cpu",
         )
@@ -213,8 +235,7 @@ def test_a_seed_that_diverges_or_is_missing_is_named() -> None:
     assert changes(typed(), typed(run("a", 1.0))) == []
 
 
-def test_an_optimizer_that_the_reference_did_not_have_is_tuned(folder: Path, pool: InlinePool) -> None:
-    night(pool, "nightly-1")
+def test_an_optimizer_that_the_reference_did_not_have_is_tuned(later: Path, pool: InlinePool) -> None:
     more: OptimizerSpec = OPTIMIZERS["rmsprop"]
     assert night(pool, "nightly-2", replace(SUITE, optimizers=(*SUITE.optimizers, more))) == 2 * (3 * 12 + 4 + 2 * 12)
 

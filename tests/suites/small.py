@@ -1,0 +1,14 @@
+"""Two benchmarks and two optimizers in the form of `smoke`, with a round that is proposed: seconds of training."""
+
+from dataclasses import replace
+
+from benchmarks import diabetes_mlp, digits_logreg
+from optsuite import OPTIMIZERS, Suite
+
+SUITE = Suite(
+    name="small",
+    benchmarks=tuple(replace(own.BENCHMARK, max_steps=200) for own in (digits_logreg, diabetes_mlp)),
+    optimizers=(OPTIMIZERS["momentum"], OPTIMIZERS["sgd"]),
+    n_trials=12,
+    n_seeds=6,
+)
