@@ -27,17 +27,22 @@ class Patch:
 
 def patches(modules: Sequence[str]) -> Iterator[tuple[Patch, Mapping[str, Any]]]:
     """The statements of other own modules that reach into these, with the namespaces in which they stand."""
+    for name, scope, text in own_modules():
+        if name in modules:
+            continue
+        package = scope.get("__package__")
+        for patch in _reaching(text, package if isinstance(package, str) else ""):
+            if any(other == patch.module or other.startswith(f"{patch.module}.") for other in modules):
+                yield patch, scope
+
+
+def own_modules() -> Iterator[tuple[str, Mapping[str, Any], str]]:
+    """The loaded modules of a person's own, by name, with their namespaces and texts."""
     for name, module in sorted(sys.modules.items()):
         scope = vars(module) if type(module) is ModuleType else {}
         file = scope.get("__file__")
-        if name in modules or not isinstance(file, str) or not file.endswith(".py"):
-            continue
-        if is_ours(file) or kind_of(name, file) != "own":
-            continue
-        package = scope.get("__package__")
-        for patch in _reaching(file_text(file) or "", package if isinstance(package, str) else ""):
-            if any(other == patch.module or other.startswith(f"{patch.module}.") for other in modules):
-                yield patch, scope
+        if isinstance(file, str) and file.endswith(".py") and not is_ours(file) and kind_of(name, file) == "own":
+            yield name, scope, file_text(file) or ""
 
 
 @lru_cache(maxsize=512)
@@ -49,8 +54,8 @@ def _reaching(text: str, package: str) -> tuple[Patch, ...]:
             tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
-    statements = _when_loaded(tree)
-    origins = dict(_origins(tree, package))
+    statements = when_loaded(tree)
+    origins = dict(origins_of(tree, package))
     origins |= dict(_aliases(statements, origins))
     found = []
     for statement in statements:
@@ -63,7 +68,7 @@ def _reaching(text: str, package: str) -> tuple[Patch, ...]:
     return tuple(found)
 
 
-def _origins(tree: ast.Module, package: str) -> Iterator[tuple[str, str]]:
+def origins_of(tree: ast.Module, package: str) -> Iterator[tuple[str, str]]:
     """The names that imports bind, with the modules that they are of."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -79,15 +84,15 @@ def _aliases(statements: Sequence[ast.stmt], origins: Mapping[str, str]) -> Iter
     for statement in statements:
         match statement:
             case ast.Assign(targets=[target], value=ast.Name() | ast.Attribute() as value):
-                roots = list(_roots(value))
+                found = list(roots(value))
             case ast.For(target=target, iter=value):
-                roots = sorted(_names(value))
+                found = sorted(_names(value))
             case _:
                 continue
-        yield from ((name, origins[root]) for name in _names(target) for root in roots if root in origins)
+        yield from ((name, origins[root]) for name in _names(target) for root in found if root in origins)
 
 
-def _when_loaded(tree: ast.Module) -> list[ast.stmt]:
+def when_loaded(tree: ast.Module) -> list[ast.stmt]:
     """All statements that run when the module is loaded: those outside of functions, and those of functions called there."""
     functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     found, waiting = list(_statements(tree)), list(_statements(tree))
@@ -129,39 +134,40 @@ def _acts(statement: ast.stmt, origins: Mapping[str, str]) -> Iterator[tuple[ast
         case _:
             places = []
     if places:
-        yield statement, {name for place in places for name in _roots(place)}
+        yield statement, {name for place in places for name in roots(place)}
         return
-    for call in _calls(statement):
+    for call in calls(statement):
         places = [call.func]
-        if all(_is_own(origins.get(name, "")) for name in _roots(call.func)):
+        if all(is_own(origins.get(name, "")) for name in roots(call.func)):
             places += [value for value in (*call.args, *(k.value for k in call.keywords)) if isinstance(value, ast.Name)]
-        yield call, {name for place in places for name in _roots(place) if _is_own(origins.get(name, ""))}
+        yield call, {name for place in places for name in roots(place) if is_own(origins.get(name, ""))}
 
 
-def _is_own(module: str) -> bool:
+def is_own(module: str) -> bool:
     """Whether a module is a person's own, or nothing that was imported."""
     file = getattr(sys.modules.get(module), "__file__", None)
     return not module or (isinstance(file, str) and not is_ours(file) and kind_of(module, file) == "own")
 
 
-def _calls(node: ast.AST) -> Iterator[ast.Call]:
+def calls(node: ast.AST) -> Iterator[ast.Call]:
     """The calls in a statement itself, neither in statements inside it nor in what it defines."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Call):
             yield child
         if not isinstance(child, ast.stmt | ast.Lambda):
-            yield from _calls(child)
+            yield from calls(child)
 
 
 def _names(node: ast.AST) -> set[str]:
     return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
-def _roots(place: ast.expr) -> Iterator[str]:
+def roots(place: ast.expr) -> Iterator[str]:
+    """The names that an expression begins with: `a` of `a.b[0](c)`, all of a tuple."""
     while isinstance(place, ast.Attribute | ast.Subscript | ast.Call):
         place = place.func if isinstance(place, ast.Call) else place.value
     if isinstance(place, ast.Name):
         yield place.id
     elif isinstance(place, ast.Tuple | ast.List):
         for part in place.elts:
-            yield from _roots(part)
+            yield from roots(part)

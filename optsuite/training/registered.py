@@ -1,0 +1,57 @@
+"""Own code that was registered with a library when its module was loaded, which no function of a definition leads to."""
+
+import ast
+import re
+import warnings
+from collections.abc import Mapping
+from functools import lru_cache
+
+from optsuite.training.imports import closure
+from optsuite.training.own_code import home_of_module
+from optsuite.training.patches import calls, is_own, origins_of, own_modules, roots, when_loaded
+
+REGISTERING = re.compile(r"regist|custom_op|impl|hook|patch|overrid|define|fallback", re.IGNORECASE)
+
+
+def registered() -> list[tuple[str, str]]:
+    """The texts of the modules that register something, and of all own modules that these import, by name."""
+    homes = []
+    for _, scope, text in own_modules():
+        package = scope.get("__package__")
+        if _registers(text, package if isinstance(package, str) else ""):
+            homes.append(home_of_module(scope))
+    return [own for own in closure(homes) if own[1].startswith("text ")] if homes else []
+
+
+@lru_cache(maxsize=512)
+def _registers(text: str, package: str) -> bool:
+    """Whether a text hands something to an installed library: `@register_kl(A, B)`, `library.impl("add", add)`."""
+    if not REGISTERING.search(text):
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    statements = when_loaded(tree)
+    origins = dict(origins_of(tree, package))
+    for statement in statements:  # what a library has made is the library's
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
+            made_by = [origins[name] for name in roots(statement.value) if name in origins]
+            origins |= {target.id: made_by[0] for target in statement.targets if isinstance(target, ast.Name) and made_by}
+    return any(_is_registering(call, origins) for statement in statements for call in _called(statement))
+
+
+def _called(statement: ast.stmt) -> list[ast.expr]:
+    """What a statement calls, or decorates with."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [d.func if isinstance(d, ast.Call) else d for d in statement.decorator_list]
+    return [call.func for call in calls(statement)]
+
+
+def _is_registering(function: ast.expr, origins: Mapping[str, str]) -> bool:
+    module = next((origins[name] for name in roots(function) if name in origins), None)
+    if module is None or module.partition(".")[0] == "optsuite" or is_own(module):
+        return False
+    return bool(REGISTERING.search(ast.unparse(function).rpartition(".")[2]))
