@@ -132,9 +132,10 @@ def campaign(folder: Path) -> tuple[Results, int]:
     suite = loaded()
     pool = InlinePool()
     pool.load(suite)
-    problems, _ = prepare(suite, device="cpu", engine="plain")  # stacks have proofs of their own
+    problems, skipped = prepare(suite, device="cpu", engine="plain")  # stacks have proofs of their own
+    broken = {(one.benchmark, one.optimizer) for one in skipped if one.broken}
     studies = studies_of(suite, problems, device="cpu")
-    events = list(drive(studies, uri=uri, campaign="c", suite="twin", pool=pool, stop=lambda: False))
+    events = list(drive(studies, uri=uri, campaign="c", suite="twin", pool=pool, stop=lambda: False, broken=broken))
     n_reused = sum(isinstance(event, RunEnded) and event.reused for event in events)
     store = open_store(uri)
     runs = read_runs(store, "c")

@@ -120,6 +120,23 @@ def test_an_optimizer_that_breaks_leaves_the_others_alone(empty: Path, call: Cal
     assert set(runs["benchmark"]) == {"tiny_line", "other"}
 
 
+def test_what_is_broken_now_leaves_the_report_until_it_can_be_trained_again(empty: Path, call: Call) -> None:
+    path = empty.parent / "odd.py"
+    sound = TINY.read_text() + "\nfrom dataclasses import replace\nSUITE = replace(SUITE, n_trials=2, n_seeds=2)\n"
+    for text, code, optimizers in (
+        (sound, 0, {"sgd", "sign"}),
+        (sound.replace("return SignDescent(model", "return SignDescent(modle"), 1, {"sgd"}),
+        (sound, 0, {"sgd", "sign"}),
+    ):
+        path.write_text(text)
+        found, out, _ = call("run", "--suite", str(path), "--workers", "1")
+        assert found == code, out
+        assert set(optsuite.runs()["optimizer"]) == optimizers
+        assert set(pd.read_csv("mlruns/report/leaderboard.csv")["optimizer"]) == optimizers
+        assert ("left out of the report until they can be trained" in out) == (code == 1)
+    assert "10 runs, 10 of them in the store already" in out
+
+
 def test_a_worker_that_eats_its_memory_is_stopped_and_tried_once_more_alone(folder: Path) -> None:
     suite = replace(broken.SUITE, benchmarks=broken.SUITE.benchmarks[4:5], optimizers=broken.SUITE.optimizers[:1])
     (problem,), _ = prepare(suite, device="cpu")

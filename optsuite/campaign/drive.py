@@ -1,6 +1,6 @@
 """A campaign from its lock to its end: what `run` and `train` share."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
@@ -11,7 +11,7 @@ from optsuite.campaign.asks import Asks, at_rate, given, tune_and_evaluate
 from optsuite.campaign.comparison import Guards
 from optsuite.campaign.costs import record_costs
 from optsuite.campaign.events import Event, Ready
-from optsuite.campaign.held import Held
+from optsuite.campaign.held import Held, Pair
 from optsuite.campaign.ledger import Ledger
 from optsuite.campaign.lock import campaign_lock
 from optsuite.campaign.loop import Training
@@ -77,12 +77,13 @@ def drive(
     stop: Callable[[], bool],
     night: str | None = None,
     trust_store: bool = False,
+    broken: Collection[Pair] = (),
 ) -> Iterator[Event]:
     """Hold the campaign, replay it, train what is missing in a pool and record it.
 
     `suite` is the suite's name. `night` says what kind of night this is, if it is one. One stored run of each study is
-    trained again before the others count, unless `trust_store`. Raises StoreLost when results can no longer be written; those
-    at hand are in the spool then.
+    trained again before the others count, unless `trust_store`. What the campaign holds of what is `broken` leaves its report.
+    Raises StoreLost when results can no longer be written; those at hand are in the spool then.
     """
     with campaign_lock(uri, campaign), Spool(uri, campaign) as spool, _accounted(spool):
         store = open_store(uri)
@@ -101,7 +102,7 @@ def drive(
                 studies, held, ledger, None if trust_store else ReuseCheck(held, stored, pool, ids), must_stop
             )
             yield Ready(missing=work.missing(), replaced=held.replaced_by(studies), delivered=delivered)
-            held.tidy(store, studies)
+            held.tidy(store, studies, broken)
             with Writer() as writer:
                 yield from Training(work, ledger, writer, pool, Guards(stored, ids), ids).run(must_stop)
             if own is not None:

@@ -1,7 +1,7 @@
 """What the store already holds of a campaign, and what of it no longer belongs there."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,6 +16,8 @@ from optsuite.tracking.store import Store
 from optsuite.training.machine import machine_class
 from optsuite.training.run import Run, Score
 from optsuite.tuning import Proposals
+
+Pair = tuple[str, str | None]  # a benchmark and an optimizer; all of them where it is None
 
 
 @dataclass
@@ -144,10 +146,11 @@ class Held:
                 replaced |= {held.name[0]} if same_definition else set()
         return tuple(sorted(replaced))
 
-    def tidy(self, store: Store, studies: Iterable[Study]) -> None:
+    def tidy(self, store: Store, studies: Iterable[Study], broken: Collection[Pair] = ()) -> None:
         """Delete what was left unfinished, and mark as superseded what an older definition of these studies gave.
 
-        Failed runs are deleted with their studies only, which try them again: the cause may have gone.
+        Of what is `broken` now, nobody can say whether its definition gave what is there: it is marked as well, until it can be
+        trained again. Failed runs are deleted with their studies only, which try them again: the cause may have gone.
         """
         settings = {  # runs at given rates follow the definitions of a comparison, never the reverse
             (study.name[0], given): study.problem.setting for study in studies for given in {study.is_given, True}
@@ -161,7 +164,8 @@ class Held:
         for held in self.by_fingerprint.values():
             setting, definition, _ = held.fingerprint.split("-")
             current_setting = settings.get((held.name[0], held.given), setting)
-            if (setting, definition) != (current_setting, definitions.get((held.name, held.given), definition)):
+            is_broken = held.name in broken or (held.name[0], None) in broken
+            if is_broken or (setting, definition) != (current_setting, definitions.get((held.name, held.given), definition)):
                 _supersede(store, held)
 
     def sweep(self, store: Store) -> None:

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Collection, Iterator, Sequence, Set
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from optsuite.campaign.drive import drive, missing
+from optsuite.campaign.held import Pair
 from optsuite.campaign.prepare import Problem, Skipped
 from optsuite.campaign.study import Study
 from optsuite.cli.console import console
@@ -53,7 +54,10 @@ class Session:
         for one in skipped:
             if one.broken:
                 self._say(str(one))
-        code = self._drive(studies, night) or int(any(one.broken for one in skipped))
+        broken = {(one.benchmark, one.optimizer) for one in skipped if one.broken}
+        if broken:
+            self._say("What this campaign holds of them is left out of the report until they can be trained.")
+        code = self._drive(studies, night, broken) or int(bool(broken))
         asked = {study.name[0] for study in studies}
         _report(self._console, self._uri, self._campaign, REPORT, skipped, asked)
         if code == INTERRUPTED:
@@ -92,7 +96,7 @@ class Session:
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def _drive(self, studies: Sequence[Study], night: str | None = None) -> int:
+    def _drive(self, studies: Sequence[Study], night: str | None = None, broken: Collection[Pair] = ()) -> int:
         totals: dict[str, int] = {}
         for study in studies:
             totals[study.name[0]] = totals.get(study.name[0], 0) + study.n_runs
@@ -110,6 +114,7 @@ class Session:
                 stop=lambda: bool(interrupted),
                 night=night,
                 trust_store=self._trust_store,
+                broken=broken,
             )
             for event in events:
                 display.show(event)
