@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -56,6 +56,7 @@ Results = dict[Run, str]
 class Outcome:
     """What an edit did: to the curves, and to what the store held of them."""
 
+    number: int
     edit: str
     kind: str  # refused, same, changed, stale
     n_reused: int
@@ -68,22 +69,24 @@ def main() -> int:
     options.add_argument("--edits", type=int, default=200)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--part", default="1/1", help="Of the edits, to share them among processes: 1/2, 2/2.")
+    options.add_argument("--numbers", type=int, nargs="+", help="Of the edits, these alone.")
     options.add_argument("--out", type=Path)
-    options.add_argument("--join", type=Path, nargs="+", help="The --out files of all parts: try nothing, print one table.")
+    options.add_argument("--join", type=Path, nargs="+", help="The --out files of all parts, the later counts: one table.")
     chosen = options.parse_args()
     if chosen.join:
-        outcomes = [Outcome(**own) for path in chosen.join for own in json.loads(path.read_text())]
+        found = [Outcome(**own) for path in chosen.join for own in json.loads(path.read_text())]
+        outcomes = list({outcome.number: outcome for outcome in found}.values())
     else:
         part, n_parts = map(int, chosen.part.split("/"))
-        outcomes = list(tried(chosen.edits, chosen.seed, part - 1, n_parts))
+        outcomes = list(tried(chosen.edits, chosen.seed, part - 1, n_parts, chosen.numbers))
     print(report(outcomes, chosen.seed, chosen.edits))
     if chosen.out:
         chosen.out.write_text(json.dumps([asdict(outcome) for outcome in outcomes]))
     return int(any(outcome.kind == "stale" for outcome in outcomes))
 
 
-def tried(n_edits: int, seed: int, part: int = 0, n_parts: int = 1) -> Iterator[Outcome]:
-    """Try so many edits, drawn from a seed; of several parts, one."""
+def tried(n_edits: int, seed: int, part: int = 0, n_parts: int = 1, numbers: Sequence[int] | None = None) -> Iterator[Outcome]:
+    """Try so many edits, drawn from a seed; of several parts, one; of all their numbers, these."""
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -97,29 +100,30 @@ def tried(n_edits: int, seed: int, part: int = 0, n_parts: int = 1) -> Iterator[
         open_store(f"sqlite:///{folder}/empty.db")  # making one takes longer than copying it
         before, _ = campaign(folder / "before")
         drawn = list(enumerate(draw.sample(edits, min(n_edits, len(edits)))))
-        for number, (file, what, text) in drawn[part::n_parts]:
+        chosen = [own for own in drawn if numbers is None or own[0] + 1 in numbers]
+        for number, (file, what, text) in chosen[part::n_parts]:
             (package / file).write_text(text)
-            outcome = one(folder, f"{file}: {what}", before)
+            outcome = one(folder, number + 1, f"{file}: {what}", before)
             (package / file).write_text(sources[file])
-            print(f"{number + 1:>4} {outcome.kind:<8} {outcome.edit} {outcome.detail}", file=sys.stderr, flush=True)
+            print(f"{outcome.number:>4} {outcome.kind:<8} {outcome.edit} {outcome.detail}", file=sys.stderr, flush=True)
             yield outcome
 
 
-def one(folder: Path, edit: str, before: Results) -> Outcome:
+def one(folder: Path, number: int, edit: str, before: Results) -> Outcome:
     """What an edit that has been made does."""
     own = Path(tempfile.mkdtemp(dir=folder))  # MLflow keeps a database open by its path, for ever
     shutil.copytree(folder / "before", own / "reused")
     try:
         truth, _ = campaign(own / "fresh")
     except BadInput as error:
-        return Outcome(edit=edit, kind="refused", n_reused=0, detail=one_line(error)[:120])
+        return Outcome(number=number, edit=edit, kind="refused", n_reused=0, detail=one_line(error)[:120])
     found, n_reused = campaign(own / "reused")
     stale = [run for run in truth if found.get(run) != truth[run]]
     extra = found.keys() - truth.keys()
     if stale or extra:
         detail = f"{len(stale)} of {len(truth)} runs differ, {len(extra)} more"
-        return Outcome(edit=edit, kind="stale", n_reused=n_reused, detail=detail)
-    return Outcome(edit=edit, kind="same" if truth == before else "changed", n_reused=n_reused)
+        return Outcome(number=number, edit=edit, kind="stale", n_reused=n_reused, detail=detail)
+    return Outcome(number=number, edit=edit, kind="same" if truth == before else "changed", n_reused=n_reused)
 
 
 def campaign(folder: Path) -> tuple[Results, int]:
