@@ -24,6 +24,7 @@ from optsuite.training.identity import identify_optimizer
 from optsuite.training.run import Ended, Run
 
 CHANGING = edits("modules") + edits("classes") + edits("functions") + edits("hidden")
+COARSE = {"operation_registered_with_torch", "divergence_registered_with_torch"}  # concern all that is in their file
 OF_OPTIMIZERS = {"build", "import_in_build", "step_of_an_optimizer", "init_of_an_optimizer"}
 
 
@@ -46,7 +47,7 @@ def test_an_edit_changes_what_it_concerns_and_nothing_else(tmp_path: Path, edit:
     before, after = before_and_after(tmp_path, edit)
     concerned = edit.name in OF_OPTIMIZERS
     assert before[concerned].digest != after[concerned].digest
-    assert before[not concerned].digest == after[not concerned].digest
+    assert (before[not concerned].digest == after[not concerned].digest) == (edit.name not in COARSE)
 
 
 @pytest.mark.parametrize("edit", edits("unchanged"), ids=lambda edit: edit.name)

@@ -35,6 +35,7 @@ from optsuite.training.own_code import (
     module_kind,
     qualname,
 )
+from optsuite.training.registered import registered
 from optsuite.training.value_parts import value_steps
 
 __all__ = ["describe", "tensor_bytes"]
@@ -53,7 +54,10 @@ def describe(value: object, what: str = "definition") -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _Walk().describe(value)
+            walk = _Walk()
+            found = walk.describe(value)
+            added = registered(walk.homes.values()) if walk.homes else []
+            return _hashed(json.dumps([found, added])) if added else found
     except BadInput as error:
         raise BadInput(f"{what}: {error}") from None
     except Exception as error:  # whatever a person's own code raises where it is looked at
@@ -77,6 +81,7 @@ class _Walk:
 
     stack: list[_Open] = field(default_factory=list)
     places: dict[int, int] = field(default_factory=dict)
+    homes: dict[str, Home] = field(default_factory=dict)  # by name, of all that was met
     alive: list[object] = field(default_factory=list)  # whose ids must not be taken by others while this goes on
 
     def describe(self, root: object) -> str:
@@ -114,6 +119,8 @@ class _Walk:
         if len(self.stack) > DEEPEST:
             raise BadInput(f"got a value nested more than {DEEPEST} deep, allowed: less")
         self.alive.append(value)
+        if (home := _home(value)) is not None:
+            self.homes[home.name] = home
         self.places[id(value)] = len(self.stack)
         self.stack.append(_Open(value, where, _steps(value), len(self.stack), known))
         return None

@@ -8,7 +8,6 @@ import torch
 from optsuite.definition import Benchmark, OptimizerSpec, Suite, Target
 from optsuite.errors import BadInput
 from optsuite.training.describe import describe
-from optsuite.training.registered import registered
 
 Parts = dict[str, object]
 
@@ -31,7 +30,6 @@ class Descriptions:
 
     def __init__(self, suite: Suite | None = None) -> None:
         self.numerics = _numerics()
-        self.registered = registered()
         self._known: dict[int, tuple[object, str | BadInput]] = {}  # by id, which the value kept here keeps its own
         if suite is None:
             return

@@ -3,24 +3,24 @@
 import ast
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from optsuite.training.imports import closure
-from optsuite.training.own_code import home_of_module
+from optsuite.training.own_code import Home
 from optsuite.training.patches import calls, is_own, origins_of, own_modules, roots, when_loaded
 
-REGISTERING = re.compile(r"regist|custom_op|impl|hook|patch|overrid|define|fallback", re.IGNORECASE)
+REGISTERING = re.compile(r"regist|custom_op|impl|hook|(?<!dis)patch|overrid|define|fallback", re.IGNORECASE)
 
 
-def registered() -> list[tuple[str, str]]:
-    """The texts of the modules that register something, and of all own modules that these import, by name."""
-    homes = []
-    for _, scope, text in own_modules():
+def registered(homes: Iterable[Home]) -> list[tuple[str, str]]:
+    """The texts of those modules that register something, by name, among these and all own modules that they import."""
+    registering = set()
+    for name, scope, text in own_modules():
         package = scope.get("__package__")
         if _registers(text, package if isinstance(package, str) else ""):
-            homes.append(home_of_module(scope))
-    return [own for own in closure(homes) if own[1].startswith("text ")] if homes else []
+            registering.add(name)
+    return [own for own in closure(homes) if own[0] in registering] if registering else []
 
 
 @lru_cache(maxsize=512)
