@@ -30,7 +30,7 @@ report ui nightly: $(READY)
 
 # Two processes, each a file at a time: tests of one file may share a cluster, a server or a browser.
 test: $(READY)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 speed: $(READY)
 	@PYTHONPATH=.:tests $(BIN)/python -m speed $(ARGS)

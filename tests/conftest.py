@@ -22,13 +22,6 @@ torch.set_num_threads(1)
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="optsuite-state-")  # not a person's own
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
 TINY = Path(__file__).parent / "suites" / "tiny.py"
-# These files begin, so that none of them ends alone.
-LONGEST = ("ray", "nightly", "faults", "speed", "cli", "stacked", "describe", "readme", "server")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    places = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session")
