@@ -8,34 +8,29 @@ from functools import lru_cache
 
 from optsuite.training.imports import closure
 from optsuite.training.own_code import Home
-from optsuite.training.patches import calls, is_own, origins_of, own_modules, roots, when_loaded
+from optsuite.training.patches import calls, is_own, origins_of, roots, when_loaded
 
 REGISTERING = re.compile(r"regist|custom_op|impl|hook|(?<!dis)patch|overrid|define|fallback", re.IGNORECASE)
 
 
 def registered(homes: Iterable[Home]) -> list[tuple[str, str]]:
     """The texts of those modules that register something, by name, among these and all own modules that they import."""
-    registering = set()
-    for name, scope, text in own_modules():
-        package = scope.get("__package__")
-        if _registers(text, package if isinstance(package, str) else ""):
-            registering.add(name)
-    return [own for own in closure(homes) if own[0] in registering] if registering else []
+    return [(name, text) for name, text in closure(homes) if not name.startswith("optsuite") and _registers(text)]
 
 
 @lru_cache(maxsize=512)
-def _registers(text: str, package: str) -> bool:
+def _registers(text: str) -> bool:
     """Whether a text hands something to an installed library: `@register_kl(A, B)`, `library.impl("add", add)`."""
-    if not REGISTERING.search(text):
+    if not text.startswith("text ") or not REGISTERING.search(text):
         return False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(text)
+            tree = ast.parse(text.removeprefix("text "))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     statements = when_loaded(tree)
-    origins = dict(origins_of(tree, package))
+    origins = dict(origins_of(tree, ""))
     for statement in statements:  # what a library has made is the library's
         if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
             made_by = [origins[name] for name in roots(statement.value) if name in origins]
