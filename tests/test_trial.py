@@ -216,7 +216,7 @@ def test_rounding_of_a_loss_near_zero_repeats() -> None:
 
 def test_the_driver_computes_as_the_workers_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    torch.set_deterministic_debug_mode("default")
+    torch.use_deterministic_algorithms(False)
     prepare(replace(tiny.SUITE, optimizers=(spec(),)), device="cpu", engine="plain")
     assert torch.are_deterministic_algorithms_enabled()
     assert torch.get_num_threads() == 1
