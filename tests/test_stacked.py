@@ -53,7 +53,10 @@ def largest_difference(one: Curves, other: Curves) -> float:
     return max(abs(one[key] - other[key]) / abs(one[key]) for key in one if key[2].endswith("/loss"))
 
 
-FALL_BACK = {"lbfgs": "its step calls the loss itself", "soap": "its stacked runs do not equal plain ones"}
+FALL_BACK = {"lbfgs": "its step calls the loss itself"}
+# It turns gradients into a basis of eigenvectors, which the last bit decides where pixels are always zero: its stacked runs
+# equal plain ones on one processor and not on the next.
+DECIDED_BY_ROUNDING = {"soap": "its stacked runs do not equal plain ones"}
 # Every optimizer on digits_mlp, and optimizers of each kind on every benchmark; those that are proportional on both paths.
 PAIRS = [
     pytest.param(
@@ -64,7 +67,8 @@ PAIRS = [
     )
     for benchmark in SUITE.benchmarks
     for spec in OPTIMIZERS.values()
-    if spec.name not in FALL_BACK and (benchmark.name == "digits_mlp" or spec.name in ("momentum", "adamw", "asgd"))
+    if spec.name not in {**FALL_BACK, **DECIDED_BY_ROUNDING}
+    and (benchmark.name == "digits_mlp" or spec.name in ("momentum", "adamw", "asgd"))
     for proportional, path in ((True, "flat"), (False, "views"))
     if spec.proportional or not proportional
 ]
@@ -141,9 +145,8 @@ def test_optimizers_are_stacked_but_for_those_that_cannot_be(spec: OptimizerSpec
     if not is_available(spec):
         pytest.skip("needs the extra optsuite[optimizers]")
     benchmark = next(b for b in SUITE.benchmarks if b.name == "digits_mlp")
-    # SOAP turns gradients into a basis of eigenvectors, which rounding decides where pixels are always zero
-    reason = plan(benchmark, spec, dataset(benchmark.name), device="cpu").reason
-    assert reason.partition(":")[0] == FALL_BACK.get(spec.name, "")
+    reason = plan(benchmark, spec, dataset(benchmark.name), device="cpu").reason.partition(":")[0]
+    assert reason in (FALL_BACK.get(spec.name, ""), DECIDED_BY_ROUNDING.get(spec.name, ""))
 
 
 def test_an_optimizer_that_is_not_what_it_says_falls_back() -> None:
