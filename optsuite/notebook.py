@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from optsuite.report.tables import leaderboard
+from optsuite.analysis.leaderboard import leaderboard
 from optsuite.tracking.location import require_campaign, tracking_uri
 
 __all__ = ["leaderboard", "runs"]

@@ -18,11 +18,11 @@ from commands import descendants
 from suites import tiny
 from tabulate import tabulate
 
+from optsuite.analysis.leaderboard import comparison
 from optsuite.campaign.drive import drive, studies_of
 from optsuite.campaign.prepare import Problem, prepare
 from optsuite.execution.local import LocalPool
-from optsuite.report.build import build
-from optsuite.report.tables import comparison
+from optsuite.reporting.write import build
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.store import open_store

@@ -16,13 +16,13 @@ from torch import nn
 import optsuite
 from benchmarks import SUITE as DEFAULT
 from optsuite import OPTIMIZERS, OptimizerSpec, Suite
+from optsuite.analysis.leaderboard import comparison, leaderboard
 from optsuite.campaign.drive import drive, given_study, missing, studies_of
 from optsuite.campaign.events import Event, Ready, RunEnded, StudyEnded
 from optsuite.campaign.lock import campaign_lock, check_campaign_name
 from optsuite.campaign.prepare import Problem, prepare
 from optsuite.errors import BadInput
 from optsuite.execution.pool import Fact, Lost, Task
-from optsuite.report.tables import comparison, leaderboard
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import open_store

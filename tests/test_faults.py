@@ -19,6 +19,7 @@ from servers import Server, forgetful
 from suites import broken, tiny
 
 import optsuite
+from optsuite.analysis.leaderboard import leaderboard
 from optsuite.campaign import study
 from optsuite.campaign.drive import drive, studies_of
 from optsuite.campaign.events import Event, Ready
@@ -26,7 +27,6 @@ from optsuite.campaign.prepare import prepare
 from optsuite.errors import BadInput, StoreLost
 from optsuite.execution.local import LocalPool
 from optsuite.execution.pool import Fact, Lost
-from optsuite.report.tables import leaderboard
 from optsuite.tracking import patience
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.reading import read_runs

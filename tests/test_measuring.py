@@ -15,9 +15,9 @@ from suites import tiny
 from torch import Tensor, nn
 
 from optsuite import OPTIMIZERS, Benchmark, Splits, Target, accuracy, models
+from optsuite.analysis.leaderboard import leaderboard
 from optsuite.errors import BadInput, warn_once
-from optsuite.report.tables import leaderboard
-from optsuite.report.text import readable
+from optsuite.reporting.text import readable
 from optsuite.training import plain, stacked
 from optsuite.training.check import check_benchmark
 from optsuite.training.identity import setting

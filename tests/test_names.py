@@ -21,7 +21,7 @@ from optsuite.campaign.events import Ready
 from optsuite.campaign.lock import check_campaign_name
 from optsuite.cli.progress import Display
 from optsuite.errors import BadInput
-from optsuite.report.page import LONGEST_NAME, name_of
+from optsuite.reporting.campaign_page import LONGEST_NAME, name_of
 from optsuite.tracking.store import open_store
 
 REFUSED = ("", ".", "..", "../x", "a/b", "</b>", "a\\b", ".x", " x", "x" * 101)

@@ -13,7 +13,7 @@ import yaml
 from optsuite.cli.commands import nightly
 from optsuite.cli.options import SCHEDULED
 from optsuite.errors import BadInput
-from optsuite.nightly.schedules import SCHEDULES, cron, github, systemd
+from optsuite.nights.schedules import SCHEDULES, cron, github, systemd
 
 PYTHON = sys.executable
 FILES = ("my suite's.py", '"a" $(touch broken) `touch broken` 100%h ${X}.py', "ünïcode; touch broken #&|.py", "folder/-x.py")

@@ -24,7 +24,7 @@ from optsuite.definition import RUN_PARAMS, Benchmark, OptimizerSpec
 from optsuite.errors import BadInput
 from optsuite.execution.pool import Fact, Task
 from optsuite.execution.worker import facts
-from optsuite.report.build import _csv
+from optsuite.reporting.write import _csv
 from optsuite.training import plain, stacked
 from optsuite.training.described import Descriptions, Identity
 from optsuite.training.identity import identify_optimizer

@@ -15,7 +15,7 @@ from mlflow.tracking._tracking_service import utils
 from test_report import made, whole
 
 from optsuite.errors import BadInput
-from optsuite.report.folder import MANIFEST, add_file
+from optsuite.reporting.folder import MANIFEST, add_file
 from optsuite.suites import load_suite
 from optsuite.tracking.artifacts import is_elsewhere
 from optsuite.tracking.location import campaign_names, database_path, store_exists, tracking_uri

@@ -17,15 +17,15 @@ from conftest import InlinePool, opened
 from frames import EVIL, NAN, around, frame, run, seeds, study
 from suites import tiny
 
+from optsuite.analysis.leaderboard import comparison
+from optsuite.analysis.learning_rates import learning_rates, trials
+from optsuite.analysis.overall import duels, overall, profile
+from optsuite.analysis.verdicts import headline
 from optsuite.campaign.drive import drive, studies_of
 from optsuite.campaign.prepare import prepare
-from optsuite.report.build import build
-from optsuite.report.grids import Links
-from optsuite.report.overall import duels, overall, profile
-from optsuite.report.page import target_notes
-from optsuite.report.search import learning_rates, trials
-from optsuite.report.tables import comparison
-from optsuite.report.verdicts import headline
+from optsuite.reporting.campaign_page import target_notes
+from optsuite.reporting.tables import Links
+from optsuite.reporting.write import build
 from optsuite.tracking.columns import CURVES
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.reading import read_runs

@@ -16,13 +16,13 @@ from torch.optim import SGD
 
 import optsuite
 from optsuite import LogUniform, Suite, tuning
+from optsuite.analysis.leaderboard import leaderboard
 from optsuite.campaign import reuse
 from optsuite.campaign.comparison import NUDGES, RUNS
 from optsuite.campaign.drive import drive, given_study, studies_of
 from optsuite.campaign.events import Event, Ready, ReuseChecked, StudyEnded, StudyRestarted
 from optsuite.campaign.prepare import prepare
 from optsuite.execution.pool import Task
-from optsuite.report.tables import leaderboard
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.plans import read_plans
 from optsuite.tracking.reading import read_runs

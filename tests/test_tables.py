@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from frames import NAN, around, frame, run, seeds, study
 
-from optsuite.report.tables import COLUMNS as TABLE
-from optsuite.report.tables import leaderboard
-from optsuite.report.text import escape, markdown, narrowed, readable
+from optsuite.analysis.leaderboard import COLUMNS as TABLE
+from optsuite.analysis.leaderboard import leaderboard
+from optsuite.reporting.text import escape, markdown, narrowed, readable
 
 
 def table(*rows: dict[str, Any]) -> dict[tuple[str, str], dict[Any, Any]]:

@@ -16,12 +16,12 @@ from suites import tiny
 from torch import nn
 
 from optsuite import Suite
+from optsuite.analysis.trend import History, change_points, environments, lines
 from optsuite.campaign.prepare import prepare
 from optsuite.cli.night import nightly
-from optsuite.nightly.nights import ORDINARY, REFERENCE, Night
-from optsuite.nightly.page import page
-from optsuite.nightly.trend import History, change_points, environments, lines
+from optsuite.reporting.nightly_page import page
 from optsuite.tracking.columns import RELATIVE_TIME
+from optsuite.tracking.nights import ORDINARY, REFERENCE, Night
 
 NIGHTS = tuple(f"nightly-2026-11-{day:02}" for day in range(1, 31))
 

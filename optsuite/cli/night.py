@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from optsuite.analysis.changes import Change, changes, environment
 from optsuite.campaign.drive import studies_of
 from optsuite.campaign.prepare import Problem, Skipped
 from optsuite.cli.console import console
@@ -15,12 +16,11 @@ from optsuite.cli.session import REPORT, Session
 from optsuite.definition import Suite
 from optsuite.errors import BadInput
 from optsuite.execution.pool import Pool
-from optsuite.nightly.changes import Change, changes, environment
-from optsuite.nightly.confirming import confirmed
-from optsuite.nightly.nights import ORDINARY, REFERENCE, Night, judge, last, nights, prune, rates
-from optsuite.nightly.page import SHOWN, page
-from optsuite.report.folder import add_file
+from optsuite.nights.remeasure import confirmed
+from optsuite.reporting.folder import add_file
+from optsuite.reporting.nightly_page import SHOWN, page
 from optsuite.tracking.location import require_campaign, tracking_uri
+from optsuite.tracking.nights import ORDINARY, REFERENCE, Night, judge, last, nights, prune, rates
 from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import Store, open_store
 

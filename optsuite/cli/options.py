@@ -82,7 +82,7 @@ def training(command: Callable[..., int]) -> Callable[..., int]:
 
 def show_schedule(kind: str, suite: str) -> int:
     """Print what calls the command that runs every night, with the options that were given. Raises BadParameter."""
-    from optsuite.nightly.schedules import SCHEDULES
+    from optsuite.nights.schedules import SCHEDULES
 
     context = click.get_current_context()
     given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from optsuite.analysis.leaderboard import comparison, leaderboard
 from optsuite.campaign.drive import drive, missing
 from optsuite.campaign.held import Pair
 from optsuite.campaign.prepare import Problem, Skipped
@@ -22,10 +23,9 @@ from optsuite.cli.progress import Display
 from optsuite.errors import BadInput, one_line
 from optsuite.execution.pool import Pool
 from optsuite.redact import redact
-from optsuite.report.build import build
-from optsuite.report.grids import UI
-from optsuite.report.tables import comparison, leaderboard
-from optsuite.report.text import LEGEND, narrowed, readable
+from optsuite.reporting.tables import UI
+from optsuite.reporting.text import LEGEND, narrowed, readable
+from optsuite.reporting.write import build
 from optsuite.tracking.location import require_campaign, tracking_uri
 from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.store import open_store

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import sqlalchemy
 
-from optsuite.report.build import build
-from optsuite.report.tables import comparison
+from optsuite.analysis.leaderboard import comparison
+from optsuite.reporting.write import build
 from optsuite.tracking.columns import COLUMNS, OF_SEALS, POINTS, SEALED
 from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.recording import Recording

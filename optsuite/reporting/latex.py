@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from optsuite.report.text import readable
+from optsuite.reporting.text import readable
 
 COLUMNS = ["rank", "optimizer", "verdict", "score", "95 % interval", "lr", "test loss", "test acc.", "steps"]
 SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {

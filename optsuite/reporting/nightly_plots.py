@@ -7,9 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from optsuite.nightly.nights import REFERENCE, Night
-from optsuite.report.figures import Looks
-from optsuite.report.style import INK, LETTER, WIDTH, Look, lined, plain, rowed, svg
+from optsuite.reporting.plots import Looks
+from optsuite.reporting.style import INK, LETTER, WIDTH, Look, lined, plain, rowed, svg
+from optsuite.tracking.nights import REFERENCE, Night
 
 MARKS: Mapping[str, Look] = {"worse": {"marker": "^", "color": "#D1242F"}, "better": {"marker": "v", "color": "#2DA44E"}}
 SMALL = 8  # points, for the names of nights, and for percents that may be long

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optsuite.report.tables import tolerance
+from optsuite.analysis.leaderboard import tolerance
 from optsuite.statistics.differences import ALPHA, relative_gap, sign_flip
 from optsuite.statistics.seeds import interquartile_mean
 from optsuite.tracking.columns import RELATIVE_TIME

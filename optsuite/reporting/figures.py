@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from optsuite.report import figures
-from optsuite.report.overall import profile
-from optsuite.report.style import Look, looks
-from optsuite.report.tables import Comparison
+from optsuite.analysis.leaderboard import Comparison
+from optsuite.analysis.overall import profile
+from optsuite.reporting import plots
+from optsuite.reporting.style import Look, looks
 from optsuite.statistics.search import expected_best
 
 Curves = Callable[[Iterable[str]], pd.DataFrame]  # from ids of runs to their validation losses, as `read_curves` gives them
@@ -45,10 +45,10 @@ def drawings(
 def _across(evaluations: pd.DataFrame, ranks: pd.DataFrame, look: Mapping[str, Look]) -> list[Drawing]:
     if ranks.empty:
         return []
-    shown = [Drawing(name="mean_positions", caption="Mean position by score", svg=figures.mean_positions(ranks, look))]
+    shown = [Drawing(name="mean_positions", caption="Mean position by score", svg=plots.mean_positions(ranks, look))]
     profiles = profile(evaluations, list(ranks["optimizer"]))
     if profiles.notna().any(axis=None):
-        svg = figures.lines(profiles, look, x="times the steps of the fastest optimizer", y="targets reached", log=True)
+        svg = plots.lines(profiles, look, x="times the steps of the fastest optimizer", y="targets reached", log=True)
         shown.append(
             Drawing(
                 name="performance_profile", caption="Share of targets reached, against the slowdown to the fastest", svg=svg
@@ -70,21 +70,21 @@ def _benchmark(
     defaults = dict(zip(default["optimizer"], default["score"], strict=True))
     tuned = dict(zip(ranked["optimizer"], ranked["lr"], strict=True))
     ceiling = float(evaluations["initial/validation_loss"].median())  # what has not learned anything
-    shown = [Drawing(name="scores", caption="Scores", svg=figures.score_intervals(ranked, scores, look))]
+    shown = [Drawing(name="scores", caption="Scores", svg=plots.score_intervals(ranked, scores, look))]
     if len(curves):
         caption = "Validation loss: median and middle half of the seeds"
-        shown.append(Drawing(name="loss_curves", caption=caption, svg=figures.loss_curves(curves, look)))
+        shown.append(Drawing(name="loss_curves", caption=caption, svg=plots.loss_curves(curves, look)))
     if len(tried):
-        svg = figures.rate_sensitivity(tried, tuned, ceiling, look)
+        svg = plots.rate_sensitivity(tried, tuned, ceiling, look)
         shown.append(Drawing(name="learning_rates", caption="Score against learning rate", svg=svg))
-        svg = figures.lines(_expected(tried), look, x="trials", y="expected best score")
+        svg = plots.lines(_expected(tried), look, x="trials", y="expected best score")
         shown.append(Drawing(name="tuning_budget", caption="Expected best of k of the trials", svg=svg))
     if evaluations["target"].notna().any():
-        svg = figures.steps_to_target(evaluations, float(evaluations["max_steps"].max()), look)
+        svg = plots.steps_to_target(evaluations, float(evaluations["max_steps"].max()), look)
         caption = f"Seeds that reached the target, {evaluations['target'].dropna().iloc[0]}"
         shown.append(Drawing(name="steps_to_target", caption=caption, svg=svg))
     if defaults:
-        svg = figures.default_and_tuned(ranked, defaults, look)
+        svg = plots.default_and_tuned(ranked, defaults, look)
         shown.append(Drawing(name="default_and_tuned", caption="Default against tuned rate", svg=svg))
     return shown
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from optsuite.analysis.rows import failed_row, rows
+from optsuite.analysis.verdicts import ALL_DIVERGED, flags, verdicts, worse
 from optsuite.definition import TOLERANCE
-from optsuite.report.rows import failed_row, rows
-from optsuite.report.verdicts import ALL_DIVERGED, flags, verdicts, worse
 from optsuite.statistics.differences import Difference, compare, probability_of_improvement
 
 COLUMNS = (

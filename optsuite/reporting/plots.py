@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from optsuite.report.style import Look, lined, plain, rowed, svg
+from optsuite.reporting.style import Look, lined, plain, rowed, svg
 
 Looks = Mapping[str, Look]
 

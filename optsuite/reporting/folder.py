@@ -9,7 +9,7 @@ from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
 from optsuite.errors import BadInput
-from optsuite.report.style import THEME
+from optsuite.reporting.style import THEME
 
 MANIFEST = "manifest.json"
 MADE_BY = "optsuite"

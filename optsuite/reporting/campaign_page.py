@@ -7,12 +7,12 @@ from hashlib import sha256
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from optsuite.report.drawings import Drawing
-from optsuite.report.grids import Cell, Grid, Links, leaderboard_grid, plain_grid, standings_grid
-from optsuite.report.overall import duels
-from optsuite.report.tables import Comparison, tolerance
-from optsuite.report.text import LEGEND
-from optsuite.report.verdicts import headline, sureness
+from optsuite.analysis.leaderboard import Comparison, tolerance
+from optsuite.analysis.overall import duels
+from optsuite.analysis.verdicts import headline, sureness
+from optsuite.reporting.figures import Drawing
+from optsuite.reporting.tables import Cell, Grid, Links, leaderboard_grid, plain_grid, standings_grid
+from optsuite.reporting.text import LEGEND
 from optsuite.tracking.columns import COSTS
 
 LONGEST_NAME = 150  # characters; file systems take 255, and the name of a figure follows
@@ -36,7 +36,7 @@ def page(
         for name, rows in found.table.groupby("benchmark", sort=False)
     ]
     return render(
-        "report/template.html",
+        "campaign.html",
         campaign=campaign,
         protocol=_protocol(runs),
         notes=notes,
@@ -57,8 +57,8 @@ def page(
 
 
 def render(template: str, **values: object) -> str:
-    """A template of the package, addressed from its root, with these values; all text is escaped."""
-    loader = PackageLoader("optsuite", ".")
+    """A template of this package with these values; all text is escaped."""
+    loader = PackageLoader("optsuite.reporting")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.get_template(template).render(values)
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from optsuite.analysis.changes import STEP_TIME, changes
 from optsuite.campaign.prepare import Problem
 from optsuite.definition import OptimizerSpec
-from optsuite.nightly.changes import STEP_TIME, changes
 from optsuite.tracking.columns import RELATIVE_TIME
 from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import Store

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from optsuite.report.verdicts import ALL_DIVERGED
+from optsuite.analysis.verdicts import ALL_DIVERGED
 from optsuite.statistics.overall import mean_ranks, performance_profile
 
 RATIOS = tuple(float(r) for r in np.geomspace(1.0, 16.0, 65))  # of steps to the target against the fastest optimizer's

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from optsuite.report.drawings import Curves, drawings
-from optsuite.report.folder import FIGURES, ReportFolder
-from optsuite.report.latex import latex
-from optsuite.report.overall import overall
-from optsuite.report.page import cost_table, name_of, page
-from optsuite.report.search import learning_rates, trials
-from optsuite.report.style import THEME
-from optsuite.report.tables import Comparison
-from optsuite.report.text import markdown
+from optsuite.analysis.leaderboard import Comparison
+from optsuite.analysis.learning_rates import learning_rates, trials
+from optsuite.analysis.overall import overall
+from optsuite.reporting.campaign_page import cost_table, name_of, page
+from optsuite.reporting.figures import Curves, drawings
+from optsuite.reporting.folder import FIGURES, ReportFolder
+from optsuite.reporting.latex import latex
+from optsuite.reporting.style import THEME
+from optsuite.reporting.text import markdown
 
 
 def build(

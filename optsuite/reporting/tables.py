@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from optsuite.report.text import main_rows, readable
-from optsuite.report.verdicts import BEST, SO_FAR, TIED
+from optsuite.analysis.verdicts import BEST, SO_FAR, TIED
+from optsuite.reporting.text import main_rows, readable
 
 UI = "http://127.0.0.1:5000"  # where `optsuite ui` serves a store that is not behind a server already
 NUMERIC = {"score": "score", "lr": "lr", "test loss": "test_loss", "test acc.": "test_accuracy", "steps": "steps_to_target"}

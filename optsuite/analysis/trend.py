@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from optsuite.nightly.changes import PAIR, Change, changes, environment, tuned
-from optsuite.nightly.nights import Night
+from optsuite.analysis.changes import PAIR, Change, changes, environment, tuned
 from optsuite.statistics.seeds import interquartile_mean
 from optsuite.tracking.columns import RELATIVE_TIME
+from optsuite.tracking.nights import Night
 from optsuite.training.run import penalty
 
 History = Sequence[tuple[Night, pd.DataFrame]]  # the nights by start, each with the rows that `read_runs` gives of it

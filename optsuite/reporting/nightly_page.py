@@ -6,14 +6,15 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from optsuite.nightly import figures, trend
-from optsuite.nightly.changes import PAIR, STEP_TIME
-from optsuite.nightly.nights import REFERENCE, Night
-from optsuite.nightly.trend import History
-from optsuite.report.drawings import Drawing
-from optsuite.report.grids import Cell, Grid
-from optsuite.report.page import name_of, render
-from optsuite.report.style import Look, looks
+from optsuite.analysis import trend
+from optsuite.analysis.changes import PAIR, STEP_TIME
+from optsuite.analysis.trend import History
+from optsuite.reporting import nightly_plots
+from optsuite.reporting.campaign_page import name_of, render
+from optsuite.reporting.figures import Drawing
+from optsuite.reporting.style import Look, looks
+from optsuite.reporting.tables import Cell, Grid
+from optsuite.tracking.nights import REFERENCE, Night
 
 SHOWN = 30  # nights: the names of more could not be read on an axis
 SIGNS = {"worse": "▲△", "better": "▼▽"}  # and where rates were tuned
@@ -33,7 +34,7 @@ def page(suite: str, history: History, *, n_older: int = 0) -> str:
     look = looks({*table["optimizer"], *points["optimizer"]})
     compared = benchmarks if len(history) > 1 else []
     return render(
-        "nightly/template.html",
+        "nights.html",
         suite=suite,
         nights=nights,
         n_older=n_older,
@@ -68,7 +69,7 @@ def _overview(points: pd.DataFrame, nights: Sequence[Night], benchmarks: Sequenc
         ("results", "Scores, early losses, steps to target, divergences", points[~slow]),
         ("times", "Time of a step", points[slow]),
     )
-    return [Drawing(name=name, caption=text, svg=figures.overview(own, nights, benchmarks)) for name, text, own in parts]
+    return [Drawing(name=name, caption=text, svg=nightly_plots.overview(own, nights, benchmarks)) for name, text, own in parts]
 
 
 def _section(
@@ -82,7 +83,7 @@ def _section(
         ("time", "Time of a step against the first night", points[slow], LEAST_TIME),
     ):
         values = table[["night", "optimizer"]].assign(value=table[f"{name}_change"])
-        picture = figures.lines(values, own, nights, look, least=least)
+        picture = nightly_plots.lines(values, own, nights, look, least=least)
         drawn.append(Drawing(name=name, caption=caption, svg=picture))
     return {"name": benchmark, "anchor": f"benchmark-{name_of(benchmark)}", "figures": drawn}
 

@@ -1,1 +1,0 @@
-"""Nights: the same comparison again and again, and what changed between two of them."""
