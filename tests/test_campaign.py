@@ -460,8 +460,8 @@ def test_who_includes_another_is_no_worse_or_the_table_says_so(folder: Path, poo
     )
     go(pool, suite)
     found = comparison(read_runs(open_store(tracking_uri()), "c"))
-    flags = found.table[found.table["arm"] == "tuned"].set_index("optimizer")["flags"]
-    assert set(flags.index) == set(names)
+    beaten = found.table[found.table["arm"] == "tuned"].set_index("optimizer")["beaten_by"]
+    assert set(beaten.index) == set(names)
     for general, special in (("momentum", "sgd"), ("adam", "adagrad"), ("adam", "rmsprop")):
-        outdone = found.pairs[benchmark.name][special, general].verdict == "better"
-        assert outdone == (special in flags[general]), flags[general]
+        outdone = found.pairs[benchmark.name][special, general].kind == "better"
+        assert outdone == (special in beaten[general]), beaten[general]

@@ -214,7 +214,7 @@ def test_the_whole_command_killed_interrupted_and_repeated(tmp_path: Path, call:
     code, out, _ = call("list", "--suite", str(TINY))
     assert "Campaigns: default" in out
     table = pd.read_csv("mlruns/report/leaderboard.csv")
-    assert table["verdict"].tolist()[0] == "best so far"
+    assert table["verdict"].tolist()[0] == "leads"
 
 
 def test_a_second_run_stops_at_once_and_an_interruption_ends_with_130_and_a_report(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_a_second_run_stops_at_once_and_an_interruption_ends_with_130_and_a_repo
     assert (process.returncode, err) == (130, "")
     for text in ("Stopping. What has ended is kept.", "Nothing has been evaluated yet", "Nothing is lost"):
         assert text in out
-    assert (tmp_path / "mlruns/report/leaderboard.csv").read_text().startswith("benchmark,optimizer,arm,lr,score")
+    assert (tmp_path / "mlruns/report/leaderboard.csv").read_text().startswith("benchmark,rank,optimizer,arm,verdict,gap")
     connection = sqlite3.connect(tmp_path / "mlruns" / "mlflow.db")
     assert "RUNNING" not in {s for (s,) in connection.execute("SELECT status FROM runs WHERE lifecycle_stage = 'active'")}
     connection.close()

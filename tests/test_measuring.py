@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from optsuite import OPTIMIZERS, Benchmark, Splits, Target, accuracy, models
 from optsuite.analysis.leaderboard import leaderboard
+from optsuite.analysis.statements import warnings
 from optsuite.errors import BadInput, warn_once
 from optsuite.reporting.text import readable
 from optsuite.training import plain, stacked
@@ -339,8 +340,8 @@ def test_ties_take_the_middle_of_the_widest_plateau(scores: dict[float, float], 
 
 def test_a_study_of_tied_rates_warns_in_its_row() -> None:
     runs = frame(*seeds("a", [1.0, 1.1]), *[run("b", 2.0, seed) for seed in (0, 1)], study("b", 2, n_tied=6.0))
-    flags = leaderboard(runs).set_index("optimizer")["flags"]
-    assert flags.to_dict() == {"a": "", "b": "6 rates tied when tuned: the middle was taken"}
+    shown = {row["optimizer"]: warnings(row) for row in leaderboard(runs).to_dict("records")}
+    assert shown == {"a": "", "b": "6 rates tied in tuning: the middle was taken"}
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from torch import nn
 
 from benchmarks import SUITE as DEFAULT
 from optsuite import OPTIMIZERS, OptimizerSpec, Suite
+from optsuite.analysis import night_statements
 from optsuite.analysis.changes import Change, changes, environment
 from optsuite.campaign.drive import drive, studies_of
 from optsuite.campaign.events import RunEnded
@@ -109,7 +110,7 @@ def of(kind: Any, model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Opti
 
 
 def found(changes: list[Change]) -> set[tuple[str, str]]:
-    return {(change.optimizer, change.what) for change in changes if change.verdict == "worse"}
+    return {(change.optimizer, change.quantity) for change in changes if change.kind == "worse"}
 
 
 @pytest.fixture
@@ -155,18 +156,18 @@ def test_a_night_trains_at_the_rates_of_the_reference_and_reuses_nothing(
 
 
 def test_what_is_planted_is_found_and_unchanged_code_raises_no_alarm(later: Path, pool: InlinePool) -> None:
-    assert [c for c in changes(runs("reference"), runs("same-0")) if c.what != "time of a step"] == []
+    assert [c for c in changes(runs("reference"), runs("same-0")) if c.quantity != "step_time"] == []
     before = runs("same-0")
 
     def after(campaign: str, suite: Suite) -> set[tuple[str, str]]:
         night(pool, campaign, suite)
         return found(changes(before, runs(campaign)))
 
-    assert ("sgd", "early training loss") in after("small", planted("sgd", partial(smaller, torch.optim.SGD)))
-    assert ("adam", "early training loss") in after("small-adam", planted("adam", partial(smaller, torch.optim.Adam)))
-    assert ("momentum", "early training loss") in after("lost", planted("momentum", forgetful, proportional=False))
+    assert ("sgd", "early_train_loss") in after("small", planted("sgd", partial(smaller, torch.optim.SGD)))
+    assert ("adam", "early_train_loss") in after("small-adam", planted("adam", partial(smaller, torch.optim.Adam)))
+    assert ("momentum", "early_train_loss") in after("lost", planted("momentum", forgetful, proportional=False))
     assert {name for name, _ in after("slow", planted("adam", partial(of, Slow), proportional=False))} == {"adam"}
-    assert found([c for c in changes(before, runs("slow")) if c.what == "time of a step"]) == {("adam", "time of a step")}
+    assert found([c for c in changes(before, runs("slow")) if c.quantity == "step_time"]) == {("adam", "step_time")}
     assert [name for name, *_ in environment(before, runs("slow"))] == ["definition of adam"]
     assert list(environment(runs("reference"), before)) == []
 
@@ -184,14 +185,14 @@ def test_nights_of_unchanged_code_and_of_float_noise_raise_no_alarm(later: Path,
             SUITE.optimizers,
             device="cpu",
         )
-        assert [change for change in changes(runs("same-0"), after) if change.verdict == "worse"] == [], n
+        assert [change for change in changes(runs("same-0"), after) if change.kind == "worse"] == [], n
         specs = [
             replace(OPTIMIZERS[name], build=partial(noisy, kind, 100 * n + i), proportional=False)
             for i, (name, kind) in enumerate(kinds.items())
         ]
         night(pool, f"noisy-{n}", replace(SUITE, optimizers=tuple(specs)))
         found = changes(runs("same-0"), runs(f"noisy-{n}"))
-        assert [change for change in found if change.what != "time of a step"] == [], n  # which the noise takes
+        assert [change for change in found if change.quantity != "step_time"] == [], n  # which the noise takes
         scores = [runs(name).query("kind == 'evaluation'")["score"].to_numpy() for name in ("same-0", f"noisy-{n}")]
         assert (scores[0] != scores[1]).mean() > 0.5
 
@@ -217,10 +218,13 @@ def test_changes_of_typed_in_nights() -> None:
     before = typed(*seeds("a", around(1.0)), *seeds("b", around(1.0)))
     assert changes(before, before) == []
     worse = typed(*seeds("a", around(1.05)), *seeds("b", around(1.0)))
-    (change,) = [c for c in changes(before, worse) if c.what == "score"]
-    assert (change.optimizer, change.verdict, change.before, change.after) == ("a", "worse", "1", "1.05 (+5.0%)")
-    assert [c.verdict for c in changes(worse, before) if c.what == "score"] == ["better"]
-    assert [c for c in changes(before, typed(*seeds("a", around(1.005)), *seeds("b", around(1.0)))) if c.what == "score"] == []
+    (change,) = [c for c in changes(before, worse) if c.quantity == "score"]
+    assert (change.optimizer, change.kind) == ("a", "worse")
+    assert night_statements.change(change) == ("1", "1.05 (+5.0%)")
+    assert [c.kind for c in changes(worse, before) if c.quantity == "score"] == ["better"]
+    assert [
+        c for c in changes(before, typed(*seeds("a", around(1.005)), *seeds("b", around(1.0)))) if c.quantity == "score"
+    ] == []
 
 
 def test_a_seed_that_diverges_or_is_missing_is_named() -> None:

@@ -19,14 +19,14 @@ from suites import tiny
 
 from optsuite.analysis.leaderboard import comparison
 from optsuite.analysis.learning_rates import learning_rates, trials
-from optsuite.analysis.overall import duels, overall, profile
-from optsuite.analysis.verdicts import headline
+from optsuite.analysis.overall import overall, win_tie_loss
+from optsuite.analysis.statements import headline
+from optsuite.analysis.time_to_target import difficulty, profile
 from optsuite.campaign.drive import drive, studies_of
 from optsuite.campaign.prepare import prepare
-from optsuite.reporting.campaign_page import target_notes
-from optsuite.reporting.tables import Links
 from optsuite.reporting.write import build
 from optsuite.tracking.columns import CURVES
+from optsuite.tracking.links import Links
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import open_store
@@ -106,7 +106,8 @@ def test_a_report_of_any_campaign(tmp_path: Path, rows: list[dict[str, Any]], te
     assert "Skipped d: no data" in page
     assert "<script>alert" not in page
     names = {path.name for path in tmp_path.iterdir()}
-    tables = {"leaderboard.csv", "leaderboard.md", "leaderboard.tex", "learning_rates.csv", "cost.csv"}
+    tables = {"leaderboard.csv", "leaderboard.md", "leaderboard.tex", "learning_rates.csv"}
+    tables |= {"cost.csv", "verdicts.json"}
     assert names == tables | {"index.html", "figures", "manifest.json"}
     for figure in (tmp_path / "figures").iterdir():
         ElementTree.parse(figure)
@@ -155,8 +156,7 @@ def test_across_benchmarks() -> None:
     assert table["optimizer"].tolist() == ["a", "b"]  # c was not on every benchmark
     assert table["mean_position"].tolist() == [1, 2]
     assert table["unbeaten"].tolist() == [2, 0]
-    words = {name: {pair: one.verdict for pair, one in pairs.items()} for name, pairs in found.pairs.items()}
-    assert duels(words, ["a", "b"]).to_numpy().tolist() == [["", "2-0-0"], ["0-0-2", ""]]
+    assert win_tie_loss(found.pairs, ["a", "b"]).to_numpy().tolist() == [["", "2-0-0"], ["0-0-2", ""]]
     shares = profile(runs[(runs["kind"] == "evaluation") & (runs["arm"] == "tuned")], ["a", "b"])
     assert shares.to_numpy()[0].tolist() == [1.0, 1.0]
 
@@ -175,21 +175,20 @@ def test_a_failure_does_not_vanish_from_the_summary() -> None:
 
 def test_a_target_that_tells_nobody_apart_is_named() -> None:
     easy, hard = (seeds(name, around(1.0), steps_to_target=steps, eval_every=20.0) for name, steps in (("a", 20.0), ("b", NAN)))
-    for rows, words in ((easy, "too easy"), (hard, "too hard"), (easy + hard, None)):
+    for rows, expected in ((easy, "too_easy"), (hard, "too_hard"), (easy + hard, "")):
         runs = frame(*rows)
         table = comparison(runs).table
-        notes = target_notes(runs[runs["kind"] == "evaluation"], table[table["rank"].notna()])
-        assert (words in notes[0]) if words else not notes
+        assert difficulty(runs[runs["kind"] == "evaluation"], table[table["rank"].notna()]) == expected
 
 
 @pytest.mark.parametrize(
     ("verdicts", "sentence"),
     [
-        (["best", "10% worse", "2x worse"], "a is best: better than b and c."),
-        (["tied with best", "tied with best", "2x worse"], "a and b are tied for best; c is worse."),
-        (["best so far", "tied with best", "inconclusive (..)"], "a leads, but b and c may be as good."),
-        (["best so far", "inconclusive (..)", "2x worse"], "a leads, but b may be as good; c is worse."),
-        (["nothing to compare with"], "Only a is ranked."),
+        (["best", "worse", "worse"], "a is best: better than b and c."),
+        (["tied", "tied", "worse"], "a and b are tied for best; c is worse."),
+        (["leads", "tied", "open"], "a leads, but b and c may be as good."),
+        (["leads", "open", "worse"], "a leads, but b may be as good; c is worse."),
+        (["alone"], "Only a is ranked."),
         ([], "Nothing is ranked yet."),
     ],
 )

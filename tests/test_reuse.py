@@ -200,8 +200,8 @@ def test_results_of_another_machine_within_float_noise_are_kept_and_marked(
     assert pool.n_trained == 0
     studies = everything().query("kind == 'study'")
     assert set(studies["reuse"]) == {reuse.OTHER_MACHINE}
-    shown = leaderboard(optsuite.runs("c")).query("arm == 'tuned'")["flags"]
-    assert shown.str.contains("trained on another machine").all()
+    shown = leaderboard(optsuite.runs("c")).query("arm == 'tuned'")["warnings"]
+    assert shown.str.contains("other_machine").all()
     assert len(of_reuse(pool)) == 4  # each twice, to know that it repeats here
     resume(pool)
     assert len(of_reuse(pool)) == 2  # that is remembered

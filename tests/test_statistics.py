@@ -95,7 +95,7 @@ def test_differences_that_are_not_there_are_seldom_found(kind: str, n_optimizers
         scores = null(rng, kind, n_optimizers)
         alarms += bool((sign_flip((scores[:, pairs[:, 0]] - scores[:, pairs[:, 1]]).T) <= ALPHA).any())
     assert alarms / n_draws <= 0.05
-    found = [d.verdict for _ in range(100) for d in compare(null(rng, kind), 0.0).values()]
+    found = [d.kind for _ in range(100) for d in compare(null(rng, kind), 0.0).values()]
     assert found.count("worse") / len(found) <= 0.01
 
 
@@ -118,18 +118,18 @@ def test_a_leader_well_ahead_is_found() -> None:
     for _ in range(N_DRAWS // 4):
         scores = 10 + rng.lognormal(0, 0.5, size=(N_SEEDS, 1)) + rng.normal(0, 1 / math.sqrt(2), size=(N_SEEDS, N_OPTIMIZERS))
         scores[:, 0] -= 1.5  # standard deviations of the paired noise, which is 1
-        found += compare(scores, 0.01)[1, 0].verdict == "worse"
+        found += compare(scores, 0.01)[1, 0].kind == "worse"
     assert found / (N_DRAWS // 4) >= 0.8
 
 
 def test_pairs_are_judged_by_certainty_and_size() -> None:
     base = np.array([1.0, 1.2, 0.9, 1.1, 1.0, 0.95, 1.05, 1.15, 0.85, 1.0, 1.1, 0.9])
     found = compare(np.column_stack([base, base * 1.5, base * 1.001, base]), 0.01)
-    assert (found[1, 0].verdict, found[0, 1].verdict) == ("worse", "better")
+    assert (found[1, 0].kind, found[0, 1].kind) == ("worse", "better")
     assert found[1, 0].gap == pytest.approx(0.5)
     assert found[0, 1].gap == -found[1, 0].gap
-    assert found[2, 0].verdict == "tied"  # certain, and too small to matter
-    assert found[3, 0].verdict == "tied"  # the same
+    assert found[2, 0].kind == "tied"  # certain, and too small to matter
+    assert found[3, 0].kind == "tied"  # the same
     assert compare(np.ones((3, 1)), 0.01) == {}
     assert compare(np.empty((0, 3)), 0.01) == {}
 
@@ -138,20 +138,20 @@ def test_a_collapse_is_no_certain_win_for_the_other_side() -> None:
     one = np.array([1.0] * 9 + [50.0] * 3)  # lower in the middle, far worse on average
     for n in (1, 10):
         found = compare(np.tile(np.column_stack([one, np.full(12, 1.1)]), (n, 1)), 0.01)
-        assert (found[0, 1].verdict, found[0, 1].n_more) == ("inconclusive", None)
+        assert (found[0, 1].kind, found[0, 1].seeds_needed) == ("open", None)
 
 
 def test_failures_decide_where_the_middle_is_alike() -> None:
     one = np.linspace(1.0, 1.11, 12)
     other = one * 1.001
-    assert compare(np.column_stack([other, one]), 0.01)[0, 1].verdict == "tied"
+    assert compare(np.column_stack([other, one]), 0.01)[0, 1].kind == "tied"
     other[-3:] = 9.0
     found = compare(np.column_stack([other, one]), 0.01)[0, 1]
-    assert found.verdict == "worse"
+    assert found.kind == "worse"
     assert found.gap == pytest.approx(other.mean() / one.mean() - 1)
     other = one * 1.0
     other[-1] = 9.0  # a single one is not certain, and no tie either
-    assert compare(np.column_stack([other, one]), 0.01)[0, 1].verdict == "inconclusive"
+    assert compare(np.column_stack([other, one]), 0.01)[0, 1].kind == "open"
 
 
 @pytest.mark.parametrize(("n_optimizers", "n_seeds"), [(6, 6), (26, 12), (64, 18)])
@@ -166,11 +166,11 @@ def test_more_seeds_settle_a_tie_as_well() -> None:
     one = 1 + 0.02 * rng.normal(size=12)
     other = rng.permutation(one)
     found = compare(np.column_stack([one, other]), 0.01)[0, 1]
-    assert found.verdict == "inconclusive"
-    assert found.n_more is not None
-    assert 1 <= found.n_more <= 200
-    more = np.tile(np.column_stack([one, other]), (1 + -(-found.n_more // 12), 1))
-    assert compare(more, 0.01)[0, 1].verdict == "tied"
+    assert found.kind == "open"
+    assert found.seeds_needed is not None
+    assert 1 <= found.seeds_needed <= 200
+    more = np.tile(np.column_stack([one, other]), (1 + -(-found.seeds_needed // 12), 1))
+    assert compare(more, 0.01)[0, 1].kind == "tied"
 
 
 def test_how_many_seeds_would_settle_it() -> None:

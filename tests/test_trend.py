@@ -71,9 +71,9 @@ def test_lines_are_relative_to_the_first_night_and_have_gaps() -> None:
 def test_a_night_that_changed_something_is_a_change_point_and_later_ones_are_not() -> None:
     history = broken(broke=3, slowed=4)
     points = change_points(history).set_index("night")
-    assert points[["optimizer", "what", "verdict"]].to_records().tolist() == [
+    assert points[["optimizer", "quantity", "kind"]].to_records().tolist() == [
         (3, "a", "score", "worse"),
-        (4, "z", "time of a step", "worse"),
+        (4, "z", "step_time", "worse"),
     ]
     assert environments(history)[3] == [("commit", "0" * 40, "0" * 39 + "1")]
     assert [name for name, *_ in environments(history)[0]] == ["commit", "machine", "device"]

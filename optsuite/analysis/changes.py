@@ -7,7 +7,7 @@ tolerance: chaos makes single runs differ by percents after a change in the last
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from optsuite.tracking.columns import RELATIVE_TIME
 EARLY_TOLERANCE = 0.001  # a step 10 % too small costs 0.2 to 6 % there, another order of additions 0.005 %
 STEPS_TOLERANCE = 0.1  # of the steps to the target, which are only known to the next measurement
 SLOWER = 1.3  # two quiet measurements of one step differ by less
-STEP_TIME = "time of a step"
+Quantity = Literal["evaluations", "diverged", "score", "early_train_loss", "steps_to_target", "step_time"]
 PAIR = ["benchmark", "optimizer"]
 WHEN = (" before", " after")  # behind the names of columns of a frame with a row for each seed that two campaigns share
 OF_SEED = [  # what is compared of an evaluation; a frame of all columns takes twice as long
@@ -40,14 +40,19 @@ ENVIRONMENT = ("commit", "optsuite_version", "torch_version", "mlflow_version", 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One number of one optimizer on one benchmark, before and after; `verdict` is worse or better."""
+    """One quantity of one optimizer on one benchmark, before and after.
+
+    `gap` is its relative change, nan for counts, of which each is of `n_seeds` evaluations.
+    """
 
     benchmark: str
     optimizer: str
-    what: str
-    before: str
-    after: str
-    verdict: str
+    quantity: Quantity
+    before: float
+    after: float
+    kind: Literal["worse", "better"]
+    gap: float = math.nan
+    n_seeds: int = 0
 
 
 def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[Change]:
@@ -59,11 +64,11 @@ def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[Change]:
         *_missing(old, new),
         *_diverged(pairs),
         *_tested(pairs, "score", _penalised(pairs), limit),
-        *_tested(pairs, "early training loss", _early(pairs), EARLY_TOLERANCE),
-        *_tested(pairs, "steps to target", _steps(pairs), STEPS_TOLERANCE),
+        *_tested(pairs, "early_train_loss", _early(pairs), EARLY_TOLERANCE),
+        *_tested(pairs, "steps_to_target", _steps(pairs), STEPS_TOLERANCE),
         *_slower(before, after),
     ]
-    return sorted(found, key=lambda change: (change.verdict != "worse", change.benchmark, change.optimizer, change.what))
+    return sorted(found, key=lambda change: (change.kind != "worse", change.benchmark, change.optimizer, change.quantity))
 
 
 def environment(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
@@ -103,7 +108,13 @@ def _missing(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[Change]:
         left = left_of.get(key, 0)
         if left < n:
             yield Change(
-                benchmark=benchmark, optimizer=optimizer, what="evaluations", before=str(n), after=str(left), verdict="worse"
+                benchmark=benchmark,
+                optimizer=optimizer,
+                quantity="evaluations",
+                before=n,
+                after=left,
+                kind="worse",
+                n_seeds=n,
             )
 
 
@@ -112,14 +123,18 @@ def _diverged(pairs: pd.DataFrame) -> Iterator[Change]:
     for (benchmark, optimizer), own in groups:
         old, new = (int((own[f"outcome{when}"] == "diverged").sum()) for when in WHEN)
         if old != new:
-            texts = [f"{n} of {len(own)}" for n in (old, new)]
-            verdict = "worse" if new > old else "better"
             yield Change(
-                benchmark=benchmark, optimizer=optimizer, what="diverged", before=texts[0], after=texts[1], verdict=verdict
+                benchmark=benchmark,
+                optimizer=optimizer,
+                quantity="diverged",
+                before=old,
+                after=new,
+                kind="worse" if new > old else "better",
+                n_seeds=len(own),
             )
 
 
-def _tested(pairs: pd.DataFrame, what: str, values: NDArray[np.float64], limit: float) -> Iterator[Change]:
+def _tested(pairs: pd.DataFrame, quantity: Quantity, values: NDArray[np.float64], limit: float) -> Iterator[Change]:
     """Differences of a number, of which less is better, that are certain and larger than the limit.
 
     `values` (2, rows of `pairs`) are the numbers before and after.
@@ -135,15 +150,15 @@ def _tested(pairs: pd.DataFrame, what: str, values: NDArray[np.float64], limit: 
             means = [float(np.mean(seeds)) for seeds in pair]
             gap = max((float(relative_gap(new, old)) for old, new in (middles, means)), key=abs)
             if abs(gap) > limit:
-                texts = [f"{middle:.4g}" for middle in middles]
-                verdict = "worse" if gap > 0 else "better"
                 yield Change(
                     benchmark=benchmark,
                     optimizer=optimizer,
-                    what=what,
-                    before=texts[0],
-                    after=f"{texts[1]} ({gap:+.1%})",
-                    verdict=verdict,
+                    quantity=quantity,
+                    before=middles[0],
+                    after=middles[1],
+                    kind="worse" if gap > 0 else "better",
+                    gap=gap,
+                    n_seeds=n,
                 )
 
 
@@ -187,13 +202,12 @@ def _slower(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[Change]:
         if not math.isfinite(factor) or 1 / SLOWER <= factor <= SLOWER:
             continue
         benchmark, optimizer, *_ = key
-        verdict = "worse" if factor > 1 else "better"
-        texts = [f"{value:.3g} x reference" for value in (old[key], new[key])]
         yield Change(
             benchmark=benchmark,
             optimizer=optimizer,
-            what=STEP_TIME,
-            before=texts[0],
-            after=f"{texts[1]} ({factor - 1:+.0%})",
-            verdict=verdict,
+            quantity="step_time",
+            before=old[key],
+            after=new[key],
+            kind="worse" if factor > 1 else "better",
+            gap=factor - 1,
         )

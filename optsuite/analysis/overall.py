@@ -1,21 +1,20 @@
-"""Across benchmarks: mean positions, who beats whom how often, and how fast targets are reached."""
+"""Across benchmarks: mean positions, and how often each optimizer wins, ties and loses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
 
-from optsuite.analysis.verdicts import ALL_DIVERGED
-from optsuite.statistics.overall import mean_ranks, performance_profile
-
-RATIOS = tuple(float(r) for r in np.geomspace(1.0, 16.0, 65))  # of steps to the target against the fastest optimizer's
+from optsuite.analysis.leaderboard import Pairs
+from optsuite.statistics.overall import mean_ranks
 
 
 def compared(table: pd.DataFrame, scores: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """The scores (seeds, optimizers) of each benchmark that ranks at least two; those of who always diverged are infinite."""
     found = {}
     for name, matrix in scores.items():
-        own = table[(table["benchmark"] == name) & (table["arm"] == "tuned") & (table["verdict"] == ALL_DIVERGED)]
+        own = table[(table["benchmark"] == name) & (table["arm"] == "tuned") & (table["verdict"] == "diverged")]
         if len(matrix.columns) + len(own) > 1:
             found[name] = matrix.assign(**dict.fromkeys(own["optimizer"], np.inf))
     return found
@@ -41,29 +40,14 @@ def overall(table: pd.DataFrame, scores: dict[str, pd.DataFrame]) -> pd.DataFram
     return rows.sort_values(["mean_position", "optimizer"], ignore_index=True)[columns]
 
 
-def duels(pairs: dict[str, dict[tuple[str, str], str]], names: Sequence[str]) -> pd.DataFrame:
-    """How often each row beats, ties with (or is not told from), and loses to each column: text such as `2-1-1`.
+def win_tie_loss(pairs: Mapping[str, Pairs], names: Sequence[str]) -> pd.DataFrame:
+    """On how many benchmarks each row beats, is not told apart from, and loses to each column: text such as `2-1-1`.
 
-    `pairs` holds, for each benchmark, the verdicts of `statistics.differences.compare` by names.
+    `pairs` holds the verdicts on all pairs of each benchmark.
     """
-
-    def cell(one: str, other: str) -> str:
-        if one == other:
-            return ""
-        found = [verdicts[one, other] for verdicts in pairs.values() if (one, other) in verdicts]
+    table = pd.DataFrame("", index=list(names), columns=list(names))
+    for one, other in permutations(names, 2):
+        found = [own[one, other].kind for own in pairs.values() if (one, other) in own]
         won, lost = found.count("better"), found.count("worse")
-        return f"{won}-{len(found) - won - lost}-{lost}"
-
-    return pd.DataFrame([[cell(one, other) for other in names] for one in names], index=list(names), columns=list(names))
-
-
-def profile(evaluations: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The performance profile over RATIOS (rows) of the named optimizers: a problem is a seed of a benchmark with a target."""
-    rows = evaluations[evaluations["target"].notna() & evaluations["optimizer"].isin(list(names))]
-    if rows.empty:
-        return pd.DataFrame(index=pd.Index(RATIOS), columns=list(names), dtype="float64")
-    steps = rows.assign(steps=rows["steps_to_target"].fillna(np.inf))
-    matrix = steps.pivot_table(index=["benchmark", "seed"], columns="optimizer", values="steps", aggfunc="first", dropna=False)
-    matrix = matrix.reindex(columns=list(names)).fillna(np.inf)
-    found = performance_profile(np.maximum(matrix.to_numpy(float), 1.0), RATIOS)
-    return pd.DataFrame(found.T, index=pd.Index(RATIOS), columns=list(names))
+        table.loc[one, other] = f"{won}-{len(found) - won - lost}-{lost}"
+    return table

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from optsuite.analysis import night_statements
 from optsuite.analysis.changes import Change, changes, environment
 from optsuite.campaign.drive import studies_of
 from optsuite.campaign.prepare import Problem, Skipped
@@ -113,7 +114,7 @@ def _compare(out: Console, old: pd.DataFrame, new: pd.DataFrame, before: str, af
     """Show what changed between two campaigns of these names; whether anything got worse."""
     found = changes(old, new)
     _show(out, found, old, new, before, after)
-    return any(change.verdict == "worse" for change in found)
+    return any(change.kind == "worse" for change in found)
 
 
 def _show(out: Console, found: Sequence[Change], old: pd.DataFrame, new: pd.DataFrame, before: str, after: str) -> None:
@@ -125,6 +126,8 @@ def _show(out: Console, found: Sequence[Change], old: pd.DataFrame, new: pd.Data
         return
     table = Table("", "benchmark", "optimizer", "what", "before", "after")
     for change in found:
-        cells = (change.verdict, change.benchmark, change.optimizer, change.what, change.before, change.after)
-        table.add_row(*(Text(cell) for cell in cells), style="red" if change.verdict == "worse" else "")
+        quantity = night_statements.QUANTITIES[change.quantity]
+        cells = (change.kind, change.benchmark, change.optimizer, quantity)
+        style = "red" if change.kind == "worse" else ""
+        table.add_row(*map(Text, (*cells, *night_statements.change(change))), style=style)
     out.print(table)

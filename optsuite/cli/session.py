@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from optsuite.analysis import statements
 from optsuite.analysis.leaderboard import comparison, leaderboard
 from optsuite.campaign.drive import drive, missing
 from optsuite.campaign.held import Pair
@@ -23,9 +24,9 @@ from optsuite.cli.progress import Display
 from optsuite.errors import BadInput, one_line
 from optsuite.execution.pool import Pool
 from optsuite.redact import redact
-from optsuite.reporting.tables import UI
-from optsuite.reporting.text import LEGEND, narrowed, readable
+from optsuite.reporting.text import narrowed, readable
 from optsuite.reporting.write import build
+from optsuite.tracking.links import UI
 from optsuite.tracking.location import require_campaign, tracking_uri
 from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.store import open_store
@@ -178,7 +179,7 @@ def _report(
         cause = redact(one_line(error))
         out.print(f"The report could not be kept in MLflow: {cause}", markup=False, highlight=False, soft_wrap=True)
     if len(table):
-        out.print(LEGEND, style="dim", highlight=False)
+        out.print(statements.LEGEND, style="dim", highlight=False)
     else:
         out.print(f"Nothing has been evaluated yet in campaign {campaign}.", highlight=False)
     out.print(f"\nReport:  {folder / 'index.html'}", soft_wrap=True, highlight=False)

@@ -17,7 +17,7 @@ from optsuite.cli import guard
 from optsuite.cli.console import console
 from optsuite.errors import BadInput
 from optsuite.redact import redact
-from optsuite.reporting.tables import charts
+from optsuite.tracking.links import charts
 from optsuite.tracking.location import database_path, require_campaign, tracking_uri
 
 HOST = "127.0.0.1"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from optsuite.analysis.changes import STEP_TIME, changes
+from optsuite.analysis.changes import changes
 from optsuite.campaign.prepare import Problem
 from optsuite.definition import OptimizerSpec
 from optsuite.tracking.columns import RELATIVE_TIME
@@ -30,7 +30,7 @@ def confirmed(
     """The runs of a campaign, after its steps that seem slower than before have been measured again; the fastest counts."""
     for _ in range(TIMES):
         after = read_runs(store, campaign)
-        slow = {c.benchmark for c in changes(before, after) if c.what == STEP_TIME and c.verdict == "worse"}
+        slow = {c.benchmark for c in changes(before, after) if c.quantity == "step_time" and c.kind == "worse"}
         again = [problem for problem in problems if problem.benchmark.name in slow]
         if not again:
             return after

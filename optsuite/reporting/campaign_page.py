@@ -7,13 +7,15 @@ from hashlib import sha256
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from optsuite.analysis import statements
 from optsuite.analysis.leaderboard import Comparison, tolerance
-from optsuite.analysis.overall import duels
-from optsuite.analysis.verdicts import headline, sureness
+from optsuite.analysis.overall import win_tie_loss
+from optsuite.analysis.time_to_target import difficulty
+from optsuite.analysis.verdicts import certainty
 from optsuite.reporting.figures import Drawing
-from optsuite.reporting.tables import Cell, Grid, Links, leaderboard_grid, plain_grid, standings_grid
-from optsuite.reporting.text import LEGEND
+from optsuite.reporting.tables import Cell, Grid, leaderboard_grid, plain_grid, standings_grid
 from optsuite.tracking.columns import COSTS
+from optsuite.tracking.links import Links
 
 LONGEST_NAME = 150  # characters; file systems take 255, and the name of a figure follows
 VERSIONS = ("optsuite_version", "torch_version", "mlflow_version", "optuna_version", "device")
@@ -41,14 +43,14 @@ def page(
         protocol=_protocol(runs),
         notes=notes,
         sections=sections,
-        summary=_summary(sections),
+        summary=statements.summary([str(section["certainty"]) for section in sections]),
         winners=standings_grid(found.table, [_sentence(section) for section in sections], links),
         ranks=_ranks(ranks) if len(ranks) else None,
-        ranks_sentence=_ranks_sentence(ranks),
+        ranks_sentence=statements.overall(ranks),
         n_ranked=int(ranks["benchmarks"].max()) if len(ranks) else 0,
-        duels=_duels(found, list(ranks["optimizer"])),
+        pairs=_pairs(found, list(ranks["optimizer"])),
         overall_figures=figures.get("", ()),
-        legend=LEGEND,
+        legend=statements.LEGEND,
         tolerance=f"{tolerance(runs) * 100:g} %",
         costs=_costs(runs),
         ledger=_ledger(runs),
@@ -65,15 +67,7 @@ def render(template: str, **values: object) -> str:
 
 def _protocol(runs: pd.DataFrame) -> str:
     studies = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")]
-    budgets = studies[["n_trials", "n_seeds"]].drop_duplicates()
-    if studies.empty:
-        return "No study is complete yet."
-    if len(budgets) > 1:
-        return "Not all studies had the same numbers of trials and seeds; only those that had are ranked against each other."
-    return (
-        f"Every optimizer had the same steps, {budgets['n_trials'].iloc[0]:.0f} trials to tune its learning rate on validation "
-        f"data, and {budgets['n_seeds'].iloc[0]:.0f} fresh seeds, the same for all. A lower score is better."
-    )
+    return statements.protocol(studies[["n_trials", "n_seeds"]])
 
 
 def name_of(benchmark: str) -> str:
@@ -86,18 +80,10 @@ def name_of(benchmark: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 20]}-{sha256(name.encode()).hexdigest()[:16]}"
 
 
-def _summary(sections: Sequence[Mapping[str, object]]) -> str:
-    """How sure it is who won, over all benchmarks."""
-    counts = [[section["sure"] for section in sections].count(sure) for sure in ("certain", "a tie", "open")]
-    parts = ("one optimizer is certainly best on {}", "the best are tied on {}", "more seeds would be needed on {}")
-    said = [part.format(n) for part, n in zip(parts, counts, strict=True) if n]
-    return f"Of {len(sections)} benchmarks: {'; '.join(said)}." if said else ""
-
-
 def _sentence(section: Mapping[str, object]) -> tuple[Cell, ...]:
     return (
         Cell(str(section["name"]), link=f"#{section['anchor']}"),
-        Cell(str(section["sure"])),
+        Cell(statements.CERTAINTIES[str(section["certainty"])]),
         Cell(str(section["headline"]), kind="wrap"),
     )
 
@@ -106,31 +92,19 @@ def _section(
     evaluations: pd.DataFrame, name: str, rows: pd.DataFrame, figures: Mapping[str, Sequence[Drawing]], links: Links
 ) -> dict[str, object]:
     ranked = rows[rows["rank"].notna()]
+    own = evaluations[evaluations["benchmark"] == name]
+    found = difficulty(own, ranked)
+    notes = [statements.target_note(found, str(own["target"].dropna().iloc[0]))] if found else []
     return {
         "name": name,
         "anchor": f"benchmark-{name_of(name)}",
-        "headline": headline(ranked.to_dict("records")),
-        "sure": sureness(ranked.to_dict("records")),
-        "notes": target_notes(evaluations[evaluations["benchmark"] == name], ranked),
+        "headline": statements.headline(ranked.to_dict("records")),
+        "certainty": certainty(ranked.to_dict("records")),
+        "notes": notes,
         "leaderboard": leaderboard_grid(rows, links),
         "figures": figures.get(name, ()),
         "link": links.benchmark(name),
     }
-
-
-def target_notes(evaluations: pd.DataFrame, ranked: pd.DataFrame) -> list[str]:
-    """What is wrong with a benchmark's target, in a sentence: it tells optimizers apart only if some are slower than others."""
-    tuned = evaluations[(evaluations["arm"] == "tuned") & evaluations["optimizer"].isin(ranked["optimizer"])]
-    tuned = tuned[tuned["target"].notna()]
-    if tuned.empty:
-        return []
-    if tuned["steps_to_target"].isna().all():
-        return [f"No run reached the target, {tuned['target'].iloc[0]}: it is too hard for this budget."]
-    if (tuned["steps_to_target"] <= tuned["eval_every"]).all():
-        return [
-            f"Every run reached the target, {tuned['target'].iloc[0]}, at the first measurement after step 0: it is too easy."
-        ]
-    return []
 
 
 def _ranks(ranks: pd.DataFrame) -> Grid:
@@ -146,22 +120,8 @@ def _ranks(ranks: pd.DataFrame) -> Grid:
     return plain_grid(("optimizer", "mean position", "95 % interval", "not beaten on"), shown)
 
 
-def _ranks_sentence(ranks: pd.DataFrame) -> str:
-    if ranks.empty:
-        return ""
-    lowest = ranks[ranks["mean_position"] == ranks["mean_position"].min()]
-    first, names = lowest.iloc[0], " and ".join(lowest["optimizer"])
-    said = f"{names} {'has' if len(lowest) == 1 else 'share'} the best mean position by score, {first['mean_position']:.3g}"
-    if ranks["ci_low"].isna().any():
-        return f"{said}; with one seed it has no interval."
-    others = ranks[(ranks["ci_low"] <= first["ci_high"]) & ~ranks["optimizer"].isin(lowest["optimizer"])]
-    sure = f"the intervals of {', '.join(others['optimizer'])} overlap" if len(others) else "no other's interval overlaps"
-    return f"{said}; {sure}. The intervals cover other seeds, not other benchmarks."
-
-
-def _duels(found: Comparison, names: list[str]) -> Grid:
-    verdicts = {name: {pair: one.verdict for pair, one in pairs.items()} for name, pairs in found.pairs.items()}
-    table = duels(verdicts, names)
+def _pairs(found: Comparison, names: list[str]) -> Grid:
+    table = win_tie_loss(found.pairs, names)
     return plain_grid(("", *names), [(name, *table.loc[name]) for name in names])
 
 

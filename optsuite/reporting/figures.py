@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from optsuite.analysis.leaderboard import Comparison
-from optsuite.analysis.overall import profile
+from optsuite.analysis.time_to_target import profile
 from optsuite.reporting import plots
 from optsuite.reporting.style import Look, looks
 from optsuite.statistics.search import expected_best

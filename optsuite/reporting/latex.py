@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from optsuite.analysis.columns import SHOWN
 from optsuite.reporting.text import readable
 
-COLUMNS = ["rank", "optimizer", "verdict", "score", "95 % interval", "lr", "test loss", "test acc.", "steps"]
 SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -19,7 +19,7 @@ def latex(table: pd.DataFrame) -> str:
     parts = ["% needs \\usepackage{booktabs}"]
     for name, rows in table.groupby("benchmark", sort=False):
         shown = readable(rows)
-        shown = shown[[column for column in COLUMNS if column in shown.columns]]
+        shown = shown[[c.header for c in SHOWN if c.in_papers and c.header in shown.columns]]
         lines = [[str(column) for column in shown.columns], *(list(line) for line in shown.itertuples(index=False))]
         header, *body = (" & ".join(_escaped(cell) for cell in line) + r" \\" for line in lines)
         parts += [

@@ -1,13 +1,12 @@
 """The trend page: one self-contained HTML file of what changed from night to night."""
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import pandas as pd
 
-from optsuite.analysis import trend
-from optsuite.analysis.changes import PAIR, STEP_TIME
+from optsuite.analysis import night_statements, trend
+from optsuite.analysis.changes import Change
 from optsuite.analysis.trend import History
 from optsuite.reporting import nightly_plots
 from optsuite.reporting.campaign_page import name_of, render
@@ -18,17 +17,15 @@ from optsuite.tracking.nights import REFERENCE, Night
 
 SHOWN = 30  # nights: the names of more could not be read on an axis
 SIGNS = {"worse": "▲△", "better": "▼▽"}  # and where rates were tuned
-COLUMNS = ("benchmark", "optimizer", "what", "before", "after")
+HEADER = ("benchmark", "optimizer", "what", "before", "after")
 JUDGED = {True: Cell("good", kind="better"), False: Cell("bad", kind="worse"), None: Cell("not judged")}
 LEAST_SCORE, LEAST_TIME = 0.05, 0.5  # so that what lies within the tolerances looks flat
-NAMED = 3  # optimizers in a sentence
-COMMIT = re.compile(r"\b([0-9a-f]{10})[0-9a-f]{30}\b")
 
 
 def page(suite: str, history: History, *, n_older: int = 0) -> str:
     """The HTML of the nights of a suite; of `n_older` before them it says that there were such."""
     nights = [night for night, _ in history]
-    points, circumstances = trend.change_points(history), _circumstances(history)
+    points, circumstances = trend.change_points(history), night_statements.circumstances(history)
     table = trend.lines(history)
     benchmarks = sorted({*table["benchmark"], *points["benchmark"]})
     look = looks({*table["optimizer"], *points["optimizer"]})
@@ -38,33 +35,17 @@ def page(suite: str, history: History, *, n_older: int = 0) -> str:
         suite=suite,
         nights=nights,
         n_older=n_older,
-        headline=_headline(nights, points),
+        headline=night_statements.headline(nights, points),
         overview=_overview(points, nights, compared) if compared else (),
         changes=_changes(points, nights, circumstances),
-        columns=COLUMNS,
+        columns=HEADER,
         sections=[_section(name, table, points, nights, look) for name in compared],
         journal=_journal(table, points, nights, circumstances),
     )
 
 
-def _headline(nights: Sequence[Night], points: pd.DataFrame) -> str:
-    """How the last night was, and which one broke something last."""
-    if len(nights) < 2:
-        return "There is nothing to compare yet: trends begin with the second night."
-    how = {True: "was good", False: "was bad", None: "has not been judged"}[nights[-1].good]
-    said = f"The last night, {nights[-1].campaign}, {how}."
-    tuned = [i for i, night in enumerate(nights) if night.kind == REFERENCE]
-    worse = points[(points["verdict"] == "worse") & ~points["night"].isin(tuned)]
-    if worse.empty:
-        return f"{said} Nothing got worse while the rates stayed the same."
-    broke = worse[worse["night"] == worse["night"].max()]
-    pairs = [f"{row['optimizer']} on {row['benchmark']}" for row in broke.drop_duplicates(PAIR).to_dict("records")]
-    names = ", ".join(pairs[:NAMED]) + (f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else "")
-    return f"{said} The last to make something worse was {nights[broke['night'].iloc[0]].campaign}: {names}."
-
-
 def _overview(points: pd.DataFrame, nights: Sequence[Night], benchmarks: Sequence[str]) -> list[Drawing]:
-    slow = points["what"] == STEP_TIME
+    slow = points["quantity"] == "step_time"
     parts = (
         ("results", "Scores, early losses, steps to target, divergences", points[~slow]),
         ("times", "Time of a step", points[slow]),
@@ -76,7 +57,7 @@ def _section(
     benchmark: str, table: pd.DataFrame, points: pd.DataFrame, nights: Sequence[Night], look: Mapping[str, Look]
 ) -> dict[str, object]:
     table, points = table[table["benchmark"] == benchmark], points[points["benchmark"] == benchmark]
-    slow = points["what"] == STEP_TIME
+    slow = points["quantity"] == "step_time"
     drawn = []
     for name, caption, own, least in (
         ("score", "Score against the first night, lower is better", points[~slow], LEAST_SCORE),
@@ -92,36 +73,30 @@ def _changes(points: pd.DataFrame, nights: Sequence[Night], circumstances: Seque
     """The changes of each night that has some, the last night first."""
     groups = []
     for i, night in reversed(list(enumerate(nights))):
-        own = points[points["night"] == i].to_dict("records")
-        rows = [(_sign(row["verdict"], night), *(Cell(row[name]) for name in COLUMNS)) for row in own]
+        own = points.loc[points["night"] == i].drop(columns="night")
+        records = [{str(name): value for name, value in row.items()} for row in own.to_dict("records")]
+        rows = [_change(Change(**fields), night) for fields in records]
         if rows:
             groups.append({"night": night.campaign, "judged": JUDGED[night.good], "besides": circumstances[i], "rows": rows})
     return groups
 
 
-def _sign(verdict: str, night: Night) -> Cell:
-    return Cell(f"{SIGNS[verdict][night.kind == REFERENCE]} {verdict}", kind=verdict)
+def _change(change: Change, night: Night) -> list[Cell]:
+    sign = f"{SIGNS[change.kind][night.kind == REFERENCE]} {change.kind}"
+    quantity = night_statements.QUANTITIES[change.quantity]
+    texts = (change.benchmark, change.optimizer, quantity, *night_statements.change(change))
+    return [Cell(sign, kind=change.kind), *map(Cell, texts)]
 
 
 def _journal(table: pd.DataFrame, points: pd.DataFrame, nights: Sequence[Night], circumstances: Sequence[str]) -> Grid:
     """Every night, the last one first."""
     rows = []
     for i, night in reversed(list(enumerate(nights))):
-        own = points.loc[points["night"] == i, "verdict"]
+        own = points.loc[points["night"] == i, "kind"]
         diverged = table[(table["night"] == i) & (table["diverged"] > 0)].to_dict("records")
         names = [f"{row['optimizer']} on {row['benchmark']}: {row['diverged']} of {row['seeds']}" for row in diverged]
         started = f"{datetime.fromtimestamp(night.started, UTC):%Y-%m-%d %H:%M}"
-        counts = [str(int((own == verdict).sum()) or "") for verdict in SIGNS]
+        counts = [str(int((own == kind).sum()) or "") for kind in SIGNS]
         long = [Cell(text, kind="wrap") for text in ("; ".join(names), circumstances[i])]
         rows.append([Cell(night.campaign), Cell(started), JUDGED[night.good], *map(Cell, counts), *long])
     return Grid(("night", "start (UTC)", "", "worse", "better", "diverged", "what was new"), rows)
-
-
-def _circumstances(history: History) -> list[str]:
-    """What was different about each night but its results, in a line; of the first, what it was made with."""
-    lines = []
-    for i, items in enumerate(trend.environments(history)):
-        said = [f"{name} {old or 'unknown'} → {new or 'unknown'}" if i else f"{name} {new}" for name, old, new in items]
-        tuned = ["reference: rates tuned"] if history[i][0].kind == REFERENCE else []
-        lines.append(COMMIT.sub(r"\1", "; ".join([*tuned, *said])))
-    return lines

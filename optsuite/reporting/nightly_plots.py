@@ -18,14 +18,14 @@ WIDE = 1.0  # the change beyond which an axis is logarithmic
 
 
 def overview(points: pd.DataFrame, nights: Sequence[Night], benchmarks: Sequence[str]) -> str:
-    """A row for each benchmark, with a mark where something of it changed, from columns night, benchmark, verdict."""
+    """A row for each benchmark, with a mark where something of it changed, from columns night, benchmark, kind."""
     with rowed(benchmarks, below=_room(nights)) as ax:
         _dress(ax, nights)
         place = {name: y for y, name in enumerate(benchmarks)}
         for y in place.values():
             ax.plot(range(len(nights)), [y] * len(nights), ".", color=INK, alpha=0.3, markersize=3)
-        for row in points.drop_duplicates(["night", "benchmark", "verdict"]).to_dict("records"):
-            _mark(ax, nights, row["night"], place[row["benchmark"]], row["verdict"])
+        for row in points.drop_duplicates(["night", "benchmark", "kind"]).to_dict("records"):
+            _mark(ax, nights, row["night"], place[row["benchmark"]], row["kind"])
         return svg(ax)
 
 
@@ -41,9 +41,9 @@ def lines(table: pd.DataFrame, points: pd.DataFrame, nights: Sequence[Night], lo
         _dress(ax, nights)
         for name in wide.columns:
             ax.plot(wide.index, wide[name], marker=".", markersize=5, label=plain(str(name)), **looks[str(name)])
-        for row in points.drop_duplicates(["night", "optimizer", "verdict"]).to_dict("records"):
+        for row in points.drop_duplicates(["night", "optimizer", "kind"]).to_dict("records"):
             height = heights[row["optimizer"]][row["night"]] if row["optimizer"] in heights else 0.0
-            _mark(ax, nights, row["night"], height, row["verdict"], edge=looks[row["optimizer"]]["color"])
+            _mark(ax, nights, row["night"], height, row["kind"], edge=looks[row["optimizer"]]["color"])
         if (wide.abs() > WIDE).any(axis=None):
             ax.set_yscale("symlog", linthresh=0.1)
         ax.tick_params(axis="y", labelsize=SMALL)
@@ -53,9 +53,9 @@ def lines(table: pd.DataFrame, points: pd.DataFrame, nights: Sequence[Night], lo
     return svg(ax)
 
 
-def _mark(ax: Axes, nights: Sequence[Night], x: int, y: float, verdict: str, edge: str | None = None) -> None:
+def _mark(ax: Axes, nights: Sequence[Night], x: int, y: float, kind: str, edge: str | None = None) -> None:
     """A triangle, upwards for worse, and hollow where the rates were tuned."""
-    look = MARKS[verdict]
+    look = MARKS[kind]
     colour = look["color"]
     face, edge = ("none", colour) if nights[x].kind == REFERENCE else (colour, edge or colour)
     ax.plot(x, y, markersize=8, zorder=3, markerfacecolor=face, markeredgecolor=edge, **look)

@@ -1,12 +1,14 @@
 """The report folder: tables, figures and page, each file replaced at once or not at all."""
 
+import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from optsuite.analysis.leaderboard import Comparison
+from optsuite.analysis.leaderboard import Comparison, Pairs
 from optsuite.analysis.learning_rates import learning_rates, trials
 from optsuite.analysis.overall import overall
 from optsuite.reporting.campaign_page import cost_table, name_of, page
@@ -39,6 +41,7 @@ def build(
         "leaderboard.csv": _csv(found.table),
         "learning_rates.csv": _csv(learning_rates(runs, tried)),
         "cost.csv": _csv(cost_table(runs)),
+        "verdicts.json": _verdicts(found.pairs),
         "leaderboard.md": markdown(found.table, campaign, notes),
         "leaderboard.tex": latex(found.table),
     }
@@ -51,6 +54,29 @@ def build(
     written = [own.write(name, text) for name, text in texts.items()]
     own.close()
     return written
+
+
+def _verdicts(pairs: Mapping[str, Pairs]) -> str:
+    """How each ranked optimizer compares with each, by benchmark; numbers that are not finite as texts."""
+    found = [
+        {
+            "benchmark": benchmark,
+            "optimizer": one,
+            "versus": other,
+            "verdict": verdict.kind,
+            "gap": _json_number(verdict.gap),
+            "p": _json_number(verdict.p),
+            "seeds_needed": verdict.seeds_needed,
+        }
+        for benchmark, own in pairs.items()
+        for (one, other), verdict in sorted(own.items())
+    ]
+    return json.dumps(found, indent=1) + "\n"
+
+
+def _json_number(value: float) -> float | str:
+    """To six digits; infinity, which JSON does not know, as a text."""
+    return float(f"{value:.6g}") if math.isfinite(value) else str(value)
 
 
 def _csv(table: pd.DataFrame) -> str:

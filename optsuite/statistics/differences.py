@@ -4,9 +4,10 @@ Scores are losses, the lower the better, in matrices (seeds, optimizers) whose r
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,32 +15,35 @@ from scipy import stats
 
 from optsuite.statistics.seeds import ENDS, N_RESAMPLES, interquartile_mean
 
+Kind = Literal["better", "worse", "tied", "open"]
+
 ALPHA = 0.04  # of all pairs of a benchmark together: below the 5 % we promise, see sign_flip
 POWER = 0.8
 EXACT_SEEDS = 14  # with more, the patterns of signs are drawn instead of enumerated
 N_DRAWN = 2**14
 FEWEST_SEEDS = math.ceil(1 + math.log2(1 / ALPHA))  # the smallest p of n seeds is 2^(1 - n)
 CHUNK = 2**24  # numbers held at once
-OPPOSITE = {"worse": "better", "better": "worse", "tied": "tied", "inconclusive": "inconclusive"}
+OPPOSITE: Mapping[Kind, Kind] = {"worse": "better", "better": "worse", "tied": "tied", "open": "open"}
 
 Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
-    """How a column compares with another: `gap` is how much larger its score is, relative to the better of the two.
+class Verdict:
+    """How one column compares with another: better, worse, tied, or open where the seeds cannot tell.
 
-    `p` is adjusted for all pairs. `n_more` estimates how many more seeds would settle the pair: 0 where it is settled, None
-    where no number would.
+    `gap` is how much larger its score is, relative to the better of the two. `p` is adjusted for
+    all pairs. `seeds_needed` estimates how many more seeds would settle an open pair: 0 where the
+    pair is settled, None where no number would.
     """
 
+    kind: Kind
     gap: float
     p: float
-    verdict: str  # worse, better, tied, or inconclusive
-    n_more: int | None = 0
+    seeds_needed: int | None = 0
 
 
-def compare(scores: Matrix, tolerance: float) -> dict[tuple[int, int], Difference]:
+def compare(scores: Matrix, tolerance: float) -> dict[tuple[int, int], Verdict]:
     """Every pair (i, j) of columns of scores (seeds, optimizers), both ways round: how i compares with j.
 
     They differ where the sign-flip test of all pairs says so, and the gap between their
@@ -64,7 +68,7 @@ def compare(scores: Matrix, tolerance: float) -> dict[tuple[int, int], Differenc
             n_pairs=len(pairs),
         )
         found[i, j] = _judge(pair, float(p), tolerance)
-        found[j, i] = replace(found[i, j], gap=-found[i, j].gap, verdict=OPPOSITE[found[i, j].verdict])
+        found[j, i] = replace(found[i, j], kind=OPPOSITE[found[i, j].kind], gap=-found[i, j].gap)
     return found
 
 
@@ -78,20 +82,20 @@ class _Pair:
     n_pairs: int
 
 
-def _judge(pair: _Pair, p: float, tolerance: float) -> Difference:
+def _judge(pair: _Pair, p: float, tolerance: float) -> Verdict:
     gap, gap_of_means = pair.gaps
     direction = float(np.sign(pair.differences.mean()))
     agree = gap * direction >= 0
     if p <= ALPHA and agree:
         decisive = next((g for g in (gap, gap_of_means) if abs(g) > tolerance), None)
         if decisive is None:
-            return Difference(gap=gap, p=p, verdict="tied")
-        return Difference(gap=decisive, p=p, verdict="worse" if direction > 0 else "better")
+            return Verdict(kind="tied", gap=gap, p=p)
+        return Verdict(kind="worse" if direction > 0 else "better", gap=decisive, p=p)
     if len(pair.differences) > 1 and all(-tolerance <= low and high <= tolerance for low, high in pair.intervals):
-        return Difference(gap=gap, p=p, verdict="tied")
+        return Verdict(kind="tied", gap=gap, p=p)
     found = seeds_needed(pair.differences, pair.n_pairs) if agree else None
     either = [n for n in (found, _seeds_to_tie(pair, tolerance)) if n is not None]
-    return Difference(gap=gap, p=p, verdict="inconclusive", n_more=min(either, default=None))
+    return Verdict(kind="open", gap=gap, p=p, seeds_needed=min(either, default=None))
 
 
 def _seeds_to_tie(pair: _Pair, tolerance: float) -> int | None:

@@ -1,0 +1,208 @@
+"""The English about results, made from verdicts and numbers at the very end. Nothing reads it back."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from optsuite.statistics.differences import FEWEST_SEEDS
+
+Row = Mapping[Any, Any]
+LISTED = 7  # names in a sentence
+MAX_SEEDS_SHOWN = 1_000  # more seeds than this are not worth counting
+
+
+def amount(gap: float) -> str:
+    """A relative gap: a percentage, a factor where it exceeds two, nothing where it is infinite."""
+    word, size = "worse" if gap > 0 else "better", abs(gap)
+    if math.isinf(size):
+        return word
+    if size > 0.9995:
+        return f"{size + 1:.3g}x {word}"
+    return f"{size:.1%} {word}" if size >= 0.001 else f"{size * 100:.1g}% {word}"
+
+
+def verdict(row: Row) -> str:
+    """The verdict on a row of the leaderboard."""
+    if row["arm"] == "default" and row["verdict"] in VERSUS_TUNED:
+        return f"{VERSUS_TUNED[row['verdict']](row['gap'])} {PREPOSITION[row['verdict']]} tuned"
+    return VERDICTS[row["verdict"]](row)
+
+
+def standing(row: Row) -> str:
+    """The verdict on a ranked row in a word, and its gap to the lowest score."""
+    word, gap = STANDINGS[row["verdict"]], row["gap"]
+    if not gap or math.isinf(gap):
+        return word
+    return f"{word} +{gap:.1%}" if gap < 1 else f"{word} {gap + 1:.3g}x"
+
+
+def default_rate(row: Row) -> str:
+    """The default rate of a tuned row, and how its score compares with the tuned one."""
+    if row["arm"] != "tuned" or pd.isna(row["default_lr"]):
+        return ""
+    rate, found = f"{row['default_lr']:.3g}", row["default_verdict"]
+    if found in VERSUS_TUNED:
+        return f"{rate}: {VERSUS_TUNED[found](row['default_gap'])}"
+    return f"{rate}: {UNRANKED[found]}"
+
+
+def warnings(row: Row) -> str:
+    """What may mislead in a row of the leaderboard; empty where there is nothing."""
+    codes = row["warnings"].split(";") if row["warnings"] else []
+    return "; ".join(WARNINGS[code](row) for code in codes)
+
+
+def headline(rows: Sequence[Row]) -> str:
+    """One sentence on a benchmark from the ranked rows of its leaderboard, best first."""
+    if not rows:
+        return "Nothing is ranked yet."
+    first, *others = (row["optimizer"] for row in rows)
+    near = [row["optimizer"] for row in rows[1:] if row["verdict"] != "worse"]
+    beaten = [name for name in others if name not in near]
+    rest = f"; {listed(beaten)} {'is' if len(beaten) == 1 else 'are'} worse." if beaten else "."
+    if not others:
+        return f"Only {first} is ranked."
+    if not near:
+        return f"{first} is best: better than {listed(beaten)}."
+    if all(row["verdict"] == "tied" for row in rows if row["optimizer"] not in beaten):
+        return f"{listed([first, *near])} are tied for best{rest}"
+    return f"{first} leads, but {listed(near)} may be as good{rest}"
+
+
+def summary(certainties: Sequence[str]) -> str:
+    """How sure it is who won, over all benchmarks, from the `certainty` of each."""
+    parts = {
+        "certain": "one optimizer is certainly best on {}",
+        "tie": "the best are tied on {}",
+        "open": "more seeds would be needed on {}",
+    }
+    counts = {kind: certainties.count(kind) for kind in parts}
+    said = [part.format(counts[kind]) for kind, part in parts.items() if counts[kind]]
+    return f"Of {len(certainties)} benchmarks: {'; '.join(said)}." if said else ""
+
+
+def overall(ranks: pd.DataFrame) -> str:
+    """Who has the best mean position, from the table of `analysis.overall`; empty without one."""
+    if ranks.empty:
+        return ""
+    lowest = ranks[ranks["mean_position"] == ranks["mean_position"].min()]
+    first, names = lowest.iloc[0], " and ".join(lowest["optimizer"])
+    has = "has" if len(lowest) == 1 else "share"
+    said = f"{names} {has} the best mean position by score, {first['mean_position']:.3g}"
+    if ranks["ci_low"].isna().any():
+        return f"{said}; with one seed it has no interval."
+    overlap = ranks["ci_low"] <= first["ci_high"]
+    others = ranks[overlap & ~ranks["optimizer"].isin(lowest["optimizer"])]["optimizer"]
+    sure = "no other interval overlaps"
+    if len(others):
+        sure = f"the intervals of {', '.join(others)} overlap"
+    return f"{said}; {sure}. The intervals cover other seeds, not other benchmarks."
+
+
+def protocol(budgets: pd.DataFrame) -> str:
+    """The budget of a comparison, from the columns n_trials and n_seeds of its finished studies."""
+    if budgets.empty:
+        return "No study is complete yet."
+    if len(budgets.drop_duplicates()) > 1:
+        return "Not all studies had the same numbers of trials and seeds; only those that had are ranked against each other."
+    n_trials, n_seeds = (f"{budgets[name].iloc[0]:.0f}" for name in ("n_trials", "n_seeds"))
+    return (
+        f"Every optimizer had the same steps, {n_trials} trials to tune its learning rate on "
+        f"validation data, and {n_seeds} fresh seeds, the same for all. A lower score is better."
+    )
+
+
+def target_note(kind: str, target: str) -> str:
+    """What is wrong with the target of a benchmark, which `time_to_target` calls too hard or too easy."""
+    if kind == "too_hard":
+        return f"No run reached the target, {target}: it is too hard for this budget."
+    when = "at the first measurement after step 0"
+    return f"Every run reached the target, {target}, {when}: it is too easy."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them; of many, the first and the number of the others."""
+    if len(names) > LISTED:
+        return f"{', '.join(names[: LISTED - 1])} and {len(names) - LISTED + 1} others"
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+
+
+def _open(row: Row) -> str:
+    n_seeds, n_more = row["seeds"], row["seeds_needed"]
+    if n_seeds < FEWEST_SEEDS:
+        remedy = f"needs at least {FEWEST_SEEDS} seeds, not {n_seeds}"
+    elif pd.isna(n_more):
+        remedy = "more seeds would not tell"
+    elif n_more > MAX_SEEDS_SHOWN:
+        remedy = f"over {MAX_SEEDS_SHOWN:,} more seeds"
+    else:
+        remedy = f"about {n_more} more seeds"
+    return f"open: {amount(row['gap'])} ({remedy})"
+
+
+def _other_budget(row: Row) -> str:
+    tuning = f"{row['trials']} trials on {row['tuning_seeds']} tuning seeds"
+    return f"not ranked: {tuning}, {row['seeds']} seeds"
+
+
+def _of_seeds(name: str, words: str) -> Callable[[Row], str]:
+    return lambda row: f"{row[name]} of {row['seeds']} {words}"
+
+
+UNRANKED = {
+    "manual": "not ranked",
+    "incomplete": "study incomplete",
+    "diverged": "diverged on every seed",
+    "failed": "failed",
+}
+VERDICTS: Mapping[str, Callable[[Row], str]] = {
+    "best": lambda row: "best",
+    "tied": lambda row: "tied with best",
+    "leads": lambda row: "best so far",
+    "alone": lambda row: "nothing to compare with",
+    "worse": lambda row: amount(row["gap"]),
+    "open": _open,
+    "manual": lambda row: UNRANKED["manual"],
+    "incomplete": lambda row: UNRANKED["incomplete"],
+    "diverged": lambda row: UNRANKED["diverged"],
+    "failed": lambda row: f"{row['failed']} failed" if row["seeds"] else UNRANKED["failed"],
+    "other_budget": _other_budget,
+}
+STANDINGS = {
+    "best": "best",
+    "tied": "tied",
+    "alone": "best",
+    "leads": "leads",
+    "open": "maybe",
+    "worse": "beaten",
+}
+CERTAINTIES = {"certain": "certain", "tie": "a tie", "open": "open", "": ""}
+VERSUS_TUNED: Mapping[str, Callable[[float], str]] = {
+    "better": amount,
+    "worse": amount,
+    "tied": lambda gap: "as good",
+    "open": lambda gap: "not told apart",
+}
+PREPOSITION = {"better": "than", "worse": "than", "tied": "as", "open": "from"}
+WARNINGS: Mapping[str, Callable[[Row], str]] = {
+    "diverged": _of_seeds("diverged", "diverged"),
+    "never_improved": _of_seeds("never_improved", "never improved"),
+    "at_edge": lambda row: "rate at the edge",
+    "other_machine": lambda row: "trained on another machine",
+    "not_reproducible": lambda row: "not reproducible",
+    "tied_rates": lambda row: f"{row['tied_rates']} rates tied in tuning: the middle was taken",
+    "bimodal": lambda row: "two groups of seeds",
+    "beaten_by_special_case": lambda row: f"worse than {row['beaten_by']}, a special case of it: tuning budget too small",
+    "lucky_seed": lambda row: f"tuned on a lucky seed ({row['optimism']:+.0%})",
+}
+LEGEND = (
+    "Score: interquartile mean over fresh seeds of the lowest validation loss, at the learning "
+    "rate tuned on other seeds. Rank: one more than the number of optimizers that are certainly "
+    "better: by a paired test corrected for all pairs, and by more than the tolerance. Best so "
+    "far, open: more seeds would tell. Steps: median number of steps to the target. Default lr: "
+    "the documented rate, and how its score compares with the tuned one. Warnings: seeds that "
+    "diverged (each counts as the worst loss of its benchmark) or never improved on their initial "
+    "loss, and what may mislead."
+)
