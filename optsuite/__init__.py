@@ -11,49 +11,58 @@ TYPE_CHECKING = False  # as type checkers know it: nothing else is imported, as 
 if TYPE_CHECKING:
     from typing import Any
 
-    from optsuite import data, models
-    from optsuite.definition import Benchmark, LogUniform, OptimizerSpec, Splits, Suite, Target
-    from optsuite.models import accuracy
-    from optsuite.notebook import leaderboard, runs
-    from optsuite.optimizers import OPTIMIZERS
+    from optsuite import data as data
+    from optsuite import models as models
+    from optsuite.api import compare as compare
+    from optsuite.api import curves as curves
+    from optsuite.api import leaderboard as leaderboard
+    from optsuite.api import nightly as nightly
+    from optsuite.api import preview as preview
+    from optsuite.api import report as report
+    from optsuite.api import run as run
+    from optsuite.api import runs as runs
+    from optsuite.api import train as train
+    from optsuite.definition import Benchmark as Benchmark
+    from optsuite.definition import LogUniform as LogUniform
+    from optsuite.definition import OptimizerSpec as OptimizerSpec
+    from optsuite.definition import Splits as Splits
+    from optsuite.definition import Suite as Suite
+    from optsuite.definition import Target as Target
+    from optsuite.execution.options import ExecutionOptions as ExecutionOptions
+    from optsuite.models import accuracy as accuracy
+    from optsuite.optimizers import OPTIMIZERS as OPTIMIZERS
 
     __version__: str
 
 _HOMES = {
+    "OPTIMIZERS": "optimizers",
     "Benchmark": "definition",
+    "ExecutionOptions": "execution.options",
     "LogUniform": "definition",
     "OptimizerSpec": "definition",
     "Splits": "definition",
     "Suite": "definition",
     "Target": "definition",
-    "OPTIMIZERS": "optimizers",
     "accuracy": "models",
-    "leaderboard": "notebook",
-    "runs": "notebook",
+    "compare": "api",
+    "curves": "api",
+    "data": "",
+    "leaderboard": "api",
+    "models": "",
+    "nightly": "api",
+    "preview": "api",
+    "report": "api",
+    "run": "api",
+    "runs": "api",
+    "train": "api",
 }
-_MODULES = ("data", "models")
-
-__all__ = [
-    "OPTIMIZERS",
-    "Benchmark",
-    "LogUniform",
-    "OptimizerSpec",
-    "Splits",
-    "Suite",
-    "Target",
-    "accuracy",
-    "data",
-    "leaderboard",
-    "models",
-    "runs",
-]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"optsuite.{name}")
     if name == "__version__":
         return import_module("importlib.metadata").version("optsuite")
-    if name in _HOMES:
-        return getattr(import_module(f"optsuite.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'optsuite' has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'optsuite' has no attribute {name!r}")
+    home = _HOMES[name]
+    return getattr(import_module(f"optsuite.{home}"), name) if home else import_module(f"optsuite.{name}")

@@ -28,10 +28,16 @@ from torch import nn
 from optsuite import OPTIMIZERS, Benchmark, Splits, Suite
 from optsuite.campaign.drive import studies_of
 from optsuite.campaign.prepare import Problem, prepare
-from optsuite.cli.session import Session, report
+from optsuite.campaign.session import Session
+from optsuite.cli.console import console
+from optsuite.cli.progress import Display
+from optsuite.cli.results import show_report
 from optsuite.errors import BadInput, StoreLost, one_line
+from optsuite.execution.options import ExecutionOptions
 from optsuite.execution.pool import Fact, Lost, Task
 from optsuite.execution.worker import facts, trainer
+from optsuite.reporting.publish import publish
+from optsuite.tracking.location import tracking_uri
 
 CAMPAIGN = "c"
 TABLES = ("leaderboard.csv", "learning_rates.csv")
@@ -369,6 +375,11 @@ class Outcome:
         return any(text.startswith(("CHANGED", "RAW")) for text in (self.report, self.run))
 
 
+def _report() -> None:
+    """What the command `report` does."""
+    show_report(console(), publish(tracking_uri(), CAMPAIGN, Path("mlruns/report")), CAMPAIGN)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Campaign:
     """A finished campaign in a folder, its tables, and what `run` needs to go on with it."""
@@ -388,15 +399,27 @@ class Campaign:
 
     def run(self) -> None:
         """What the command `run` does."""
-        session = Session(SUITE.name, CAMPAIGN, Inline(), self.problems)
-        session.run(studies_of(SUITE, self.problems, device="cpu"), ())
+        out = console()
+        with Display(out) as display:
+            session = Session(
+                suite=SUITE,
+                campaign=CAMPAIGN,
+                uri=tracking_uri(),
+                pool=Inline(),
+                problems=self.problems,
+                skipped=(),
+                options=ExecutionOptions(),
+                listener=display.show,
+            )
+            session.run(studies_of(SUITE, self.problems, device="cpu"))
+        _report()
 
     def try_edit(self, apply: Apply, folder: Path) -> Outcome:
         """Edit a copy, report, and run."""
         shutil.copytree(self.folder, folder, symlinks=True)
         apply(folder)
         with contextlib.chdir(folder):
-            reported, heard = self._heard(folder, lambda: report(CAMPAIGN, Path("mlruns/report")))
+            reported, heard = self._heard(folder, _report)
             healed, more = self._heard(folder, self.run)
             if healed == "left out, and named":
                 healed = "CHANGED for good"

@@ -13,7 +13,7 @@ import torch
 from commands import Call
 
 from optsuite import Suite
-from optsuite.cli import main
+from optsuite.cli.main import main
 from optsuite.execution.pool import Fact, Lost, Task
 from optsuite.execution.worker import Train, facts, trainer
 from optsuite.tracking.store import open_store

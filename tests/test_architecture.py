@@ -28,7 +28,7 @@ ORDER = (  # data flow from left to right; a module imports only from its own pl
     ("analysis",),
     ("reporting",),
     ("nights",),
-    ("notebook",),
+    ("api",),
     ("cli",),
     ("__main__",),
 )
@@ -93,7 +93,7 @@ def loaded(code: str) -> set[str]:
 
 
 def test_help_loads_nothing_slow() -> None:
-    code = "from click.testing import CliRunner\nfrom optsuite.cli.commands import cli\n"
+    code = "from click.testing import CliRunner\nfrom optsuite.cli.main import cli\n"
     code += "CliRunner().invoke(cli, ['run', '--help'])"
     assert not loaded(code) & {"torch", "mlflow", "optuna", "pandas", "numpy", "rich", "sklearn", "scipy", "ray"}
 

@@ -13,6 +13,7 @@ from optsuite.errors import BadInput
 from optsuite.execution import streamed
 from optsuite.execution.demand import PROCESS_BYTES, demand, fits, slots
 from optsuite.execution.opening import open_pool
+from optsuite.execution.options import ExecutionOptions
 from optsuite.execution.pool import Fact, Lost
 from optsuite.execution.streamed import Surroundings, digest
 from optsuite.training.run import Ended, Measurement
@@ -21,8 +22,8 @@ from optsuite.training.run import Ended, Measurement
 def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "optsuite.execution.ray", raising=False)
-    with pytest.raises(BadInput, match=r"^--ray: got 'auto', but there is no Ray here; .* pip install 'optsuite\[ray\]'$"):
-        open_pool("auto", None, suite=str(TINY), device="cpu")
+    with pytest.raises(BadInput, match=r"^--ray: Ray is not installed; run: pip install 'optsuite\[ray\]'$"):
+        open_pool(str(TINY), ExecutionOptions(ray="auto"))
 
 
 def test_a_task_asks_for_what_its_plan_needs_and_a_node_has() -> None:

@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 from suites import tiny
 
-from optsuite.campaign.events import Ready
+from optsuite.campaign.events import Prepared, Ready
 from optsuite.campaign.lock import check_campaign_name
 from optsuite.cli.progress import Display
 from optsuite.errors import BadInput
@@ -143,7 +143,8 @@ def test_odd_names_are_text_wherever_they_are_shown(odd: Path, call: Call, monke
 
 def test_odd_names_are_text_in_a_terminal_while_they_train(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(file=sys.stdout, force_terminal=True, width=300, color_system=None)
-    with Display(console, dict.fromkeys(ODD, 1.0), dict.fromkeys(ODD, 1)) as display:
+    with Display(console) as display:
+        display.show(Prepared(seconds_per_run=dict.fromkeys(ODD, 1.0), n_runs=dict.fromkeys(ODD, 1)))
         display.show(Ready(missing=dict.fromkeys(ODD, 1), replaced=()))
     shown = capsys.readouterr().out
     assert all(name in shown for name in ODD[:-1])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from optsuite.cli.commands import nightly
+from optsuite.cli.nightly import nightly
 from optsuite.cli.options import SCHEDULED
 from optsuite.errors import BadInput
 from optsuite.nights.schedules import SCHEDULES, cron, github, systemd
@@ -195,7 +195,7 @@ def test_what_one_of_them_cannot_hold_is_refused_there(home: Path) -> None:
 
 
 def test_a_schedule_is_printed_at_once_with_the_options_that_were_given(home: Path) -> None:
-    code = "import sys; from optsuite.cli import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
+    code = "import sys; from optsuite.cli.main import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
     command = [PYTHON, "-c", code, "nightly", "--keep", "30", "--checkpoint-every", "9", "--print-schedule", "cron"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

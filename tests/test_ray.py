@@ -24,6 +24,7 @@ import optsuite
 from optsuite.campaign import study
 from optsuite.errors import BadInput
 from optsuite.execution.opening import open_pool
+from optsuite.execution.options import ExecutionOptions
 from optsuite.execution.pool import Fact, Lost
 from optsuite.training.identity import setting
 from optsuite.training.run import Ended, Measurement
@@ -140,7 +141,8 @@ def three() -> Iterator[Three]:
 
 
 def open_ray(address: str = "auto", **options: Any) -> Any:
-    return open_pool(address, None, **({"suite": str(TINY), "device": "cpu"} | options))
+    suite = options.pop("suite", str(TINY))
+    return open_pool(suite, ExecutionOptions(ray=address, **options))
 
 
 def test_auto_starts_a_cluster_says_nothing_and_leaves_nothing(tmp_path: Path) -> None:

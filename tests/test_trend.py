@@ -18,9 +18,15 @@ from torch import nn
 from optsuite import Suite
 from optsuite.analysis.trend import History, change_points, environments, lines
 from optsuite.campaign.prepare import prepare
-from optsuite.cli.night import nightly
+from optsuite.campaign.session import Session
+from optsuite.cli.console import console
+from optsuite.cli.nightly import show_night
+from optsuite.cli.results import EXIT_CODES
+from optsuite.execution.options import ExecutionOptions
+from optsuite.nights.night import run_night
 from optsuite.reporting.nightly_page import page
 from optsuite.tracking.columns import RELATIVE_TIME
+from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.nights import ORDINARY, REFERENCE, Night
 
 NIGHTS = tuple(f"nightly-2026-11-{day:02}" for day in range(1, 31))
@@ -153,8 +159,18 @@ def test_real_nights_write_the_page(folder: Path, capsys: pytest.CaptureFixture[
         """A night: its exit code, what it printed, and the page."""
         pool.load(suite)
         problems, skipped = prepare(suite, device="cpu")
-        where: Any = pool  # in place of worker processes
-        code = nightly(suite, problems, skipped, where, campaign=campaign, device="cpu", retune=False, keep=keep)
+        session = Session(
+            suite=suite,
+            campaign=campaign,
+            uri=tracking_uri(),
+            pool=pool,
+            problems=problems,
+            skipped=skipped,
+            options=ExecutionOptions(),
+        )
+        result = run_night(session, retune=False, keep=keep, folder=Path("mlruns/report"))
+        show_night(console(), result)
+        code = EXIT_CODES[result.outcome]
         return code, capsys.readouterr().out, (folder / "mlruns/report/nights.html").read_text()
 
     suite = replace(tiny.SUITE, n_trials=2)

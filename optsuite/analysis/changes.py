@@ -55,6 +55,24 @@ class Change:
     n_seeds: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class CampaignChanges:
+    """What changed from one campaign to another, and what they were made with where that differs: name, before, after."""
+
+    changes: tuple[Change, ...]
+    environment: tuple[tuple[str, str, str], ...]
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether anything got worse."""
+        return any(change.kind == "worse" for change in self.changes)
+
+
+def compare_campaigns(before: pd.DataFrame, after: pd.DataFrame) -> CampaignChanges:
+    """What changed from one campaign to another, from the rows that `read_runs` gives."""
+    return CampaignChanges(changes=tuple(changes(before, after)), environment=tuple(environment(before, after)))
+
+
 def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[Change]:
     """Everything that changed from one campaign to another, from the rows that `read_runs` gives, worse ones first."""
     old, new = tuned(before), tuned(after)

@@ -3,7 +3,35 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from optsuite.campaign.prepare import Skipped
 from optsuite.training.run import Run, Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Everything has been tried out, and nothing has been written yet.
+
+    By benchmark, `seconds_per_run` is the rough cost of a run and `n_runs` the number of runs.
+    `skipped` is what cannot be trained here. `notes` are lines that a person should see.
+    """
+
+    seconds_per_run: Mapping[str, float]
+    n_runs: Mapping[str, int]
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightStarted:
+    """A nightly run begins: at the rates of an earlier night, or tuning them where that is None."""
+
+    campaign: str
+    rates_of: str | None
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """The campaign has been asked to stop; what has ended is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,4 +107,6 @@ class Tick:
     """Some time has passed."""
 
 
-Event = Ready | ReuseChecked | Tick | RunMeasured | RunEnded | StudyRestarted | StudyEnded
+Event = (
+    Prepared | NightStarted | Ready | ReuseChecked | Tick | RunMeasured | RunEnded | StudyRestarted | StudyEnded | Interrupted
+)

@@ -10,7 +10,7 @@ from optsuite.suites import load_suite, named_suites, optimizer_choices
 from optsuite.tracking.location import campaign_names, tracking_uri
 
 
-def show(where: str) -> int:
+def show(where: str) -> None:
     """Print the lists."""
     suite, out = load_suite(where), console()
     tuning = f"{suite.n_trials} trials on {suite.n_tuning_seeds} tuning seed{'s' if suite.n_tuning_seeds > 1 else ''}"
@@ -26,7 +26,6 @@ def show(where: str) -> int:
     out.print(f"Suites by name (--suite): {suites or 'none here'}\n", markup=False, highlight=False)
     names = campaign_names(tracking_uri())
     out.print(f"Campaigns: {', '.join(names) if names else 'none yet; optsuite run starts one'}", highlight=False)
-    return 0
 
 
 def _benchmarks(suite: Suite) -> Table:

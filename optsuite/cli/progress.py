@@ -9,6 +9,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from optsuite.campaign.events import (
     Event,
+    Interrupted,
+    NightStarted,
+    Prepared,
     Ready,
     ReuseChecked,
     RunEnded,
@@ -24,13 +27,13 @@ LINE_SECONDS = 30.0  # without a terminal, a sign of life at least this often
 
 
 class Display:
-    """Shows events. `costs` are the rough seconds of a run of each benchmark, `totals` its number of runs."""
+    """Shows events."""
 
-    def __init__(self, console: Console, costs: Mapping[str, float], totals: Mapping[str, int]) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._costs = costs
-        self._totals = dict(totals)
-        self._left = dict(totals)
+        self._costs: Mapping[str, float] = {}
+        self._totals: dict[str, int] = {}
+        self._left: dict[str, int] = {}
         self._started = self._last_line = time.monotonic()
         self._under_way: dict[Run, float] = {}  # which fraction of it has been trained
         self._to_do = 0.0
@@ -38,17 +41,12 @@ class Display:
         self._doing = "starting workers"
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        self.n_failed = 0
         if console.is_terminal:
             text, now = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[now]"))
             columns = (text, BarColumn(), MofNCompleteColumn(), now)
             self._bars = Progress(*columns, console=console)
 
     def __enter__(self) -> Self:
-        if self._bars:
-            self._tasks = {name: self._bars.add_task(name, total=n, now="") for name, n in self._totals.items()}
-            self._tasks[""] = self._bars.add_task("all", total=sum(self._totals.values()), now="reading the store")
-            self._bars.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -58,6 +56,13 @@ class Display:
     def show(self, event: Event) -> None:
         """Take in one event."""
         match event:
+            case Prepared():
+                self._prepare(event)
+            case NightStarted(campaign=campaign, rates_of=rates_of):
+                how = f"at the rates of {rates_of}" if rates_of else "the rates are tuned, and later nights train at them"
+                self._say(f"Night {campaign}: {how}")
+            case Interrupted():
+                self._console.print("Stopping. What has ended is kept.")
             case Ready():
                 if event.delivered:
                     self._console.print(
@@ -80,6 +85,21 @@ class Display:
                 self._count(event)
             case StudyEnded():
                 self._end(event)
+
+    def _prepare(self, event: Prepared) -> None:
+        broken = [one for one in event.skipped if one.broken]
+        for one in broken:
+            self._say(str(one))
+        if broken:
+            self._say("What this campaign holds of them is left out of the report until they can be trained.")
+        for line in event.notes:
+            self._say(line)
+        self._costs = event.seconds_per_run
+        self._totals, self._left = dict(event.n_runs), dict(event.n_runs)
+        if self._bars:
+            self._tasks = {name: self._bars.add_task(name, total=n, now="") for name, n in self._totals.items()}
+            self._tasks[""] = self._bars.add_task("all", total=sum(self._totals.values()), now="reading the store")
+            self._bars.start()
 
     def _tell_reuse(self, event: ReuseChecked) -> None:
         """What became of the reused results that were trained again."""
@@ -123,8 +143,6 @@ class Display:
         run = event.run
         self._left[run.benchmark] -= 1
         self._under_way.pop(run, None)
-        if event.score.outcome == "failed":
-            self.n_failed += 1
         if self._bars:
             doing = "tuning" if run.kind == "trial" else "evaluating"
             self._bars.update(self._tasks[run.benchmark], advance=1, now=f"{doing} {run.optimizer}")
@@ -139,7 +157,6 @@ class Display:
     def _end(self, event: StudyEnded) -> None:
         what = f"{event.benchmark} {event.optimizer}"
         if event.error is not None:
-            self.n_failed += 1
             self._console.print(f"{what} stopped: {event.error}", style="red", markup=False, highlight=False)
         elif not self._bars and not event.reused:
             self._line(f"{what} lr={event.lr:.3g} score={event.score:.4g}")

@@ -11,6 +11,7 @@ from multiprocessing.process import BaseProcess
 from optsuite.execution.pool import LACKED_MEMORY, Fact, Lost, Task
 from optsuite.execution.processes import CONTEXT, start
 from optsuite.execution.queue import Queue
+from optsuite.execution.suite_source import SuiteSource
 from optsuite.execution.worker import OUT_OF_MEMORY, serve
 from optsuite.training.checkpoint import Checkpoints
 
@@ -30,12 +31,12 @@ class LocalPool:
         self,
         n_workers: int,
         *,
-        suite: str,
+        suite: SuiteSource,
         device: str,
         checkpoints: Checkpoints | None = None,
         memory_bytes: int | None = None,
     ) -> None:
-        """The workers load the suite by the name or path that load_suite takes.
+        """The workers load the suite by themselves.
 
         None of them takes more than `memory_bytes`, which is most of what the machine has where it is None.
         """

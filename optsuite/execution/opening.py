@@ -1,38 +1,69 @@
-"""Which pool trains: worker processes of this machine, or a cluster."""
+"""Which pool trains: worker processes of this machine, a cluster, or this process."""
 
 import os
 from contextlib import AbstractContextManager
 
+from optsuite.definition import Suite
 from optsuite.errors import BadInput
+from optsuite.execution.options import ExecutionOptions
 from optsuite.execution.pool import Pool
+from optsuite.execution.suite_source import SuiteSource, pickled
 from optsuite.training.check import check_device
 from optsuite.training.checkpoint import Checkpoints
 
 
 def open_pool(
-    cluster: str | None, n_workers: int | None, *, suite: str, device: str, checkpoints: Checkpoints | None = None
+    suite: str | Suite, options: ExecutionOptions, *, checkpoints: Checkpoints | None = None
 ) -> AbstractContextManager[Pool]:
-    """The pool at the address of a Ray cluster, or `auto`; of worker processes where it is None. Raises BadInput.
+    """The pool that trains a suite, which workers load by themselves. Raises BadInput.
 
-    There is a worker for each core or CPU where their number is None.
+    A Suite with parts that no other process can import is trained in this one.
     """
-    if cluster is None:
-        from optsuite.execution.local import LocalPool
+    source: SuiteSource | None = suite if isinstance(suite, str) else pickled(suite)
+    if options.ray is not None:
+        return _open_cluster(options.ray, source, options, checkpoints)
+    if source is None:
+        from optsuite.execution.inline import InlinePool
 
-        return LocalPool(n_workers or n_cores(), suite=suite, device=device, checkpoints=checkpoints)
-    check_device(device)
+        assert isinstance(suite, Suite)
+        return InlinePool(suite, device=options.device, checkpoints=checkpoints)
+    from optsuite.execution.local import LocalPool
+
+    n_workers = options.workers or n_cores()
+    return LocalPool(n_workers, suite=source, device=options.device, checkpoints=checkpoints)
+
+
+def _open_cluster(
+    address: str,
+    source: SuiteSource | None,
+    options: ExecutionOptions,
+    checkpoints: Checkpoints | None,
+) -> AbstractContextManager[Pool]:
+    check_device(options.device)
     if checkpoints is not None:
-        raise BadInput("--checkpoint-every: got it with --ray, allowed: without; a cluster trains what is lost from its start")
+        raise BadInput("--checkpoint-every cannot be combined with --ray: a cluster trains lost runs again from step 0")
+    if source is None:
+        raise BadInput(
+            "--ray: parts of this suite were made in a notebook or in __main__, which no worker can import; "
+            "put them into a module"
+        )
     try:
         from optsuite.execution.ray import RayPool
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
-        allowed = "an address once Ray is installed: pip install 'optsuite[ray]'"
-        raise BadInput(f"--ray: got {cluster!r}, but there is no Ray here; allowed: {allowed}") from None
-    return RayPool(cluster, n_workers=n_workers, n_cores=n_cores(), suite=suite, device=device)
+        raise BadInput("--ray: Ray is not installed; run: pip install 'optsuite[ray]'") from None
+    return RayPool(
+        address,
+        n_workers=options.workers,
+        n_cores=n_cores(),
+        suite=source,
+        device=options.device,
+    )
 
 
 def n_cores() -> int:
     """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 # The server computes nothing and uses no GPU; its only other thread is OpenBLAS's, which knows how to be forked.
 FORKING = sys.platform == "linux"
@@ -35,11 +36,12 @@ def start(target: Callable[..., None], *arguments: object) -> BaseProcess:
     """Start a process that ends with this one. It should ignore SIGINT first of all: the caller says what Ctrl-C means."""
     start_server()
     process = CONTEXT.Process(target=target, args=arguments, daemon=True)
-    if FORKING:
-        process.start()  # waits for the server's imports, in which Ctrl-C must reach the caller
-    else:
-        with _interrupts_ignored():
-            process.start()
+    with _main_hidden():
+        if FORKING:
+            process.start()  # waits for the server's imports, in which Ctrl-C must reach the caller
+        else:
+            with _interrupts_ignored():
+                process.start()
     return process
 
 
@@ -54,6 +56,18 @@ def _interrupts_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Start processes that do not run the caller's script again, which may have no guard against that."""
+    main = sys.modules["__main__"]
+    hidden: dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(hidden)
 
 
 @contextmanager

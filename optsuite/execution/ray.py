@@ -21,6 +21,7 @@ from optsuite.execution.demand import Resources, demand, described, fits, slots
 from optsuite.execution.pool import Fact, Lost, Task
 from optsuite.execution.queue import Queue
 from optsuite.execution.streamed import Surroundings, digest, stream
+from optsuite.execution.suite_source import SuiteSource
 
 RETRIES = 2  # of a task whose process dies; then the campaign tries it once more, alone
 MOVES = 20  # of a task whose node is lost, which is not the task's fault: preempted nodes come and go
@@ -84,7 +85,7 @@ class RayPool:
 
     checkpoints = None
 
-    def __init__(self, address: str, *, n_workers: int | None, n_cores: int, suite: str, device: str) -> None:
+    def __init__(self, address: str, *, n_workers: int | None, n_cores: int, suite: SuiteSource, device: str) -> None:
         """Connect to the cluster at an address, or with `auto` to one that runs here, else start one of `n_cores` CPUs.
 
         At most `n_workers` tasks are trained at once where it is a number. Raises BadInput where there is no cluster.

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from optsuite.execution.pool import LACKED_MEMORY, Fact, Lost, Task
+from optsuite.execution.suite_source import SuiteSource, load
 from optsuite.execution.worker import Train, facts, limit_memory, trainer
-from optsuite.suites import load_suite
 from optsuite.training.repeatable import WORKSPACE
 from optsuite.training.run import Ended, Measurement
 from optsuite.training.step import is_out_of_memory
@@ -49,7 +49,7 @@ class Surroundings:
         os.environ.update(self.environment)
 
 
-def stream(task: Task, suite: str, device: str, driver: Surroundings) -> Iterator[Sequence[Fact] | Sequence[Lost]]:
+def stream(task: Task, suite: SuiteSource, device: str, driver: Surroundings) -> Iterator[Sequence[Fact] | Sequence[Lost]]:
     """Train a task as a worker does, in the surroundings of its driver. An empty batch says that it starts.
 
     Where memory lacks, the last batch says that it is lost, and the process waits to be ended: it may hold on to too much.
@@ -99,6 +99,6 @@ def _said(event: Fact | Lost) -> object:
 
 
 @cache
-def _trainer(suite: str, device: str, driver: Surroundings) -> Train:
+def _trainer(suite: SuiteSource, device: str, driver: Surroundings) -> Train:
     """One for all tasks of a process: the suite and its data are loaded once."""
-    return trainer(partial(load_suite, suite), device)
+    return trainer(partial(load, suite), device)

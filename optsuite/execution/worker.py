@@ -19,7 +19,8 @@ import torch
 from optsuite.definition import Benchmark, OptimizerSpec, Splits, Suite
 from optsuite.errors import BadInput, location, one_line
 from optsuite.execution.pool import Fact, Task
-from optsuite.suites import find_benchmark, find_optimizer, load_suite
+from optsuite.execution.suite_source import SuiteSource, load
+from optsuite.suites import find_benchmark, find_optimizer
 from optsuite.training import plain
 from optsuite.training.agreement import nudged
 from optsuite.training.check import load_splits
@@ -42,7 +43,7 @@ Train = Callable[[Task], Iterator[tuple[int, Measurement | Ended]]]
 def serve(
     connection: Connection,
     environment: Mapping[str, str],
-    suite: str,
+    suite: SuiteSource,
     device: str,
     checkpoints: Checkpoints | None = None,
     memory_bytes: int | None = None,
@@ -60,7 +61,7 @@ def serve(
     if device == "cpu":
         limit_memory(memory_bytes)
     warnings.filterwarnings("ignore", SLOW_VMAP)
-    train = trainer(partial(load_suite, suite), device, checkpoints)
+    train = trainer(partial(load, suite), device, checkpoints)
     torch.optim.SGD([torch.zeros(1)], lr=0.0).step()  # torch imports half of itself with the first step
     try:
         while True:
@@ -128,7 +129,7 @@ def facts(task: Task, train: Train) -> Iterator[Fact]:
         yield Fact(task=task.id, index=index, fact=Ended(outcome="failed", error=error))
 
 
-def trainer(load: Callable[[], Suite], device: str, checkpoints: Checkpoints | None = None) -> Train:
+def trainer(suite_of: Callable[[], Suite], device: str, checkpoints: Checkpoints | None = None) -> Train:
     """What trains a task of the suite. Suite, data and definitions are loaded once, when a task needs them.
 
     With checkpoints, runs that are trained one by one save theirs, and go on from what they find.
@@ -137,7 +138,7 @@ def trainer(load: Callable[[], Suite], device: str, checkpoints: Checkpoints | N
 
     @cache
     def loaded() -> tuple[Suite, Descriptions]:
-        suite = load()
+        suite = suite_of()
         return suite, Descriptions(suite)
 
     @cache

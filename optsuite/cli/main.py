@@ -1,0 +1,62 @@
+"""The commands, a module for each, and what becomes of whatever they raise."""
+
+import os
+import sys
+import traceback
+from typing import NoReturn
+
+import click
+
+from optsuite.cli.compare import compare
+from optsuite.cli.list import list_
+from optsuite.cli.nightly import nightly
+from optsuite.cli.report import report
+from optsuite.cli.run import run
+from optsuite.cli.train import train
+from optsuite.cli.ui import ui
+from optsuite.errors import BadInput, ClusterLost, StoreLost, one_line
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+@click.group(context_settings=SETTINGS)
+@click.version_option(package_name="optsuite", message="optsuite %(version)s")
+def cli() -> None:
+    """Which optimizer is best at its best learning rate, and how sure is that?"""
+
+
+for command in (run, train, report, list_, ui, compare, nightly):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command line. Exit 0: done; 1: a run failed; 2: bad input; 130: interrupted."""
+    from optsuite.cli.console import guard_output
+
+    guard_output()
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        sys.exit(0)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except BadInput as error:
+        _fail(one_line(error), 2)
+    except (StoreLost, ClusterLost) as error:
+        _fail(str(error), 1)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted; what had ended is kept", 130)
+    except BrokenPipeError:  # the reader of our output, say head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        where = traceback.format_exc() if os.environ.get("OPTSUITE_DEBUG") else ""
+        _fail(where or f"{one_line(error)} (OPTSUITE_DEBUG=1 shows where)", 1)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    from optsuite.redact import printable, redact
+
+    print(f"optsuite: {printable(redact(message))}", file=sys.stderr)
+    sys.exit(code)

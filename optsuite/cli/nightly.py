@@ -1,0 +1,83 @@
+"""optsuite nightly."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from optsuite.cli.options import SUITE, execution_options, show_schedule, start_workers
+from optsuite.execution.options import ExecutionOptions
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from optsuite.nights.night import NightResult
+
+STATES = {
+    "first": "This is the first night: there is nothing to compare with.",
+    "retuned": "The rates were tuned anew: this night is compared with none, and later ones with it.",
+    "no good baseline": "No earlier night was good: comparing with the previous one, which was not.",
+}
+
+
+@click.command()
+@SUITE
+@click.option("--campaign", help="Name of this night.  [default: nightly-<UTC date>]")
+@click.option("--retune", is_flag=True, help="Tune the rates anew, for this night and later ones.")
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    help="Keep the last so many nights, and any needed as a baseline.",
+)
+@click.option(
+    "--print-schedule",
+    type=click.Choice(["github", "systemd", "cron"]),
+    help="Print what runs it every night.",
+)
+@execution_options
+def nightly(
+    suite: str,
+    campaign: str | None,
+    retune: bool,
+    keep: int | None,
+    print_schedule: str | None,
+    options: ExecutionOptions,
+) -> int:
+    """Compare with the last good night; exit 1 on a regression."""
+    if print_schedule:
+        return show_schedule(print_schedule, suite)
+    start_workers(options)
+    from optsuite import api
+    from optsuite.cli.console import console
+    from optsuite.cli.progress import Display
+    from optsuite.cli.results import EXIT_CODES
+
+    out = console()
+    with Display(out) as display:
+        result = api.nightly(
+            suite,
+            campaign=campaign,
+            retune=retune,
+            keep=keep,
+            options=options,
+            listener=display.show,
+        )
+    show_night(out, result)
+    return EXIT_CODES[result.outcome]
+
+
+def show_night(out: "Console", result: "NightResult") -> None:
+    """Print how a night was."""
+    from optsuite.cli.compare import show_changes
+    from optsuite.cli.results import RESUME, show_report
+
+    show_report(out, result.report, result.campaign)
+    if result.outcome == "interrupted":
+        out.print(RESUME)
+        return
+    if result.state in STATES:
+        out.print(f"\n{STATES[result.state]}", highlight=False)
+    if result.comparison is not None and result.baseline is not None:
+        show_changes(out, result.comparison, result.baseline, result.campaign)
+    for night in result.deleted:
+        out.print(f"Deleted {night}.", highlight=False, markup=False)
+    out.print(f"\nTrend:   {result.page}", soft_wrap=True, highlight=False)

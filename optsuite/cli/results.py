@@ -1,0 +1,81 @@
+"""How results are printed: tables, what was skipped, and where everything is."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from optsuite.analysis import statements
+from optsuite.reporting.publish import Report
+from optsuite.reporting.result import Preview, Result
+from optsuite.reporting.text import narrowed, readable
+
+EXIT_CODES = {"done": 0, "failed": 1, "interrupted": 130}
+RESUME = "Interrupted. Nothing is lost: the same command resumes from here."
+
+
+def show_result(out: Console, result: Result) -> None:
+    """Print the table of what was asked for, and where the report is."""
+    assert result.report is not None
+    show_report(out, result.report, result.campaign, result.leaderboard)
+    if result.outcome == "interrupted":
+        out.print(RESUME)
+
+
+def show_report(out: Console, report: Report, campaign: str, table: pd.DataFrame | None = None) -> None:
+    """Print a table of a report, the whole leaderboard where it is None, and where the files are."""
+    shown = report.table() if table is None else table
+    show_table(out, shown)
+    for note in report.skipped:
+        say(out, str(note))
+    if report.not_kept:
+        say(out, f"The report could not be kept in MLflow: {report.not_kept}")
+    if len(shown):
+        out.print(statements.LEGEND, style="dim", highlight=False)
+    else:
+        out.print(f"Nothing has been evaluated yet in campaign {campaign}.", highlight=False)
+    out.print(f"\nReport:  {report.page}", soft_wrap=True, highlight=False)
+    flag = "" if campaign == "default" else f" --campaign {campaign}"
+    out.print(f"Curves:  {_command()} ui{flag}", soft_wrap=True, highlight=False)
+
+
+def show_table(out: Console, table: pd.DataFrame) -> None:
+    """Print a leaderboard, a table for each benchmark, with the columns that there is room for."""
+    for name, rows in table.groupby("benchmark", sort=False):
+        text = narrowed(readable(rows), out.width)
+        title = Text(str(name))
+        shown = Table(*text.columns, title=title, title_justify="left", title_style="bold")
+        for line in text.itertuples(index=False):
+            shown.add_row(*(Text(cell) for cell in line))  # not a str, in which brackets are markup
+        out.print(shown)
+
+
+def show_preview(out: Console, preview: Preview) -> int:
+    """Print what there is to train; 1 where a part of it is broken."""
+    table = Table("benchmark", "runs", "in the store", "to train", "estimated minutes")
+    for name, missing in preview.n_missing.items():
+        n_runs = preview.n_runs[name]
+        numbers = (n_runs, n_runs - missing, missing)
+        table.add_row(name, *map(str, numbers), f"{preview.minutes[name]:.1f}")
+    out.print(table)
+    n_missing, minutes = sum(preview.n_missing.values()), sum(preview.minutes.values())
+    out.print(f"{n_missing} runs, about {minutes:.1f} minutes on {preview.n_workers} workers.")
+    for line in (*preview.notes, *map(str, preview.skipped)):
+        say(out, line)
+    return int(any(one.broken for one in preview.skipped))
+
+
+def say(out: Console, line: str) -> None:
+    """Print a line as it is, however long."""
+    out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _command() -> str:
+    """How this program was called, as a person would call it again."""
+    name = Path(sys.argv[0])
+    if name.name == "__main__.py":
+        return "python -m optsuite"
+    return str(name.relative_to(Path.cwd())) if name.is_relative_to(Path.cwd()) else str(name)

@@ -1,0 +1,78 @@
+"""optsuite run."""
+
+import click
+
+from optsuite.cli.options import CAMPAIGN, SUITE, execution_options
+from optsuite.execution.options import ExecutionOptions
+
+
+@click.command()
+@SUITE
+@click.option(
+    "-b",
+    "--benchmark",
+    "benchmarks",
+    multiple=True,
+    help="Only this benchmark; repeats. NAME@STEPS changes its budget.",
+)
+@click.option(
+    "-o",
+    "--optimizer",
+    "optimizers",
+    multiple=True,
+    help="Only this optimizer, or all; repeats. NAME+SCHEDULE gives it a schedule.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(1, 1_000),
+    help="Learning rates tried for each optimizer.",
+)
+@click.option("--seeds", type=click.IntRange(1, 1_000), help="Fresh seeds that the table uses.")
+@CAMPAIGN
+@execution_options
+@click.option("--dry-run", is_flag=True, help="Show what there is to train, and train nothing.")
+def run(
+    suite: str,
+    benchmarks: tuple[str, ...],
+    optimizers: tuple[str, ...],
+    trials: int | None,
+    seeds: int | None,
+    campaign: str,
+    options: ExecutionOptions,
+    dry_run: bool,
+) -> int:
+    """Tune every optimizer, evaluate it on fresh seeds, and report."""
+    if not dry_run:
+        from optsuite.cli.options import start_workers
+
+        start_workers(options)
+    from optsuite import api
+    from optsuite.cli.console import console
+    from optsuite.cli.progress import Display
+    from optsuite.cli.results import EXIT_CODES, show_preview, show_result
+
+    out = console()
+    if dry_run:
+        preview = api.preview(
+            suite,
+            benchmarks=benchmarks,
+            optimizers=optimizers,
+            n_trials=trials,
+            n_seeds=seeds,
+            campaign=campaign,
+            options=options,
+        )
+        return show_preview(out, preview)
+    with Display(out) as display:
+        result = api.run(
+            suite,
+            benchmarks=benchmarks,
+            optimizers=optimizers,
+            n_trials=trials,
+            n_seeds=seeds,
+            campaign=campaign,
+            options=options,
+            listener=display.show,
+        )
+    show_result(out, result)
+    return EXIT_CODES[result.outcome]

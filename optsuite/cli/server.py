@@ -1,0 +1,102 @@
+"""MLflow's own UI, at the comparison."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from typing import IO
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from rich.console import Console
+
+from optsuite.cli import guard
+from optsuite.cli.console import console
+from optsuite.errors import BadInput
+from optsuite.redact import redact
+from optsuite.tracking.links import charts
+from optsuite.tracking.location import database_path, require_campaign, tracking_uri
+
+HOST = "127.0.0.1"
+START_SECONDS = 120.0
+
+
+def serve(port: int, campaign: str) -> int:
+    """Start MLflow's server on the loopback, print where the comparisons are, and wait until it is stopped."""
+    uri, out = tracking_uri(), console()
+    require_campaign(uri, campaign)
+    from optsuite.tracking.reading import read_runs
+    from optsuite.tracking.store import open_store
+
+    runs = read_runs(open_store(uri), campaign, everything=True)
+    experiments = dict(zip(runs["benchmark"], runs["experiment_id"], strict=True))
+    if uri.startswith(("http://", "https://")):
+        _print_links(out, uri.rstrip("/"), experiments, campaign)
+        return 0
+    address = f"http://{HOST}:{port}"
+    _require_free(port)
+    arguments = ["--workers", "1", "--host", HOST, "--port", str(port)]
+    path = database_path(uri)
+    if path is not None:
+        arguments += ["--default-artifact-root", str(path.parent / "artifacts")]
+    environment = os.environ | {
+        # not an argument: those, and a password among them, can be read by every user
+        "MLFLOW_BACKEND_STORE_URI": uri if path is None else f"sqlite:///{path}",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # without it a start takes half the time and a sixth of the memory
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PYTHONSAFEPATH": "1",  # neither it nor what it starts imports from the folder where a person's mlflow.py may lie
+    }
+    out.print("Starting MLflow's server, which takes some seconds ...")
+    with tempfile.TemporaryFile("w+") as log, tempfile.TemporaryDirectory() as nowhere:
+        command = [sys.executable, "-I", guard.__file__, sys.executable, "-P", "-m", "mlflow", "server", *arguments]
+        server = subprocess.Popen(  # its input closes when this process ends, however that happens
+            command, cwd=nowhere, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+        )
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.default_int_handler)
+        try:
+            _wait(server, address, log)
+            _print_links(out, address, experiments, campaign)
+            out.print("Ctrl-C ends the server.")
+            server.wait()
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            assert server.stdin is not None
+            server.stdin.close()
+            server.wait()
+    return 1
+
+
+def _print_links(out: Console, address: str, experiments: dict[str, str], campaign: str) -> None:
+    """The charts of each benchmark, with the runs of the studies: one for each optimizer."""
+    for benchmark, experiment in experiments.items():
+        link = f"{redact(address)}/#/experiments/{experiment}/runs?{charts(campaign)}"
+        out.print(f"{benchmark}: {link}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise BadInput(f"port: got {port}, which cannot be used ({error.strerror}); allowed: a free --port") from None
+
+
+def _wait(server: subprocess.Popen[bytes], address: str, log: IO[str]) -> None:
+    """Wait until the server answers. Raises RuntimeError with its last line when it does not."""
+    deadline = time.monotonic() + START_SECONDS
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            with urlopen(f"{address}/health", timeout=1):
+                return
+        except (URLError, OSError):
+            time.sleep(0.2)
+    log.seek(0)
+    last = (log.read().strip().splitlines() or ["it said nothing"])[-1]
+    raise RuntimeError(f"MLflow's server did not start: {last}")

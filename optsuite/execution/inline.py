@@ -1,0 +1,70 @@
+"""Training in the calling process: to step through, and for suites that no other process can load."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+from optsuite.definition import Suite
+from optsuite.execution.pool import Fact, Lost, Task
+from optsuite.execution.queue import Queue
+from optsuite.execution.worker import facts, trainer
+from optsuite.training.checkpoint import Checkpoints
+from optsuite.training.step import is_out_of_memory
+
+
+class InlinePool:
+    """Trains one task after another while it is polled. Implements Pool."""
+
+    n_workers = 1
+
+    def __init__(self, suite: Suite, *, device: str, checkpoints: Checkpoints | None = None) -> None:
+        self.checkpoints = checkpoints
+        self._train = trainer(lambda: suite, device, checkpoints)
+        self._queue = Queue()
+        self._task: int | None = None
+        self._facts: Iterator[Fact] = iter(())
+
+    def __enter__(self) -> "InlinePool":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def submit(self, task: Task) -> None:
+        """Queue a task."""
+        self._queue.push(task)
+
+    def cancel(self, task: int) -> None:
+        """Forget a task, be it under way."""
+        self._queue.cancel(task)
+        if task == self._task:
+            self._stop()
+
+    def poll(self, timeout: float) -> Sequence[Fact | Lost]:
+        """Train for about `timeout` seconds, and at least to the next measurement."""
+        if self._task is None and not self._queue:
+            time.sleep(timeout)
+            return []
+        if self._task is None:
+            task = self._queue.pop()
+            self._task, self._facts = task.id, facts(task, self._train)
+        task_id, received = self._task, list[Fact | Lost]()
+        until = time.monotonic() + timeout
+        try:
+            for fact in self._facts:
+                received.append(fact)
+                if time.monotonic() > until:
+                    return received
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            received.append(Lost(task=task_id, reason="this process ran out of memory"))
+        self._stop()
+        return received
+
+    def close(self) -> None:
+        """Forget all tasks."""
+        self._stop()
+        self._queue = Queue()
+
+    def _stop(self) -> None:
+        self._task, self._facts = None, iter(())

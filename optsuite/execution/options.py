@@ -1,0 +1,24 @@
+"""Where and how a command trains. Loads nothing slow."""
+
+from dataclasses import dataclass
+
+ENGINES = ("auto", "plain", "stacked")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionOptions:
+    """Where and how to train.
+
+    `workers` is the number of worker processes, one for each core where it is None. `ray` is the
+    address of a Ray cluster that trains instead: HOST:PORT, or "auto" for a running one, else a
+    local one. `device` is as torch names it. `engine` is "auto", "plain" or "stacked". Runs trained
+    one by one save a checkpoint after every `checkpoint_every` steps. One stored run of each study
+    is trained again before its results are reused, unless `trust_store`.
+    """
+
+    workers: int | None = None
+    ray: str | None = None
+    device: str = "cpu"
+    engine: str = "auto"
+    checkpoint_every: int | None = None
+    trust_store: bool = False

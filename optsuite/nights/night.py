@@ -1,0 +1,125 @@
+"""One nightly run: trained at the rates of an earlier night, compared with the last good one, and marked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from optsuite.analysis.changes import CampaignChanges, compare_campaigns
+from optsuite.campaign.drive import studies_of
+from optsuite.campaign.events import NightStarted
+from optsuite.campaign.session import Outcome, Session
+from optsuite.errors import BadInput
+from optsuite.nights.remeasure import confirmed
+from optsuite.reporting.folder import add_file
+from optsuite.reporting.nightly_page import SHOWN, page
+from optsuite.reporting.publish import Report, publish
+from optsuite.tracking.nights import (
+    ORDINARY,
+    REFERENCE,
+    Night,
+    judge,
+    last,
+    nights,
+    prune,
+    rates,
+)
+from optsuite.tracking.reading import read_runs
+from optsuite.tracking.store import Store, open_store
+
+PAGE = "nights.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightResult:
+    """How a nightly run ended.
+
+    It is compared with the night `baseline`, None where it is the `first` or has `retuned`. The
+    baseline is `failed` where no earlier night was good. `comparison` is what changed since.
+    """
+
+    outcome: Outcome
+    campaign: str
+    report: Report
+    baseline: str | None = None
+    state: Literal["first", "retuned", "compared", "no good baseline", "interrupted"]
+    comparison: CampaignChanges | None = None
+    deleted: tuple[str, ...] = ()
+    page: Path | None = None
+
+
+def run_night(session: Session, *, retune: bool, keep: int | None, folder: Path) -> NightResult:
+    """Train a night, compare it with the last good one, and remember how it was. Raises BadInput.
+
+    All but the last `keep` nights are deleted, except those that later nights need.
+    """
+    store, campaign, suite = open_store(session.uri), session.campaign, session.suite
+    kind, reference = _kind_of(store, suite.name, campaign, retune=retune)
+    rates_of = reference.campaign if reference else None
+    session.listener(NightStarted(campaign=campaign, rates_of=rates_of))
+    studies = studies_of(suite, session.problems, device=session.options.device, rates=rates(store, reference))
+    outcome = session.run(studies, night=kind)
+    report = publish(session.uri, campaign, folder, session.skipped)
+    if outcome == "interrupted":
+        return NightResult(outcome=outcome, campaign=campaign, report=report, state="interrupted")
+    found = nights(store, suite.name)
+    this = last(found, campaign=campaign)
+    if this is None:
+        raise BadInput(f"campaign {campaign}: nothing was trained in it; check the suite")
+    baseline, state = _baseline(found, this)
+    changed = None
+    if baseline is not None:
+        old = read_runs(store, baseline.campaign)
+        device = session.options.device
+        new = confirmed(store, old, campaign, session.problems, suite.optimizers, device=device)
+        changed = compare_campaigns(old, new)
+        if changed.is_worse:
+            outcome = "failed"
+    good = outcome == "done"
+    judge(store, this, good=good)
+    found = [replace(night, good=good) if night is this else night for night in found]
+    deleted = prune(store, found, keep) if keep is not None else []
+    found = [night for night in found if night not in deleted]
+    return NightResult(
+        outcome=outcome,
+        campaign=campaign,
+        report=report,
+        baseline=baseline.campaign if baseline else None,
+        state=state,
+        comparison=changed,
+        deleted=tuple(night.campaign for night in deleted),
+        page=_write_page(store, suite.name, found, folder),
+    )
+
+
+def _kind_of(store: Store, suite: str, campaign: str, *, retune: bool) -> tuple[str, Night | None]:
+    """The kind of this night, and the one whose rates it takes; one that goes on stays what it was."""
+    found = nights(store, suite)
+    own = last(found, campaign=campaign)
+    earlier = [night for night in found if night.campaign != campaign]
+    reference = None if retune else last(earlier, kind=REFERENCE)
+    kind = ORDINARY if reference else REFERENCE
+    if own:
+        kind = own.kind
+    return kind, reference if kind == ORDINARY else None
+
+
+def _baseline(
+    found: Sequence[Night], this: Night
+) -> tuple[Night | None, Literal["first", "retuned", "compared", "no good baseline"]]:
+    """The night that a night is compared with: the last good one before it, else the last."""
+    earlier = [night for night in found if night.started < this.started]
+    before = last(earlier, good=True) or last(earlier)
+    if before is None:
+        return None, "first"
+    if this.kind == REFERENCE:
+        return None, "retuned"
+    return before, "compared" if before.good else "no good baseline"
+
+
+def _write_page(store: Store, suite: str, found: Sequence[Night], folder: Path) -> Path:
+    """Write the page of the last nights."""
+    shown = found[-SHOWN:]
+    history = [(night, read_runs(store, night.campaign)) for night in shown]
+    add_file(folder, PAGE, page(suite, history, n_older=len(found) - len(shown)))
+    return folder / PAGE

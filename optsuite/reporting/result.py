@@ -1,0 +1,64 @@
+"""What `run` and `train` return, and what a run would train."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from optsuite.campaign.prepare import Skipped
+from optsuite.campaign.session import Outcome
+from optsuite.reporting.publish import Report
+from optsuite.tracking.reading import read_curves, read_runs
+from optsuite.tracking.store import open_store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a campaign holds after `run` or `train`.
+
+    `leaderboard` has the rows that were asked for. `report` is the report that was written; `train`
+    writes none.
+    """
+
+    uri: str
+    campaign: str
+    outcome: Outcome
+    leaderboard: pd.DataFrame
+    skipped: tuple[Skipped, ...] = ()
+    report: Report | None = None
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """The ended runs of the campaign, one row each."""
+        return read_runs(open_store(self.uri), self.campaign)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Their validation losses, with columns run_id, curve, step and value."""
+        store = open_store(self.uri)
+        return read_curves(store, self.runs["run_id"], ["validation/loss"])
+
+    @property
+    def verdicts(self) -> pd.DataFrame:
+        """Every ranked optimizer against every other of its benchmark."""
+        columns = ["benchmark", "optimizer", "versus", "verdict", "gap", "p", "seeds_needed"]
+        pairs = self.report.found.pairs if self.report else {}
+        found = [
+            (benchmark, one, other, verdict.kind, verdict.gap, verdict.p, verdict.seeds_needed)
+            for benchmark, own in pairs.items()
+            for (one, other), verdict in own.items()
+        ]
+        return pd.DataFrame(found, columns=columns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What a run would train, by benchmark: all runs, those that are missing, and the estimated minutes."""
+
+    n_runs: Mapping[str, int]
+    n_missing: Mapping[str, int]
+    minutes: Mapping[str, float]
+    n_workers: int
+    notes: tuple[str, ...]
+    skipped: tuple[Skipped, ...]

@@ -1,0 +1,106 @@
+"""What the commands call, called from Python: from a script, with a suite that no file holds, and with values for names."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import TINY
+from suites import tiny
+from torch import nn
+
+import optsuite
+from optsuite.campaign.events import Event, Prepared, Ready, RunEnded, StudyEnded
+from optsuite.errors import BadInput
+from optsuite.execution.inline import InlinePool
+from optsuite.execution.local import LocalPool
+from optsuite.execution.opening import open_pool
+from optsuite.execution.options import ExecutionOptions
+from optsuite.execution.suite_source import pickled
+
+SMALL = replace(tiny.SUITE, n_trials=2, n_seeds=2)
+ONE = ExecutionOptions(workers=1)
+LOCAL = replace(SMALL, benchmarks=(replace(tiny.BENCHMARK, model=lambda: nn.Linear(3, 1)),))
+
+
+def test_run_returns_what_the_commands_write(folder: Path) -> None:
+    events: list[Event] = []
+    result = optsuite.run(SMALL, options=ONE, listener=events.append)
+    assert result.outcome == "done"
+    assert [type(event) for event in events if isinstance(event, Prepared | Ready)] == [Prepared, Ready]
+    assert sum(isinstance(event, RunEnded) for event in events) == len(result.runs.query("kind != 'study'"))
+    assert sum(isinstance(event, StudyEnded) for event in events) == 2
+    written = pd.read_csv("mlruns/report/leaderboard.csv")
+    assert written["score"].tolist() == pytest.approx(result.leaderboard["score"].tolist(), rel=1e-5)
+    assert set(result.verdicts["verdict"]) <= {"better", "worse", "tied", "open"}
+    assert len(result.verdicts) == 2
+    assert set(result.curves["run_id"]) == set(result.runs["run_id"])
+    assert result.report is not None
+    assert result.report.page.is_file()
+    assert len(optsuite.leaderboard()) == len(result.leaderboard)
+    assert len(optsuite.leaderboard(optsuite.runs())) == len(result.leaderboard)
+    preview = optsuite.preview(SMALL, options=ONE)
+    assert sum(preview.n_missing.values()) == 0
+
+
+def test_file_pickled_and_inline_suites_give_the_same_bytes(folder: Path) -> None:
+    tables = []
+    for campaign, suite in (("file", str(TINY)), ("pickled", tiny.SUITE), ("inline", LOCAL)):
+        optsuite.run(suite, n_trials=2, n_seeds=2, campaign=campaign, options=ONE)
+        tables.append(Path("mlruns/report/leaderboard.csv").read_bytes())
+    assert tables[0] == tables[1] == tables[2]
+
+
+def test_a_suite_is_pickled_where_another_process_can_import_its_parts() -> None:
+    assert pickled(SMALL) is not None
+    assert pickled(LOCAL) is None
+    with open_pool(SMALL, ONE) as pool:
+        assert isinstance(pool, LocalPool)
+    with open_pool(LOCAL, ONE) as pool:
+        assert isinstance(pool, InlinePool)
+    with pytest.raises(BadInput, match=r"^--ray: parts of this suite were made in a notebook"):
+        open_pool(LOCAL, ExecutionOptions(ray="auto"))
+
+
+def test_optimizer_given_as_a_value_is_compared(folder: Path) -> None:
+    own = replace(tiny.SUITE.optimizers[1], name="mine")
+    result = optsuite.run(SMALL, optimizers=["sgd", own], options=ONE)
+    assert set(result.leaderboard["optimizer"]) == {"sgd", "mine"}
+
+
+def test_train_compare_report_and_nightly_from_python(folder: Path) -> None:
+    trained = optsuite.train("tiny_line", "sgd", lr=0.1, seeds=[0, 1], suite=SMALL, options=ONE)
+    assert trained.leaderboard[["verdict", "seeds"]].to_numpy().tolist() == [["manual", 2]]
+    for night in ("one", "two"):
+        result = optsuite.nightly(SMALL, campaign=night, options=ONE)
+    assert (result.state, result.baseline) == ("compared", "one")
+    assert result.page is not None
+    assert optsuite.compare("one", "two").is_worse == (result.outcome == "failed")
+    assert optsuite.report("one", report_folder=folder / "again").page.is_file()
+    assert set(optsuite.curves("one").columns) == {"run_id", "curve", "step", "value"}
+
+
+def test_script_without_a_guard_trains_in_worker_processes(folder: Path) -> None:
+    Path("script.py").write_text(
+        f"import optsuite\n"
+        f"result = optsuite.run({str(TINY)!r}, n_trials=2, n_seeds=1)\n"
+        f"print(result.outcome, len(result.leaderboard))\n"
+    )
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, check=True)
+    assert done.stdout == "done 3\n"
+
+
+def test_no_public_name_is_hidden_by_a_module(folder: Path) -> None:
+    for module in pkgutil.walk_packages(optsuite.__path__, "optsuite."):
+        if "ray" not in module.name and "cluster" not in module.name and "__main__" not in module.name:
+            importlib.import_module(module.name)
+    functions: dict[str, Any] = {name: getattr(optsuite, name) for name in optsuite.__all__}
+    for name in ("run", "train", "report", "compare", "nightly", "preview", "runs", "curves", "leaderboard"):
+        assert callable(functions[name]), name
+    with pytest.raises(BadInput):
+        functions["runs"]("nothing")
