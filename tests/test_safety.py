@@ -301,7 +301,7 @@ class Failing(BaseHTTPRequestHandler):
 def test_nor_by_a_server_that_fails_later(
     secretive: Path, call: Call, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("optsuite.tracking.patience.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("optsuite.tracking.retry.TIMEOUT_SECONDS", 0.1)
     with HTTPServer(("127.0.0.1", 0), Failing) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:{SECRET}@127.0.0.1:{server.server_port}")

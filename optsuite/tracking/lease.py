@@ -29,7 +29,7 @@ STATE, MACHINE, OWNER, BEAT = (f"optsuite.claim.{name}" for name in ("state", "m
 CLAIMS = "optsuite.claims"  # the tag that says which campaign somebody works on, or wants to
 WANTED, HELD = "wanted", "held"
 BEAT_SECONDS = 20.0
-EXPIRY_SECONDS = 180.0  # without a beat; longer than Patience waits for a server
+EXPIRY_SECONDS = 180.0  # without a beat; longer than RetryPolicy waits for a server
 MARGIN_SECONDS = 30.0  # by which an owner stops before another may take over
 WATCH_SECONDS = 30.0  # more than a beat: whoever lives renews a claim meanwhile
 WAIT_SECONDS = 0.5
@@ -71,7 +71,7 @@ class Lease:
             self._store.client.delete_run(self._run_id)
 
     def _renew(self) -> None:
-        """Ask the server itself: the patience of the campaign is not for this thread."""
+        """Ask the server itself: the retries of the campaign are not for this thread."""
         client = self._store.client
         while not self._over.wait(BEAT_SECONDS) and not self.is_lost:
             try:
@@ -102,7 +102,7 @@ def claims(store: Store, campaign: str) -> list[MlflowRun]:
     """The claims of those who work on a campaign, or want to."""
     condition = f"tags.`{CLAIMS}` = '{campaign}'"
     where = [store.experiment(REPORTS)]
-    return list(store.patience.call(store.client.search_runs, where, condition, max_results=PAGE))
+    return list(store.retry.call(store.client.search_runs, where, condition, max_results=PAGE))
 
 
 def _claim(store: Store, campaign: str) -> str:
