@@ -13,7 +13,7 @@ import optsuite
 
 ROOT = Path(optsuite.__file__).parent
 ORDER = (  # data flow from left to right; a module imports only from its own place or its left
-    ("redact",),
+    ("redact", "files"),
     ("errors", "schedules"),
     ("pairs", "target"),
     ("definition", "statistics"),

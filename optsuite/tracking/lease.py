@@ -22,6 +22,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
 from optsuite.errors import BadInput, StoreLost, one_line
+from optsuite.files import write_atomically
 from optsuite.tracking.location import database_path, state_folder
 from optsuite.tracking.store import PAGE, REPORTS, Store
 
@@ -208,10 +209,8 @@ def _machine(uri: str) -> str:
     path: Path = state_folder(uri) / "machine"
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            fresh = path.with_name(f"machine-{uuid.uuid4().hex}")
-            fresh.write_text(uuid.uuid4().hex)
-            os.link(fresh, path) if not path.exists() else None
-            fresh.unlink()
+        if not path.exists():
+            with suppress(FileExistsError):  # another process was faster
+                write_atomically(path, uuid.uuid4().hex, replace=False)
         return f"{path.read_text().strip()} {platform.node()}"
     return f"{uuid.uuid4().hex} {platform.node()}"
