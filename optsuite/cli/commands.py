@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from optsuite.cli.options import CAMPAIGN, OUT, SCHEDULE, SUITE, Training, parse_seeds, show_schedule, training
+from optsuite.cli.options import CAMPAIGN, OUT, SCHEDULE, SUITE, Training, parse_seeds, training
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -155,19 +155,15 @@ def compare(before: str, after: str) -> int:
 @click.option("--campaign", help="Name of this night.  [default: nightly-<UTC date>]")
 @click.option("--retune", is_flag=True, help="Tune the rates anew, for this night and later ones.")
 @click.option("--keep", type=click.IntRange(min=1), help="Delete older nights than so many, but for what is needed.")
-@click.option("--print-schedule", type=click.Choice(["github", "systemd", "cron"]), help="Print what runs it every night.")
 @training
 def nightly(
     suite: str,
     campaign: str | None,
     retune: bool,
     keep: int | None,
-    print_schedule: str | None,
     how: Training,
 ) -> int:
     """Train the suite again at the rates of the first night, and compare with the last good one; exit 1 on a regression."""
-    if print_schedule:
-        return show_schedule(print_schedule, suite)
     how.start()
     from optsuite.campaign.lock import check_campaign_name
     from optsuite.campaign.prepare import prepare

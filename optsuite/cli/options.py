@@ -1,7 +1,6 @@
 """The options that several commands share, and what their values mean."""
 
 import functools
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from optsuite.execution.pool import Pool
@@ -66,9 +64,6 @@ class Training:
         return open_pool(self.ray, self.workers, suite=suite, device=self.device, checkpoints=checkpoints)
 
 
-SCHEDULED = ("keep", *(field.name for field in fields(Training)))  # the options that a schedule takes over
-
-
 def training(command: Callable[..., int]) -> Callable[..., int]:
     """Give a command the options TRAINING, which it receives as `how`."""
 
@@ -78,26 +73,6 @@ def training(command: Callable[..., int]) -> Callable[..., int]:
         return command(how=how, **options)
 
     return functools.reduce(lambda decorated, option: option(decorated), reversed(TRAINING), bundled)
-
-
-def show_schedule(kind: str, suite: str) -> int:
-    """Print what calls the command that runs every night, with the options that were given. Raises BadParameter."""
-    from optsuite.nightly.schedules import SCHEDULES
-
-    context = click.get_current_context()
-    given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-    reasons = {"campaign": "every night has a name of its own", "retune": "a night that tunes is compared with none"}
-    for name, why in reasons.items():
-        if name in given:
-            raise click.BadParameter(f"got it with --print-schedule, allowed: without, as {why}", param_hint=f"--{name}")
-    options = []
-    for name in [name for name in SCHEDULED if name in given]:
-        value = context.params[name]
-        options += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    click.echo(SCHEDULES[kind](suite, options), nl=False)
-    for name in filter(os.environ.get, ("MLFLOW_TRACKING_URI", "OPTSUITE_DATA")):
-        click.echo(f"{name} is set here, and will not be there: docs/nightly.md says where to set it.", err=True)
-    return 0
 
 
 def parse_seeds(text: str) -> list[int]:
