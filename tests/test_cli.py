@@ -30,7 +30,7 @@ EMPTY_SUITE = "from optsuite import *\nSUITE = Suite(name='s', benchmarks=(), op
         (("run", "-o", ""), "optimizer: got '', one of"),
         (("run", "-o", "adam+cosin"), "schedule: got 'cosin', one of: constant, cosine, step, warmup_cosine, wsd"),
         (("run", "-o", "lbfgs+x"), "schedule: got 'x', one of"),
-        ((*RUN, "--schedule", "cosin"), "schedule: got 'cosin', one of: constant"),
+        (("run", "-o", "all+cosin"), "schedule: got 'cosin', one of: constant"),
         (("run", "-b", "digits_mlp@0"), "benchmark digits_mlp: steps: got '0', allowed: a whole number from 1"),
         (("run", "--suite", "smok"), "or one of: smoke, default, vision, language, full, deepobs"),
         (("run", "--suite", "nowhere"), "suite: got 'nowhere', allowed: a Python file, a module importable from"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from optsuite.cli.options import CAMPAIGN, OUT, SCHEDULE, SUITE, Training, parse_seeds, training
+from optsuite.cli.options import CAMPAIGN, OUT, SUITE, Training, parse_seeds, training
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -20,8 +20,13 @@ def cli() -> None:
 @click.option(
     "-b", "--benchmark", "benchmarks", multiple=True, help="Only this benchmark; repeats. NAME@STEPS changes its budget."
 )
-@click.option("-o", "--optimizer", "optimizers", multiple=True, help="Only this optimizer, or all; repeats. NAME+SCHEDULE.")
-@SCHEDULE
+@click.option(
+    "-o",
+    "--optimizer",
+    "optimizers",
+    multiple=True,
+    help="Only this optimizer, or all; repeats. NAME+SCHEDULE adds a schedule.",
+)
 @click.option("--trials", type=click.IntRange(1, 1_000), help="Learning rates tried for each optimizer.")
 @click.option("--seeds", type=click.IntRange(1, 1_000), help="Fresh seeds that the table uses.")
 @CAMPAIGN
@@ -31,7 +36,6 @@ def run(
     suite: str,
     benchmarks: tuple[str, ...],
     optimizers: tuple[str, ...],
-    schedule: str | None,
     trials: int | None,
     seeds: int | None,
     campaign: str,
@@ -50,15 +54,10 @@ def run(
     from optsuite.tracking.plans import read_plans
 
     check_campaign_name(campaign)
-    chosen = select(
-        load_suite(suite), benchmarks=benchmarks, optimizers=optimizers, schedule=schedule, n_trials=trials, n_seeds=seeds
-    )
+    chosen = select(load_suite(suite), benchmarks=benchmarks, optimizers=optimizers, n_trials=trials, n_seeds=seeds)
     absent = unavailable(chosen, optimizers)
     if absent:
         click.echo(f"Not installed: {', '.join(absent)}; pip install 'optsuite[optimizers]' adds them.")
-    bare = [spec.name for spec in chosen.optimizers if schedule and spec.schedule is None]
-    if bare:
-        click.echo(f"Without a schedule, which they must not be given: {', '.join(bare)}")
     named = benchmarks or [b.name for b in chosen.benchmarks if len(chosen.benchmarks) == 1]
     with how.open_pool(suite) as pool:
         known = read_plans(tracking_uri(), campaign)
@@ -73,7 +72,6 @@ def run(
 @click.argument("optimizer")
 @SUITE
 @click.option("--lr", type=float, required=True, help="The learning rate.")
-@SCHEDULE
 @click.option("--seeds", default="0", show_default=True, help="Seeds, separated by commas.")
 @CAMPAIGN
 @training
@@ -82,7 +80,6 @@ def train(
     optimizer: str,
     suite: str,
     lr: float,
-    schedule: str | None,
     seeds: str,
     campaign: str,
     how: Training,
@@ -101,7 +98,7 @@ def train(
     from optsuite.tracking.plans import read_plans
 
     check_campaign_name(campaign)
-    chosen = select(load_suite(suite), benchmarks=[benchmark], optimizers=[optimizer], schedule=schedule)
+    chosen = select(load_suite(suite), benchmarks=[benchmark], optimizers=[optimizer])
     if len(chosen.optimizers) > 1:
         raise click.BadParameter(f"got {optimizer!r}, allowed: a single one", param_hint="OPTIMIZER")
     with how.open_pool(suite) as pool:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 SUITE = click.option(
     "--suite", default="benchmarks", show_default=True, help="File or module that defines SUITE, or a name that `list` shows."
 )
-SCHEDULE = click.option("--schedule", help="Schedule of the learning rate: constant, cosine, warmup_cosine, step, wsd.")
 CAMPAIGN = click.option("--campaign", default="default", show_default=True, help="Name of the set of results.")
 WORKERS = click.option("--workers", type=click.IntRange(1, 4096), help="Worker processes.  [default: one a core]")
 RAY = click.option(
