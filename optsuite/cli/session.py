@@ -84,10 +84,8 @@ class Session:
             total += minutes
             table.add_row(name, str(n_runs), str(n_runs - n), str(n), f"{minutes:.1f}")
         self._console.print(table)
-        stacks = sum(study.n_stacks_left for study in studies)
-        self._console.print(
-            f"{sum(left.values())} runs in {stacks} stacks, about {total:.1f} minutes on {self._pool.n_workers} workers."
-        )
+        n_workers = self._pool.n_workers
+        self._console.print(f"{sum(left.values())} runs, about {total:.1f} minutes on {n_workers} workers.")
         for line in _notes(studies):
             self._say(line)
         _show_skipped(self._console, skipped)
