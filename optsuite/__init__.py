@@ -1,59 +1,53 @@
 """optsuite: which optimizer is best at its best learning rate on this benchmark, and how sure is that?
 
-Names are handed on lazily, so that importing optsuite costs nothing until one of them is used.
+Names are loaded lazily, so that importing optsuite costs nothing until one of them is used.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 
-TYPE_CHECKING = False  # as type checkers know it: nothing else is imported, as `python -m` finds the current folder first
-if TYPE_CHECKING:
-    from typing import Any
-
-    from optsuite import data, models
-    from optsuite.definition import Benchmark, LogUniform, OptimizerSpec, Splits, Suite, Target
-    from optsuite.models import accuracy
-    from optsuite.notebook import leaderboard, runs
-    from optsuite.optimizers import OPTIMIZERS
-
-    __version__: str
-
-_HOMES = {
+_EXPORTS = {  # the public names, and the module of each
+    "OPTIMIZERS": "optimizers",
     "Benchmark": "definition",
     "LogUniform": "definition",
     "OptimizerSpec": "definition",
     "Splits": "definition",
     "Suite": "definition",
     "Target": "definition",
-    "OPTIMIZERS": "optimizers",
     "accuracy": "models",
+    "data": "data",
     "leaderboard": "notebook",
+    "models": "models",
     "runs": "notebook",
 }
-_MODULES = ("data", "models")
 
-__all__ = [
-    "OPTIMIZERS",
-    "Benchmark",
-    "LogUniform",
-    "OptimizerSpec",
-    "Splits",
-    "Suite",
-    "Target",
-    "accuracy",
-    "data",
-    "leaderboard",
-    "models",
-    "runs",
-]
+TYPE_CHECKING = False  # as type checkers know it: nothing else is imported, as `python -m` finds the current folder first
+if TYPE_CHECKING:  # `X as X` says that X is public
+    from typing import Any
+
+    from optsuite import data as data
+    from optsuite import models as models
+    from optsuite.definition import Benchmark as Benchmark
+    from optsuite.definition import LogUniform as LogUniform
+    from optsuite.definition import OptimizerSpec as OptimizerSpec
+    from optsuite.definition import Splits as Splits
+    from optsuite.definition import Suite as Suite
+    from optsuite.definition import Target as Target
+    from optsuite.models import accuracy as accuracy
+    from optsuite.notebook import leaderboard as leaderboard
+    from optsuite.notebook import runs as runs
+    from optsuite.optimizers import OPTIMIZERS as OPTIMIZERS
+
+    __version__: str
+else:
+    __all__ = list(_EXPORTS)  # type checkers take the names above
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"optsuite.{name}")
     if name == "__version__":
         return import_module("importlib.metadata").version("optsuite")
-    if name in _HOMES:
-        return getattr(import_module(f"optsuite.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'optsuite' has no attribute {name!r}")
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'optsuite' has no attribute {name!r}")
+    module = import_module(f"optsuite.{_EXPORTS[name]}")
+    return module if name == _EXPORTS[name] else getattr(module, name)

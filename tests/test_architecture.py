@@ -104,6 +104,12 @@ def test_importing_optsuite_loads_nothing_and_hands_on_every_name() -> None:
         optsuite.nothing  # noqa: B018
 
 
+def test_type_checkers_are_told_of_every_public_name() -> None:
+    (block,) = [node for node in ast.parse((ROOT / "__init__.py").read_text()).body if isinstance(node, ast.If)]
+    imported = [alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert sorted(set(imported) - {"Any"}) == sorted(optsuite.__all__)
+
+
 def test_a_suite_needs_no_store_no_study_and_no_torchvision() -> None:
     assert not loaded("import benchmarks") & {"mlflow", "optuna", "pandas", "torchvision", "sklearn"}
 
