@@ -15,7 +15,7 @@ from rich.text import Text
 
 from optsuite.campaign.drive import drive, missing
 from optsuite.campaign.held import Pair
-from optsuite.campaign.prepare import Problem, Skipped
+from optsuite.campaign.prepare import Problem, Skipped, broken_pairs
 from optsuite.campaign.study import Study
 from optsuite.cli.console import console
 from optsuite.cli.progress import Display
@@ -54,7 +54,7 @@ class Session:
         for one in skipped:
             if one.broken:
                 self._say(str(one))
-        broken = {(one.benchmark, one.optimizer) for one in skipped if one.broken}
+        broken = broken_pairs(skipped)
         if broken:
             self._say("What this campaign holds of them is left out of the report until they can be trained.")
         code = self._drive(studies, night, broken) or int(bool(broken))
