@@ -46,6 +46,7 @@ check: lint test
 lint: $(READY)
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
 
 # requirements.lock pins every package, on every platform, and names no index.
@@ -56,4 +57,4 @@ lock: $(READY)
 		--constraint requirements.lock --extra ray --extra server pyproject.toml --output-file requirements-scale.lock
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -7,8 +7,31 @@ from __future__ import annotations
 
 from importlib import import_module
 
+_EXPORTS = {  # the public names, and the module of each
+    "OPTIMIZERS": "optimizers",
+    "Benchmark": "definition",
+    "ExecutionOptions": "execution.options",
+    "LogUniform": "definition",
+    "OptimizerSpec": "definition",
+    "Splits": "definition",
+    "Suite": "definition",
+    "Target": "definition",
+    "accuracy": "models",
+    "compare": "api",
+    "curves": "api",
+    "data": "data",
+    "leaderboard": "api",
+    "models": "models",
+    "nightly": "api",
+    "preview": "api",
+    "report": "api",
+    "run": "api",
+    "runs": "api",
+    "train": "api",
+}
+
 TYPE_CHECKING = False  # as type checkers know it: nothing else is imported, as `python -m` finds the current folder first
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `X as X` says that X is public
     from typing import Any
 
     from optsuite import data as data
@@ -33,36 +56,14 @@ if TYPE_CHECKING:
     from optsuite.optimizers import OPTIMIZERS as OPTIMIZERS
 
     __version__: str
-
-_HOMES = {
-    "OPTIMIZERS": "optimizers",
-    "Benchmark": "definition",
-    "ExecutionOptions": "execution.options",
-    "LogUniform": "definition",
-    "OptimizerSpec": "definition",
-    "Splits": "definition",
-    "Suite": "definition",
-    "Target": "definition",
-    "accuracy": "models",
-    "compare": "api",
-    "curves": "api",
-    "data": "",
-    "leaderboard": "api",
-    "models": "",
-    "nightly": "api",
-    "preview": "api",
-    "report": "api",
-    "run": "api",
-    "runs": "api",
-    "train": "api",
-}
-__all__ = list(_HOMES)
+else:
+    __all__ = list(_EXPORTS)  # type checkers take the names above
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return import_module("importlib.metadata").version("optsuite")
-    if name not in _HOMES:
+    if name not in _EXPORTS:
         raise AttributeError(f"module 'optsuite' has no attribute {name!r}")
-    home = _HOMES[name]
-    return getattr(import_module(f"optsuite.{home}"), name) if home else import_module(f"optsuite.{name}")
+    module = import_module(f"optsuite.{_EXPORTS[name]}")
+    return module if name == _EXPORTS[name] else getattr(module, name)

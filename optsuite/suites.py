@@ -139,8 +139,10 @@ def scheduled(spec: OptimizerSpec, schedule: str) -> OptimizerSpec:
 
 
 def unavailable(suite: Suite, names: Iterable[str]) -> list[str]:
-    """Which optimizers "all" among the names leaves out, as they are not installed."""
-    return [name for name, spec in optimizer_choices(suite).items() if not is_available(spec)] if ALL in names else []
+    """Which optimizers "all" among the names leaves out: those that are not installed."""
+    if ALL not in {name.partition("+")[0] for name in names}:
+        return []
+    return [name for name, spec in optimizer_choices(suite).items() if not is_available(spec)]
 
 
 def select(
@@ -148,26 +150,25 @@ def select(
     *,
     benchmarks: Sequence[str] = (),
     optimizers: Sequence[str] = (),
-    schedule: str | None = None,
     n_trials: int | None = None,
     n_seeds: int | None = None,
 ) -> Suite:
     """The part of the suite that is named, all of it by default, with its protocol changed where numbers are given.
 
-    The optimizer "all" stands for all that the suite and the registry have and that is installed. A schedule is given to
-    every optimizer that takes one and has none.
+    The optimizer "all" stands for all that the suite and the registry have and that is installed;
+    "all+cosine" for those of them that take a schedule, with this one.
     """
     specs: list[OptimizerSpec] = []
     for name in optimizers:
-        if name == ALL:
-            specs += [*suite.optimizers, *filter(is_available, optimizer_choices(suite).values())]
-        else:
+        base, plus, schedule = name.partition("+")
+        if base != ALL:
             specs.append(find_optimizer(suite, name))
+            continue
+        every = [*suite.optimizers, *filter(is_available, optimizer_choices(suite).values())]
+        if plus:
+            every = [scheduled(spec, schedule) for spec in every if spec.schedule is constant]
+        specs += every
     specs = specs or list(suite.optimizers)
-    if schedule is not None:
-        if not any(spec.schedule is constant for spec in specs):
-            scheduled(specs[0], schedule)
-        specs = [scheduled(spec, schedule) if spec.schedule is constant else spec for spec in specs]
     for spec in specs:
         for name in spec.includes:
             find_optimizer(suite, name)

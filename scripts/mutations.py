@@ -30,7 +30,7 @@ from conftest import InlinePool
 from optsuite import Suite
 from optsuite.campaign.drive import drive, studies_of
 from optsuite.campaign.events import RunEnded
-from optsuite.campaign.prepare import prepare
+from optsuite.campaign.prepare import broken_pairs, prepare
 from optsuite.errors import BadInput, one_line
 from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.store import open_store
@@ -137,7 +137,7 @@ def campaign(folder: Path) -> tuple[Results, int]:
     pool = InlinePool()
     pool.load(suite)
     problems, skipped = prepare(suite, device="cpu", engine="plain")  # stacks have proofs of their own
-    broken = {(one.benchmark, one.optimizer) for one in skipped if one.broken}
+    broken = broken_pairs(skipped)
     studies = studies_of(suite, problems, device="cpu")
     events = list(drive(studies, uri=uri, campaign="c", suite="twin", pool=pool, stop=lambda: False, broken=broken))
     n_reused = sum(isinstance(event, RunEnded) and event.reused for event in events)

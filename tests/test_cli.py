@@ -30,7 +30,7 @@ EMPTY_SUITE = "from optsuite import *\nSUITE = Suite(name='s', benchmarks=(), op
         (("run", "-o", ""), "optimizer: got '', one of"),
         (("run", "-o", "adam+cosin"), "schedule: got 'cosin', one of: constant, cosine, step, warmup_cosine, wsd"),
         (("run", "-o", "lbfgs+x"), "schedule: got 'x', one of"),
-        ((*RUN, "--schedule", "cosin"), "schedule: got 'cosin', one of: constant"),
+        (("run", "-o", "all+cosin"), "schedule: got 'cosin', one of: constant"),
         (("run", "-b", "digits_mlp@0"), "benchmark digits_mlp: steps: got '0', allowed: a whole number from 1"),
         (("run", "--suite", "smok"), "or one of: smoke, default, vision, language, full, deepobs"),
         (("run", "--suite", "nowhere"), "suite: got 'nowhere', allowed: a Python file, a module importable from"),
@@ -145,7 +145,7 @@ def test_dry_run_says_what_there_is_to_train_and_makes_nothing(empty: Path, call
     code, out, _ = call(*RUN, "--dry-run", "--workers", "2")
     assert code == 0
     assert re.search(r"tiny_line +│ 29 +│ 0 +│ 29 +│ 0\.0", out)
-    assert "29 runs in 6 stacks, about 0.0 minutes on 2 workers." in out
+    assert "29 runs, about 0.0 minutes on 2 workers." in out
     assert list(empty.iterdir()) == []
 
 

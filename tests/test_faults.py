@@ -27,7 +27,7 @@ from optsuite.campaign.prepare import prepare
 from optsuite.errors import BadInput, StoreLost
 from optsuite.execution.local import LocalPool
 from optsuite.execution.pool import Fact, Lost
-from optsuite.tracking import patience
+from optsuite.tracking import retry
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import open_store
@@ -291,7 +291,7 @@ def server(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.chdir(tmp_path)
     own = Server.over(f"sqlite:///{tmp_path}/server.db", tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", own.address)
-    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 30.0)
+    monkeypatch.setattr(retry, "TIMEOUT_SECONDS", 30.0)
     own.start()
     yield own
     own.stop()

@@ -276,7 +276,7 @@ def test_a_link_in_the_spool_is_neither_read_nor_written_through(folder: Path, c
     own = folder / "mlruns" / "spool" / "mlflow.db" / "c"
     own.mkdir(parents=True)
     (folder / "mine").write_text("{}")
-    for name in ("a.json", "reserve", "reserve.new"):
+    for name in ("a.json", "reserve", ".reserve.0.new"):
         (own / name).symlink_to(folder / "mine")
     os.mkfifo(own / "b.json")
     (own / "c.json").mkdir()

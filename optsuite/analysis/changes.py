@@ -17,6 +17,7 @@ from optsuite.analysis.leaderboard import tolerance
 from optsuite.statistics.differences import ALPHA, relative_gap, sign_flip
 from optsuite.statistics.seeds import interquartile_mean
 from optsuite.tracking.columns import RELATIVE_TIME
+from optsuite.training.run import penalty
 
 EARLY_TOLERANCE = 0.001  # a step 10 % too small costs 0.2 to 6 % there, another order of additions 0.005 %
 STEPS_TOLERANCE = 0.1  # of the steps to the target, which are only known to the next measurement
@@ -181,14 +182,15 @@ def _tested(pairs: pd.DataFrame, quantity: Quantity, values: NDArray[np.float64]
 
 
 def _penalised(pairs: pd.DataFrame) -> NDArray[np.float64]:
-    """A diverged run counts the `penalty` of its optimizer, before and after."""
-    finished = [pairs[f"outcome{when}"] == "finished" for when in WHEN]
-    scores = [pairs[f"score{when}"] for when in WHEN]
-    healthy = [values.where(own) for values, own in zip(scores, finished, strict=True)]
-    losses = np.stack([*healthy, *(pairs[f"initial/validation_loss{when}"] for when in WHEN)]).astype(float)
-    highest = pd.Series(np.fmax.reduce(np.where(np.isfinite(losses), losses, np.nan)))
-    worst = highest.groupby([pairs[name] for name in PAIR]).transform("max")
-    return np.stack([values.where(own, worst) for values, own in zip(scores, finished, strict=True)])
+    """The scores (2, rows of `pairs`), before and after; a diverged run counts its `penalty`."""
+    finished = np.stack([pairs[f"outcome{when}"] == "finished" for when in WHEN])
+    scores = np.stack([pairs[f"score{when}"] for when in WHEN]).astype(float)
+    initial = np.stack([pairs[f"initial/validation_loss{when}"] for when in WHEN]).astype(float)
+    for own in pairs.groupby(PAIR).indices.values():
+        healthy = scores[:, own][finished[:, own]]
+        worst = penalty(initial[:, own].ravel(), healthy)
+        scores[:, own] = np.where(finished[:, own], scores[:, own], worst)
+    return scores
 
 
 def _early(pairs: pd.DataFrame) -> NDArray[np.float64]:

@@ -108,7 +108,7 @@ def drive(
             if own is not None:
                 own.require()
             record_costs(studies, ledger, must_stop)
-            if store.patience.has_waited:  # what seemed not to be written may have been written all the same
+            if store.retry.has_waited:  # what seemed not to be written may have been written all the same
                 Held.read(store, campaign).sweep(store)
 
 

@@ -143,9 +143,9 @@ class Ledger:
         summary = {f"usage/{name}": value for name, value in asdict(cost).items()}
         self._store.log(self._study_run(study), summary=summary, time=time.time())
 
-    def hurry(self) -> None:
+    def stop_waiting(self) -> None:
         """Do not wait for a store that does not answer."""
-        self._store.patience.hurry()
+        self._store.retry.stop_waiting()
 
     def interrupt(self, study: Study) -> None:
         """Mark the run of a study that has not ended as such. The next start makes it anew."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import filelock
 
 from optsuite.errors import BadInput, require
+from optsuite.files import write_atomically
 from optsuite.redact import redact
 from optsuite.tracking.location import beside_store, store_exists
 
@@ -34,10 +35,11 @@ def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / f"{campaign}.lock", timeout=0)
         lock.acquire()
-        owner.write_text(json.dumps({"pid": os.getpid(), "start": datetime.now().isoformat(" ", "seconds")}))
+        who = {"pid": os.getpid(), "start": datetime.now().isoformat(" ", "seconds")}
+        write_atomically(owner, json.dumps(who))
     except filelock.Timeout:
-        who = _read(owner)
-        by = f"process {who['pid']} since {who['start']}" if who else "another process"
+        other = _read(owner)
+        by = f"process {other['pid']} since {other['start']}" if other else "another process"
         raise BadInput(
             f"campaign: got {campaign!r}, which is being run by {by}; allowed: another --campaign, or waiting for it to end"
         ) from None

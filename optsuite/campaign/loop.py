@@ -73,7 +73,7 @@ class Training:
                 self._writer.put(self._ledger.interrupt, study)
         while self._writer.is_busy:
             if stop():
-                self._ledger.hurry()
+                self._ledger.stop_waiting()
             time.sleep(POLL_SECONDS / 10)
             yield Tick()
 

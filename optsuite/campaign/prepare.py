@@ -73,6 +73,11 @@ class Skipped:
         return f"{'Broken' if self.broken else 'Skipped'} {what}: {self.reason}"
 
 
+def broken_pairs(skipped: Iterable[Skipped]) -> set[tuple[str, str | None]]:
+    """Each broken benchmark and optimizer; the optimizer is None where all of them are broken."""
+    return {(one.benchmark, one.optimizer) for one in skipped if one.broken}
+
+
 def prepare(
     suite: Suite,
     *,

@@ -10,7 +10,7 @@ from typing import Literal
 from optsuite.campaign.drive import drive, missing
 from optsuite.campaign.events import Event, Interrupted, Prepared, RunEnded, StudyEnded
 from optsuite.campaign.lock import check_campaign_name
-from optsuite.campaign.prepare import Problem, Skipped, prepare
+from optsuite.campaign.prepare import Problem, Skipped, broken_pairs, prepare
 from optsuite.campaign.study import Study
 from optsuite.definition import Suite
 from optsuite.execution.opening import open_pool
@@ -73,7 +73,7 @@ class Session:
     @property
     def broken(self) -> set[tuple[str, str | None]]:
         """The pairs of benchmark and optimizer that cannot be trained; all optimizers where it is None."""
-        return {(one.benchmark, one.optimizer) for one in self.skipped if one.broken}
+        return broken_pairs(self.skipped)
 
     def missing(self, studies: Sequence[Study]) -> dict[str, int]:
         """How many runs each benchmark still needs. Writes nothing."""

@@ -1,7 +1,6 @@
 """One study of a campaign: the generator that asks for runs, the answers to it, and its own run in the store."""
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,8 +17,7 @@ from optsuite.tracking.store import MACHINE, VERSIONS
 from optsuite.training.identity import digest, fingerprint
 from optsuite.training.machine import machine_class
 from optsuite.training.run import Measurement, Run, Score, penalised
-from optsuite.training.stack import MULTIPLE
-from optsuite.tuning import SEARCH, Proposals, Tuned, round_sizes
+from optsuite.tuning import SEARCH, Proposals, Tuned
 
 STARTING_SECONDS = 60.0  # what a worker may take to import, to load the suite, and to be scheduled on a busy machine
 SLOWER = 20.0  # than estimated is still believed to be training: optimizers differ, and so do hours of a machine
@@ -78,25 +76,6 @@ class Study:
         if self.is_given:
             return self.requested[0].lr
         return self.tuned.lr if self.tuned else None
-
-    @property
-    def n_stacks_left(self) -> int:
-        """How many stacks are still to be trained, from the sizes of the rounds."""
-        if self.ended:
-            return 0
-        rounds = [] if self.is_given else [n * self.suite.n_tuning_seeds for n in round_sizes(self.suite.n_trials)]
-        sizes, spare = [], 0 if self.spec.default_lr is None or self.is_given else self.suite.n_seeds
-        for size in rounds:
-            fill = min(spare, -size % MULTIPLE)
-            sizes.append(size + fill)
-            spare -= fill
-        sizes.append(self.n_runs - sum(sizes))
-        done, stacks = len(self.answers), 0
-        for size in sizes:
-            missing = size - min(done, size)
-            done -= size - missing
-            stacks += math.ceil(missing / self.plan.max_stack)
-        return stacks
 
     @property
     def identity(self) -> str:

@@ -20,8 +20,9 @@ def show(where: str) -> None:
     out.print("NAME@STEPS is a benchmark with another budget.\n", markup=False, highlight=False)
     out.print(_optimizers(suite))
     schedules = f"NAME+SCHEDULE is an optimizer with a schedule: {', '.join(SCHEDULES)}."
-    others = f"{PYTORCH_OPTIMIZER}:NAME is any other of that package; all is every one here that is installed."
-    out.print(f"{schedules}\n{others}\n", markup=False, highlight=False, soft_wrap=True)
+    other = f"{PYTORCH_OPTIMIZER}:NAME is any other of that package."
+    every = "all is every one here that is installed, all+SCHEDULE those that take a schedule."
+    out.print(f"{schedules}\n{other} {every}\n", markup=False, highlight=False, soft_wrap=True)
     suites = "; ".join(f"{s.name}: {', '.join(b.name for b in s.benchmarks)}" for s in named_suites().values())
     out.print(f"Suites by name (--suite): {suites or 'none here'}\n", markup=False, highlight=False)
     names = campaign_names(tracking_uri())

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from optsuite.cli.options import SUITE, execution_options, show_schedule, start_workers
+from optsuite.cli.options import SUITE, execution_options, start_workers
 from optsuite.execution.options import ExecutionOptions
 
 if TYPE_CHECKING:
@@ -28,23 +28,15 @@ STATES = {
     type=click.IntRange(min=1),
     help="Keep the last so many nights, and any needed as a baseline.",
 )
-@click.option(
-    "--print-schedule",
-    type=click.Choice(["github", "systemd", "cron"]),
-    help="Print what runs it every night.",
-)
 @execution_options
 def nightly(
     suite: str,
     campaign: str | None,
     retune: bool,
     keep: int | None,
-    print_schedule: str | None,
     options: ExecutionOptions,
 ) -> int:
     """Compare with the last good night; exit 1 on a regression."""
-    if print_schedule:
-        return show_schedule(print_schedule, suite)
     start_workers(options)
     from optsuite import api
     from optsuite.cli.console import console

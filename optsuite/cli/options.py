@@ -1,13 +1,11 @@
 """The options that several commands share, and what their values mean."""
 
 import functools
-import os
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from optsuite.execution.options import ENGINES, ExecutionOptions
 
@@ -30,7 +28,6 @@ TRUST = click.option(
     "--trust-store", is_flag=True, help="Reuse results without training one of each study again to see that they repeat."
 )
 EXECUTION = (WORKERS, RAY, DEVICE, ENGINE, CHECKPOINT, TRUST)
-SCHEDULED = ("keep", *(field.name for field in fields(ExecutionOptions)))  # the options that a schedule takes over
 
 
 def execution_options(command: Callable[..., int]) -> Callable[..., int]:
@@ -51,26 +48,6 @@ def start_workers(options: ExecutionOptions) -> None:
         from optsuite.execution.processes import start_server
 
         start_server()
-
-
-def show_schedule(kind: str, suite: str) -> int:
-    """Print what calls the command that runs every night, with the options that were given. Raises BadParameter."""
-    from optsuite.nights.schedules import SCHEDULES
-
-    context = click.get_current_context()
-    given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-    reasons = {"campaign": "every night has a name of its own", "retune": "a night that tunes is compared with none"}
-    for name, why in reasons.items():
-        if name in given:
-            raise click.BadParameter(f"got it with --print-schedule, allowed: without, as {why}", param_hint=f"--{name}")
-    options = []
-    for name in [name for name in SCHEDULED if name in given]:
-        value = context.params[name]
-        options += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    click.echo(SCHEDULES[kind](suite, options), nl=False)
-    for name in filter(os.environ.get, ("MLFLOW_TRACKING_URI", "OPTSUITE_DATA")):
-        click.echo(f"{name} is set here, and will not be there: docs/nightly.md says where to set it.", err=True)
-    return 0
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -60,7 +60,11 @@ def _use_token() -> None:
 
 
 def greet(address: str) -> None:
-    """Raise ValueError or OSError unless a server of Ray's kind answers at HOST:PORT: Ray itself would wait for a minute."""
+    """Raise ValueError or OSError unless a server that speaks HTTP/2, as Ray's does, is at HOST:PORT.
+
+    A TCP connection alone is not enough: at a web server, or a process that hangs, `ray.init` of
+    Ray 2.60 had not given up after 200 seconds, and prints warnings that no option silences.
+    """
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal()) or "/" in host:
         raise ValueError("no HOST:PORT")

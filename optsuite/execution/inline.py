@@ -4,8 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from optsuite.definition import Suite
-from optsuite.execution.pool import Fact, Lost, Task
-from optsuite.execution.queue import Queue
+from optsuite.execution.pool import Fact, Lost, Queue, Task
 from optsuite.execution.worker import facts, trainer
 from optsuite.training.checkpoint import Checkpoints
 from optsuite.training.step import is_out_of_memory

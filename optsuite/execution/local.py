@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from optsuite.execution.pool import LACKED_MEMORY, Fact, Lost, Task
+from optsuite.execution.pool import LACKED_MEMORY, Fact, Lost, Queue, Task
 from optsuite.execution.processes import CONTEXT, start
-from optsuite.execution.queue import Queue
 from optsuite.execution.suite_source import SuiteSource
 from optsuite.execution.worker import OUT_OF_MEMORY, serve
 from optsuite.training.checkpoint import Checkpoints

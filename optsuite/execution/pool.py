@@ -1,5 +1,6 @@
-"""The interface between the campaign and whatever trains for it."""
+"""The interface between the campaign and whatever trains for it, and the queue of every pool."""
 
+import heapq
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,3 +82,31 @@ class Pool(Protocol):
 
     def poll(self, timeout: float) -> Sequence[Fact | Lost]:
         """What has happened since the last call; waits up to `timeout` seconds for something to."""
+
+
+class Queue:
+    """Hands out tasks by priority, then as they came; those that go alone are the last."""
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[bool, int, int, Task]] = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def first(self) -> Task:
+        """The task that is next. Raises IndexError where there is none."""
+        return self._entries[0][-1]
+
+    def push(self, task: Task) -> None:
+        """Let a task wait."""
+        heapq.heappush(self._entries, (task.alone, task.priority, task.id, task))
+
+    def pop(self) -> Task:
+        """Take the task that is next. Raises IndexError where there is none."""
+        return heapq.heappop(self._entries)[-1]
+
+    def cancel(self, task: int) -> None:
+        """Forget a task, if it is here."""
+        self._entries = [entry for entry in self._entries if entry[-1].id != task]
+        heapq.heapify(self._entries)

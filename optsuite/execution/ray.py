@@ -18,8 +18,7 @@ from ray.exceptions import NodeDiedError, RayError, WorkerCrashedError
 from optsuite.errors import ClusterLost
 from optsuite.execution.cluster import cause_of, connect, greet
 from optsuite.execution.demand import Resources, demand, described, fits, slots
-from optsuite.execution.pool import Fact, Lost, Task
-from optsuite.execution.queue import Queue
+from optsuite.execution.pool import Fact, Lost, Queue, Task
 from optsuite.execution.streamed import Surroundings, digest, stream
 from optsuite.execution.suite_source import SuiteSource
 

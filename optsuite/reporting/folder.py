@@ -1,7 +1,6 @@
 """A report folder: only what is ours is written there, replaced or deleted, and no link is followed."""
 
 import json
-import os
 import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -9,6 +8,7 @@ from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
 from optsuite.errors import BadInput
+from optsuite.files import write_atomically
 from optsuite.reporting.style import THEME
 
 MANIFEST = "manifest.json"
@@ -53,7 +53,7 @@ class ReportFolder:
     def write(self, name: str, text: str) -> Path:
         """Write one of the claimed files, at once or not at all."""
         path = self._folder / name
-        replace_text(path, text)
+        write_atomically(path, text)
         self._written[name] = _hash(text.encode())
         return path
 
@@ -68,7 +68,7 @@ class ReportFolder:
 
     def _save(self, files: Mapping[str, str]) -> None:
         listed = {"made_by": MADE_BY, "files": dict(sorted(files.items()))}
-        replace_text(self._folder / MANIFEST, json.dumps(listed, indent=1) + "\n")
+        write_atomically(self._folder / MANIFEST, json.dumps(listed, indent=1) + "\n")
 
 
 def add_file(folder: Path, name: str, text: str) -> None:
@@ -77,17 +77,6 @@ def add_file(folder: Path, name: str, text: str) -> None:
     own.claim([name])
     own.write(name, text)
     own._save(own._held | own._written)
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a kill in the middle, sees the old or the new one. No link is followed."""
-    fresh = path.with_name(f".{path.name}.new")
-    with suppress(FileNotFoundError):
-        fresh.unlink()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    with open(fresh, "w", encoding="utf-8", opener=lambda name, _: os.open(name, flags, 0o666)) as file:
-        file.write(text)
-    os.replace(fresh, path)
 
 
 def _of_old_report(folder: Path) -> dict[str, str]:

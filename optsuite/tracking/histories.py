@@ -22,7 +22,7 @@ def histories(store: Store, runs: Sequence[str], name: str) -> Iterator[tuple[st
 def _some(store: Store, runs: Sequence[str], name: str) -> list[dict[str, Any]]:
     """The values of some runs: asked in halves where the answer is cut off, and one by one where there is no such endpoint."""
     try:
-        found = store.patience.call(_ask, store.uri, runs, name)
+        found = store.retry.call(_ask, store.uri, runs, name)
     except MlflowException:  # an older server, or one that is not MLflow's
         found = None
     if found is not None and len(found) < MOST_VALUES:

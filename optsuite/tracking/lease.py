@@ -22,6 +22,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
 from optsuite.errors import BadInput, StoreLost, one_line
+from optsuite.files import write_atomically
 from optsuite.tracking.location import database_path, state_folder
 from optsuite.tracking.store import PAGE, REPORTS, Store
 
@@ -29,7 +30,7 @@ STATE, MACHINE, OWNER, BEAT = (f"optsuite.claim.{name}" for name in ("state", "m
 CLAIMS = "optsuite.claims"  # the tag that says which campaign somebody works on, or wants to
 WANTED, HELD = "wanted", "held"
 BEAT_SECONDS = 20.0
-EXPIRY_SECONDS = 180.0  # without a beat; longer than Patience waits for a server
+EXPIRY_SECONDS = 180.0  # without a beat; longer than RetryPolicy waits for a server
 MARGIN_SECONDS = 30.0  # by which an owner stops before another may take over
 WATCH_SECONDS = 30.0  # more than a beat: whoever lives renews a claim meanwhile
 WAIT_SECONDS = 0.5
@@ -71,7 +72,7 @@ class Lease:
             self._store.client.delete_run(self._run_id)
 
     def _renew(self) -> None:
-        """Ask the server itself: the patience of the campaign is not for this thread."""
+        """Ask the server itself: the retries of the campaign are not for this thread."""
         client = self._store.client
         while not self._over.wait(BEAT_SECONDS) and not self.is_lost:
             try:
@@ -102,7 +103,7 @@ def claims(store: Store, campaign: str) -> list[MlflowRun]:
     """The claims of those who work on a campaign, or want to."""
     condition = f"tags.`{CLAIMS}` = '{campaign}'"
     where = [store.experiment(REPORTS)]
-    return list(store.patience.call(store.client.search_runs, where, condition, max_results=PAGE))
+    return list(store.retry.call(store.client.search_runs, where, condition, max_results=PAGE))
 
 
 def _claim(store: Store, campaign: str) -> str:
@@ -208,10 +209,8 @@ def _machine(uri: str) -> str:
     path: Path = state_folder(uri) / "machine"
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            fresh = path.with_name(f"machine-{uuid.uuid4().hex}")
-            fresh.write_text(uuid.uuid4().hex)
-            os.link(fresh, path) if not path.exists() else None
-            fresh.unlink()
+        if not path.exists():
+            with suppress(FileExistsError):  # another process was faster
+                write_atomically(path, uuid.uuid4().hex, replace=False)
         return f"{path.read_text().strip()} {platform.node()}"
     return f"{uuid.uuid4().hex} {platform.node()}"

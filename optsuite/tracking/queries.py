@@ -35,7 +35,7 @@ DELETED = """SELECT DISTINCT experiments.name FROM runs JOIN experiments ON expe
 
 def query(store: Store, text: str, **values: Any) -> pd.DataFrame:
     """The same, of a store that may have to be waited for."""
-    return store.patience.call(ask, store.uri, text, **values)
+    return store.retry.call(ask, store.uri, text, **values)
 
 
 def ask(uri: str, text: str, **values: Any) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import mlflow
 from optsuite.errors import BadInput, one_line
 from optsuite.redact import redact
 from optsuite.tracking.database import ELSEWHERE
-from optsuite.tracking.patience import UNAUTHENTICATED, cause_of
+from optsuite.tracking.retry import UNAUTHENTICATED, cause_of
 
 
 def cannot_be_opened(uri: str, error: Exception) -> BadInput:

@@ -13,12 +13,14 @@ from pathlib import Path
 from mlflow.exceptions import MlflowException
 
 from optsuite.errors import one_line, require_name
+from optsuite.files import write_atomically
 from optsuite.tracking.location import database_path, state_folder
 from optsuite.tracking.store import Store
 from optsuite.training.run import Measurement
 
 RESERVED_BYTES = 4 * 2**20  # a thousand runs: set aside while a campaign goes on, in case its disk fills up
 RESERVE = "reserve"
+UNFINISHED = ".*.new"  # what a kill while a file was written has left
 LARGEST_BYTES = 2**28  # a run of a million measurements has less
 LOGGER = logging.getLogger("optsuite")
 
@@ -52,13 +54,15 @@ class Spool:
     def __enter__(self) -> "Spool":
         with suppress(OSError):  # it is a precaution
             self._folders[0].mkdir(parents=True, exist_ok=True)
-            _write(self._folders[0] / RESERVE, os.urandom(RESERVED_BYTES))  # which no file system makes smaller
+            content = os.urandom(RESERVED_BYTES)  # which no file system makes smaller
+            write_atomically(self._folders[0] / RESERVE, content, durable=True)
         return self
 
     def __exit__(self, *exception: object) -> None:
         for folder in self._folders:
             with suppress(OSError):  # where something is kept
-                (folder / RESERVE).unlink(missing_ok=True)
+                for path in (folder / RESERVE, *folder.glob(UNFINISHED)):
+                    path.unlink(missing_ok=True)
                 for empty in (folder, *list(folder.parents)[:2]):
                     empty.rmdir()
 
@@ -76,7 +80,7 @@ class Spool:
             with suppress(OSError):
                 (folder / RESERVE).unlink(missing_ok=True)
                 folder.mkdir(parents=True, exist_ok=True)
-                _write(folder / f"{name}.json", content)
+                write_atomically(folder / f"{name}.json", content, durable=True)
                 return
         self._n_dropped += 1
 
@@ -164,19 +168,3 @@ def _set_aside(path: Path, reason: str) -> None:
 def _is_linked(folder: Path) -> bool:
     """Whether a folder of a campaign, or that of all campaigns above it, is a link to somewhere else."""
     return any(part.is_symlink() for part in (folder, *list(folder.parents)[:2]))
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, and through no link."""
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    try:
-        with open(fresh, "wb", opener=lambda name, _: os.open(name, flags, 0o666)) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, path)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise

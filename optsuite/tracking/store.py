@@ -27,8 +27,8 @@ from optsuite.redact import redact
 from optsuite.tracking.artifacts import folder_of, is_elsewhere, move_artifacts
 from optsuite.tracking.database import require_ours
 from optsuite.tracking.location import database_path
-from optsuite.tracking.patience import Patience
 from optsuite.tracking.refusals import cannot_be_opened
+from optsuite.tracking.retry import RetryPolicy
 from optsuite.training.run import Measurement
 
 T = TypeVar("T")
@@ -37,7 +37,8 @@ HTTP = ("http:", "https:")
 PAGE = 1_000
 MOST_LINES = 20
 LOGGER = logging.getLogger("optsuite")
-# MLflow's own retries are silent, repeat what has been done already, and last for minutes at a wrong address: Patience retries.
+# MLflow's own retries are silent, repeat what has succeeded, and last for minutes at a wrong
+# address; RetryPolicy replaces them.
 ALONE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 VERSIONS = {f"{name}_version": version(name) for name in ("optsuite", "torch", "mlflow", "optuna")}
 MACHINE = f"{platform.node()}, {platform.machine()}, {os.cpu_count()} cores"  # whose times can be compared
@@ -94,8 +95,8 @@ class Store:
         """Wrap a client whose store has been opened."""
         self.uri = uri
         self.client = client
-        self.patience = Patience(uri)
-        self._ask = self.patience.call
+        self.retry = RetryPolicy(uri)
+        self._ask = self.retry.call
         self._experiments: dict[str, str] = {}
         self._said: set[str] = set()
         found = resolve_tags()  # source commit, user, address of the repository, ...

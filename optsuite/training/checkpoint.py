@@ -6,8 +6,8 @@ optimizer or a model keeps elsewhere than in its attributes: then the run starts
 step, as a counter in a module's globals, cannot be found out. Knows no engine, no worker and no store.
 """
 
+import io
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from optsuite.errors import one_line, require_count
+from optsuite.files import write_atomically
 from optsuite.training.describe import describe
 from optsuite.training.identity import digest
 from optsuite.training.run import Measurement
@@ -127,17 +128,11 @@ class Checkpoint:
 
 
 def save(path: Path, state: State) -> None:
-    """Write the state under a name of this process's own, then give it its name: whoever reads finds all of it or none."""
+    """Write the state whole or not at all, so that it survives a power cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            torch.save(_contents(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    torch.save(_contents(state), buffer)
+    write_atomically(path, buffer.getbuffer(), durable=True)
 
 
 def load(path: Path, fresh: Callable[[], State]) -> State:
@@ -157,7 +152,7 @@ def load(path: Path, fresh: Callable[[], State]) -> State:
 def remove(folder: Path, fingerprint: str) -> None:
     """Remove the checkpoint of a run, and what processes left that were killed while they wrote it."""
     with suppress(OSError):  # one that cannot be removed does no harm
-        for path in folder.glob(f"{fingerprint}.pt*"):
+        for path in folder.glob(f"*{fingerprint}.*"):
             path.unlink(missing_ok=True)
 
 

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import os
 import sys
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from optsuite.errors import BadInput
+from optsuite.training import source
 from optsuite.training.own_code import SITES, Home, is_installed, is_ours, kind_of, version
 from optsuite.training.source import bare_text, bytecode, file_text
 
@@ -168,11 +168,8 @@ def _archived(name: str) -> str | None:
 @functools.lru_cache(maxsize=512)
 def scan(text: str, package: str) -> Scan:
     """What the text of a module of that package imports anywhere in it."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = source.tree(text)
+    if tree is None:
         return Scan(frozenset(), frozenset(), dynamic=True)
     imports: set[str] = set()
     candidates: set[str] = set()

@@ -2,13 +2,13 @@
 
 import ast
 import sys
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
+from optsuite.training import source
 from optsuite.training.imports import absolute
 from optsuite.training.own_code import is_ours, kind_of
 from optsuite.training.source import file_text
@@ -48,11 +48,8 @@ def own_modules() -> Iterator[tuple[str, Mapping[str, Any], str]]:
 @lru_cache(maxsize=512)
 def _reaching(text: str, package: str) -> tuple[Patch, ...]:
     """The statements outside of functions that change what was imported, or call it for what it does."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = source.tree(text)
+    if tree is None:
         return ()
     statements = when_loaded(tree)
     origins = dict(origins_of(tree, package))
@@ -61,10 +58,10 @@ def _reaching(text: str, package: str) -> tuple[Patch, ...]:
     for statement in statements:
         for node, reached in _acts(statement, origins):
             if isinstance(node, Definition):
-                names, source = {node.name}, ""
+                names, written = {node.name}, ""
             else:
-                names, source = _names(node) - origins.keys(), ast.unparse(node)
-            found += [Patch(origins[name], source, tuple(sorted(names))) for name in sorted(reached & origins.keys())]
+                names, written = _names(node) - origins.keys(), ast.unparse(node)
+            found += [Patch(origins[name], written, tuple(sorted(names))) for name in sorted(reached & origins.keys())]
     return tuple(found)
 
 

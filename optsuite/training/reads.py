@@ -3,7 +3,6 @@
 import ast
 import dis
 import sys
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from functools import lru_cache
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
+from optsuite.training import source
 from optsuite.training.imports import LOADERS
 from optsuite.training.own_code import kind_of
 from optsuite.training.source import codes, file_text
@@ -138,11 +138,8 @@ class _Bindings:
 
 @lru_cache(maxsize=512)
 def _bindings(text: str) -> _Bindings:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = source.tree(text)
+    if tree is None:
         return _Bindings()
     bound: list[str] = []
     moving: set[str] = set()

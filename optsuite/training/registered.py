@@ -2,10 +2,10 @@
 
 import ast
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+from optsuite.training import source
 from optsuite.training.imports import closure
 from optsuite.training.own_code import Home
 from optsuite.training.patches import calls, is_own, origins_of, roots, when_loaded
@@ -23,11 +23,8 @@ def _registers(text: str) -> bool:
     """Whether a text hands something to an installed library: `@register_kl(A, B)`, `library.impl("add", add)`."""
     if not text.startswith("text ") or not REGISTERING.search(text):
         return False
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text.removeprefix("text "))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = source.tree(text.removeprefix("text "))
+    if tree is None:
         return False
     statements = when_loaded(tree)
     origins = dict(origins_of(tree, ""))

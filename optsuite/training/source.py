@@ -5,13 +5,15 @@ import io
 import linecache
 import tokenize
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 N_FILES = 512  # whose texts are kept, parsed
 N_STRIPPED = 4_096
@@ -93,6 +95,19 @@ def bare_text(text: str) -> str:
     return "\n".join(line for line in stripped(text).lines if line is not None)
 
 
+def tree(text: str) -> ast.Module | None:
+    """The syntax tree of a text; None where it is not Python. Shows no warnings about the text."""
+    return _unless_broken(lambda: ast.parse(text))
+
+
+def _unless_broken(read: Callable[[], T]) -> T | None:
+    """What `read` makes of a text; None where the text is not Python."""
+    with suppress(SyntaxError, ValueError, RecursionError, MemoryError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return read()
+    return None
+
+
 @dataclass(frozen=True)
 class Parsed:
     """A text's functions and lambdas by their first line, its classes by qualified name, its code by name and first line."""
@@ -105,15 +120,11 @@ class Parsed:
 @lru_cache(maxsize=N_FILES)
 def parsed(text: str) -> Parsed | None:
     """What a text defines; None where it is not Python."""
-    found = Parsed()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-            compiled = compile(text, "<described>", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    found, top = Parsed(), tree(text)
+    compiled = _unless_broken(lambda: compile(text, "<described>", "exec", dont_inherit=True))
+    if top is None or compiled is None:
         return None
-    waiting: list[tuple[ast.AST, str]] = [(tree, "")]
+    waiting: list[tuple[ast.AST, str]] = [(top, "")]
     while waiting:
         node, prefix = waiting.pop()
         inner = prefix

@@ -1,0 +1,107 @@
+"""Repeats calls to a store that does not answer: a locked database, a server that is restarting."""
+
+import logging
+import re
+import threading
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    sleep_using_event,
+    stop_after_delay,
+    stop_when_event_set,
+    wait_exponential,
+)
+
+from optsuite.errors import StoreLost, one_line
+from optsuite.redact import redact
+from optsuite.tracking.database import DAMAGED
+
+P = ParamSpec("P")
+T = TypeVar("T")
+TIMEOUT_SECONDS = 180.0  # a server is back, and a backup done, in a minute or two
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 15.0  # doubled in between: a server is not rushed
+STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
+PERMANENT = ("disk is full", "readonly database", "No space left", "Read-only file system", *DAMAGED)
+UNAUTHENTICATED = "UNAUTHENTICATED"
+AUTH_ERRORS = ("PERMISSION_DENIED", UNAUTHENTICATED)
+CLIENT_ERRORS = (
+    "RESOURCE_DOES_NOT_EXIST",
+    "ENDPOINT_NOT_FOUND",
+    "RESOURCE_ALREADY_EXISTS",
+    "INVALID_PARAMETER_VALUE",
+    "INVALID_STATE",
+    "BAD_REQUEST",
+)
+LOGGER = logging.getLogger("optsuite")
+
+
+class RetryPolicy:
+    """Repeats calls to one store until they succeed, or it is lost for good after TIMEOUT_SECONDS."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._timeout = TIMEOUT_SECONDS
+        self._stopped = threading.Event()
+        self._lost = ""
+        self.has_waited = False
+        self._retrying = Retrying(
+            retry=retry_if_exception(is_transient),
+            wait=wait_exponential(min=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
+            stop=stop_after_delay(self._timeout) | stop_when_event_set(self._stopped),
+            sleep=sleep_using_event(self._stopped),
+            before_sleep=self._warn,
+            reraise=True,
+        )
+
+    def stop_waiting(self) -> None:
+        """Give up at the next failure instead of waiting."""
+        self._stopped.set()
+
+    def call(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """Return what the function returns.
+
+        Raises StoreLost, or the store's own error about a request that is wrong.
+        """
+        if self._lost:
+            raise StoreLost(self._lost)
+        try:
+            return self._retrying(function, *arguments, **named)
+        except STORE_ERRORS as error:
+            if _code(error) in CLIENT_ERRORS:
+                raise
+            self._lost = f"store: {redact(self._uri)} cannot be written to: {cause_of(error)}"
+            raise StoreLost(self._lost) from error
+
+    def _warn(self, state: RetryCallState) -> None:
+        """Log the first failure of this store that is waited for."""
+        if not self.has_waited and state.outcome is not None:
+            error, minutes = state.outcome.exception(), self._timeout / 60
+            assert error is not None
+            LOGGER.warning("The store does not answer (%s); trying again for %.0f minutes.", cause_of(error), minutes)
+        self.has_waited = True
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same call may succeed later."""
+    if not isinstance(error, STORE_ERRORS) or _code(error) in (*CLIENT_ERRORS, *AUTH_ERRORS):
+        return False
+    cause = cause_of(error)
+    return not any(text in cause for text in PERMANENT)
+
+
+def cause_of(error: BaseException) -> str:
+    """The end of a store's error message, without the query and the password sent to it."""
+    text = re.split(r" \[SQL| \(Background on", one_line(error))[0].removeprefix("MlflowException: ")
+    text = text.rpartition("(Caused by ")[2]  # the rest is the address, over and over
+    return redact(text)[-300:]
+
+
+def _code(error: BaseException) -> str:
+    """MLflow's name of an error; empty for the errors of other libraries."""
+    return str(getattr(error, "error_code", ""))
