@@ -188,12 +188,12 @@ def test_flops_are_those_of_a_step() -> None:
 def test_stacks_are_no_larger_than_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     splits = dataset("tiny_line")
     assert max_stack(*needed_bytes(tiny.BENCHMARK, splits), "cpu") == 32
-    monkeypatch.setattr("optsuite.training.plan.STACK_RUNS", 2**30)
+    monkeypatch.setattr("optsuite.training.device.CPU_STACK_RUNS", 2**30)
     whole = max_stack(*needed_bytes(tiny.BENCHMARK, splits), "cpu")
     assert whole > 2**10
-    monkeypatch.setattr("optsuite.training.plan.STACK_BYTES", 2**29)
+    monkeypatch.setattr("optsuite.training.device.CPU_STACK_BYTES", 2**29)
     assert max_stack(*needed_bytes(tiny.BENCHMARK, splits), "cpu") == whole // 2
-    monkeypatch.setattr("optsuite.training.plan.STACK_BYTES", 1)
+    monkeypatch.setattr("optsuite.training.device.CPU_STACK_BYTES", 1)
     assert plan(tiny.BENCHMARK, SGD, splits, device="cpu").max_stack == 1
 
 

@@ -8,8 +8,9 @@ from functools import partial
 from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits, Suite
 from optsuite.errors import BadInput, DatasetUnavailable, location, one_line
 from optsuite.tracking.plans import Known
-from optsuite.training.check import blamed, check_benchmark, check_device, check_pair, check_repeatable, limited, load_splits
+from optsuite.training.check import blamed, check_benchmark, check_pair, check_repeatable, limited, load_splits
 from optsuite.training.described import Descriptions, Identity
+from optsuite.training.device import check_device
 from optsuite.training.identity import identify_benchmark, identify_optimizer
 from optsuite.training.numerics import Fitted, fit
 from optsuite.training.plan import ENGINES, STACKS, Plan, plan

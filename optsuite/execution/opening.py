@@ -8,8 +8,8 @@ from optsuite.errors import BadInput
 from optsuite.execution.options import ExecutionOptions
 from optsuite.execution.pool import Pool
 from optsuite.execution.suite_source import SuiteSource, pickled
-from optsuite.training.check import check_device
 from optsuite.training.checkpoint import Checkpoints
+from optsuite.training.device import check_device
 
 
 def open_pool(

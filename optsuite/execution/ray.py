@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-import torch
 from ray.exceptions import NodeDiedError, RayError, WorkerCrashedError
 
 from optsuite.errors import ClusterLost
@@ -21,6 +20,7 @@ from optsuite.execution.demand import Resources, demand, described, fits, slots
 from optsuite.execution.pool import Fact, Lost, Queue, Task
 from optsuite.execution.streamed import Surroundings, digest, stream
 from optsuite.execution.suite_source import SuiteSource
+from optsuite.training.device import device_bytes, kind_of
 
 RETRIES = 2  # of a task whose process dies; then the campaign tries it once more, alone
 MOVES = 20  # of a task whose node is lost, which is not the task's fault: preempted nodes come and go
@@ -91,11 +91,11 @@ class RayPool:
         """
         self._is_mine = connect(address, n_workers or n_cores)
         self._most = n_workers
-        self._device = torch.device(device).type  # Ray says which one it is
-        self._device_bytes = torch.cuda.get_device_properties(device).total_memory if self._device == "cuda" else 0
+        self._device = kind_of(device)  # Ray says which one it is
+        self._device_bytes = device_bytes(device)
         self._arguments = (suite, self._device, Surroundings.here())
         options: dict[str, Any] = {"max_retries": 0}  # Ray's own retries are not seen from here, nor is when they start
-        if self._device == "cuda":
+        if self._device_bytes:
             options["num_gpus"] = 1  # a process that had a GPU ends with its task only where the function itself asks for one
         remote: Any = ray.remote(**options)
         self._train = remote(stream)

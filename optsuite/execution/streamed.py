@@ -17,6 +17,7 @@ import torch
 from optsuite.execution.pool import LACKED_MEMORY, Fact, Lost, Task
 from optsuite.execution.suite_source import SuiteSource, load
 from optsuite.execution.worker import Train, facts, limit_memory, trainer
+from optsuite.training.device import is_host
 from optsuite.training.repeatable import WORKSPACE
 from optsuite.training.run import Ended, Measurement
 from optsuite.training.step import is_out_of_memory
@@ -56,7 +57,7 @@ def stream(task: Task, suite: SuiteSource, device: str, driver: Surroundings) ->
     """
     yield []
     driver.enter()
-    if device == "cpu":
+    if is_host(device):
         limit_memory(None)
     try:
         train = _trainer(suite, device, driver)

@@ -26,6 +26,7 @@ from optsuite.training.agreement import nudged
 from optsuite.training.check import load_splits
 from optsuite.training.checkpoint import Checkpoints
 from optsuite.training.described import Descriptions, Identity, difference
+from optsuite.training.device import is_host
 from optsuite.training.identity import identify_benchmark, identify_optimizer
 from optsuite.training.numerics import fit
 from optsuite.training.plan import ENGINES
@@ -58,7 +59,7 @@ def serve(
     threading.Thread(target=_end_with_driver, daemon=True).start()
     os.environ.clear()
     os.environ.update(environment)
-    if device == "cpu":
+    if is_host(device):
         limit_memory(memory_bytes)
     warnings.filterwarnings("ignore", SLOW_VMAP)
     train = trainer(partial(load, suite), device, checkpoints)

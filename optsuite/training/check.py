@@ -25,19 +25,6 @@ from optsuite.training.plain import CHUNK, initial_model, values_of
 from optsuite.training.step import build, evaluating
 
 
-def check_device(device: str) -> None:
-    """Raise BadInput unless tensors can be made on the device."""
-    try:
-        kind = torch.device(device)
-        if kind.type not in ("cpu", "cuda", "mps") or (kind.type == "cpu" and kind.index):
-            raise RuntimeError("not a device to train on")
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-        there = ["cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
-        raise BadInput(f"device: got {device!r}, allowed on this machine: {', '.join(there)}") from error
-
-
 def load_splits(benchmark: Benchmark) -> Splits:
     """The dataset of a benchmark. Raises BadInput, DatasetUnavailable among it."""
     with blamed(f"benchmark {benchmark.name}: its dataset"):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
+from optsuite.training.device import synchronize
 from optsuite.training.losses import placed
 from optsuite.training.plain import batch_indices, initial_model
 from optsuite.training.step import build, take_step
@@ -119,17 +120,13 @@ class _Loop:
     def run(self, n_steps: int) -> float:
         """The seconds that so many steps take."""
         x, y = self._data
-        self._wait()
+        synchronize(self._device)
         started = _now()
         for _ in range(n_steps):
             batch = next(self._batches).to(self._device)
             take_step(self._benchmark, self._spec, self.model, self.optimizer, x[batch], y[batch], 0)
-        self._wait()
+        synchronize(self._device)
         return _now() - started
-
-    def _wait(self) -> None:
-        if torch.device(self._device).type == "cuda":
-            torch.cuda.synchronize(self._device)
 
 
 def _n_parameters(model: nn.Module) -> int:

@@ -8,6 +8,7 @@ import torch
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.training.describe import tensor_bytes
 from optsuite.training.described import Descriptions, Identity, benchmark_parts, spec_parts
+from optsuite.training.device import kind_of
 from optsuite.training.run import Run
 
 PROTOCOL = 3  # raise it when the training code changes what a run computes: older results then count as superseded
@@ -46,7 +47,7 @@ def identify_benchmark(
         name: described.of(part, f"benchmark {benchmark.name}: its {name}") for name, part in benchmark_parts(benchmark).items()
     }
     parts["data"] = hash_splits(splits)
-    parts["numerics"] = digest(dtype, torch.device(device).type, torch.__version__, *described.numerics)
+    parts["numerics"] = digest(dtype, kind_of(device), torch.__version__, *described.numerics)
     return Identity(digest=digest(PROTOCOL, benchmark.name, sorted(parts.items())), parts=parts)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from optsuite.training.device import device_name
+
 CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -17,9 +19,7 @@ def machine_class(device: str) -> str:
     Not the host's name, nor its number of cores: each run trains on one thread.
     """
     capability = torch.backends.cpu.get_cpu_capability()
-    parts = [platform.machine(), _processor(), capability]
-    if torch.device(device).type == "cuda":
-        parts.append(torch.cuda.get_device_name(device))
+    parts = [platform.machine(), _processor(), capability, device_name(device)]
     return ", ".join(filter(None, parts))
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from optsuite.definition import Benchmark, Splits
 from optsuite.errors import BadInput
 from optsuite.training.check import blamed
+from optsuite.training.device import kind_of, trains
 from optsuite.training.plain import CHUNK, initial_model
 
 SPLITS = ("train", "validation", "test")
@@ -163,10 +164,10 @@ def _median_and_spread(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _check_device(benchmark: Benchmark, model: nn.Module, splits: Splits, device: str) -> None:
-    """Raise BadInput where the device is Apple's, which has neither float64 nor complex numbers that can be trained."""
-    if torch.device(device).type != "mps":
-        return
+    """Raise BadInput where the device cannot train such numbers."""
     tensors = {"model": [*model.parameters(), *model.buffers()], "data": [tensor for _, _, tensor in _parts(splits)]}
     for what, own in tensors.items():
-        for dtype in sorted({_name(t.dtype) for t in own if t.dtype == torch.float64 or t.is_complex()}):
-            raise BadInput(f"benchmark {benchmark.name}: its {what} are {dtype}, which mps cannot train; use --device cpu")
+        for dtype in sorted({_name(t.dtype) for t in own if not trains(device, t.dtype)}):
+            raise BadInput(
+                f"benchmark {benchmark.name}: its {what} are {dtype}, which {kind_of(device)} cannot train; use --device cpu"
+            )

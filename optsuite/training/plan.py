@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.training import plain, stacked
+from optsuite.training.device import is_host, stack_limits
 from optsuite.training.plain import CHUNK, initial_model
 from optsuite.training.run import Ended, Measurement, Run
 from optsuite.training.stack import MULTIPLE
@@ -24,8 +25,6 @@ ENGINES: Mapping[str, Engine] = {
 }
 STACKS = ("stacked", "stacked_views")
 STACK_FLOPS = 10e6  # a step with more is as fast run by run on a CPU; measured with make speed
-STACK_BYTES = 2**30  # what a stack may take on a CPU; the GPU's share is half of what is free
-STACK_RUNS = 32  # on a CPU more are no faster, and slower where they overflow its caches
 COPIES = 7  # of the parameters in a stack: values, gradients, those before the step, rates, optimizer state, and one to spare
 REPEATED_FLOPS = 1e9  # what training a run twice may take to see whether it repeats: a second at the most
 REPEATED_STEPS = 25
@@ -88,7 +87,7 @@ def _why_plain(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device
     """Why runs are trained plainly whatever a trial might show; empty where it decides."""
     if engine == "plain":
         return "as asked"
-    if engine == "auto" and torch.device(device).type == "cpu":
+    if engine == "auto" and is_host(device):
         flops = step_flops(benchmark, splits)
         if flops > STACK_FLOPS:
             return f"a step of {flops / 1e6:.0f} MFLOP gains nothing from stacking on a CPU"
@@ -132,9 +131,9 @@ def needed_bytes(benchmark: Benchmark, splits: Splits) -> tuple[int, int]:
 
 def max_stack(run_bytes: int, measuring_bytes: int, device: str) -> int:
     """How many runs make a stack: as many as fit into its memory, on a CPU no more than pay."""
-    if torch.device(device).type == "cuda":
-        return max(1, int((torch.cuda.mem_get_info(device)[0] / 2 - measuring_bytes) / run_bytes))
-    return max(1, min(STACK_RUNS, int((STACK_BYTES - measuring_bytes) / run_bytes)))
+    most_bytes, most_runs = stack_limits(device)
+    fitting = (most_bytes - measuring_bytes) // run_bytes
+    return max(1, fitting if most_runs is None else min(most_runs, fitting))
 
 
 def _backward(benchmark: Benchmark, splits: Splits) -> int:

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from optsuite.definition import Benchmark, OptimizerSpec
 from optsuite.errors import BadInput
+from optsuite.training.device import seed_device
 from optsuite.training.identity import derived_seed
 
 BASE_LR = "optsuite_base_lr"  # our keys in a parameter group; torch's schedulers have `initial_lr` for themselves
@@ -153,11 +154,7 @@ def seed_generators(seed: int, device: str) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.default_generator.manual_seed(seed)
-    if torch.device(device).type == "cuda":
-        index = torch.device(device).index
-        torch.cuda.default_generators[torch.cuda.current_device() if index is None else index].manual_seed(seed)
-    elif torch.device(device).type == "mps":
-        torch.mps.manual_seed(seed)
+    seed_device(device, seed)
 
 
 @contextmanager

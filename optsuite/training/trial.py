@@ -9,7 +9,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 
-import torch
 from torch import Tensor, nn
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
@@ -18,6 +17,7 @@ from optsuite.training import plain, stacked
 from optsuite.training.agreement import TINY, nudge
 from optsuite.training.comparison import Comparison
 from optsuite.training.definition_state import DefinitionState
+from optsuite.training.device import trial_device
 from optsuite.training.flat_trial import why_not_flat
 from optsuite.training.plain import initial_model
 from optsuite.training.run import Ended, Measurement, Run
@@ -39,7 +39,7 @@ def choose(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, device:
 
     Raises BadInput where the runs of the benchmark depend on what was trained before them.
     """
-    on = device if torch.device(device).type == "cuda" else "cpu"
+    on = trial_device(device)
     check_repeats(benchmark, spec, splits, n_steps=STEPS // 4, device=on)
     try:
         return _tried(benchmark, spec, splits, on)
