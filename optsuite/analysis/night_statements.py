@@ -52,7 +52,7 @@ def headline(nights: Sequence[Night], points: pd.DataFrame) -> str:
     return f"{said} The last to make something worse was {nights[broke['night'].iloc[0]].campaign}: {names}."
 
 
-def circumstances(history: History) -> list[str]:
+def environment_changes(history: History) -> list[str]:
     """What was different about each night but its results, in a line; of the first, what it was made with."""
     lines = []
     for i, items in enumerate(environments(history)):

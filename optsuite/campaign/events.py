@@ -103,10 +103,9 @@ class StudyRestarted:
 
 
 @dataclass(frozen=True)
-class Tick:
+class Heartbeat:
     """Some time has passed."""
 
 
-Event = (
-    Prepared | NightStarted | Ready | ReuseChecked | Tick | RunMeasured | RunEnded | StudyRestarted | StudyEnded | Interrupted
-)
+Beginning = Prepared | NightStarted | Ready | ReuseChecked
+Event = Beginning | Heartbeat | RunMeasured | RunEnded | StudyRestarted | StudyEnded | Interrupted

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from optsuite.campaign.comparison import Guard, Guards
-from optsuite.campaign.events import Event, RunEnded, RunMeasured, StudyEnded, StudyRestarted, Tick
+from optsuite.campaign.events import Event, Heartbeat, RunEnded, RunMeasured, StudyEnded, StudyRestarted
 from optsuite.campaign.ledger import Ledger
 from optsuite.campaign.replay import Campaign
 from optsuite.campaign.study import Study
@@ -62,7 +62,7 @@ class Training:
             yield from self._go_on(study)
         while (self._jobs or self._under_guard) and not stop():
             self._writer.check()
-            yield Tick()
+            yield Heartbeat()
             for event in self._pool.poll(POLL_SECONDS):
                 yield from self._lost(event) if isinstance(event, Lost) else self._fact(event)
         for job in self._jobs.values():
@@ -75,7 +75,7 @@ class Training:
             if stop():
                 self._ledger.stop_waiting()
             time.sleep(POLL_SECONDS / 10)
-            yield Tick()
+            yield Heartbeat()
 
     def _go_on(self, study: Study) -> Iterator[Event]:
         """Replay the study's next request; submit what is missing of it, or finish the study."""

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from optsuite.campaign.events import Event, ReuseChecked, Tick
+from optsuite.campaign.events import Event, Heartbeat, ReuseChecked
 from optsuite.campaign.held import Held
 from optsuite.campaign.study import Study
 from optsuite.execution.pool import Fact, Lost, Pool
@@ -73,7 +73,7 @@ class ReuseCheck:
             stored = curves.get(study.fingerprint(run), ())
             self._submit(_Check(study, run, stored, until=_furthest(study)))
         while self._checks and not stop():
-            yield Tick()
+            yield Heartbeat()
             for event in self._pool.poll(POLL_SECONDS):
                 self._receive(event)
         for task in self._checks:

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from optsuite.campaign.events import (
     Event,
+    Heartbeat,
     Interrupted,
     NightStarted,
     Prepared,
@@ -18,7 +19,6 @@ from optsuite.campaign.events import (
     RunMeasured,
     StudyEnded,
     StudyRestarted,
-    Tick,
 )
 from optsuite.training.run import Run
 
@@ -57,7 +57,7 @@ class Display:
         """Take in one event."""
         match event:
             case Prepared():
-                self._prepare(event)
+                self._on_prepared(event)
             case NightStarted(campaign=campaign, rates_of=rates_of):
                 how = f"at the rates of {rates_of}" if rates_of else "the rates are tuned, and later nights train at them"
                 self._say(f"Night {campaign}: {how}")
@@ -72,21 +72,21 @@ class Display:
                     names = ", ".join(event.replaced)
                     text = f"{names}: results of another budget leave the report, and come back when it is run again;"
                     self._console.print(f"{text} another --campaign keeps both", markup=False, highlight=False, soft_wrap=True)
-                self._begin(event.missing)
+                self._on_ready(event.missing)
             case ReuseChecked():
-                self._tell_reuse(event)
+                self._on_reuse_checked(event)
             case StudyRestarted():
-                self._restart(event)
-            case Tick():
-                self._breathe()
+                self._on_study_restarted(event)
+            case Heartbeat():
+                self._heartbeat()
             case RunMeasured():
-                self._follow(event)
+                self._on_run_measured(event)
             case RunEnded():
-                self._count(event)
+                self._on_run_ended(event)
             case StudyEnded():
-                self._end(event)
+                self._on_study_ended(event)
 
-    def _prepare(self, event: Prepared) -> None:
+    def _on_prepared(self, event: Prepared) -> None:
         broken = [one for one in event.skipped if one.broken]
         for one in broken:
             self._say(str(one))
@@ -101,7 +101,7 @@ class Display:
             self._tasks[""] = self._bars.add_task("all", total=sum(self._totals.values()), now="reading the store")
             self._bars.start()
 
-    def _tell_reuse(self, event: ReuseChecked) -> None:
+    def _on_reuse_checked(self, event: ReuseChecked) -> None:
         """What became of the reused results that were trained again."""
         if event.n_same:
             studies = "1 study" if event.n_same == 1 else f"{event.n_same} studies"
@@ -109,7 +109,7 @@ class Display:
         for line in event.findings:
             self._say(line)
 
-    def _restart(self, event: StudyRestarted) -> None:
+    def _on_study_restarted(self, event: StudyRestarted) -> None:
         self._say(f"{event.benchmark} {event.optimizer}: trained again one by one: {event.reason}")
         self._left[event.benchmark] += event.n_runs
         self._totals[event.benchmark] += event.n_runs
@@ -120,7 +120,7 @@ class Display:
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def _begin(self, missing: Mapping[str, int]) -> None:
+    def _on_ready(self, missing: Mapping[str, int]) -> None:
         self._started, self._ready = time.monotonic(), True
         self._to_do = self._work()
         held = sum(self._totals.values()) - sum(missing.values())
@@ -129,7 +129,7 @@ class Display:
             self._bars.update(self._tasks[""], now="starting workers")
         self._console.print(message, highlight=False)
 
-    def _follow(self, event: RunMeasured) -> None:
+    def _on_run_measured(self, event: RunMeasured) -> None:
         """Within runs: of interest where they are long."""
         run = event.run
         self._under_way[run] = event.step / event.max_steps
@@ -139,7 +139,7 @@ class Display:
             self._bars.update(self._tasks[run.benchmark], now=f"{run.optimizer} {where}")
             self._bars.update(self._tasks[""], now=self._time_left())
 
-    def _count(self, event: RunEnded) -> None:
+    def _on_run_ended(self, event: RunEnded) -> None:
         run = event.run
         self._left[run.benchmark] -= 1
         self._under_way.pop(run, None)
@@ -149,12 +149,12 @@ class Display:
             self._bars.update(self._tasks[""], advance=1, now=self._time_left())
         self._doing = f"{run.benchmark} {run.optimizer} under way"
 
-    def _breathe(self) -> None:
+    def _heartbeat(self) -> None:
         """Without a terminal, say at least every LINE_SECONDS that all is well."""
         if not self._bars and time.monotonic() - self._last_line > LINE_SECONDS:
             self._line(self._doing)
 
-    def _end(self, event: StudyEnded) -> None:
+    def _on_study_ended(self, event: StudyEnded) -> None:
         what = f"{event.benchmark} {event.optimizer}"
         if event.error is not None:
             self._console.print(f"{what} stopped: {event.error}", style="red", markup=False, highlight=False)

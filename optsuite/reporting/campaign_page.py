@@ -73,7 +73,7 @@ def _protocol(runs: pd.DataFrame) -> str:
 def name_of(benchmark: str) -> str:
     """A benchmark's name in letters that addresses and file systems take, different for different names.
 
-    Other letters, and dashes that would look like one of them, are written as their numbers between dashes.
+    Other letters, and dashes that would style like one of them, are written as their numbers between dashes.
     """
     taken = r"[^A-Za-z0-9_-]|-(?=[0-9a-f]+[^A-Za-z0-9_])"
     name = re.sub(taken, lambda match: f"-{ord(match[0]):x}-", benchmark)

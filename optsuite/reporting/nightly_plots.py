@@ -7,11 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from optsuite.reporting.plots import Looks
-from optsuite.reporting.style import INK, LETTER, WIDTH, Look, lined, plain, rowed, svg
+from optsuite.reporting.plots import Styles
+from optsuite.reporting.style import INK, LETTER, WIDTH, Style, line_axes, literal, row_axes, svg
 from optsuite.tracking.nights import REFERENCE, Night
 
-MARKS: Mapping[str, Look] = {"worse": {"marker": "^", "color": "#D1242F"}, "better": {"marker": "v", "color": "#2DA44E"}}
+MARKS: Mapping[str, Style] = {"worse": {"marker": "^", "color": "#D1242F"}, "better": {"marker": "v", "color": "#2DA44E"}}
 SMALL = 8  # points, for the names of nights, and for percents that may be long
 LONGEST = 12  # letters shown of such a name
 WIDE = 1.0  # the change beyond which an axis is logarithmic
@@ -19,8 +19,8 @@ WIDE = 1.0  # the change beyond which an axis is logarithmic
 
 def overview(points: pd.DataFrame, nights: Sequence[Night], benchmarks: Sequence[str]) -> str:
     """A row for each benchmark, with a mark where something of it changed, from columns night, benchmark, kind."""
-    with rowed(benchmarks, below=_room(nights)) as ax:
-        _dress(ax, nights)
+    with row_axes(benchmarks, below=_room_below(nights)) as ax:
+        _style_axes(ax, nights)
         place = {name: y for y, name in enumerate(benchmarks)}
         for y in place.values():
             ax.plot(range(len(nights)), [y] * len(nights), ".", color=INK, alpha=0.3, markersize=3)
@@ -29,7 +29,7 @@ def overview(points: pd.DataFrame, nights: Sequence[Night], benchmarks: Sequence
         return svg(ax)
 
 
-def lines(table: pd.DataFrame, points: pd.DataFrame, nights: Sequence[Night], looks: Looks, *, least: float) -> str:
+def lines(table: pd.DataFrame, points: pd.DataFrame, nights: Sequence[Night], styles: Styles, *, least: float) -> str:
     """A line for each optimizer, from columns night, optimizer, value, with a mark where it got worse or better.
 
     `value` is a change relative to the first night; the axis shows at least `least` of it on either side of 0. A night that has
@@ -37,13 +37,13 @@ def lines(table: pd.DataFrame, points: pd.DataFrame, nights: Sequence[Night], lo
     """
     wide = table.pivot(index="night", columns="optimizer", values="value").reindex(range(len(nights)))
     heights = wide.ffill().fillna(0.0)
-    with lined(wide.columns, below=_room(nights)) as ax:
-        _dress(ax, nights)
+    with line_axes(wide.columns, below=_room_below(nights)) as ax:
+        _style_axes(ax, nights)
         for name in wide.columns:
-            ax.plot(wide.index, wide[name], marker=".", markersize=5, label=plain(str(name)), **looks[str(name)])
+            ax.plot(wide.index, wide[name], marker=".", markersize=5, label=literal(str(name)), **styles[str(name)])
         for row in points.drop_duplicates(["night", "optimizer", "kind"]).to_dict("records"):
             height = heights[row["optimizer"]][row["night"]] if row["optimizer"] in heights else 0.0
-            _mark(ax, nights, row["night"], height, row["kind"], edge=looks[row["optimizer"]]["color"])
+            _mark(ax, nights, row["night"], height, row["kind"], edge=styles[row["optimizer"]]["color"])
         if (wide.abs() > WIDE).any(axis=None):
             ax.set_yscale("symlog", linthresh=0.1)
         ax.tick_params(axis="y", labelsize=SMALL)
@@ -55,23 +55,25 @@ def lines(table: pd.DataFrame, points: pd.DataFrame, nights: Sequence[Night], lo
 
 def _mark(ax: Axes, nights: Sequence[Night], x: int, y: float, kind: str, edge: str | None = None) -> None:
     """A triangle, upwards for worse, and hollow where the rates were tuned."""
-    look = MARKS[kind]
-    colour = look["color"]
-    face, edge = ("none", colour) if nights[x].kind == REFERENCE else (colour, edge or colour)
-    ax.plot(x, y, markersize=8, zorder=3, markerfacecolor=face, markeredgecolor=edge, **look)
+    style = MARKS[kind]
+    color = style["color"]
+    face, edge = ("none", color) if nights[x].kind == REFERENCE else (color, edge or color)
+    ax.plot(x, y, markersize=8, zorder=3, markerfacecolor=face, markeredgecolor=edge, **style)
 
 
-def _dress(ax: Axes, nights: Sequence[Night]) -> None:
+def _style_axes(ax: Axes, nights: Sequence[Night]) -> None:
     """The names of the nights, and how they were."""
     for x, night in enumerate(nights):
         if night.good is not True:
-            colour, alpha = (MARKS["worse"]["color"], 0.15) if night.good is False else (INK, 0.08)
-            ax.axvspan(x - 0.5, x + 0.5, color=colour, alpha=alpha, linewidth=0)
+            color, alpha = (MARKS["worse"]["color"], 0.15) if night.good is False else (INK, 0.08)
+            ax.axvspan(x - 0.5, x + 0.5, color=color, alpha=alpha, linewidth=0)
         if night.kind == REFERENCE:
             ax.axvline(x, color=INK, alpha=0.6, linestyle="--", linewidth=1)
     start, names = _names(nights)
-    ax.set_xticks(range(len(nights)), [plain(name) for name in names], fontsize=SMALL, rotation=90 if _upright(names) else 0)
-    ax.set(xlim=(-0.5, len(nights) - 0.5), xlabel=f"night ({plain(start)}…)" if start else "night")
+    ax.set_xticks(
+        range(len(nights)), [literal(name) for name in names], fontsize=SMALL, rotation=90 if _is_upright(names) else 0
+    )
+    ax.set(xlim=(-0.5, len(nights) - 0.5), xlabel=f"night ({literal(start)}…)" if start else "night")
     ax.grid(axis="x", visible=False)
 
 
@@ -84,11 +86,11 @@ def _names(nights: Sequence[Night]) -> tuple[str, list[str]]:
     return start, [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in rest]
 
 
-def _upright(names: Sequence[str]) -> bool:
+def _is_upright(names: Sequence[str]) -> bool:
     return len(names) * LETTER * max(map(len, names)) > WIDTH / 2
 
 
-def _room(nights: Sequence[Night]) -> float:
+def _room_below(nights: Sequence[Night]) -> float:
     """Inches below the axis for upright names, beyond the line that others take."""
     _, names = _names(nights)
-    return max(0.0, LETTER * SMALL / 10 * max(map(len, names)) - 0.3) if _upright(names) else 0.0
+    return max(0.0, LETTER * SMALL / 10 * max(map(len, names)) - 0.3) if _is_upright(names) else 0.0

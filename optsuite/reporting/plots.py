@@ -6,101 +6,101 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from optsuite.reporting.style import Look, lined, plain, rowed, svg
+from optsuite.reporting.style import Style, line_axes, literal, row_axes, svg
 
-Looks = Mapping[str, Look]
+Styles = Mapping[str, Style]
 
 
-def score_intervals(rows: pd.DataFrame, scores: pd.DataFrame, looks: Looks) -> str:
+def score_intervals(rows: pd.DataFrame, scores: pd.DataFrame, styles: Styles) -> str:
     """Each ranked optimizer's score with its 95 % interval, and a dot for each seed, best at the top."""
-    with rowed(rows["optimizer"]) as ax:
+    with row_axes(rows["optimizer"]) as ax:
         for y, row in enumerate(rows.to_dict("records")):
-            colour = looks[row["optimizer"]]["color"]
-            ax.plot(scores[row["optimizer"]], np.full(len(scores), y), "o", color=colour, alpha=0.35, markersize=4, mew=0)
-            ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=3, solid_capstyle="butt")
-            ax.plot([row["score"]], [y], "D", color=colour, markersize=6)
+            color = styles[row["optimizer"]]["color"]
+            ax.plot(scores[row["optimizer"]], np.full(len(scores), y), "o", color=color, alpha=0.35, markersize=4, mew=0)
+            ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=color, linewidth=3, solid_capstyle="butt")
+            ax.plot([row["score"]], [y], "D", color=color, markersize=6)
         _log_where_wide(ax, "x", scores.to_numpy())
         ax.set_xlabel("score: lowest validation loss (dots: seeds; bar: 95 % interval)")
         return svg(ax)
 
 
-def loss_curves(curves: pd.DataFrame, looks: Looks) -> str:
+def loss_curves(curves: pd.DataFrame, styles: Styles) -> str:
     """Median validation loss against the step, and the middle half of the seeds; from columns run_id, optimizer, step, value.
 
     A run that has diverged is infinitely bad from there on: a line ends where most have.
     """
-    with lined(curves["optimizer"]) as ax:
+    with line_axes(curves["optimizer"]) as ax:
         for name, own in curves.groupby("optimizer"):
             runs = own.pivot_table(index="run_id", columns="step", values="value").fillna(np.inf)
             low, middle, high = np.quantile(runs, [0.25, 0.5, 0.75], axis=0, method="inverted_cdf")
             low, middle, high = (np.where(np.isfinite(values), values, np.nan) for values in (low, middle, high))
-            look = looks[str(name)]
-            ax.plot(runs.columns, middle, label=plain(str(name)), **look)
-            ax.fill_between(runs.columns, low, high, color=look["color"], alpha=0.15, linewidth=0)
+            style = styles[str(name)]
+            ax.plot(runs.columns, middle, label=literal(str(name)), **style)
+            ax.fill_between(runs.columns, low, high, color=style["color"], alpha=0.15, linewidth=0)
         _log_where_wide(ax, "y", curves["value"].to_numpy())
         ax.set(xlabel="step", ylabel="validation loss")
     return svg(ax)
 
 
-def rate_sensitivity(tried: pd.DataFrame, tuned: Mapping[str, float], ceiling: float, looks: Looks) -> str:
+def rate_sensitivity(tried: pd.DataFrame, tuned: Mapping[str, float], ceiling: float, styles: Styles) -> str:
     """Score of every rate tried against the rate, as seen in tuning; a ring marks the tuned one, a cross what diverged."""
-    with lined(tried["optimizer"]) as ax:
+    with line_axes(tried["optimizer"]) as ax:
         for name, own in tried.groupby("optimizer"):
-            own, look = own.sort_values("lr"), looks[str(name)]
+            own, style = own.sort_values("lr"), styles[str(name)]
             healthy, diverged = own[~own["diverged"].astype(bool)], own[own["diverged"].astype(bool)]
             height = healthy["score"].clip(upper=ceiling)
-            ax.plot(healthy["lr"], height, marker=".", label=plain(str(name)), **look)
-            ax.plot(diverged["lr"], np.full(len(diverged), ceiling), "x", color=look["color"], markersize=5)
+            ax.plot(healthy["lr"], height, marker=".", label=literal(str(name)), **style)
+            ax.plot(diverged["lr"], np.full(len(diverged), ceiling), "x", color=style["color"], markersize=5)
             best = own[own["lr"] == tuned.get(str(name))]
-            ax.plot(best["lr"], best["score"].clip(upper=ceiling), "o", mfc="none", color=look["color"], markersize=9)
+            ax.plot(best["lr"], best["score"].clip(upper=ceiling), "o", mfc="none", color=style["color"], markersize=9)
         ax.set_xscale("log")
         _log_where_wide(ax, "y", tried["score"].clip(upper=ceiling).to_numpy())
         ax.set(xlabel="learning rate", ylabel="score of the trial")
     return svg(ax)
 
 
-def steps_to_target(evaluations: pd.DataFrame, max_steps: float, looks: Looks) -> str:
+def steps_to_target(evaluations: pd.DataFrame, max_steps: float, styles: Styles) -> str:
     """The fraction of the seeds that have reached the target, against the step."""
-    with lined(evaluations["optimizer"]) as ax:
+    with line_axes(evaluations["optimizer"]) as ax:
         for name, own in evaluations.groupby("optimizer"):
             reached = np.sort(own["steps_to_target"].dropna())
             x = np.concatenate(([0.0], reached, [max_steps]))
             y = np.concatenate(([0.0], np.arange(1, len(reached) + 1), [len(reached)])) / len(own)
-            ax.step(x, y, where="post", label=plain(str(name)), **looks[str(name)])
+            ax.step(x, y, where="post", label=literal(str(name)), **styles[str(name)])
         ax.set(xlabel="step", ylabel="seeds that reached the target", ylim=(-0.02, 1.02))
         ax.yaxis.set_major_formatter("{x:.0%}")
     return svg(ax)
 
 
-def default_and_tuned(rows: pd.DataFrame, defaults: Mapping[str, float], looks: Looks) -> str:
+def default_and_tuned(rows: pd.DataFrame, defaults: Mapping[str, float], styles: Styles) -> str:
     """The score at the default rate (hollow) beside that at the tuned one (full)."""
-    with rowed(rows["optimizer"]) as ax:
+    with row_axes(rows["optimizer"]) as ax:
         for y, row in enumerate(rows.to_dict("records")):
-            colour, default = looks[row["optimizer"]]["color"], defaults.get(row["optimizer"], np.nan)
-            ax.plot([row["score"], default], [y, y], color=colour, alpha=0.5)
-            ax.plot([default], [y], "o", color=colour, mfc="none", markersize=7)
-            ax.plot([row["score"]], [y], "D", color=colour, markersize=6)
+            color, default = styles[row["optimizer"]]["color"], defaults.get(row["optimizer"], np.nan)
+            ax.plot([row["score"], default], [y, y], color=color, alpha=0.5)
+            ax.plot([default], [y], "o", color=color, mfc="none", markersize=7)
+            ax.plot([row["score"]], [y], "D", color=color, markersize=6)
         _log_where_wide(ax, "x", np.array([*rows["score"], *defaults.values()], dtype=float))
         ax.set_xlabel("score at the tuned rate (full) and at the default (ring)")
         return svg(ax)
 
 
-def mean_positions(overall: pd.DataFrame, looks: Looks) -> str:
+def mean_positions(overall: pd.DataFrame, styles: Styles) -> str:
     """The mean position of each optimizer over the benchmarks with its 95 % interval."""
-    with rowed(overall["optimizer"]) as ax:
+    with row_axes(overall["optimizer"]) as ax:
         for y, row in enumerate(overall.to_dict("records")):
-            colour = looks[row["optimizer"]]["color"]
-            ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=3, solid_capstyle="butt")
-            ax.plot([row["mean_position"]], [y], "D", color=colour, markersize=6)
+            color = styles[row["optimizer"]]["color"]
+            ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=color, linewidth=3, solid_capstyle="butt")
+            ax.plot([row["mean_position"]], [y], "D", color=color, markersize=6)
         ax.set_xlabel("mean position by score (1 is best; bar: 95 % interval)")
         return svg(ax)
 
 
-def lines(table: pd.DataFrame, looks: Looks, *, x: str, y: str, log: bool = False) -> str:
+def lines(table: pd.DataFrame, styles: Styles, *, x: str, y: str, log: bool = False) -> str:
     """A line for each column of a table against its index."""
-    with lined(table.columns) as ax:
+    with line_axes(table.columns) as ax:
         for name in table.columns:
-            ax.plot(table.index, table[name], label=plain(name), **looks[name])
+            ax.plot(table.index, table[name], label=literal(name), **styles[name])
         if log:
             ax.set_xscale("log", base=2)
             ax.xaxis.set_major_formatter("{x:g}x")

@@ -1,4 +1,4 @@
-"""The one look of all figures: sizes, colours that the colour-blind tell apart, and SVG that follows light and dark."""
+"""The one style of all figures: sizes, colors that the color-blind tell apart, and SVG that follows light and dark."""
 
 import io
 import math
@@ -16,7 +16,7 @@ from optsuite.optimizers import OPTIMIZERS
 # Okabe and Ito 2008, "Color Universal Design", less black, which would vanish in the dark, and yellow, in the light.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
-INK = "#010203"  # stands for the colour of the text around the figure
+INK = "#010203"  # stands for the color of the text around the figure
 WIDTH, HEIGHT = 5.6, 3.5  # inches; shown at the width of a phone, the text can still be read
 ROW = 0.26  # inches that an optimizer takes in a figure with a row for each
 LINE, LEGEND_COLUMNS = 0.17, 4  # inches of a line of a legend
@@ -41,10 +41,10 @@ STYLE: Any = {
 }
 THEME = "<style>svg{color:#1b1f24}@media (prefers-color-scheme: dark){svg{color:#d7dce2}}</style>"
 
-Look = Mapping[str, Any]
+Style = Mapping[str, Any]
 
 
-def looks(optimizers: Iterable[str]) -> dict[str, Look]:
+def styles(optimizers: Iterable[str]) -> dict[str, Style]:
     """Colour and line of each optimizer: those of the registry always have theirs, others follow in order of their names."""
     strangers = sorted(set(optimizers) - OPTIMIZERS.keys())
     return {
@@ -55,7 +55,7 @@ def looks(optimizers: Iterable[str]) -> dict[str, Look]:
 
 @contextmanager
 def axes(*, height: float = HEIGHT, left: float = 0.75, below: float = 0.0) -> Iterator[Axes]:
-    """The axes of a new figure in the one look: `height` with their labels, `left` of them and further `below`, in inches.
+    """The axes of a new figure in the one style: `height` with their labels, `left` of them and further `below`, in inches.
 
     Fixed margins: to let matplotlib find them takes as long as to draw the figure.
     """
@@ -68,9 +68,9 @@ def axes(*, height: float = HEIGHT, left: float = 0.75, below: float = 0.0) -> I
 
 
 @contextmanager
-def rowed(names: Iterable[str], *, below: float = 0.0) -> Iterator[Axes]:
+def row_axes(names: Iterable[str], *, below: float = 0.0) -> Iterator[Axes]:
     """Axes with a labelled row for each name, the first at the top, and so many inches more below."""
-    labels = [plain(str(name)) for name in names]
+    labels = [literal(str(name)) for name in names]
     left = 0.25 + LETTER * max(len(label) for label in labels)
     with axes(height=max(HEIGHT / 2, 0.8 + ROW * len(labels)), left=left, below=below) as ax:
         ax.set_yticks(range(len(labels)), labels)
@@ -80,7 +80,7 @@ def rowed(names: Iterable[str], *, below: float = 0.0) -> Iterator[Axes]:
 
 
 @contextmanager
-def lined(names: Iterable[str], *, below: float = 0.0) -> Iterator[Axes]:
+def line_axes(names: Iterable[str], *, below: float = 0.0) -> Iterator[Axes]:
     """Axes for a line for each name, and room for a legend and so many inches more below."""
     n_lines = math.ceil(len(set(names)) / LEGEND_COLUMNS)
     with axes(below=LINE * n_lines + below) as ax:
@@ -90,14 +90,14 @@ def lined(names: Iterable[str], *, below: float = 0.0) -> Iterator[Axes]:
         figure.legend(handles, labels, loc="lower center", ncols=LEGEND_COLUMNS, borderaxespad=0.2, labelspacing=0.3)
 
 
-def plain(name: str) -> str:
+def literal(name: str) -> str:
     """A name, shortened, that matplotlib shows as it is: dollars would be mathematics, a leading underscore would hide it."""
     text = (name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…").replace("$", r"\$")
     return "\N{ZERO WIDTH SPACE}" + text if text.startswith("_") else text
 
 
 def svg(ax: Axes) -> str:
-    """The figure as an SVG element without fixed colours for its text: it takes the colour of what is around it."""
+    """The figure as an SVG element without fixed colors for its text: it takes the color of what is around it."""
     figure, buffer = ax.figure, io.StringIO()
     with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})  # type: ignore[union-attr]
