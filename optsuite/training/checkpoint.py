@@ -183,7 +183,7 @@ def _seal(state: State) -> str:
     optimizer = _attributes(state.optimizer, without=CACHED)
     optimizer["defaults"] = LOADED | optimizer.get("defaults", {})
     parts = [modules, optimizer, state.total, state.since, state.step, _numbers(state.measurements)]
-    return digest(describe(_sorted(parts)))
+    return digest(describe(_sorted(parts)).text)
 
 
 def _sorted(value: Any) -> Any:

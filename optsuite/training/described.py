@@ -7,7 +7,7 @@ import torch
 
 from optsuite.definition import Benchmark, OptimizerSpec, Suite, Target
 from optsuite.errors import BadInput
-from optsuite.training.describe import describe
+from optsuite.training.describe import Description, describe
 
 Parts = dict[str, object]
 
@@ -30,7 +30,8 @@ class Descriptions:
 
     def __init__(self, suite: Suite | None = None) -> None:
         self.numerics = _numerics()
-        self._known: dict[int, tuple[object, str | BadInput]] = {}  # by id, which the value kept here keeps its own
+        # By id, which stays unique because the value is kept.
+        self._known: dict[int, tuple[object, Description | BadInput]] = {}
         if suite is None:
             return
         for benchmark in suite.benchmarks + suite.on_request:
@@ -38,7 +39,7 @@ class Descriptions:
         for spec in suite.optimizers:
             self._describe_all(spec_parts(spec).values())
 
-    def of(self, value: object, what: str) -> str:
+    def of(self, value: object, what: str) -> Description:
         """The description of a part. Raises BadInput that says `what` it is of, where there is none."""
         if id(value) not in self._known:
             self._describe_all([value])

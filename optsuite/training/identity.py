@@ -42,9 +42,10 @@ def identify_benchmark(
     as it was loaded. Raises BadInput.
     """
     described = described or Descriptions()
-    parts = {
-        name: described.of(part, f"benchmark {benchmark.name}: its {name}") for name, part in benchmark_parts(benchmark).items()
-    }
+    parts = {}
+    for name, part in benchmark_parts(benchmark).items():
+        own = described.of(part, f"benchmark {benchmark.name}: its {name}")
+        parts[name] = digest(own.text, own.packages)
     parts["data"] = hash_splits(splits)
     parts["numerics"] = digest(dtype, torch.device(device).type, torch.__version__, *described.numerics)
     return Identity(digest=digest(PROTOCOL, benchmark.name, sorted(parts.items())), parts=parts)
@@ -53,7 +54,10 @@ def identify_benchmark(
 def identify_optimizer(spec: OptimizerSpec, described: Descriptions | None = None) -> Identity:
     """What determines the steps of an optimizer, but for its rate. Raises BadInput."""
     described = described or Descriptions()
-    parts = {name: described.of(part, f"optimizer {spec.name}: its {name}") for name, part in spec_parts(spec).items()}
+    parts = {}
+    for name, part in spec_parts(spec).items():
+        own = described.of(part, f"optimizer {spec.name}: its {name}")
+        parts[name] = digest(own.text, own.packages)
     return Identity(digest=digest(spec.name, sorted(parts.items())), parts=parts)
 
 
