@@ -46,6 +46,7 @@ def run(
     from optsuite.campaign.prepare import prepare
     from optsuite.cli.session import Session
     from optsuite.suites import load_suite, select, unavailable
+    from optsuite.tracking.legacy_rows import has_former_rows
     from optsuite.tracking.location import tracking_uri
     from optsuite.tracking.plans import read_plans
 
@@ -62,7 +63,15 @@ def run(
     named = benchmarks or [b.name for b in chosen.benchmarks if len(chosen.benchmarks) == 1]
     with how.open_pool(suite) as pool:
         known = read_plans(tracking_uri(), campaign)
-        problems, skipped = prepare(chosen, device=how.device, engine=how.engine, named=named, known=known)
+        is_former = has_former_rows(tracking_uri(), campaign)
+        problems, skipped = prepare(
+            chosen,
+            device=how.device,
+            engine=how.engine,
+            named=named,
+            known=known,
+            is_former=is_former,
+        )
         session = Session(chosen.name, campaign, pool, problems, trust_store=how.trust_store)
         studies = studies_of(chosen, problems, device=how.device)
         return session.dry_run(studies, skipped) if dry_run else session.run(studies, skipped)
@@ -97,6 +106,7 @@ def train(
     from optsuite.campaign.prepare import prepare
     from optsuite.cli.session import Session
     from optsuite.suites import load_suite, select
+    from optsuite.tracking.legacy_rows import has_former_rows
     from optsuite.tracking.location import tracking_uri
     from optsuite.tracking.plans import read_plans
 
@@ -106,7 +116,15 @@ def train(
         raise click.BadParameter(f"got {optimizer!r}, allowed: a single one", param_hint="OPTIMIZER")
     with how.open_pool(suite) as pool:
         known = read_plans(tracking_uri(), campaign)
-        problems, _ = prepare(chosen, device=how.device, engine=how.engine, named=[benchmark], known=known)
+        is_former = has_former_rows(tracking_uri(), campaign)
+        problems, _ = prepare(
+            chosen,
+            device=how.device,
+            engine=how.engine,
+            named=[benchmark],
+            known=known,
+            is_former=is_former,
+        )
         session = Session(chosen.name, campaign, pool, problems, trust_store=how.trust_store)
         return session.train(given_study(chosen, problems[0], lr=lr, seeds=numbers, device=how.device))
 
@@ -173,6 +191,7 @@ def nightly(
     from optsuite.campaign.prepare import prepare
     from optsuite.cli.night import nightly as run
     from optsuite.suites import load_suite, select
+    from optsuite.tracking.legacy_rows import has_former_rows
     from optsuite.tracking.location import tracking_uri
     from optsuite.tracking.plans import read_plans
 
@@ -181,7 +200,14 @@ def nightly(
     chosen = select(load_suite(suite))
     with how.open_pool(suite) as pool:
         known = read_plans(tracking_uri(), name)
-        problems, skipped = prepare(chosen, device=how.device, engine=how.engine, known=known)
+        is_former = has_former_rows(tracking_uri(), name)
+        problems, skipped = prepare(
+            chosen,
+            device=how.device,
+            engine=how.engine,
+            known=known,
+            is_former=is_former,
+        )
         return run(
             chosen,
             problems,

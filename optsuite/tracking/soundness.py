@@ -1,28 +1,26 @@
 """Which rows of a campaign can be believed. One that cannot is left out and named, and trained again by the next start."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optsuite.errors import BadInput, require_name
-from optsuite.training.identity import names_run
+from optsuite.training.legacy_fingerprint import AnyFingerprint, names_run, read_fingerprint
 
 Row = Mapping[Any, Any]
 STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 ENDED = ("FINISHED", "FAILED")
 ARMS = {"trial": (None,), "evaluation": ("tuned", "default", "given"), "study": (None,)}
 OUTCOMES = {"FINISHED": ("finished", "diverged"), "FAILED": ("failed",)}
-FINGERPRINT = re.compile(r"[0-9a-f]+-[0-9a-f]+-[0-9a-f]+")  # setting, definition, and what tells the runs of a study apart
 SAME = ("benchmark", "optimizer", "kind", "arm", "lr", "seed")  # of two rows: they are the same run
 RESULT = ("outcome", "score", "initial/validation_loss")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Damaged:
-    """A row that is not believed, and why. One that is not `ours` has been written by somebody else."""
+    """A row that is not believed, and why. One that is not `ours` was written by another program."""
 
     run_id: str
     what: str
@@ -64,7 +62,7 @@ def _flaws(row: Row, numbers: Sequence[str]) -> Iterator[str]:
     kind, arm = row["kind"], _text(row["arm"])
     if not isinstance(row["fingerprint"], str):
         yield "its fingerprint is missing"
-    elif not is_fingerprint(row["fingerprint"]):
+    elif read_fingerprint(row["fingerprint"]) is None:
         yield f"its fingerprint is {_shown(row['fingerprint'])}"
     for name in ("benchmark", "optimizer"):
         try:
@@ -91,14 +89,12 @@ def _flaws_of_study(row: Row) -> Iterator[str]:
 
 
 def _flaws_of_run(row: Row) -> Iterator[str]:
-    lr, seed = row["lr"], _number(row["seed"])
+    lr, seed, own = row["lr"], _number(row["seed"]), read_fingerprint(row["fingerprint"])
     if not _is_rate(lr):
         yield f"its lr is {_shown(lr)}"
     if seed is None or not (math.isfinite(seed) and seed >= 0 and seed == int(seed)):
         yield f"its seed is {_shown(row['seed'])}"
-    elif _is_rate(lr) and not names_run(
-        row["fingerprint"], lr=str(lr), seed=int(seed), kind=row["kind"], arm=_text(row["arm"]), engine=_text(row["engine"])
-    ):
+    elif own and _is_rate(lr) and not _fits(own, row, seed=int(seed)):
         yield "its fingerprint is that of another run"
     for name in ("score", "initial/validation_loss", "best/step") if row["outcome"] == "finished" else ():
         value = _number(row[name])
@@ -108,9 +104,15 @@ def _flaws_of_run(row: Row) -> Iterator[str]:
         yield "it has a score although it diverged"
 
 
-def is_fingerprint(value: object) -> bool:
-    """Whether it has the form of a fingerprint."""
-    return isinstance(value, str) and FINGERPRINT.fullmatch(value) is not None
+def _fits(own: AnyFingerprint, row: Row, *, seed: int) -> bool:
+    return names_run(
+        own,
+        lr=str(row["lr"]),
+        seed=seed,
+        kind=row["kind"],
+        arm=_text(row["arm"]),
+        engine=_text(row["engine"]),
+    )
 
 
 def doubles(rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:

@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 
 from optsuite.errors import one_line, require_count
 from optsuite.training.describe import describe
+from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import digest
 from optsuite.training.run import Measurement
 
@@ -50,7 +51,7 @@ class Checkpoints:
     def __post_init__(self) -> None:
         require_count("steps from checkpoint to checkpoint", self.every)
 
-    def of(self, fingerprint: str) -> "Checkpoint":
+    def of(self, fingerprint: Fingerprint) -> "Checkpoint":
         """The checkpoint of the run with this fingerprint."""
         return Checkpoint(self.folder / f"{fingerprint}.pt", self.every)
 
@@ -154,7 +155,7 @@ def load(path: Path, fresh: Callable[[], State]) -> State:
     return state
 
 
-def remove(folder: Path, fingerprint: str) -> None:
+def remove(folder: Path, fingerprint: Fingerprint) -> None:
     """Remove the checkpoint of a run, and what processes left that were killed while they wrote it."""
     with suppress(OSError):  # one that cannot be removed does no harm
         for path in folder.glob(f"{fingerprint}.pt*"):
