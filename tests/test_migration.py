@@ -16,8 +16,10 @@ from optsuite import Suite
 from optsuite.campaign import migration
 from optsuite.campaign.drive import drive, given_study, missing, studies_of
 from optsuite.campaign.events import Event, Ready, RunEnded
+from optsuite.campaign.held import Held
 from optsuite.campaign.prepare import prepare
 from optsuite.campaign.study import Study
+from optsuite.errors import BadInput
 from optsuite.report.tables import leaderboard
 from optsuite.tracking import seal
 from optsuite.tracking.columns import SEALED
@@ -241,3 +243,19 @@ def test_a_damaged_row_is_not_sealed_anew(
     go(pool)
     assert pool.n_trained == 1
     assert forms() == {NEW}
+
+
+def test_rows_of_a_newer_optsuite_are_refused_and_left_alone(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    store = open_store(tracking_uri())
+    for row in list(raw())[:2]:
+        store.log(row["run_id"], tags={SCHEMA: "4", SEAL: f"4 {row['seal']}", FINGERPRINT: "of another form"}, time=0.0)
+    before = sorted(map(str, raw()))
+    expected = (
+        r"^campaign c: 2 runs were written by a newer optsuite \(schema 4; this one knows 3\); update optsuite, or use another"
+    )
+    with pytest.raises(BadInput, match=expected) as error:
+        go(pool)
+    assert "\n" not in str(error.value)
+    assert sorted(map(str, raw())) == before
+    assert len(Held(everything()).by_fingerprint) == N_RUNS + N_STUDIES - 2

@@ -11,7 +11,7 @@ from optsuite.campaign.study import Study
 from optsuite.tracking.columns import COSTS
 from optsuite.tracking.reading import read_rows
 from optsuite.tracking.schema import REFUTED, SUPERSEDED
-from optsuite.tracking.soundness import Damaged
+from optsuite.tracking.soundness import Damaged, require_known
 from optsuite.tracking.store import Store
 from optsuite.training.fingerprint import Basis, Fingerprint
 from optsuite.training.legacy_fingerprint import AnyFingerprint, FormerBasis, read_fingerprint
@@ -69,8 +69,9 @@ class Held:
 
     @classmethod
     def read(cls, store: Store, campaign: str) -> Self:
-        """What the store holds of the campaign at this moment."""
+        """What the store holds now. Raises BadInput if a newer optsuite wrote some of it."""
         rows = read_rows(store, campaign)
+        require_known(campaign, rows.damaged)
         return cls(rows.sound, rows.damaged)
 
     def score(self, fingerprint: Fingerprint, run: Run) -> Score | None:

@@ -12,6 +12,7 @@ from optsuite.training.run import Measurement
 
 VERSION = "3"  # of the seal, and of what is sealed
 KNOWN = (VERSION, "2")  # fingerprints have another form in schema 2
+DIGITS = 9  # a longer number is not a version
 LONGEST = 500  # characters of a text that count: stores cut off the end of long ones
 LARGEST = 1e30  # larger values count as this one: sums of them overflow
 CLOSE = 1e-9  # sums of curves differ by the order of their terms
@@ -83,6 +84,16 @@ def flaw_of_seal(row: Mapping[Any, Any]) -> str:
     if isinstance(row["seal"], str):
         return broken(row["seal"], {name: row[name] for name in SEALED}, Points.counted(row))
     return "its seal is missing" if any(isinstance(row[name], str) for name in ("schema", "machine_class")) else ""
+
+
+def newer(row: Mapping[Any, Any]) -> str:
+    """What to say of a row that a newer optsuite wrote, if schema and seal agree; else empty."""
+    schema, text = row["schema"], row["seal"]
+    if not (isinstance(schema, str) and isinstance(text, str) and schema.isdecimal()):
+        return ""
+    if len(schema) > DIGITS or not text.startswith(f"{schema} ") or int(schema) <= int(VERSION):
+        return ""
+    return f"written by a newer optsuite (schema {schema}; this one knows {VERSION})"
 
 
 def resealed(row: Mapping[Any, Any], fingerprint: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,10 @@ RESULT = ("outcome", "score", "initial/validation_loss")
 
 @dataclass(frozen=True, kw_only=True)
 class Damaged:
-    """A row that is not believed, and why. One that is not `ours` was written by another program."""
+    """A row that is not believed, and why.
+
+    One that is not `ours` was written by another program, a `newer` one by a newer optsuite.
+    """
 
     run_id: str
     what: str
@@ -28,12 +31,13 @@ class Damaged:
     status: str
     superseded: bool = False
     ours: bool = True
+    newer: bool = False
 
     def __str__(self) -> str:
         return f"run {self.run_id}{f' ({self.what})' if self.what else ''}: {self.reason}"
 
 
-def damaged(row: Row, reason: str) -> Damaged:
+def damaged(row: Row, reason: str, *, newer: bool = False) -> Damaged:
     """What there is to say of a row that is not believed."""
     texts = [row[name] for name in ("benchmark", "optimizer") if isinstance(row[name], str)]
     seed = _number(row["seed"])
@@ -46,7 +50,16 @@ def damaged(row: Row, reason: str) -> Damaged:
         status=str(row["status"]),
         superseded=bool(isinstance(row["superseded"], str)),
         ours=ours,
+        newer=newer,
     )
+
+
+def require_known(campaign: str, found: Iterable[Damaged]) -> None:
+    """Raise BadInput if a newer optsuite wrote some of these rows: they must not be replaced."""
+    reasons = [one.reason for one in found if one.newer]
+    if reasons:
+        what = f"campaign {campaign}: {len(reasons)} runs were {reasons[0]}"
+        raise BadInput(f"{what}; update optsuite, or use another --campaign")
 
 
 def flaw(row: Row, numbers: Sequence[str]) -> str:
