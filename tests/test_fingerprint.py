@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from edits import write
@@ -16,6 +17,7 @@ from identities import loaded
 from suites import tiny
 
 from optsuite import OPTIMIZERS
+from optsuite.nightly.changes import ENVIRONMENT, environment
 from optsuite.training import names
 from optsuite.training.contents import contents
 from optsuite.training.describe import describe
@@ -230,3 +232,22 @@ def test_descriptions_of_a_suite_hold_text_and_packages_apart() -> None:
     found = Descriptions(tiny.SUITE).of(partial(torch.nn.Linear, 3, 1), "x")
     assert torch.__version__ not in found.text
     assert found.packages == (("torch", dict(found.packages)["torch"]),)
+
+
+# --- What a comparison of nights says ----------------------------------------------------------------------------------------
+
+
+def studies(fingerprint: object, torch_version: str = "2") -> pd.DataFrame:
+    names = dict.fromkeys([*ENVIRONMENT, "kind", "benchmark", "optimizer"], "x") | {"kind": "study"}
+    return pd.DataFrame([names | {"fingerprint": str(fingerprint), "torch_version": torch_version}])
+
+
+def test_another_definition_and_another_environment_are_told_apart() -> None:
+    other_code = replace(OWN, benchmark="9")
+    other_packages = replace(OWN, environment=replace(OWN.environment, optimizer="9"))
+    before = studies(OWN)
+    assert list(environment(before, before)) == []
+    assert list(environment(before, studies(other_code))) == [("definition of x", "1", "9")]
+    assert list(environment(before, studies(other_packages))) == [("packages or settings of x", "5", "9")]
+    assert list(environment(before, studies(other_packages, "3"))) == [("torch", "2", "3")]  # which explains it
+    assert list(environment(studies("1-2-3"), before)) == []  # of schema 2: nothing can be compared
