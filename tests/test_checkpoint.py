@@ -30,7 +30,8 @@ from optsuite.tracking.reading import read_runs
 from optsuite.tracking.store import open_store
 from optsuite.training import checkpoint, plain
 from optsuite.training.checkpoint import Checkpoint, Checkpoints
-from optsuite.training.identity import definition, setting
+from optsuite.training.fingerprint import Environment, Fingerprint
+from optsuite.training.identity import define
 from optsuite.training.run import Ended, Measurement, Run
 from optsuite.training.step import take_step
 
@@ -75,8 +76,11 @@ def trained(spec: OptimizerSpec, folder: Path | None, *, benchmark: Any = BENCHM
     return facts
 
 
+OWN = Fingerprint(benchmark="1", optimizer="2", run="3", environment=Environment(benchmark="4", optimizer="5", engine="plain"))
+
+
 def in_folder(folder: Path, run: Run) -> Checkpoint:
-    return Checkpoints(folder=folder, every=EVERY).of("run")
+    return Checkpoints(folder=folder, every=EVERY).of(OWN)
 
 
 def needs_package(spec: OptimizerSpec) -> list[pytest.MarkDecorator]:
@@ -92,7 +96,7 @@ def test_contract_an_interruption_changes_nothing(spec: OptimizerSpec, tmp_path:
     assert interrupted == undisturbed[: len(interrupted)]
     assert undisturbed[-1] == Ended(outcome="finished")
     assert len(steps) == (BENCHMARK.max_steps if spec.name in DECLINED else LEFT)
-    assert [path.name for path in tmp_path.iterdir()] == ([] if spec.name in DECLINED else ["run.pt"])
+    assert [path.name for path in tmp_path.iterdir()] == ([] if spec.name in DECLINED else [f"{OWN}.pt"])
 
 
 def test_the_times_of_measurements_are_kept(tmp_path: Path) -> None:
@@ -135,7 +139,7 @@ def test_what_cannot_be_used_is_ignored(
 ) -> None:
     undisturbed = trained(ADAM, None)
     trained(ADAM, tmp_path, until=MIDDLE)
-    damage(tmp_path / "run.pt")
+    damage(tmp_path / f"{OWN}.pt")
     steps.clear()
     assert trained(ADAM, tmp_path) == undisturbed
     assert len(steps) == BENCHMARK.max_steps + 1  # the twin's
@@ -153,8 +157,8 @@ def test_a_full_disk_ends_no_run(
     steps.clear()
     monkeypatch.setattr(os, "fsync", full)
     assert trained(ADAM, tmp_path) == undisturbed
-    assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
-    assert torch.load(tmp_path / "run.pt", weights_only=True)["step"] == EVERY + 1
+    assert [path.name for path in tmp_path.iterdir()] == [f"{OWN}.pt"]
+    assert torch.load(tmp_path / f"{OWN}.pt", weights_only=True)["step"] == EVERY + 1
     assert caplog.text.count("No space left on device") == 1
 
 
@@ -247,8 +251,7 @@ def test_another_definition_has_another_checkpoint(tmp_path: Path, steps: list[i
     for n, fixed in enumerate(({}, {"weight_decay": 0.1}, {}), start=1):
         spec = replace(ADAM, fixed={**ADAM.fixed, **fixed})
         suite = replace(tiny.SUITE, benchmarks=(BENCHMARK,), optimizers=(spec,))
-        found = setting(BENCHMARK, SPLITS, dtype="float32", device="cpu")
-        task = Task(id=n, priority=0, engine="plain", setting=found, definition=definition(spec), runs=(run,))
+        task = Task(id=n, priority=0, engine="plain", definition=define(BENCHMARK, spec, SPLITS), runs=(run,))
         steps.clear()
         *_, last = trainer(lambda suite=suite: suite, "cpu", Checkpoints(folder=tmp_path, every=EVERY))(task)  # type: ignore[misc]
         assert last == (0, Ended(outcome="finished"))

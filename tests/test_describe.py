@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from edits import Edit, edits, write
 from identities import digests, identities, loaded, use
 
@@ -20,11 +21,13 @@ from optsuite.execution.worker import facts, trainer
 from optsuite.suites import load_suite
 from optsuite.training import imports
 from optsuite.training.described import Descriptions, Identity
-from optsuite.training.identity import identify_optimizer
+from optsuite.training.identity import Definition, identify_optimizer
 from optsuite.training.run import Ended, Run
 
+TORCH = torch.__version__
 CHANGING = edits("modules") + edits("classes") + edits("functions") + edits("hidden")
 COARSE = {"operation_registered_with_torch", "divergence_registered_with_torch"}  # concern all that is in their file
+OF_ENVIRONMENT = {"default_dtype"}  # a suite that sets what torch computes with is the same task elsewhere
 OF_OPTIMIZERS = {"build", "import_in_build", "step_of_an_optimizer", "init_of_an_optimizer"}
 
 
@@ -46,8 +49,9 @@ def no_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_edit_changes_what_it_concerns_and_nothing_else(tmp_path: Path, edit: Edit) -> None:
     before, after = before_and_after(tmp_path, edit)
     concerned = edit.name in OF_OPTIMIZERS
-    assert before[concerned].digest != after[concerned].digest
-    assert (before[not concerned].digest == after[not concerned].digest) == (edit.name not in COARSE)
+    assert before[concerned] != after[concerned]
+    assert (before[concerned].digest == after[concerned].digest) == (edit.name in OF_ENVIRONMENT)
+    assert (before[not concerned] == after[not concerned]) == (edit.name not in COARSE)
 
 
 @pytest.mark.parametrize("edit", edits("unchanged"), ids=lambda edit: edit.name)
@@ -203,15 +207,28 @@ def test_a_worker_that_finds_something_else_names_the_part(tmp_path: Path, part:
         id=1,
         priority=0,
         engine="plain",
-        setting=own.digest,
-        definition=its.digest,
+        definition=Definition(benchmark=own, optimizer=its),
         runs=(run,),
-        parts={**own.parts, **its.parts},
     )
     with loaded(tmp_path) as suite:
         (fact,) = facts(task, trainer(lambda: suite, "cpu"))
     assert isinstance(fact.fact, Ended)
     assert message in str(fact.fact.error)
+
+
+def test_a_worker_that_has_other_packages_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {"suite.py": ""})
+    with loaded(tmp_path) as suite:
+        own, its = identities(suite)
+        run = Run(benchmark="b", optimizer="own", lr=0.1, seed=0, kind="trial")
+        task = Task(id=1, priority=0, engine="plain", definition=Definition(benchmark=own, optimizer=its), runs=(run,))
+        monkeypatch.setattr(torch, "__version__", "2.0.0")
+        (fact,) = facts(task, trainer(lambda: suite, "cpu"))
+    assert isinstance(fact.fact, Ended)
+    expected = (
+        f"benchmark b: this worker's environment differs from the driver's: torch (2.0.0 instead of {TORCH}); use the same"
+    )
+    assert expected in str(fact.fact.error)
 
 
 NET = "from torch import nn\ndef make():\n    return nn.Linear(3, {width})\n"

@@ -10,18 +10,16 @@ from suites import tiny
 
 from optsuite.execution.local import LocalPool
 from optsuite.execution.pool import Fact, Lost, Task
-from optsuite.training.identity import definition, setting
+from optsuite.training.identity import define
 from optsuite.training.run import Ended, Measurement, Run
 
-SETTING = setting(tiny.BENCHMARK, tiny.line(), dtype="float32", device="cpu")
-DEFINITIONS = {spec.name: definition(spec) for spec in tiny.SUITE.optimizers} | {"nobody": ""}
+DEFINITIONS = {spec.name: define(tiny.BENCHMARK, spec, tiny.line()) for spec in tiny.SUITE.optimizers}
 
 
 def task(number: int, *, optimizer: str = "sgd", priority: int = 0, n: int = 1) -> Task:
     runs = [Run(benchmark="tiny_line", optimizer=optimizer, lr=0.01, seed=seed, kind="trial") for seed in range(n)]
-    return Task(
-        id=number, priority=priority, engine="plain", setting=SETTING, definition=DEFINITIONS[optimizer], runs=tuple(runs)
-    )
+    definition = DEFINITIONS.get(optimizer, DEFINITIONS["sgd"])
+    return Task(id=number, priority=priority, engine="plain", definition=definition, runs=tuple(runs))
 
 
 def collect(pool: LocalPool, n: int, seconds: float = 90) -> list[Fact | Lost]:

@@ -20,18 +20,25 @@ from suites import tiny
 from optsuite import OPTIMIZERS, LogUniform, Target, models
 from optsuite.errors import BadInput
 from optsuite.training.describe import describe
-from optsuite.training.identity import definition, derived_seed, fingerprint, hash_splits, setting
+from optsuite.training.fingerprint import Fingerprint
+from optsuite.training.identity import Definition, define, derived_seed, hash_splits, identify_optimizer
 from optsuite.training.run import Run
 
 RUN = Run(benchmark="tiny_line", optimizer="sgd", lr=0.1, seed=0, kind="evaluation", arm="tuned")
 
 
-def of(benchmark: Any = tiny.BENCHMARK, *, dtype: str = "float32", device: str = "cpu") -> str:
-    return setting(benchmark, benchmark.dataset(), dtype=dtype, device=device)
+def of(
+    benchmark: Any = tiny.BENCHMARK, spec: Any = OPTIMIZERS["sgd"], *, dtype: str = "float32", device: str = "cpu"
+) -> Definition:
+    return define(benchmark, spec, benchmark.dataset(), dtype=dtype, device=device)
 
 
-def identity(run: Run, spec: Any = OPTIMIZERS["sgd"], engine: str = "plain") -> str:
-    return fingerprint(run, setting=of(), definition=definition(spec), engine=engine)
+def identity(run: Run, spec: Any = OPTIMIZERS["sgd"], engine: str = "plain") -> Fingerprint:
+    return of(spec=spec).fingerprint(run, engine=engine)
+
+
+def definition(spec: Any) -> str:
+    return identify_optimizer(spec).digest
 
 
 @pytest.mark.parametrize(
@@ -50,13 +57,21 @@ def identity(run: Run, spec: Any = OPTIMIZERS["sgd"], engine: str = "plain") -> 
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_whatever_changes_a_benchmark_changes_its_setting(change: dict[str, Any]) -> None:
-    assert of(replace(tiny.BENCHMARK, **change)) != of()
+def test_whatever_changes_a_benchmark_changes_its_task(change: dict[str, Any]) -> None:
+    assert of(replace(tiny.BENCHMARK, **change)).benchmark.digest != of().benchmark.digest
 
 
-def test_numerics_are_part_of_the_setting() -> None:
-    assert len({of(), of(dtype="float64"), of(device="cuda")}) == 3
+def test_dtype_and_device_change_the_environment_and_not_the_task() -> None:
+    prints = [one.fingerprint(RUN, engine="plain") for one in (of(), of(dtype="float64"), of(device="cuda"))]
+    assert len({one.environment for one in prints}) == 3
+    assert len({one.task for one in prints}) == 1
     assert of(device="cuda:0") == of(device="cuda:1")
+
+
+def test_the_engine_changes_the_environment_and_not_the_task() -> None:
+    plain, stacked = identity(RUN), identity(RUN, engine="stacked")
+    assert (plain.task, plain.basis) == (stacked.task, stacked.basis)
+    assert plain.environment != stacked.environment
 
 
 def test_the_same_definition_made_again_is_the_same() -> None:
@@ -65,13 +80,12 @@ def test_the_same_definition_made_again_is_the_same() -> None:
 
 @pytest.mark.parametrize("change", [{"lr": 0.2}, {"seed": 1}, {"kind": "trial", "arm": None}, {"arm": "default"}])
 def test_whatever_changes_a_run_changes_its_fingerprint(change: dict[str, Any]) -> None:
-    assert identity(replace(RUN, **change)) != identity(RUN)
+    assert identity(replace(RUN, **change)).task != identity(RUN).task
 
 
 def test_optimizers_differ_by_what_they_do_not_by_what_is_searched() -> None:
     sgd = OPTIMIZERS["sgd"]
-    assert identity(RUN, replace(sgd, fixed={"momentum": 0.5})) != identity(RUN)
-    assert identity(RUN, engine="stacked") != identity(RUN)
+    assert identity(RUN, replace(sgd, fixed={"momentum": 0.5})).task != identity(RUN).task
     assert identity(RUN, replace(sgd, lr=LogUniform(low=1e-9, high=1.0), default_lr=0.5, source="")) == identity(RUN)
     assert len({definition(spec) for spec in OPTIMIZERS.values()}) == len(OPTIMIZERS)
 
@@ -207,8 +221,8 @@ def test_numbers_of_numpy_are_their_own() -> None:
 
 def test_a_class_that_has_been_used_is_still_the_same() -> None:
     spec = tiny.SUITE.optimizers[1]
-    program = "from suites import tiny\nfrom optsuite.training.identity import definition\n"
-    program += "print(definition(tiny.SUITE.optimizers[1]))"
+    program = "from suites import tiny\nfrom optsuite.training.identity import identify_optimizer\n"
+    program += "print(identify_optimizer(tiny.SUITE.optimizers[1]).digest)"
     paths = {"PYTHONPATH": f"{Path(__file__).parent}"}
     fresh = subprocess.run([sys.executable, "-c", program], env=os.environ | paths, capture_output=True, text=True, check=True)
     spec.build(torch.nn.Linear(3, 1), 0.1)

@@ -21,7 +21,7 @@ from optsuite.errors import BadInput, warn_once
 from optsuite.reporting.text import readable
 from optsuite.training import plain, stacked
 from optsuite.training.check import check_benchmark
-from optsuite.training.identity import setting
+from optsuite.training.identity import define
 from optsuite.training.outputs import joined, leaves, sliced
 from optsuite.training.plain import initial_model, values_of
 from optsuite.training.run import Measurement, Run
@@ -300,10 +300,10 @@ def test_the_older_form_of_a_target_keeps_its_meaning_and_warns_once(caplog: pyt
     newer = Target("validation/loss", at_most=1.0)
     assert str(older[0]) == str(newer)
     assert other.reached({"validation/accuracy": 0.5})
-    settings = {setting(line(target=t), tiny.line(), dtype="float32", device="cpu") for t in (older[0], newer)}
-    assert len(settings) == 1  # following the advice trains nothing again
+    identities = [define(line(target=t), tiny.SUITE.optimizers[0], tiny.line()).benchmark for t in (older[0], newer)]
+    assert identities[0] == identities[1]  # following the advice trains nothing again
     opposite = Target("validation/loss", at_least=1.0)
-    assert setting(line(target=opposite), tiny.line(), dtype="float32", device="cpu") not in settings
+    assert define(line(target=opposite), tiny.SUITE.optimizers[0], tiny.line()).benchmark.digest != identities[0].digest
 
 
 def test_a_target_of_the_older_form_that_is_met_untrained_is_refused() -> None:

@@ -20,7 +20,7 @@ from optsuite.errors import BadInput
 from optsuite.schedules import cosine
 from optsuite.training import plain, stacked
 from optsuite.training.check import check_benchmark, check_pair, check_repeatable
-from optsuite.training.identity import setting
+from optsuite.training.identity import identify_benchmark
 from optsuite.training.numerics import Fitted, fit, holds
 from optsuite.training.plain import initial_model
 from optsuite.training.plan import plan
@@ -167,9 +167,10 @@ def test_the_default_dtype_of_a_person_is_kept(default_float64: None) -> None:
     benchmark = of(splits, model=Net, max_steps=300, eval_every=100)
     assert fit(benchmark, splits, device="cpu").dtype == "float64"
     assert final(benchmark, lr=0.2)["validation/loss"] < 1e-20  # far below what float32 resolves
-    in_float64 = setting(benchmark, splits, dtype="float64", device="cpu")
+    in_float64 = identify_benchmark(benchmark, splits, dtype="float64", device="cpu")
     torch.set_default_dtype(torch.float32)
-    assert setting(benchmark, splits, dtype="float64", device="cpu") != in_float64
+    now = identify_benchmark(benchmark, splits, dtype="float64", device="cpu")
+    assert (now.digest, now.environment_digest != in_float64.environment_digest) == (in_float64.digest, True)
 
 
 def test_float64_data_are_cast_where_float32_holds_them_and_it_shows() -> None:

@@ -27,7 +27,7 @@ from optsuite.execution.worker import facts
 from optsuite.reporting.write import _csv
 from optsuite.training import plain, stacked
 from optsuite.training.described import Descriptions, Identity
-from optsuite.training.identity import identify_optimizer
+from optsuite.training.identity import define, identify_optimizer
 from optsuite.training.run import Ended, Run
 from optsuite.training.trial import LACKS
 
@@ -82,7 +82,8 @@ def test_what_cannot_be_described_is_broken_too(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_run_that_leaves_fails_and_its_worker_stays() -> None:
     run = Run(benchmark="b", optimizer="o", lr=0.1, seed=0, kind="trial")
-    task = Task(id=1, priority=0, engine="plain", setting="", definition="", runs=(run, run))
+    definition = define(tiny.BENCHMARK, tiny.SUITE.optimizers[0], tiny.line())
+    task = Task(id=1, priority=0, engine="plain", definition=definition, runs=(run, run))
     found = [fact.fact for fact in facts(task, leave) if isinstance(fact, Fact)]
     assert [fact.outcome for fact in found if isinstance(fact, Ended)] == ["failed", "failed"]
     assert "SystemExit" in str(found[0])

@@ -134,7 +134,7 @@ def test_what_is_kept_in_the_spool_comes_back_equal(tmp_path_factory: pytest.Tem
     folder = tmp_path_factory.mktemp("spool")
     spool = Spool(f"sqlite:///{folder}/mlflow.db", "c")
     spool.keep(record)
-    (path,) = spool._files()
+    (path,) = spool.kept()
     assert _record(json.loads(_read(path))) == record
 
 
@@ -178,7 +178,7 @@ def test_what_is_recorded_of_a_run_is_read_back(
         run=run,
         parent=lambda: None,
         target=None,
-        tags={f"optsuite.{key}": value for key, value in (tags | {"fingerprint": "1-2-3"}).items()},
+        tags={f"optsuite.{key}": value for key, value in (tags | {"fingerprint": "1-2-3-4-5-plain"}).items()},
         params={"lr": lr, "seed": seed, "engine": "plain"},
     )
     for step, loss in enumerate(losses):

@@ -22,11 +22,12 @@ from test_execution import collect, task
 
 import optsuite
 from optsuite.campaign import study
+from optsuite.definition import Benchmark
 from optsuite.errors import BadInput
 from optsuite.execution.opening import open_pool
 from optsuite.execution.options import ExecutionOptions
 from optsuite.execution.pool import Fact, Lost
-from optsuite.training.identity import setting
+from optsuite.training.identity import Definition, define
 from optsuite.training.run import Ended, Measurement
 
 ray = pytest.importorskip("ray", reason="needs the extra optsuite[ray]")
@@ -68,6 +69,10 @@ SUITE = replace(SUITE, benchmarks=(replace(SUITE.benchmarks[0], max_steps=4000, 
 WHOLE = os.environ.get("OPTSUITE_RAY", "")
 ROOT = Path(__file__).parents[1]
 BROKEN = ("raises", "never_ends", "dies", "dies_once", "tiny_line")
+
+
+def defined(benchmark: Benchmark, device: str = "cpu") -> Definition:
+    return define(benchmark, tiny.SUITE.optimizers[0], tiny.line(), device=device)
 
 
 class Three:
@@ -247,8 +252,8 @@ def test_what_breaks_is_reported_and_the_others_finish(
 
 def test_a_thousand_stacks_of_nothing_are_dispatched_in_seconds(three: Three) -> None:
     one_step = replace(tiny.BENCHMARK, name="tiny_line@1", max_steps=1, eval_every=1)
-    found = setting(one_step, tiny.line(), dtype="float32", device="cpu")
-    nothing = replace(task(0), setting=found, runs=(replace(task(0).runs[0], benchmark="tiny_line@1"),))
+    found = defined(one_step)
+    nothing = replace(task(0), definition=found, runs=(replace(task(0).runs[0], benchmark="tiny_line@1"),))
     with open_ray(three.address) as pool:
         for number in range(6):
             pool.submit(replace(nothing, id=number))
@@ -267,9 +272,9 @@ def test_a_thousand_stacks_of_nothing_are_dispatched_in_seconds(three: Three) ->
 def test_another_try_with_other_results_is_not_mixed_with_the_first(three: Three, empty: Path) -> None:
     (empty / "otherwise.py").write_text(OTHERWISE)
     suite = optsuite.suites.load_suite("otherwise.py")
-    found = setting(suite.benchmarks[0], tiny.line(), dtype="float32", device="cpu")
+    found = defined(suite.benchmarks[0])
     with open_ray(three.address, suite="otherwise.py") as pool:
-        pool.submit(replace(task(0), setting=found))
+        pool.submit(replace(task(0), definition=found))
         *measured, lost = collect(pool, 1)
     assert lost == Lost(task=0, reason="another try of it gave other results")
     assert len(measured) > 1
@@ -278,10 +283,10 @@ def test_another_try_with_other_results_is_not_mixed_with_the_first(three: Three
 def test_tasks_are_cancelled_whether_they_wait_or_train(three: Three, tmp_path: Path) -> None:
     (tmp_path / "endless.py").write_text(LONGER.replace("max_steps=4000", "max_steps=10**8"))
     suite = optsuite.suites.load_suite(str(tmp_path / "endless.py"))
-    found = setting(suite.benchmarks[0], tiny.line(), dtype="float32", device="cpu")
+    found = defined(suite.benchmarks[0])
     with open_ray(three.address, suite=str(tmp_path / "endless.py")) as pool:
         for number in range(9):
-            pool.submit(replace(task(number), setting=found))
+            pool.submit(replace(task(number), definition=found))
         seen: set[int] = set()
         while not seen:
             seen |= {event.task for event in pool.poll(1.0)}
@@ -303,9 +308,9 @@ def test_a_cluster_without_a_gpu_says_so_and_takes_the_first_that_comes(
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: SimpleNamespace(total_memory=2**33))
     monkeypatch.setattr("optsuite.execution.opening.check_device", lambda device: None)
     monkeypatch.setattr("optsuite.execution.ray.LOOK_SECONDS", 0.2)
-    found = setting(tiny.BENCHMARK, tiny.line(), dtype="float32", device="cuda")
+    found = defined(tiny.BENCHMARK, "cuda")
     with open_ray(three.address, device="cuda") as pool:
-        pool.submit(replace(task(0), setting=found, memory_bytes=2**30))
+        pool.submit(replace(task(0), definition=found, memory_bytes=2**30))
         while not caplog.messages:
             assert pool.poll(0.2) == []
         node = three.cluster.add_node(num_cpus=1, num_gpus=1)

@@ -28,7 +28,7 @@ TAGS = {
     "optsuite.optimizer": "adam",
     "optsuite.campaign": "c",
     "optsuite.seed": "4",
-    "optsuite.fingerprint": "1-2-3",
+    "optsuite.fingerprint": "1-2-3-4-5-plain",
 }
 
 
@@ -39,7 +39,7 @@ def store(folder: Path) -> Store:
 
 def recording(store: Store, run: Run = RUN) -> Recording:
     params = {"optimizer": "adam", "lr": run.lr, "seed": run.seed}
-    tags = TAGS | {"optsuite.seed": str(run.seed), "optsuite.fingerprint": f"1-2-{run.seed}"}
+    tags = TAGS | {"optsuite.seed": str(run.seed), "optsuite.fingerprint": f"1-2-{run.seed}-4-5-plain"}
     target = Target("validation/loss", 1.0)
     return Recording(
         store=store, spool=Spool(store.uri, "c"), run=run, parent=lambda: None, target=target, tags=tags, params=params

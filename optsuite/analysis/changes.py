@@ -17,6 +17,7 @@ from optsuite.analysis.leaderboard import tolerance
 from optsuite.statistics.differences import ALPHA, relative_gap, sign_flip
 from optsuite.statistics.seeds import interquartile_mean
 from optsuite.tracking.columns import RELATIVE_TIME
+from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.run import penalty
 
 EARLY_TOLERANCE = 0.001  # a step 10 % too small costs 0.2 to 6 % there, another order of additions 0.005 %
@@ -36,6 +37,7 @@ OF_SEED = [  # what is compared of an evaluation; a frame of all columns takes t
     "max_steps",
     "target",
 ]
+EXPLAINING = ("torch_version", "device")  # the rest of an environment has no column
 ENVIRONMENT = ("commit", "optsuite_version", "torch_version", "mlflow_version", "optuna_version", "machine", "device")
 
 
@@ -96,20 +98,32 @@ def environment(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[tuple[str
         old, new = (", ".join(sorted(set(frame[name].dropna()))) for frame in (before, after))
         if old != new:
             yield name.removesuffix("_version"), old, new
-    if set(before["torch_version"].dropna()) == set(after["torch_version"].dropna()):  # of which definitions are made
-        for column, part in (("benchmark", 0), ("optimizer", 1)):
-            digests = [_digests(frame, column, part) for frame in (before, after)]
-            for name in sorted(digests[0].keys() & digests[1].keys()):
-                if digests[0][name] != digests[1][name]:
-                    yield f"definition of {name}", digests[0][name], digests[1][name]
+    yield from _definitions(before, after)
 
 
-def _digests(runs: pd.DataFrame, column: str, part: int) -> dict[str, str]:
-    """A part of the fingerprint of each study, by benchmark or optimizer: what it was made of."""
-    studies = runs[(runs["kind"] == "study") & runs["fingerprint"].notna()]
-    return {
-        str(name): str(text).split("-")[part][:8] for name, text in zip(studies[column], studies["fingerprint"], strict=True)
-    }
+def _definitions(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """Which definitions changed, and which environments, unless torch or the device explains it."""
+    explained = any(set(before[n].dropna()) != set(after[n].dropna()) for n in EXPLAINING)
+    for column in ("benchmark", "optimizer"):
+        first, last = _fingerprints(before, column), _fingerprints(after, column)
+        for name in sorted(first.keys() & last.keys()):
+            tasks = [str(getattr(own[name], column))[:8] for own in (first, last)]
+            places = [str(getattr(own[name].environment, column))[:8] for own in (first, last)]
+            if tasks[0] != tasks[1]:
+                yield f"definition of {name}", tasks[0], tasks[1]
+            elif places[0] != places[1] and not explained:
+                yield f"packages or settings of {name}", places[0], places[1]
+
+
+def _fingerprints(runs: pd.DataFrame, column: str) -> dict[str, Fingerprint]:
+    """The fingerprint of one study of each benchmark or optimizer, by name."""
+    studies = runs[runs["kind"] == "study"]
+    found: dict[str, Fingerprint] = {}
+    for name, text in zip(studies[column], studies["fingerprint"], strict=True):
+        own = Fingerprint.parse(text)
+        if own is not None:
+            found[str(name)] = own
+    return found
 
 
 def tuned(runs: pd.DataFrame) -> pd.DataFrame:

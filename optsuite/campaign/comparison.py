@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from optsuite.campaign.study import Study
 from optsuite.execution.pool import Task
 from optsuite.training.agreement import differ, outgrown, parted
+from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.run import Measurement, Run
 
 SHARE = 1 / 50  # of what the study's training took
@@ -16,6 +17,7 @@ PLAIN_COST = 2.0  # a step of the plain loop takes that many times a stacked one
 RUNS = 3  # have to part before a stack is refused
 NUDGES = 4  # of each are tried
 Curve = Sequence[Measurement]
+Stored = Callable[[Mapping[Fingerprint, Study]], Mapping[Fingerprint, Curve]]
 
 
 @dataclass
@@ -68,7 +70,7 @@ class Guard:
 class Guards:
     """Chooses what is compared of a study, and remembers what was measured until then."""
 
-    def __init__(self, stored: Callable[[Mapping[str, Study]], Mapping[str, Curve]], ids: Iterator[int]) -> None:
+    def __init__(self, stored: Stored, ids: Iterator[int]) -> None:
         """`stored` reads curves by fingerprint; `ids` numbers tasks."""
         self._stored = stored
         self._ids = ids

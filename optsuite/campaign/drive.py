@@ -15,6 +15,7 @@ from optsuite.campaign.held import Held, Pair
 from optsuite.campaign.ledger import Ledger
 from optsuite.campaign.lock import campaign_lock
 from optsuite.campaign.loop import Training
+from optsuite.campaign.migration import migrate, renamed
 from optsuite.campaign.prepare import Problem
 from optsuite.campaign.replay import Campaign
 from optsuite.campaign.reuse import ReuseCheck
@@ -28,6 +29,7 @@ from optsuite.tracking.location import store_exists
 from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import Store, open_store
+from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.run import Measurement
 from optsuite.tuning import Proposals
 
@@ -95,6 +97,7 @@ def drive(
             delivered = spool.deliver(store)
             for benchmark in dict.fromkeys(study.name[0] for study in studies):
                 store.restore(benchmark)
+            migrate(store, campaign, studies)
             held = Held.read(store, campaign)
             ledger = Ledger(store, held, spool, campaign=campaign, suite=suite, night=night)
             stored, ids = partial(_stored, store, held), count(1)
@@ -146,13 +149,17 @@ def _settle(check: ReuseCheck, ledger: Ledger) -> bool:
     return bool(refuted)
 
 
-def _stored(store: Store, held: Held, wanted: Mapping[str, Study]) -> dict[str, list[Measurement]]:
+def _stored(
+    store: Store,
+    held: Held,
+    wanted: Mapping[Fingerprint, Study],
+) -> dict[Fingerprint, list[Measurement]]:
     """The curves of runs that the store holds, by fingerprint."""
     found = {one: held.by_fingerprint.get(one) for one in wanted}
     runs = {own.run_id: one for one, own in found.items() if own is not None}
     names = {name for study in set(wanted.values()) for name in study.problem.benchmark.curves}
     rows = read_curves(store, runs, sorted(names)).dropna()
-    curves: dict[str, list[Measurement]] = {one: [] for one in runs.values()}
+    curves: dict[Fingerprint, list[Measurement]] = {one: [] for one in runs.values()}
     for run_id, of_run in rows.groupby("run_id"):
         for step, own in of_run.groupby("step", sort=True):
             values = dict(zip(own["curve"], own["value"], strict=True))
@@ -172,7 +179,7 @@ def _accounted(spool: Spool) -> Iterator[None]:
 def missing(studies: Sequence[Study], *, uri: str, campaign: str) -> dict[str, int]:
     """How many runs each benchmark of the studies still needs. Writes nothing."""
     rows = read_runs(open_store(uri), campaign, everything=True) if store_exists(uri) else pd.DataFrame()
-    work = Campaign(studies, Held(rows))
+    work = Campaign(studies, Held(renamed(rows, studies)))
     for _ in work.replay():
         pass
     return work.missing()

@@ -11,12 +11,15 @@ from optsuite.campaign.study import Study
 from optsuite.tracking.columns import COSTS
 from optsuite.tracking.reading import read_rows
 from optsuite.tracking.schema import REFUTED, SUPERSEDED
-from optsuite.tracking.soundness import Damaged, is_fingerprint
+from optsuite.tracking.soundness import Damaged, require_known
 from optsuite.tracking.store import Store
+from optsuite.training.fingerprint import Basis, Fingerprint
+from optsuite.training.legacy_fingerprint import AnyFingerprint, FormerBasis, read_fingerprint
 from optsuite.training.machine import machine_class
 from optsuite.training.run import Run, Score
 from optsuite.tuning import Proposals
 
+Current = dict[tuple[object, bool], set[object]]
 Pair = tuple[str, str | None]  # a benchmark and an optimizer; all of them where it is None
 
 
@@ -30,7 +33,7 @@ class HeldRun:
     given: bool
     lr_and_seed: tuple[float, float]
     status: str
-    fingerprint: str
+    fingerprint: AnyFingerprint
     parent: str | None
     superseded: bool
     score: Score
@@ -47,17 +50,18 @@ class Held:
     def __init__(self, rows: pd.DataFrame, damaged: Iterable[Damaged] = ()) -> None:
         """Take the rows of `read_rows`. Those that optsuite has not written are left alone."""
         self._damaged = list(damaged)
-        self.by_fingerprint: dict[str, HeldRun] = {}
+        self.by_fingerprint: dict[AnyFingerprint, HeldRun] = {}
         self._leftover: list[HeldRun] = []
-        self._refusals: dict[str, str] = {}
+        self._refusals: dict[Basis | FormerBasis, str] = {}
         for row in rows.to_dict("records"):
-            if not is_fingerprint(row["fingerprint"]):
+            fingerprint = read_fingerprint(row["fingerprint"])
+            if fingerprint is None:
                 continue
             if row["refusal"] is not None:
-                self._refusals[_prefix(row["fingerprint"])] = row["refusal"]
+                self._refusals[fingerprint.basis] = row["refusal"]
             if row["refuted"]:
                 continue
-            held = _held_run(row)
+            held = _held_run(row, fingerprint)
             if held.status == "FINISHED" and held.fingerprint not in self.by_fingerprint:
                 self.by_fingerprint[held.fingerprint] = held
             else:  # unfinished, failed, or the second of its kind
@@ -65,11 +69,12 @@ class Held:
 
     @classmethod
     def read(cls, store: Store, campaign: str) -> Self:
-        """What the store holds of the campaign at this moment."""
+        """What the store holds now. Raises BadInput if a newer optsuite wrote some of it."""
         rows = read_rows(store, campaign)
+        require_known(campaign, rows.damaged)
         return cls(rows.sound, rows.damaged)
 
-    def score(self, fingerprint: str, run: Run) -> Score | None:
+    def score(self, fingerprint: Fingerprint, run: Run) -> Score | None:
         """The score of a run, where the store holds it. A row that says it is another run is not believed."""
         held = self.by_fingerprint.get(fingerprint)
         if held is None:
@@ -105,7 +110,7 @@ class Held:
 
     def refusal(self, study: Study) -> str:
         """Why the study must not be stacked, as an earlier start found out; empty where nothing is known."""
-        return self._refusals.get(_prefix(study.identity), "")
+        return self._refusals.get(study.identity.basis, "")
 
     def is_compared(self, study: Study) -> bool:
         """Whether one of its stacked runs has been compared with a plain one."""
@@ -131,9 +136,11 @@ class Held:
 
     def refute(self, store: Store, study: Study) -> None:
         """Never use again what the store holds of this definition, in this campaign: it has not repeated."""
-        for held in [held for held in self.by_fingerprint.values() if _prefix(held.fingerprint) == _prefix(study.identity)]:
-            store.tag(held.run_id, SUPERSEDED, REFUTED)
-            del self.by_fingerprint[held.fingerprint]
+        basis = study.identity.basis
+        for held in list(self.by_fingerprint.values()):
+            if held.fingerprint.basis == basis:
+                store.tag(held.run_id, SUPERSEDED, REFUTED)
+                del self.by_fingerprint[held.fingerprint]
 
     def replaced_by(self, studies: Iterable[Study]) -> tuple[str, ...]:
         """The benchmarks on which these studies take the place of others that only had another budget."""
@@ -141,9 +148,11 @@ class Held:
         replaced = set()
         for held in self.by_fingerprint.values():
             study = wanted.get(held.name)
-            if held.kind == "study" and study and not held.superseded and held.fingerprint != study.identity:
-                same_definition = _prefix(held.fingerprint) == _prefix(study.identity)
-                replaced |= {held.name[0]} if same_definition else set()
+            if study is None or held.kind != "study" or held.superseded:
+                continue
+            own = study.identity
+            if held.fingerprint != own and held.fingerprint.basis == own.basis:
+                replaced.add(held.name[0])
         return tuple(sorted(replaced))
 
     def tidy(self, store: Store, studies: Iterable[Study], broken: Collection[Pair] = ()) -> None:
@@ -152,20 +161,18 @@ class Held:
         Of what is `broken` now, nobody can say whether its definition gave what is there: it is marked as well, until it can be
         trained again. Failed runs are deleted with their studies only, which try them again: the cause may have gone.
         """
-        settings = {  # runs at given rates follow the definitions of a comparison, never the reverse
-            (study.name[0], given): study.problem.setting for study in studies for given in {study.is_given, True}
-        }
-        definitions = {(study.name, study.is_given): study.definition for study in studies}
+        settings, methods = _current(studies)
         for held in self._leftover:
-            if held.status != "FAILED" or (held.name, held.given) in definitions:
+            if held.status != "FAILED" or (held.name, held.given) in methods:
                 store.delete(held.run_id)
         self._leftover = []
         self._repair(store)
         for held in self.by_fingerprint.values():
-            setting, definition, _ = held.fingerprint.split("-")
-            current_setting = settings.get((held.name[0], held.given), setting)
+            setting, method = held.fingerprint.setting, held.fingerprint.method
             is_broken = held.name in broken or (held.name[0], None) in broken
-            if is_broken or (setting, definition) != (current_setting, definitions.get((held.name, held.given), definition)):
+            is_current = setting in settings.get((held.name[0], held.given), {setting})
+            is_current = is_current and method in methods.get((held.name, held.given), {method})
+            if is_broken or not is_current:
                 _supersede(store, held)
 
     def sweep(self, store: Store) -> None:
@@ -190,9 +197,17 @@ class Held:
                 _supersede(store, held)
 
 
-def _prefix(fingerprint: str) -> str:
-    """The setting and the definition in a fingerprint."""
-    return fingerprint.rpartition("-")[0]
+def _current(studies: Iterable[Study]) -> tuple[Current, Current]:
+    """The present settings of benchmarks and methods of studies, by whether rates are given."""
+    settings: Current = {}
+    methods: Current = {}
+    for study in studies:
+        for own in (study.identity, study.former or study.identity):
+            methods.setdefault((study.name, study.is_given), set()).add(own.method)
+            # Runs at given rates follow the definitions of a comparison, never the reverse.
+            for given in {study.is_given, True}:
+                settings.setdefault((study.name[0], given), set()).add(own.setting)
+    return settings, methods
 
 
 def _supersede(store: Store, held: HeldRun) -> None:
@@ -211,7 +226,7 @@ def _revive(store: Store, held: HeldRun, parent: str | None) -> None:
         held.parent = parent
 
 
-def _held_run(row: dict[Any, Any]) -> HeldRun:
+def _held_run(row: dict[Any, Any], fingerprint: AnyFingerprint) -> HeldRun:
     return HeldRun(
         run_id=row["run_id"],
         name=(row["benchmark"], row["optimizer"]),
@@ -219,7 +234,7 @@ def _held_run(row: dict[Any, Any]) -> HeldRun:
         given=row["arm"] == "given",
         lr_and_seed=(row["lr"], row["seed"]),
         status=row["status"],
-        fingerprint=row["fingerprint"],
+        fingerprint=fingerprint,
         parent=row["parent"],
         superseded=row["superseded"],
         score=Score(outcome=row["outcome"], score=row["score"], initial_loss=row["initial/validation_loss"]),

@@ -14,6 +14,7 @@ from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import Store
 from optsuite.training.checkpoint import remove
 from optsuite.training.cost import Cost
+from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.machine import machine_class
 from optsuite.training.run import Ended, Run
 from optsuite.training.trial import rates_tried
@@ -117,12 +118,19 @@ class Ledger:
         held = self._held.by_fingerprint.get(study.fingerprint(run))
         return held.run_id if held else self._recorded.get(study, {}).get(run)
 
-    def refuse_stacks(self, study: Study, identity: str, run_fingerprints: Set[str], reason: str) -> None:
+    def refuse_stacks(
+        self,
+        study: Study,
+        identity: Fingerprint,
+        run_fingerprints: Set[Fingerprint],
+        reason: str,
+    ) -> None:
         """Supersede the stacked runs of a study that part from plain ones, and remember the reason with its own run.
 
         `identity` and `run_fingerprints` are those that it had when it was stacked.
         """
-        held = [self._held.by_fingerprint.pop(one, None) for one in (identity, *sorted(run_fingerprints))]
+        refused = (identity, *sorted(run_fingerprints, key=str))
+        held = [self._held.by_fingerprint.pop(one, None) for one in refused]
         stale = {one.run_id for one in held if one is not None} | set(self._recorded.pop(study, {}).values())
         for run_id in sorted(stale):
             self._store.tag(run_id, SUPERSEDED, REFUTED)
@@ -181,6 +189,8 @@ class Ledger:
         self._store.log(run_id, params=study.params() | study.budget(), time=time.time())
         return run_id
 
-    def _tags(self, study: Study, kind: str, fingerprint: str) -> dict[str, str]:
-        own = {"kind": kind, "benchmark": study.name[0], "optimizer": study.name[1], "fingerprint": fingerprint}
+    def _tags(self, study: Study, kind: str, fingerprint: Fingerprint) -> dict[str, str]:
+        benchmark, optimizer = study.name
+        own = {"kind": kind, "benchmark": benchmark, "optimizer": optimizer}
+        own["fingerprint"] = str(fingerprint)
         return self._common | {f"optsuite.{key}": value for key, value in own.items()}

@@ -1,17 +1,18 @@
 """Checking everything that a campaign will use before anything is started or written."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits, Suite
 from optsuite.errors import BadInput, DatasetUnavailable, location, one_line
-from optsuite.tracking.plans import Known
+from optsuite.tracking.plans import Plans, decided
 from optsuite.training.check import blamed, check_benchmark, check_pair, check_repeatable, limited, load_splits
 from optsuite.training.described import Descriptions, Identity
 from optsuite.training.device import check_device
-from optsuite.training.identity import identify_benchmark, identify_optimizer
+from optsuite.training.identity import Definition, identify_benchmark, identify_optimizer
+from optsuite.training.legacy_fingerprint import FormerDescriptions, Formers
 from optsuite.training.numerics import Fitted, fit
 from optsuite.training.plan import ENGINES, STACKS, Plan, plan
 from optsuite.training.repeatable import make_repeatable
@@ -23,6 +24,7 @@ from optsuite.training.trial import LACKS, rates_tried
 LOAD_SECONDS = 3_600  # a download may be slow
 REPEAT_SECONDS = 5  # data that are made faster are made twice, to see whether they differ
 TRY_SECONDS = 600  # a few steps of the largest model on a slow machine
+Broken = list[tuple[str, BadInput]]  # optimizers that cannot train a benchmark, and why
 N_MEASURED = 400  # examples whose measuring tells what that of all takes: more than a call costs, less than a second of any
 
 
@@ -31,6 +33,7 @@ class Problem:
     """A benchmark that can be trained here.
 
     `identity` and `definitions`, by optimizer, are those of `training.identity`, described before anything was tried.
+    `former`, by optimizer, are the digests of schema 2, if `prepare` was asked for them.
     `plans` says how runs are trained by each optimizer that can train it, `dtype` and `cast` are those of `numerics`, `notes`
     are lines that a person should see, `seconds_per_run` is roughly what one of them takes of a worker's time, and
     `seconds_to_load` what the data took here.
@@ -45,11 +48,11 @@ class Problem:
     cast: str = ""
     notes: tuple[str, ...] = ()
     seconds_to_load: float = 0.0
+    former: Formers = field(default_factory=dict)
 
-    @property
-    def setting(self) -> str:
-        """The first part of the fingerprints of its runs."""
-        return self.identity.digest
+    def definition(self, optimizer: str) -> Definition:
+        """What its runs with that optimizer share."""
+        return Definition(benchmark=self.identity, optimizer=self.definitions[optimizer])
 
     def seconds_to_report(self, n_runs: int) -> float:
         """Roughly what so many runs take together to the first measurement, or from one to the next."""
@@ -85,25 +88,27 @@ def prepare(
     device: str,
     engine: str = "auto",
     named: Iterable[str] = (),
-    known: Mapping[str, Sequence[Known]] = {},
+    known: Plans = {},
+    is_former: bool = False,
 ) -> tuple[list[Problem], list[Skipped]]:
     """Load and try out every benchmark and optimizer of the suite.
 
-    `known` are the engines, with reasons, that earlier starts have found, by setting and definition; others are found by trial,
-    as are those for rates that no earlier trial has seen.
+    `known` are the engines that earlier starts found for some rates, with reasons; others are
+    found by trial. `is_former` also computes the digests of schema 2.
     What cannot be trained is skipped, so that the others can. Raises BadInput where that is a benchmark that was named, or
     where nothing is left.
     """
     make_repeatable()
     check_device(device)
-    described = Descriptions(suite)
+    formerly = FormerDescriptions(suite, wanted=is_former)
+    how = _How(suite.optimizers, device, engine, Descriptions(suite), known, formerly)
     named = set(named)
     problems: list[Problem] = []
     skipped: list[Skipped] = []
     last: BadInput | None = None
     for benchmark in suite.benchmarks:
         try:
-            problem, broken = _try(benchmark, suite.optimizers, device, engine, described, known)
+            problem, broken = _try(benchmark, how)
             problems.append(problem)
             skipped += [Skipped(benchmark=benchmark.name, optimizer=name, reason=str(error)) for name, error in broken]
         except BadInput as error:
@@ -122,14 +127,19 @@ def prepare(
     return problems, skipped
 
 
-def _try(
-    benchmark: Benchmark,
-    specs: Sequence[OptimizerSpec],
-    device: str,
-    engine: str,
-    described: Descriptions,
-    known: Mapping[str, Sequence[Known]],
-) -> tuple[Problem, list[tuple[str, BadInput]]]:
+@dataclass(frozen=True)
+class _How:
+    """What is the same for all benchmarks that are tried."""
+
+    specs: Sequence[OptimizerSpec]
+    device: str
+    engine: str
+    described: Descriptions
+    known: Plans
+    formerly: FormerDescriptions
+
+
+def _try(benchmark: Benchmark, how: _How) -> tuple[Problem, Broken]:
     """The problem, and which optimizers cannot train it. Raises BadInput where none can."""
     started = time.perf_counter()
     with limited(LOAD_SECONDS):
@@ -138,16 +148,18 @@ def _try(
         if seconds_to_load < REPEAT_SECONDS:
             check_repeatable(benchmark, given)
     with limited(TRY_SECONDS):
-        fitted = fit(benchmark, given, device=device)
-        own = identify_benchmark(benchmark, fitted.splits, dtype=fitted.dtype, device=device, described=described)
+        fitted = fit(benchmark, given, device=how.device)
+        seen = {"dtype": fitted.dtype, "device": how.device}
+        own = identify_benchmark(benchmark, fitted.splits, described=how.described, **seen)
+        former = how.formerly.of(benchmark, how.specs, fitted.splits, **seen)
         notes = check_benchmark(benchmark, fitted.splits)
-    planning = partial(plan, device=device, engine=engine)
-    definitions, plans, broken = _planned(benchmark, specs, fitted.splits, own, described, known, planning)
-    seconds_per_run = _timed(benchmark, specs, fitted.splits, plans, broken)
+    definitions, plans, broken = _planned(benchmark, fitted.splits, own, former, how)
+    seconds_per_run = _timed(benchmark, how.specs, fitted.splits, plans, broken)
     problem = Problem(
         benchmark=benchmark,
         identity=own,
         definitions=definitions,
+        former=former,
         plans=plans,
         dtype=fitted.dtype,
         cast=fitted.cast,
@@ -159,26 +171,21 @@ def _try(
 
 
 def _planned(
-    benchmark: Benchmark,
-    specs: Sequence[OptimizerSpec],
-    splits: Splits,
-    own: Identity,
-    described: Descriptions,
-    known: Mapping[str, Sequence[Known]],
-    planning: Callable[..., Plan],
-) -> tuple[dict[str, Identity], dict[str, Plan], list[tuple[str, BadInput]]]:
+    benchmark: Benchmark, splits: Splits, own: Identity, former: Formers, how: _How
+) -> tuple[dict[str, Identity], dict[str, Plan], Broken]:
     """The definitions and the plans of the optimizers by name, and which of them cannot train the benchmark."""
+    planning = partial(plan, device=how.device, engine=how.engine)
     definitions: dict[str, Identity] = {}
     plans: dict[str, Plan] = {}
-    broken: list[tuple[str, BadInput]] = []
-    for spec in specs:
+    broken: Broken = []
+    for spec in how.specs:
         try:
             with limited(TRY_SECONDS):
-                definitions[spec.name] = identify_optimizer(spec, described)
+                definitions[spec.name] = identify_optimizer(spec, how.described)
                 check_pair(benchmark, spec, splits)
                 with blamed(f"optimizer {spec.name} on benchmark {benchmark.name}: planning its training"):
-                    earlier = known.get(f"{own.digest}-{definitions[spec.name].digest}", ())
-                    found = next(((one.engine, one.reason) for one in earlier if one.covers(*rates_tried(spec))), None)
+                    basis = Definition(benchmark=own, optimizer=definitions[spec.name]).basis
+                    found = decided(how.known, basis, former.get(spec.name), *rates_tried(spec))
                     plans[spec.name] = planning(benchmark, spec, splits, known=found)
         except BadInput as error:
             broken.append((spec.name, error))

@@ -13,6 +13,7 @@ from optsuite.campaign.held import Held
 from optsuite.campaign.study import Study
 from optsuite.execution.pool import Fact, Lost, Pool
 from optsuite.training.agreement import parted, repeats
+from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.run import Ended, Measurement, Run
 
 SHARE = 0.03  # of what reuse saves, spent on the check of a study
@@ -20,7 +21,7 @@ POLL_SECONDS = 0.2
 OTHER_MACHINE = "other machine"
 NOT_REPRODUCIBLE = "not reproducible"
 Curve = Sequence[Measurement]
-Stored = Callable[[Mapping[str, Study]], Mapping[str, Curve]]
+Stored = Callable[[Mapping[Fingerprint, Study]], Mapping[Fingerprint, Curve]]
 
 
 @dataclass

@@ -16,6 +16,7 @@ from optsuite.definition import Suite
 from optsuite.execution.opening import open_pool
 from optsuite.execution.options import ExecutionOptions
 from optsuite.execution.pool import Pool
+from optsuite.tracking.legacy_rows import has_former_rows
 from optsuite.tracking.location import checkpoint_folder, tracking_uri
 from optsuite.tracking.plans import read_plans
 from optsuite.training.checkpoint import Checkpoints
@@ -128,6 +129,7 @@ def open_session(
             engine=options.engine,
             named=named,
             known=read_plans(uri, campaign),
+            is_former=has_former_rows(uri, campaign),
         )
         yield Session(
             suite=suite,

@@ -14,7 +14,8 @@ from optsuite.execution.pool import Task
 from optsuite.schedules import schedule_name
 from optsuite.statistics.seeds import interquartile_mean
 from optsuite.tracking.store import MACHINE, VERSIONS
-from optsuite.training.identity import digest, fingerprint
+from optsuite.training.fingerprint import Fingerprint
+from optsuite.training.identity import digest
 from optsuite.training.machine import machine_class
 from optsuite.training.run import Measurement, Run, Score, penalised
 from optsuite.tuning import SEARCH, Proposals, Tuned
@@ -49,7 +50,8 @@ class Study:
     error: str | None = None
 
     def __post_init__(self) -> None:
-        self.definition = self.problem.definitions[self.spec.name].digest
+        self.definition = self.problem.definition(self.spec.name)
+        self.former = self.problem.former.get(self.spec.name)
         self.plan = self.problem.plans[self.spec.name]
         self.restart()
 
@@ -78,16 +80,15 @@ class Study:
         return self.tuned.lr if self.tuned else None
 
     @property
-    def identity(self) -> str:
+    def identity(self) -> Fingerprint:
         """The fingerprint of the study's own run: what it does, its interval and budget."""
-        searched = (SEARCH, self.spec.lr.low, self.spec.lr.high, self.spec.default_lr, self.spec.includes)
-        own = digest("study", *searched, *self.budget().values(), self.plan.engine)
-        return f"{self.problem.setting}-{self.definition}-{own}"
+        return self.definition.named(digest(*self.own_task(self.budget())), engine=self.plan.engine)
 
-    @property
-    def parts(self) -> Mapping[str, str]:
-        """The digests of the parts of its benchmark and optimizer, by name: a worker must find the same."""
-        return {**self.problem.identity.parts, **self.problem.definitions[self.spec.name].parts}
+    def own_task(self, budget: Mapping[str, object]) -> tuple[object, ...]:
+        """What determines the study's own run besides its definition, with this budget."""
+        spec = self.spec
+        searched = (SEARCH, spec.lr.low, spec.lr.high, spec.default_lr, spec.includes)
+        return ("study", *searched, *budget.values())
 
     def task(self, id: int, runs: tuple[Run, ...], *, priority: int = 0, plain: bool = False, until: int | None = None) -> Task:
         """What a worker is asked for to train runs of the study: as planned, or by the plain loop."""
@@ -97,18 +98,16 @@ class Study:
             id=id,
             priority=priority,
             engine=engine,
-            setting=self.problem.setting,
             definition=self.definition,
-            parts=self.parts,
             runs=runs,
             patience_seconds=STARTING_SECONDS + SLOWER * self.problem.seconds_to_report(n_trained),
             memory_bytes=replace(self.plan, engine=engine).stack_bytes(len(runs)),
             until=until,
         )
 
-    def fingerprint(self, run: Run) -> str:
-        """The identity of one of the study's runs."""
-        return fingerprint(run, setting=self.problem.setting, definition=self.definition, engine=self.plan.engine)
+    def fingerprint(self, run: Run) -> Fingerprint:
+        """What determines one of the study's runs."""
+        return self.definition.fingerprint(run, engine=self.plan.engine)
 
     def advance(self) -> None:
         """Hand the generator its answers, once all are there, and take its next request."""

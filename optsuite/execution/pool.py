@@ -2,12 +2,13 @@
 
 import heapq
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from optsuite.training.checkpoint import Checkpoints
-from optsuite.training.identity import fingerprint
+from optsuite.training.fingerprint import Fingerprint
+from optsuite.training.identity import Definition
 from optsuite.training.run import Ended, Measurement, Run
 
 LACKED_MEMORY = "its worker ran out of memory"  # a reason why a task is lost
@@ -17,33 +18,31 @@ LACKED_MEMORY = "its worker ran out of memory"  # a reason why a task is lost
 class Task:
     """Runs of one benchmark and one optimizer that one worker trains together. A lower priority number goes first.
 
-    `setting` and `definition`, as in `identity`, are what the worker must find in the suite that it has loaded; `parts` are
-    the digests that they were made of, by name. A task that reports nothing for `patience_seconds` is lost. One that goes
-    `alone` waits until there is no other left to do. Training takes about `memory_bytes` of the device. With `until`, its
-    single run only shows what it would measure up to that step: it is a check of results that there are, and neither uses
-    nor leaves a checkpoint. With a `nudge`, a number from 1 on, the initial weights are moved by some rounding errors, others
-    for each number, to show what those grow to.
+    The `definition` is what the worker must find in the suite that it has loaded. A task that
+    reports nothing for `patience_seconds` is lost. One that goes `alone` waits until there is no
+    other left to do. Training takes about `memory_bytes` of the device. With `until`, its single
+    run only shows what it would measure up to that step: it is a check of results that there are,
+    and neither uses nor leaves a checkpoint. With a `nudge`, a number from 1 on, the initial
+    weights are moved by some rounding errors, others for each number, to show what those grow to.
     """
 
     id: int
     priority: int
     engine: str
-    setting: str
-    definition: str
+    definition: Definition
     runs: tuple[Run, ...]
     patience_seconds: float = math.inf
     alone: bool = False
     memory_bytes: int = 0
     until: int | None = None
     nudge: int = 0
-    parts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert self.until is None or len(self.runs) == 1
 
-    def fingerprint(self, run: Run) -> str:
-        """The identity of one of its runs."""
-        return fingerprint(run, setting=self.setting, definition=self.definition, engine=self.engine)
+    def fingerprint(self, run: Run) -> Fingerprint:
+        """What determines one of its runs."""
+        return self.definition.fingerprint(run, engine=self.engine)
 
 
 @dataclass(frozen=True, kw_only=True)

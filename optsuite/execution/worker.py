@@ -160,12 +160,11 @@ def trainer(suite_of: Callable[[], Suite], device: str, checkpoints: Checkpoints
         benchmark, splits, own = problem(task.runs[0].benchmark)
         spec, its = optimizer(task.runs[0].optimizer)
         for found, expected, where in (
-            (own, task.setting, f"benchmark {benchmark.name}"),
-            (its, task.definition, f"optimizer {spec.name}"),
+            (own, task.definition.benchmark, f"benchmark {benchmark.name}"),
+            (its, task.definition.optimizer, f"optimizer {spec.name}"),
         ):
-            if found.digest != expected:
-                known = {name: part for name, part in task.parts.items() if name in found.parts}
-                raise BadInput(difference(where, known, found.parts if known else {}))
+            if said := difference(where, expected, found):
+                raise BadInput(said)
         if task.nudge:
             benchmark = replace(benchmark, model=partial(nudged, benchmark.model, seed=task.nudge))
         engine = ENGINES[task.engine]

@@ -1,7 +1,7 @@
 """How the studies of a campaign were trained: what was decided once stays decided, and costs nothing again."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,8 +12,9 @@ from optsuite.errors import BadInput, StoreLost
 from optsuite.tracking.location import store_exists
 from optsuite.tracking.queries import ask
 from optsuite.tracking.schema import REFUSAL, TRIED
-from optsuite.tracking.soundness import is_fingerprint
 from optsuite.tracking.store import HTTP, open_store
+from optsuite.training.fingerprint import Basis
+from optsuite.training.legacy_fingerprint import Former, FormerBasis, read_fingerprint
 
 KEYS = ("optsuite.fingerprint", REFUSAL, TRIED, "engine", "engine_reason")
 # Deleted runs count too: a study that was interrupted was planned all the same.
@@ -41,29 +42,40 @@ class Known:
         return self.low <= low and high <= self.high
 
 
-def read_plans(uri: str, campaign: str) -> dict[str, tuple[Known, ...]]:
-    """What is known from earlier studies, by the setting and definition in their fingerprints, joined by a dash.
+Plans = Mapping[Basis | FormerBasis, Sequence[Known]]
+
+
+def read_plans(uri: str, campaign: str) -> Plans:
+    """What is known from earlier studies, by the basis of their fingerprints.
 
     Those that were stacked, as a trial had allowed for some rates, and those whose stacks were refused by what came of them,
     which holds for all rates. Why others were trained plainly may have been an option of that start. Empty where the store
     cannot be read: whoever opens it to write says why.
     """
-    plans: dict[str, tuple[Known, ...]] = {}
-    refused: dict[str, tuple[Known, ...]] = {}
+    plans: dict[Basis | FormerBasis, tuple[Known, ...]] = {}
+    refused: dict[Basis | FormerBasis, tuple[Known, ...]] = {}
     if not store_exists(uri):
         return plans
     with suppress(BadInput, StoreLost, MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError):
         for study in _of_server(uri, campaign) if uri.startswith(HTTP) else _of_database(uri, campaign):
-            fingerprint, engine = study.get("optsuite.fingerprint", ""), study.get("engine")
-            if not is_fingerprint(fingerprint) or engine is None:
+            fingerprint = read_fingerprint(study.get("optsuite.fingerprint"))
+            engine = study.get("engine")
+            if fingerprint is None or engine is None:
                 continue
-            prefix = fingerprint.rpartition("-")[0]
+            basis = fingerprint.basis
             if REFUSAL in study:
-                refused[prefix] = (Known(engine="plain", reason=study[REFUSAL], low=0.0, high=math.inf),)
+                known = Known(engine="plain", reason=study[REFUSAL], low=0.0, high=math.inf)
+                refused[basis] = (known,)
             elif engine != "plain" and (rates := _rates(study.get(TRIED, ""))):
                 known = Known(engine=engine, reason=study.get("engine_reason", ""), low=rates[0], high=rates[1])
-                plans[prefix] = (*plans.get(prefix, ()), known)
+                plans[basis] = (*plans.get(basis, ()), known)
     return plans | refused
+
+
+def decided(plans: Plans, basis: Basis, former: Former | None, low: float, high: float) -> tuple[str, str] | None:
+    """The engine that was decided on for these rates, and the reason; None if there is none."""
+    found = [*plans.get(basis, ()), *(plans.get(former.basis, ()) if former else ())]
+    return next(((one.engine, one.reason) for one in found if one.covers(low, high)), None)
 
 
 def _rates(text: str) -> tuple[float, float] | None:

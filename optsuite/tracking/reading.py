@@ -13,7 +13,7 @@ from optsuite.tracking.location import CAMPAIGNS
 from optsuite.tracking.queries import DELETED, NUMBER, OF_RUNS, query
 from optsuite.tracking.rows import CHUNK, chunks, typed
 from optsuite.tracking.schema import REFUTED
-from optsuite.tracking.seal import flaw_of_seal
+from optsuite.tracking.seal import flaw_of_seal, newer
 from optsuite.tracking.soundness import Damaged, damaged, doubles, flaw, incomplete, outdated
 from optsuite.tracking.store import Store
 
@@ -55,7 +55,9 @@ def read_rows(store: Store, campaign: str) -> Rows:
         raw = chunk.reindex(columns=[*COLUMNS, *OF_SEALS, *POINTS])
         raw = raw[raw["kind"] != "report"]
         reasons = {str(row["run_id"]): (row, _flaw(row)) for row in raw.to_dict("records")}
-        found += [damaged(row, reason) for row, reason in reasons.values() if reason]
+        for row, reason in reasons.values():
+            if reason:
+                found.append(damaged(row, reason, newer=bool(newer(row))))
         frames.append(typed(raw[[not reasons[run_id][1] for run_id in raw["run_id"]]]))
     frame = pd.concat(frames)
     usable = frame[~frame["refuted"].astype(bool)]  # refuted runs have been trained again
@@ -70,7 +72,7 @@ def _flaw(row: Mapping[Any, Any]) -> str:
     """What is wrong with a row as the store has it, empty where nothing is."""
     if row["superseded"] == REFUTED:
         return ""  # nothing of it is used
-    return flaw(row, NUMBERS) or flaw_of_seal(row)
+    return newer(row) or flaw(row, NUMBERS) or flaw_of_seal(row)
 
 
 def read_campaigns(store: Store) -> list[str]:

@@ -8,5 +8,6 @@ COMPARED = "optsuite.compared"  # the tag of stacked studies of which a run was 
 TRIED = "optsuite.tried"  # the tag of studies: the lowest and the highest rate that it was planned for, with a space between
 PROPOSED = "optsuite.proposed"  # the tag of studies: what their search has proposed, as `tuning.Proposals` writes it
 REFUSAL = "optsuite.refusal"  # the tag of stacked studies that parted from plain ones: why
+FINGERPRINT = "optsuite.fingerprint"  # the tag of what determines a run
 SCHEMA = "optsuite.schema"  # the tag of runs that are sealed: how they are written
 SEAL = "optsuite.seal"  # the tag that tells whether anything of a run has been edited since

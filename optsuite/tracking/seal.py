@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from optsuite.tracking.columns import SEALED, TAG_NAMES
-from optsuite.tracking.schema import SCHEMA, SEAL
+from optsuite.tracking.schema import FINGERPRINT, SCHEMA, SEAL
 from optsuite.training.identity import digest
 from optsuite.training.run import Measurement
 
-VERSION = "2"  # of the seal, and of what is sealed
+VERSION = "3"  # of the seal, and of what is sealed
+KNOWN = (VERSION, "2")  # fingerprints have another form in schema 2
+DIGITS = 9  # a longer number is not a version
 LONGEST = 500  # characters of a text that count: stores cut off the end of long ones
 LARGEST = 1e30  # larger values count as this one: sums of them overflow
 CLOSE = 1e-9  # sums of curves differ by the order of their terms
@@ -84,6 +86,30 @@ def flaw_of_seal(row: Mapping[Any, Any]) -> str:
     return "its seal is missing" if any(isinstance(row[name], str) for name in ("schema", "machine_class")) else ""
 
 
+def newer(row: Mapping[Any, Any]) -> str:
+    """What to say of a row that a newer optsuite wrote, if schema and seal agree; else empty."""
+    schema, text = row["schema"], row["seal"]
+    if not (isinstance(schema, str) and isinstance(text, str) and schema.isdecimal()):
+        return ""
+    if len(schema) > DIGITS or not text.startswith(f"{schema} ") or int(schema) <= int(VERSION):
+        return ""
+    return f"written by a newer optsuite (schema {schema}; this one knows {VERSION})"
+
+
+def resealed(row: Mapping[Any, Any], fingerprint: str) -> dict[str, str]:
+    """The tags that give a sound row another fingerprint, and a new seal if it had one.
+
+    The part of the seal that covers the curves is kept.
+    """
+    tags = {FINGERPRINT: fingerprint}
+    if not isinstance(row["seal"], str):
+        return tags
+    columns = {name: row[name] for name in SEALED}
+    columns |= {"fingerprint": fingerprint, "schema": VERSION}
+    _, _, *points = row["seal"].split(" ")
+    return tags | {SCHEMA: VERSION, SEAL: " ".join((VERSION, _digest(columns), *points))}
+
+
 def seal(columns: Mapping[str, object], points: Points) -> str:
     """The seal of what a run says of itself, by column, and of its curves."""
     return f"{VERSION} {_digest(columns)} {points.n} {points.steps} {points.total:.12g} {points.moment:.12g}"
@@ -92,13 +118,13 @@ def seal(columns: Mapping[str, object], points: Points) -> str:
 def broken(text: str, columns: Mapping[str, object], points: Points | None) -> str:
     """What the seal says has been edited, empty where nothing is known to be. Without points the curves are not looked at."""
     version, *parts = text.split(" ")
-    if version != VERSION and version.isdecimal():
+    if version not in KNOWN and version.isdecimal():
         return f"its seal is of version {version[:9]}, and this optsuite knows version {VERSION}"
     try:
         own, n, steps, total, moment = parts[0], int(parts[1]), int(parts[2]), float(parts[3]), float(parts[4])
     except (IndexError, ValueError):
         return "its seal is damaged"
-    if version != VERSION or len(parts) != 5:
+    if version not in KNOWN or len(parts) != 5:
         return "its seal is damaged"
     if own != _digest(columns):
         return "what it says of itself has been edited"

@@ -1,28 +1,29 @@
 """Which rows of a campaign can be believed. One that cannot is left out and named, and trained again by the next start."""
 
 import math
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optsuite.errors import BadInput, require_name
-from optsuite.training.identity import names_run
+from optsuite.training.legacy_fingerprint import AnyFingerprint, names_run, read_fingerprint
 
 Row = Mapping[Any, Any]
 STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 ENDED = ("FINISHED", "FAILED")
 ARMS = {"trial": (None,), "evaluation": ("tuned", "default", "given"), "study": (None,)}
 OUTCOMES = {"FINISHED": ("finished", "diverged"), "FAILED": ("failed",)}
-FINGERPRINT = re.compile(r"[0-9a-f]+-[0-9a-f]+-[0-9a-f]+")  # setting, definition, and what tells the runs of a study apart
 SAME = ("benchmark", "optimizer", "kind", "arm", "lr", "seed")  # of two rows: they are the same run
 RESULT = ("outcome", "score", "initial/validation_loss")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Damaged:
-    """A row that is not believed, and why. One that is not `ours` has been written by somebody else."""
+    """A row that is not believed, and why.
+
+    One that is not `ours` was written by another program, a `newer` one by a newer optsuite.
+    """
 
     run_id: str
     what: str
@@ -30,12 +31,13 @@ class Damaged:
     status: str
     superseded: bool = False
     ours: bool = True
+    newer: bool = False
 
     def __str__(self) -> str:
         return f"run {self.run_id}{f' ({self.what})' if self.what else ''}: {self.reason}"
 
 
-def damaged(row: Row, reason: str) -> Damaged:
+def damaged(row: Row, reason: str, *, newer: bool = False) -> Damaged:
     """What there is to say of a row that is not believed."""
     texts = [row[name] for name in ("benchmark", "optimizer") if isinstance(row[name], str)]
     seed = _number(row["seed"])
@@ -48,7 +50,16 @@ def damaged(row: Row, reason: str) -> Damaged:
         status=str(row["status"]),
         superseded=bool(isinstance(row["superseded"], str)),
         ours=ours,
+        newer=newer,
     )
+
+
+def require_known(campaign: str, found: Iterable[Damaged]) -> None:
+    """Raise BadInput if a newer optsuite wrote some of these rows: they must not be replaced."""
+    reasons = [one.reason for one in found if one.newer]
+    if reasons:
+        what = f"campaign {campaign}: {len(reasons)} runs were {reasons[0]}"
+        raise BadInput(f"{what}; update optsuite, or use another --campaign")
 
 
 def flaw(row: Row, numbers: Sequence[str]) -> str:
@@ -64,7 +75,7 @@ def _flaws(row: Row, numbers: Sequence[str]) -> Iterator[str]:
     kind, arm = row["kind"], _text(row["arm"])
     if not isinstance(row["fingerprint"], str):
         yield "its fingerprint is missing"
-    elif not is_fingerprint(row["fingerprint"]):
+    elif read_fingerprint(row["fingerprint"]) is None:
         yield f"its fingerprint is {_shown(row['fingerprint'])}"
     for name in ("benchmark", "optimizer"):
         try:
@@ -91,14 +102,12 @@ def _flaws_of_study(row: Row) -> Iterator[str]:
 
 
 def _flaws_of_run(row: Row) -> Iterator[str]:
-    lr, seed = row["lr"], _number(row["seed"])
+    lr, seed, own = row["lr"], _number(row["seed"]), read_fingerprint(row["fingerprint"])
     if not _is_rate(lr):
         yield f"its lr is {_shown(lr)}"
     if seed is None or not (math.isfinite(seed) and seed >= 0 and seed == int(seed)):
         yield f"its seed is {_shown(row['seed'])}"
-    elif _is_rate(lr) and not names_run(
-        row["fingerprint"], lr=str(lr), seed=int(seed), kind=row["kind"], arm=_text(row["arm"]), engine=_text(row["engine"])
-    ):
+    elif own and _is_rate(lr) and not _fits(own, row, seed=int(seed)):
         yield "its fingerprint is that of another run"
     for name in ("score", "initial/validation_loss", "best/step") if row["outcome"] == "finished" else ():
         value = _number(row[name])
@@ -108,9 +117,15 @@ def _flaws_of_run(row: Row) -> Iterator[str]:
         yield "it has a score although it diverged"
 
 
-def is_fingerprint(value: object) -> bool:
-    """Whether it has the form of a fingerprint."""
-    return isinstance(value, str) and FINGERPRINT.fullmatch(value) is not None
+def _fits(own: AnyFingerprint, row: Row, *, seed: int) -> bool:
+    return names_run(
+        own,
+        lr=str(row["lr"]),
+        seed=seed,
+        kind=row["kind"],
+        arm=_text(row["arm"]),
+        engine=_text(row["engine"]),
+    )
 
 
 def doubles(rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:

@@ -68,7 +68,7 @@ class Spool:
 
     def account(self) -> str:
         """What became of the runs that the store did not take, as the end of a message."""
-        kept = self._files()
+        kept = self.kept()
         said = f"; {len(kept)} runs are kept in {kept[0].parent} and delivered when the campaign goes on" if kept else ""
         return said + (f"; {self._n_dropped} could not be kept and will be trained again" if self._n_dropped else "")
 
@@ -106,11 +106,12 @@ class Spool:
             n += 1
         return n
 
-    def _files(self) -> list[Path]:
+    def kept(self) -> list[Path]:
+        """The files of the runs that it keeps."""
         return sorted(path for folder in self._folders for path in folder.glob("*.json"))
 
     def _records(self) -> Iterator[tuple[Path, Record]]:
-        for path in self._files():
+        for path in self.kept():
             try:
                 record = _record(json.loads(_read(path)))
                 if record.tags.get("optsuite.campaign", self._campaign) != self._campaign:

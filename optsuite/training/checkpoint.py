@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 from optsuite.errors import one_line, require_count
 from optsuite.files import write_atomically
 from optsuite.training.describe import describe
+from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import digest
 from optsuite.training.run import Measurement
 
@@ -51,7 +52,7 @@ class Checkpoints:
     def __post_init__(self) -> None:
         require_count("steps from checkpoint to checkpoint", self.every)
 
-    def of(self, fingerprint: str) -> "Checkpoint":
+    def of(self, fingerprint: Fingerprint) -> "Checkpoint":
         """The checkpoint of the run with this fingerprint."""
         return Checkpoint(self.folder / f"{fingerprint}.pt", self.every)
 
@@ -149,7 +150,7 @@ def load(path: Path, fresh: Callable[[], State]) -> State:
     return state
 
 
-def remove(folder: Path, fingerprint: str) -> None:
+def remove(folder: Path, fingerprint: Fingerprint) -> None:
     """Remove the checkpoint of a run, and what processes left that were killed while they wrote it."""
     with suppress(OSError):  # one that cannot be removed does no harm
         for path in folder.glob(f"*{fingerprint}.*"):
@@ -178,7 +179,7 @@ def _seal(state: State) -> str:
     optimizer = _attributes(state.optimizer, without=CACHED)
     optimizer["defaults"] = LOADED | optimizer.get("defaults", {})
     parts = [modules, optimizer, state.total, state.since, state.step, _numbers(state.measurements)]
-    return digest(describe(_sorted(parts)))
+    return digest(describe(_sorted(parts)).text)
 
 
 def _sorted(value: Any) -> Any:

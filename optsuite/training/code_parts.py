@@ -9,8 +9,10 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from optsuite.training.annotations import annotated
+from optsuite.training.contents import contents
 from optsuite.training.imports import absolute, closure
 from optsuite.training.members import added, members, unhooked
+from optsuite.training.names import Code, Member, Module, Own, Texts, Written
 from optsuite.training.own_code import (
     Home,
     class_home,
@@ -18,7 +20,6 @@ from optsuite.training.own_code import (
     class_module,
     function_kind,
     home_of_module,
-    installed,
     is_ours,
     is_public,
     kind_of,
@@ -28,7 +29,7 @@ from optsuite.training.patches import patches
 from optsuite.training.reads import Reads, reads, replaced
 from optsuite.training.source import class_sources, code_source, code_text, file_text
 
-Steps = Generator[tuple[object, str], str, list[Any]]
+Steps = Generator[tuple[object, str], Any, list[Any]]
 
 PLACES = {"__name__", "__package__", "__qualname__"}  # where code is, not what it does
 BUILT_IN = frozenset(dir(builtins))  # when this module was loaded
@@ -47,10 +48,12 @@ def function_steps(function: FunctionType) -> Steps:
         return ["compiled", (yield compiled, "function")]
     kind, code = function_kind(function), function.__code__
     if kind != "own":
-        parts: list[Any] = [kind, installed(str(function.__globals__.get("__name__")), code.co_qualname)]
+        named = Code(str(function.__globals__.get("__name__")), code.co_qualname)
+        parts: list[Any] = [kind, (yield named, "name")]
         attributes = {}
     else:
-        parts = ["function", function.__qualname__, code_source(code, function.__globals__)]
+        own = Own(_of_optsuite(home_of_module(function.__globals__)), function.__qualname__)
+        parts = ["function", (yield own, "name"), code_source(code, function.__globals__)]
     if wrapped is not None:
         parts.append(["wraps", (yield wrapped, "function")])
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
@@ -72,6 +75,11 @@ def function_steps(function: FunctionType) -> Steps:
     parts += annotated(function)
     parts.append((yield from _reading_steps(reads(code), function.__globals__)))
     return parts
+
+
+def _of_optsuite(home: Home) -> str:
+    """The name of a module that is one of optsuite's; empty where it is a person's own."""
+    return home.name if is_ours(home.file) else ""
 
 
 def _arguments(function: FunctionType) -> tuple[str, ...]:
@@ -115,8 +123,8 @@ def _global_steps(name: str, value: object, chains: set[tuple[str, ...]]) -> Ste
         return [(yield value, where)]
     parts = []
     for chain in sorted(chains):
-        taken, path = _taken(value, chain)
-        parts.append([path, (yield taken, where)])
+        taken, member = _taken(value, chain)
+        parts.append([(yield member, "name"), (yield taken, where)])
     return parts
 
 
@@ -126,24 +134,28 @@ def _is_optsuite(value: object) -> bool:
     return isinstance(file, str) and (is_public(file) or (is_ours(file) and vars(value).get("__name__") == "optsuite"))
 
 
-def _taken(module: Any, chain: tuple[str, ...]) -> tuple[Any, str]:
+def _taken(module: Any, chain: tuple[str, ...]) -> tuple[Any, Member]:
     """What a chain of attributes takes from a module of optsuite, as far as it goes through modules."""
     value, path = module, [module.__name__]
+    own, last = module.__name__, ""
     for name in chain:
         if not _is_optsuite(value):
             break
         value = getattr(value, name, None)
         path.append(name)
-    return value, ".".join(path)
+        last = name
+        if _is_optsuite(value):
+            own, last = str(vars(value)["__name__"]), ""
+    return value, Member(".".join(path), own, last)
 
 
 def _import_steps(name: str, taken: tuple[str, ...]) -> Steps:
     """An import inside a function: the text of what it imports; of optsuite what is taken by name."""
     if taken and "*" not in taken and _is_optsuite(sys.modules.get(name)):
-        parts: list[Any] = [name]
+        parts: list[Any] = [(yield Module(name), "name")]
         for part in taken:
-            value, path = _taken(sys.modules[name], (part,))
-            parts.append([path, (yield value, f"import {part}")])
+            value, member = _taken(sys.modules[name], (part,))
+            parts.append([(yield member, "name"), (yield value, f"import {part}")])
         return parts
     candidates = [f"{name}.{part}" for part in taken if part != "*"]
     return (yield from text_steps([], [name], candidates))
@@ -152,15 +164,20 @@ def _import_steps(name: str, taken: tuple[str, ...]) -> Steps:
 def text_steps(homes: list[Home], names: list[str] | None = None, candidates: list[str] | None = None) -> Steps:
     """The texts of modules and of all own modules that they import, with what others have set in these."""
     texts = closure(homes, names or (), candidates or ())
-    parts: list[Any] = [texts]
-    for name, _ in texts:
+    written: Written = yield Texts(texts), "modules"
+    parts: list[Any] = [written.texts]
+    for name in written.names:
         for key, value in replaced(name).items():
-            parts.append([name, key, (yield value, f"global {key} of {name}")])
-    for patch, scope in patches([name for name, text in texts if text.startswith("text ")]):
-        parts.append([patch.module, patch.text])
+            module = yield Module(name), "name"
+            parts.append([module, key, (yield value, f"global {key} of {name}")])
+    own = {name for name, text in texts if text.startswith("text ")}
+    for patch, scope in patches([name for name in written.names if name in own]):
+        parts.append([(yield Module(patch.module), "name"), patch.text])
         for key in patch.names:
             if key in scope:
                 parts.append([key, (yield scope[key], f"global {key}")])
+    for part in written.parts:
+        parts.append([part, (yield contents(part), f"module optsuite.{part}")])
     return parts
 
 
@@ -170,19 +187,20 @@ def module_steps(module: ModuleType) -> Steps:
     folders = tuple(vars(module).get("__path__") or ())
     kind = kind_of(home.name, home.file or next(iter(map(str, folders)), None))
     if kind != "own":
-        return [kind, installed(home.name, "")]
+        return [kind, (yield Code(home.name, ""), "name")]
     if home.file is None and not folders and sys.modules.get(home.name) is not module:  # made while the program runs
         contents = {name: value for name, value in vars(module).items() if not name.startswith("__")}
         return ["module", (yield contents, "contents")]
-    return ["module", home.name, (yield from text_steps([home]))]
+    return ["module", (yield Module(home.name), "name"), (yield from text_steps([home]))]
 
 
 def class_steps(kind: type) -> Steps:
     """A class of a person's own by its source, its bases and every member; another by its name and version."""
     whose = class_kind(kind)
     if whose != "own":
-        return [whose, installed(class_module(kind), qualname(kind))]
-    parts: list[Any] = ["class", qualname(kind), _class_source(kind)]
+        return [whose, (yield Code(class_module(kind), qualname(kind)), "name")]
+    name_of_own = Own(_of_optsuite(class_home(kind)), qualname(kind))
+    parts: list[Any] = ["class", (yield name_of_own, "name"), _class_source(kind)]
     for base in kind.__bases__:
         parts.append((yield base, "base"))
     if class_kind(type(kind)) == "own":

@@ -3,14 +3,15 @@
 A function of a person's own files is its name, its source, its defaults, what it closes over and the globals it reads,
 these described in turn: whoever edits a constant or a helper has changed the definition, and nobody else has. Where it cannot
 be told what is read (a module, an import, a namespace), the texts of the modules concerned stand for it. Installed code is
-its name and the version of its package. Descriptions are the same in every process and depend on no folder.
+its name; the versions of packages are collected separately. Descriptions are the same in every
+process, and independent of folders and of what is installed.
 """
 
 import hashlib
 import json
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from types import FunctionType, ModuleType
@@ -23,8 +24,10 @@ from optsuite.errors import BadInput
 from optsuite.training.array_parts import tensor_bytes
 from optsuite.training.code_parts import Steps, class_steps, function_steps, module_steps
 from optsuite.training.container_parts import Apart, is_absolute, scalar
+from optsuite.training.contents import contents
 from optsuite.training.imports import closure
 from optsuite.training.members import unhooked
+from optsuite.training.names import NAMES, Module, Names, Texts, Written
 from optsuite.training.own_code import (
     Home,
     class_home,
@@ -38,7 +41,7 @@ from optsuite.training.own_code import (
 from optsuite.training.registered import registered
 from optsuite.training.value_parts import value_steps
 
-__all__ = ["describe", "tensor_bytes"]
+__all__ = ["Description", "describe", "tensor_bytes"]
 
 LONGEST = 200  # letters of a plain value that is not hashed
 DEEPEST = 100_000  # parts within parts
@@ -46,18 +49,32 @@ SHARED = (nn.Module, Tensor, np.ndarray, list, dict, set)  # what is there once 
 N_NAMED = 3  # places that a message names
 
 
-def describe(value: object, what: str = "definition") -> str:
-    """The description, a short text. Raises BadInput alone: for a value that cannot be told from others of its kind.
+@dataclass(frozen=True)
+class Description:
+    """A short text that is independent of what is installed, and the packages with versions."""
 
-    `what` says in errors whose value it is.
+    text: str
+    packages: tuple[tuple[str, str], ...] = ()
+
+
+def describe(
+    value: object,
+    what: str = "definition",
+    names: Callable[[], Names] = Names,
+) -> Description:
+    """Describe a value.
+
+    `what` names the value in errors. `names` makes the writer of the names of code. Raises
+    BadInput, and nothing else, for a value that cannot be distinguished from others of its kind.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            walk = _Walk()
+            walk = _Walk(names=names())
             found = walk.describe(value)
             added = registered(walk.homes.values()) if walk.homes else []
-            return _hashed(json.dumps([found, added])) if added else found
+            text = _hashed(json.dumps([found, added])) if added else found
+            return Description(text, tuple(sorted(walk.names.packages.items())))
     except BadInput as error:
         raise BadInput(f"{what}: {error}") from None
     except Exception as error:  # whatever a person's own code raises where it is looked at
@@ -73,32 +90,37 @@ class _Open:
     steps: Steps
     place: int
     known: dict[int, str]
+    is_coarse: bool = False
 
 
 @dataclass(eq=False)
 class _Walk:
     """Describes a value and its parts, without recursion: values may be nested deeper than Python's stack."""
 
+    names: Names
     stack: list[_Open] = field(default_factory=list)
     places: dict[int, int] = field(default_factory=dict)
     homes: dict[str, Home] = field(default_factory=dict)  # by name, of all that was met
     alive: list[object] = field(default_factory=list)  # whose ids must not be taken by others while this goes on
 
     def describe(self, root: object) -> str:
-        result = self._enter(root, "")
+        result: Any = self._enter(root, "")
         while self.stack:
             top = self.stack[-1]
             try:
-                value, where = top.steps.send(result)  # type: ignore[arg-type]
+                value, where = top.steps.send(result)
             except StopIteration as stop:
                 result = self._leave(stop.value)
             except BadInput:
                 raise
             except Exception:  # Opaque among them: what a person's own code raises here is its own
-                result = self._leave(self._coarse(top))
+                if top.is_coarse:
+                    raise
+                top.steps, top.is_coarse, result = self._coarse(top), True, None
             else:
-                result = self._enter(value, where)
-        assert result is not None
+                is_name = type(value) in NAMES
+                result = self.names.write(value) if is_name else self._enter(value, where)
+        assert isinstance(result, str)
         return result if len(result) < LONGEST else _hashed(result)
 
     def _enter(self, value: Any, where: str) -> str | None:
@@ -146,7 +168,7 @@ class _Walk:
             if home is not None:
                 yield home
 
-    def _coarse(self, opened: _Open) -> list[Any]:
+    def _coarse(self, opened: _Open) -> Steps:
         """What stands for a value of which nothing can be told: its type and the texts of the modules that led to it."""
         homes = {home.name: home for home in self._homes()}
         kind = type(opened.value)
@@ -156,7 +178,12 @@ class _Walk:
                 f"{where}{': ' if where else ''}got a value of type {kind.__name__}, which cannot be told from "
                 "others of its kind; allowed: making it inside the function that uses it"
             )
-        return ["opaque", class_module(kind), qualname(kind), closure(homes.values())]
+        parts = ["opaque", (yield Module(class_module(kind)), "name"), qualname(kind)]
+        written: Written = yield Texts(closure(homes.values())), "modules"
+        parts.append(written.texts)
+        for part in written.parts:
+            parts.append([part, (yield contents(part), f"module optsuite.{part}")])
+        return parts
 
 
 def _home(value: Any) -> Home | None:

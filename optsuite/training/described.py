@@ -1,23 +1,31 @@
 """The descriptions of a suite's parts, made once, and what to say where they differ from those of another process."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 
 import torch
 
 from optsuite.definition import Benchmark, OptimizerSpec, Suite, Target
 from optsuite.errors import BadInput
-from optsuite.training.describe import describe
+from optsuite.training.describe import Description, describe
+from optsuite.training.names import Names
 
 Parts = dict[str, object]
+SHORT = 40  # characters of what a message quotes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """What names a definition: one digest, and that of each of its parts by name, to say which one differs."""
+    """What a benchmark or an optimizer is, and what it runs in.
+
+    `digest` names the code and the data, which `parts` holds by name; it is the same everywhere.
+    `environment_digest` names the `environment`: versions of packages, and the numerics.
+    """
 
     digest: str
     parts: Mapping[str, str]
+    environment_digest: str
+    environment: Mapping[str, str]
 
 
 class Descriptions:
@@ -28,9 +36,11 @@ class Descriptions:
     asked for. One that cannot be described harms nothing until it is asked for.
     """
 
-    def __init__(self, suite: Suite | None = None) -> None:
+    def __init__(self, suite: Suite | None = None, names: Callable[[], Names] = Names) -> None:
         self.numerics = _numerics()
-        self._known: dict[int, tuple[object, str | BadInput]] = {}  # by id, which the value kept here keeps its own
+        self._names = names
+        # By id, which stays unique because the value is kept.
+        self._known: dict[int, tuple[object, Description | BadInput]] = {}
         if suite is None:
             return
         for benchmark in suite.benchmarks + suite.on_request:
@@ -38,7 +48,7 @@ class Descriptions:
         for spec in suite.optimizers:
             self._describe_all(spec_parts(spec).values())
 
-    def of(self, value: object, what: str) -> str:
+    def of(self, value: object, what: str) -> Description:
         """The description of a part. Raises BadInput that says `what` it is of, where there is none."""
         if id(value) not in self._known:
             self._describe_all([value])
@@ -52,7 +62,7 @@ class Descriptions:
             if id(value) in self._known:
                 continue
             try:
-                self._known[id(value)] = value, describe(value)
+                self._known[id(value)] = value, describe(value, names=self._names)
             except BadInput as error:
                 self._known[id(value)] = value, error
 
@@ -99,16 +109,41 @@ def _numerics() -> tuple[str, ...]:
     )
 
 
-def difference(where: str, expected: Mapping[str, str], found: Mapping[str, str]) -> str:
-    """What to say of a definition whose parts are not those that the driver found: which differ, and why that may be."""
-    names = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+def difference(where: str, expected: Identity, found: Identity) -> str:
+    """How a definition differs from the driver's, and the likely reason; empty if it does not.
+
+    Another task and another environment are told apart: code or data differ in the first case,
+    installed versions or settings in the second.
+    """
+    if expected.digest != found.digest:
+        return _other_task(where, expected.parts, found.parts)
+    if expected.environment_digest != found.environment_digest:
+        return _other_environment(where, expected.environment, found.environment)
+    return ""
+
+
+def _other_task(where: str, expected: Mapping[str, str], found: Mapping[str, str]) -> str:
+    names = _differing(expected, found)
     if names == ["data"]:
         return f"{where}: its data differ each time that they are made: seed a generator inside the function"
-    if names == ["numerics"]:
-        return f"{where}: torch's version, device or default precision is another one here than where the campaign was started"
     if not names:
         return f"{where} changed while the campaign was running; start it again"
     several = len(names) > 1 or names[0] in ("numbers", "flags", "fixed hyperparameters", "data")
     verb = "differ" if several else "differs"
     reason = "each time that the suite is loaded, or its file changed while the campaign was running"
     return f"{where}: its {' and '.join(names)} {verb} {reason}"
+
+
+def _other_environment(where: str, expected: Mapping[str, str], found: Mapping[str, str]) -> str:
+    said = []
+    for name in _differing(expected, found):
+        here, there = found.get(name, "missing"), expected.get(name, "missing")
+        is_short = len(here) < SHORT and len(there) < SHORT
+        said.append(f"{name} ({here} instead of {there})" if is_short else name)
+    what = f"{where}: this worker's environment differs from the driver's"
+    return f"{what}: {', '.join(said)}; use the same on all machines"
+
+
+def _differing(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    names = expected.keys() | found.keys()
+    return sorted(name for name in names if expected.get(name) != found.get(name))

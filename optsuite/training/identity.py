@@ -1,17 +1,22 @@
-"""The fingerprint of a run: a hash of everything that determines its bits. Same fingerprint, same curve."""
+"""Identities of benchmarks and optimizers, and the fingerprints of runs that are made of them."""
 
 import hashlib
 import json
+from dataclasses import dataclass
 
 import torch
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.training.describe import tensor_bytes
-from optsuite.training.described import Descriptions, Identity, benchmark_parts, spec_parts
+from optsuite.training.described import Descriptions, Identity, Parts, benchmark_parts, spec_parts
 from optsuite.training.device import kind_of
+from optsuite.training.fingerprint import Basis, Environment, Fingerprint
 from optsuite.training.run import Run
 
 PROTOCOL = 3  # raise it when the training code changes what a run computes: older results then count as superseded
+
+
+Texts = dict[str, str]
 
 
 def digest(*parts: object) -> str:
@@ -35,57 +40,108 @@ def hash_splits(splits: Splits) -> str:
 
 
 def identify_benchmark(
-    benchmark: Benchmark, splits: Splits, *, dtype: str, device: str, described: Descriptions | None = None
+    benchmark: Benchmark,
+    splits: Splits,
+    *,
+    dtype: str,
+    device: str,
+    described: Descriptions | None = None,
 ) -> Identity:
-    """What all runs that may be compared with each other share: the benchmark, its data, the numerics, the protocol.
+    """What all runs of a benchmark share: its code, its data, the protocol, and the numerics.
 
-    `dtype` names those of the model's parameters, as `numerics.fit` found them. `described` holds the descriptions of the suite
-    as it was loaded. Raises BadInput.
+    `dtype` names those of the model's parameters, as `numerics.fit` found them. `described`
+    holds the descriptions of the suite from when it was loaded. Raises BadInput.
     """
     described = described or Descriptions()
-    parts = {
-        name: described.of(part, f"benchmark {benchmark.name}: its {name}") for name, part in benchmark_parts(benchmark).items()
-    }
+    named = benchmark_parts(benchmark)
+    parts, packages = _described(named, described, f"benchmark {benchmark.name}")
     parts["data"] = hash_splits(splits)
-    parts["numerics"] = digest(dtype, kind_of(device), torch.__version__, *described.numerics)
-    return Identity(digest=digest(PROTOCOL, benchmark.name, sorted(parts.items())), parts=parts)
+    environment = packages | {
+        "torch": torch.__version__,
+        "settings of torch": ", ".join(described.numerics),
+        "dtype of the model": dtype,
+        "kind of device": kind_of(device),
+    }
+    return Identity(
+        digest=digest(PROTOCOL, benchmark.name, sorted(parts.items())),
+        parts=parts,
+        environment_digest=digest(sorted(environment.items())),
+        environment=environment,
+    )
 
 
 def identify_optimizer(spec: OptimizerSpec, described: Descriptions | None = None) -> Identity:
-    """What determines the steps of an optimizer, but for its rate. Raises BadInput."""
+    """What determines the steps of an optimizer, except its rate. Raises BadInput."""
     described = described or Descriptions()
-    parts = {name: described.of(part, f"optimizer {spec.name}: its {name}") for name, part in spec_parts(spec).items()}
-    return Identity(digest=digest(spec.name, sorted(parts.items())), parts=parts)
+    parts, packages = _described(spec_parts(spec), described, f"optimizer {spec.name}")
+    return Identity(
+        digest=digest(spec.name, sorted(parts.items())),
+        parts=parts,
+        environment_digest=digest(sorted(packages.items())),
+        environment=packages,
+    )
 
 
-def setting(benchmark: Benchmark, splits: Splits, *, dtype: str, device: str) -> str:
-    """The first part of a fingerprint: that of the benchmark."""
-    return identify_benchmark(benchmark, splits, dtype=dtype, device=device).digest
+def _described(named: Parts, described: Descriptions, what: str) -> tuple[Texts, Texts]:
+    """The descriptions of parts by name, and the versions of all packages that they use."""
+    found = {name: described.of(part, f"{what}: its {name}") for name, part in named.items()}
+    packages: dict[str, str] = {}
+    for one in found.values():
+        packages |= dict(one.packages)
+    return {name: one.text for name, one in found.items()}, packages
 
 
-def definition(spec: OptimizerSpec) -> str:
-    """The second part of a fingerprint: that of the optimizer."""
-    return identify_optimizer(spec).digest
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """What the runs of one optimizer on one benchmark share here, whichever engine trains them."""
+
+    benchmark: Identity
+    optimizer: Identity
+
+    @property
+    def basis(self) -> Basis:
+        """What their fingerprints share."""
+        return self.named("", engine="").basis
+
+    def fingerprint(self, run: Run, *, engine: str) -> Fingerprint:
+        """The fingerprint of a run that the engine trains."""
+        return self.named(run_digest(run.lr, run.seed, run.kind, run.arm), engine=engine)
+
+    def named(self, run: str, *, engine: str) -> Fingerprint:
+        """The fingerprint with this digest of what distinguishes the run from others."""
+        return Fingerprint(
+            benchmark=self.benchmark.digest,
+            optimizer=self.optimizer.digest,
+            run=run,
+            environment=Environment(
+                benchmark=self.benchmark.environment_digest,
+                optimizer=self.optimizer.environment_digest,
+                engine=engine,
+            ),
+        )
 
 
-def fingerprint(run: Run, *, setting: str, definition: str, engine: str) -> str:
-    """The identity of a run: `setting-definition-rest`, so that what became of an older run can be told from it."""
-    return f"{setting}-{definition}-{_rest(run.lr, run.seed, run.kind, run.arm, engine)}"
+def define(
+    benchmark: Benchmark,
+    spec: OptimizerSpec,
+    splits: Splits,
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+) -> Definition:
+    """The definition of an optimizer on a benchmark, described now. Raises BadInput."""
+    own = identify_benchmark(benchmark, splits, dtype=dtype, device=device)
+    return Definition(benchmark=own, optimizer=identify_optimizer(spec))
 
 
-def names_run(fingerprint: str, *, lr: str, seed: int, kind: str, arm: str | None, engine: str | None) -> bool:
-    """Whether the fingerprint may be that of a run that says this of itself: its last part can be computed again.
+def run_digest(lr: float, seed: int, kind: str, arm: str | None) -> str:
+    """A digest of what distinguishes the runs of a study."""
+    return digest(float(lr), int(seed), kind, arm)
 
-    `lr` and `engine` are texts as the store keeps them. A part of another length is not ours to judge.
+
+def names_run(own: Fingerprint, *, lr: str, seed: int, kind: str, arm: str | None) -> bool:
+    """Whether a fingerprint fits what the row of its run says.
+
+    `lr` is a text from the store. A digest of another length was not made here and is believed.
     """
-    rest = fingerprint.rpartition("-")[2]
-    if len(rest) != len(digest()):
-        return True
-    rates = {float(lr)} | ({int(lr)} if lr.isdecimal() else set())
-    engines = {"plain", "stacked"} | ({engine.partition(":")[0]} if engine else set())
-    return any(rest == _rest(rate, seed, kind, arm, name) for rate in (*rates, *map(float, rates)) for name in engines)
-
-
-def _rest(lr: float, seed: int, kind: str, arm: str | None, engine: str) -> str:
-    """The part of a fingerprint that tells the runs of a study apart."""
-    return digest(lr, seed, kind, arm, engine)
+    return len(own.run) != len(digest()) or own.run == run_digest(float(lr), seed, kind, arm)

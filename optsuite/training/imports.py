@@ -15,7 +15,8 @@ from typing import Any
 
 from optsuite.errors import BadInput
 from optsuite.training import source
-from optsuite.training.own_code import SITES, Home, is_installed, is_ours, kind_of, version
+from optsuite.training.names import ABSENT, INSTALLED
+from optsuite.training.own_code import SITES, Home, is_installed, is_ours, kind_of
 from optsuite.training.source import bare_text, bytecode, file_text
 
 LOADERS = {  # names of what loads code in ways that a text does not show
@@ -47,7 +48,9 @@ class Place:
 
 
 def closure(homes: Iterable[Home], names: Iterable[str] = (), candidates: Iterable[str] = ()) -> list[tuple[str, str]]:
-    """The modules, all own modules that they import and the versions of those that are installed, as (name, text) by name.
+    """The modules and all that they import, as (name, text), sorted by name.
+
+    The text of a module that is not a person's own is INSTALLED or ABSENT.
 
     `candidates` are names that may be of modules. One that loads others by computed names brings every Python file below
     its folder.
@@ -95,11 +98,11 @@ def _take(name: str, texts: dict[str, str], *, needed: bool) -> Iterator[Place]:
         outer = ".".join(parts[:end])
         place = locate(outer)
         if place is None:
-            texts.setdefault(outer, "absent")
+            texts.setdefault(outer, ABSENT)
             return
         kind = kind_of(outer, place.home.file or next(iter(place.folders), None))
         if kind == "installed":
-            texts.setdefault(parts[0], f"installed {version(parts[0])}")
+            texts.setdefault(parts[0], INSTALLED)
             return
         if kind == "protocol":
             texts.setdefault("optsuite", "protocol")

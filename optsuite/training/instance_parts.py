@@ -14,7 +14,8 @@ from torch.optim import Optimizer
 
 from optsuite.training.code_parts import Steps
 from optsuite.training.container_parts import Apart, Opaque, each, pairs, scalar
-from optsuite.training.own_code import by_name, class_kind, module_kind
+from optsuite.training.names import public_name, versioned
+from optsuite.training.own_code import by_name, class_kind, class_module, module_kind, qualname
 
 BUILT_IN = (int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
 REDUCING = {"__reduce_ex__", "__reduce__", "__getstate__", "__getnewargs_ex__", "__getnewargs__"}
@@ -47,8 +48,9 @@ def instance_steps(value: Any) -> Steps:
             raise Opaque
         parts.append(text)
     if class_kind(kind) == "own" or provider is None:
+        named = f"{public_name(class_module(kind))}.{qualname(kind)}"
         for name, part in _attributes(value):
-            parts.append([name, (yield part, f"attribute {name}")])
+            parts.append([name, (yield versioned(named, value, name, part), f"attribute {name}")])
     return parts
 
 

@@ -37,18 +37,31 @@ class Home:
 
     @property
     def folder(self) -> Path | None:
-        """The folder that holds its outermost package, or itself; None without a file."""
+        """The folder that holds its outermost package, or itself; None without a file.
+
+        The package `optsuite.benchmarks` counts as `benchmarks`.
+        """
         if self.file is None:
             return None
         own = Path(self.file).parent
-        depth = self.name.count(".") + (Path(self.file).stem == "__init__")
+        name = self.name
+        if name.startswith("optsuite.benchmarks"):
+            name = name.removeprefix("optsuite.")
+        depth = name.count(".") + (Path(self.file).stem == "__init__")
         return own.parents[depth - 1] if 0 < depth <= len(own.parents) else own
 
 
 @functools.cache
 def is_ours(file: str | None) -> bool:
-    """Whether a file lies in the package optsuite: whatever its name, no other is part of it."""
-    return file is not None and Path(file).resolve().is_relative_to(OPTSUITE)
+    """Whether a file lies in the package optsuite, whatever its module is called.
+
+    Benchmarks count as a person's own, both beside the package (in a clone) and inside it (in a
+    wheel).
+    """
+    if file is None:
+        return False
+    path = Path(file).resolve()
+    return path.is_relative_to(OPTSUITE) and not path.is_relative_to(OPTSUITE / "benchmarks")
 
 
 @functools.cache
@@ -154,9 +167,3 @@ def version(package: str) -> str:
     except (metadata.PackageNotFoundError, ValueError):
         names = metadata.packages_distributions().get(package, [])
         return " ".join(sorted({metadata.version(name) for name in names}))
-
-
-def installed(module: str, name: str) -> str:
-    """Name and version of installed code."""
-    package = module.partition(".")[0]
-    return f"{module}.{name} {'' if package == 'optsuite' else version(package)}"

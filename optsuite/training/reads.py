@@ -115,12 +115,12 @@ def replaced(name: str) -> dict[str, Any]:
     values = {}
     for key, value in sorted(scope.items()):
         if key in found.literals:
-            differs = _is_plain(value) and repr(value) != repr(found.literals[key])
+            differs = is_plain(value) and repr(value) != repr(found.literals[key])
         elif key in found.functions:
             differs = isinstance(value, FunctionType) and value.__code__.co_filename != file
         else:
             strange = key not in found.known and not found.star and not key.startswith("__")
-            differs = strange and (_is_plain(value) or isinstance(value, FunctionType))
+            differs = strange and (is_plain(value) or isinstance(value, FunctionType))
         if differs:
             values[key] = value
     return values
@@ -168,7 +168,7 @@ def _bindings(text: str) -> _Bindings:
     return _Bindings(literals=literals, functions=frozenset(functions), known=known, star="*" in known)
 
 
-def _is_plain(value: object) -> bool:
+def is_plain(value: object) -> bool:
     """Whether it is of numbers, text and containers of these alone."""
     waiting: list[Any] = [value]
     for _ in range(MANY):

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from optsuite.training import source
 from optsuite.training.imports import closure
+from optsuite.training.names import public_name
 from optsuite.training.own_code import Home
 from optsuite.training.patches import calls, is_own, origins_of, roots, when_loaded
 
@@ -15,7 +16,12 @@ REGISTERING = re.compile(r"regist|custom_op|impl|hook|(?<!dis)patch|overrid|defi
 
 def registered(homes: Iterable[Home]) -> list[tuple[str, str]]:
     """The texts of those modules that register something, by name, among these and all own modules that they import."""
-    return [(name, text) for name, text in closure(homes) if not name.startswith("optsuite") and _registers(text)]
+    found = []
+    for module, text in closure(homes):
+        name = public_name(module)
+        if name.partition(".")[0] != "optsuite" and _registers(text):
+            found.append((name, text))
+    return found
 
 
 @lru_cache(maxsize=512)
@@ -44,6 +50,6 @@ def _called(statement: ast.stmt) -> list[ast.expr]:
 
 def _is_registering(function: ast.expr, origins: Mapping[str, str]) -> bool:
     module = next((origins[name] for name in roots(function) if name in origins), None)
-    if module is None or module.partition(".")[0] == "optsuite" or is_own(module):
+    if module is None or public_name(module).partition(".")[0] == "optsuite" or is_own(module):
         return False
     return bool(REGISTERING.search(ast.unparse(function).rpartition(".")[2]))

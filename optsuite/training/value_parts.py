@@ -31,7 +31,8 @@ from optsuite.training.code_parts import Steps
 from optsuite.training.container_parts import Apart, Opaque, each, pairs
 from optsuite.training.instance_parts import instance_steps, path_steps
 from optsuite.training.members import added
-from optsuite.training.own_code import by_name, class_kind, installed, is_installed, module_kind
+from optsuite.training.names import Code
+from optsuite.training.own_code import by_name, class_kind, is_installed, module_kind
 from optsuite.training.source import bytecode
 
 CACHED: type = type(functools.lru_cache(len))
@@ -146,7 +147,7 @@ def _installed_steps(value: Any) -> Steps:
     name, module = getattr(value, "__qualname__", None), getattr(value, "__module__", None)
     owner = getattr(value, "__objclass__", None)
     if isinstance(name, str) and isinstance(module, str) and module_kind(module) != "own" and by_name(module, name, value):
-        return [kind.__name__, installed(module, name)]
+        return [kind.__name__, (yield Code(module, name), "name")]
     if kind in DESCRIPTORS and isinstance(owner, type):
         return [kind.__name__, (yield owner, "class"), str(name)]
     if kind is CACHED:  # less what it has kept

@@ -13,7 +13,7 @@ from optsuite.execution.local import LocalPool
 from optsuite.execution.pool import Fact, Pool, Task
 from optsuite.suites import find_benchmark
 from optsuite.training.check import load_splits
-from optsuite.training.identity import definition, setting
+from optsuite.training.identity import define
 from optsuite.training.plan import group, plan
 from optsuite.training.run import Ended, Run
 
@@ -72,10 +72,10 @@ def overhead(found: dict[str, list[float]]) -> tuple[float, float, float]:
 
 def _tasks(benchmark: Benchmark, n_seeds: int) -> list[Task]:
     splits = load_splits(benchmark).to("cpu")
-    found = setting(benchmark, splits, dtype="float32", device="cpu")
     tasks: list[Task] = []
     for spec in SUITE.optimizers:
         own = plan(benchmark, spec, splits, device="cpu")
+        found = define(benchmark, spec, splits)
         runs = [
             Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr, seed=seed, kind="trial")
             for lr in RATES
@@ -86,8 +86,7 @@ def _tasks(benchmark: Benchmark, n_seeds: int) -> list[Task]:
                 id=len(tasks),
                 priority=0,
                 engine=own.engine,
-                setting=found,
-                definition=definition(spec),
+                definition=found,
                 runs=stack,
                 memory_bytes=own.stack_bytes(len(stack)),
             )

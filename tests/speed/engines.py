@@ -15,7 +15,7 @@ from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.execution.local import LocalPool
 from optsuite.execution.pool import Fact, Task
 from optsuite.training import plain
-from optsuite.training.identity import definition, setting
+from optsuite.training.identity import define
 from optsuite.training.plan import ENGINES, group
 from optsuite.training.run import Ended, Run
 
@@ -52,11 +52,11 @@ def workers(
     benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, pools: Sequence[LocalPool], *, n_runs: int, rounds: int
 ) -> dict[str, float]:
     """Microseconds of wall clock a run and step, by engine, in pools of workers that share the runs evenly."""
-    found = setting(benchmark, splits.to("cpu"), dtype="float32", device="cpu")
+    found = define(benchmark, spec, splits.to("cpu"))
 
     def train(engine: str, pool: LocalPool, runs: Sequence[Run]) -> None:
         for number, stack in enumerate(group(runs, -(-n_runs // pool.n_workers))):
-            pool.submit(Task(id=number, priority=0, engine=engine, setting=found, definition=definition(spec), runs=stack))
+            pool.submit(Task(id=number, priority=0, engine=engine, definition=found, runs=stack))
         left = n_runs
         while left:
             ended = [e.fact for e in pool.poll(1.0) if isinstance(e, Fact) and isinstance(e.fact, Ended)]

@@ -1,0 +1,72 @@
+"""The rows of a campaign that have fingerprints of schema 2.
+
+To be removed one release after schema 3, with `training.legacy_fingerprint`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import sqlalchemy
+from mlflow.exceptions import MlflowException
+
+from optsuite.errors import BadInput, StoreLost
+from optsuite.tracking.columns import COLUMNS, NUMBERS, OF_SEALS, POINTS
+from optsuite.tracking.location import store_exists
+from optsuite.tracking.queries import ask
+from optsuite.tracking.rows import chunks
+from optsuite.tracking.schema import FINGERPRINT, REFUTED, SUPERSEDED
+from optsuite.tracking.seal import flaw_of_seal
+from optsuite.tracking.soundness import ENDED, flaw
+from optsuite.tracking.spool import Spool
+from optsuite.tracking.store import HTTP, Store, open_store
+from optsuite.training.legacy_fingerprint import FormerFingerprint
+
+FORMER = "schema 2"  # the value of SUPERSEDED for rows that no present definition gives
+LIKE = "-".join(["_" * 16] * 3)  # what fingerprints of schema 2 look like: three digests
+KEPT = re.compile(rb'"optsuite\.fingerprint": "\w+-\w+-\w+"')  # in a file of the spool
+ANY = """
+    SELECT runs.run_uuid FROM runs
+    JOIN tags AS campaign ON campaign.run_uuid = runs.run_uuid
+        AND campaign.key = 'optsuite.campaign' AND campaign.value = :campaign
+    JOIN tags AS own ON own.run_uuid = runs.run_uuid
+        AND own.key = 'optsuite.fingerprint' AND own.value LIKE :like
+    LEFT JOIN tags AS superseded ON superseded.run_uuid = runs.run_uuid
+        AND superseded.key = 'optsuite.superseded'
+    WHERE runs.lifecycle_stage = 'active'
+        AND (superseded.value IS NULL OR superseded.value != :former) LIMIT 1
+"""
+
+
+def has_former_rows(uri: str, campaign: str) -> bool:
+    """Whether the campaign holds fingerprints of schema 2 that may have to be migrated.
+
+    False if the store cannot be read: opening it to write reports why.
+    """
+    if not store_exists(uri):
+        return False
+    with suppress(BadInput, StoreLost, MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError):
+        if any(KEPT.search(path.read_bytes()) for path in Spool(uri, campaign).kept()):
+            return True
+        if not uri.startswith(HTTP):
+            found = ask(uri, ANY, campaign=campaign, like=LIKE, former=FORMER)
+            return not found.empty
+        like = f"tags.`{FINGERPRINT}` LIKE '{LIKE}'"
+        for page in open_store(uri).pages(f"tags.`optsuite.campaign` = '{campaign}' AND {like}"):
+            if any(run.data.tags.get(SUPERSEDED) != FORMER for run in page):
+                return True
+    return False
+
+
+def former_rows(store: Store, campaign: str) -> Iterator[Mapping[Any, Any]]:
+    """The rows of schema 2 that have ended and are sound, or refuted, as the store has them."""
+    for chunk in chunks(store, campaign):
+        raw = chunk.reindex(columns=[*COLUMNS, *OF_SEALS, *POINTS])
+        for row in raw.to_dict("records"):
+            if row["status"] not in ENDED or row["superseded"] == FORMER:
+                continue
+            if FormerFingerprint.parse(row["fingerprint"]) is None:
+                continue
+            if row["superseded"] == REFUTED or not (flaw(row, NUMBERS) or flaw_of_seal(row)):
+                yield row

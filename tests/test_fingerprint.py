@@ -1,0 +1,253 @@
+"""A fingerprint is a task and an environment: what was to be done, and what it was done in."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from edits import write
+from identities import loaded
+from suites import tiny
+
+from optsuite import OPTIMIZERS
+from optsuite.analysis.changes import ENVIRONMENT, environment
+from optsuite.training import names
+from optsuite.training.contents import contents
+from optsuite.training.describe import describe
+from optsuite.training.described import Descriptions
+from optsuite.training.fingerprint import Environment, Fingerprint
+from optsuite.training.identity import Definition, define, names_run
+from optsuite.training.legacy_fingerprint import FormerFingerprint, read_fingerprint
+from optsuite.training.legacy_fingerprint import names_run as names_run_of_any
+from optsuite.training.names import PARTS, public_name
+from optsuite.training.run import Run
+
+ROOT = Path(__file__).parents[1]
+RUN = Run(benchmark="tiny_line", optimizer="lion", lr=0.1, seed=3, kind="evaluation", arm="tuned")
+OWN = Fingerprint(
+    benchmark="1", optimizer="2", run="3", environment=Environment(benchmark="4", optimizer="5", engine="stacked_views")
+)
+SAID = {"lr": "0.1", "seed": 3, "kind": "evaluation", "arm": "tuned"}
+
+
+def test_a_fingerprint_is_read_as_it_was_written() -> None:
+    assert Fingerprint.parse(str(OWN)) == OWN
+    assert read_fingerprint("1-2-f") == FormerFingerprint(setting="1", method="2", run="f")
+
+
+@pytest.mark.parametrize("text", ["1-2-3", "1-2-3-4-5", "1-2-3-4-5-", "1-2-g-4-5-plain", "1-2-3-4-5-plain\n", "", None, 1.0])
+def test_what_is_no_fingerprint_is_none(text: object) -> None:
+    assert Fingerprint.parse(text) is None
+
+
+@pytest.mark.parametrize("text", ["1-2", "1-2-3-4", "1-2-g", "1-2-3\n", None])
+def test_what_is_no_fingerprint_of_any_schema_is_none(text: object) -> None:
+    assert read_fingerprint(text) is None
+
+
+def test_the_parts_of_a_fingerprint_tell_what_two_runs_share() -> None:
+    elsewhere = replace(OWN, environment=replace(OWN.environment, benchmark="9"))
+    assert (elsewhere.task, elsewhere.definition) == (OWN.task, OWN.definition)
+    assert (elsewhere.basis, elsewhere.setting) != (OWN.basis, OWN.setting)
+    other_run = replace(OWN, run="9", environment=replace(OWN.environment, engine="plain"))
+    assert (other_run.definition, other_run.basis) == (OWN.definition, OWN.basis)
+    assert other_run.task != OWN.task
+
+
+def defined() -> Definition:
+    return define(tiny.BENCHMARK, OPTIMIZERS["lion"], tiny.line())
+
+
+def test_a_fingerprint_names_its_run_whatever_the_engine() -> None:
+    own = defined().fingerprint(RUN, engine="stacked")
+    assert names_run(own, lr="0.1", seed=3, kind="evaluation", arm="tuned")
+    assert names_run(defined().fingerprint(replace(RUN, lr=1), engine="plain"), lr="1", seed=3, kind="evaluation", arm="tuned")
+    for change in ({"lr": "0.2"}, {"seed": 4}, {"kind": "trial"}, {"arm": None}):
+        assert not names_run_of_any(own, **{**SAID, **change}, engine="stacked")  # type: ignore[arg-type]
+
+
+# --- Versions are of the environment -----------------------------------------------------------------------------------------
+
+
+def test_another_version_of_a_package_is_another_environment_of_the_same_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = defined().fingerprint(RUN, engine="plain")
+    monkeypatch.setattr(torch, "__version__", "1.0.0")
+    newer = defined().fingerprint(RUN, engine="plain")
+    assert newer.task == before.task
+    assert newer.environment.benchmark != before.environment.benchmark
+    monkeypatch.setattr(names, "version", lambda package: f"9.{len(package)}")
+    build = replace(OPTIMIZERS["lion"].build)  # type: ignore[type-var]
+    object.__setattr__(build, "version", "9.17")
+    spec = replace(OPTIMIZERS["lion"], build=build)
+    newest = define(tiny.BENCHMARK, spec, tiny.line()).fingerprint(RUN, engine="plain")
+    assert newest.task == before.task
+    assert newest.environment.optimizer != before.environment.optimizer
+
+
+def test_the_packages_of_a_definition_are_those_that_it_uses() -> None:
+    own = defined()
+    assert own.optimizer.environment.keys() >= {"torch", "pytorch_optimizer"}
+    assert "pytorch_optimizer" not in own.benchmark.environment
+    assert own.benchmark.environment["torch"] == torch.__version__
+
+
+OPTIONAL = """
+import scipy
+try:
+    import no_such_package_of_anybody
+except ImportError:
+    pass
+def model():
+    return globals() and nn.Linear(3, 1)
+"""
+
+
+def test_an_installed_package_is_a_version_where_only_the_text_of_its_importer_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, {"suite.py": OPTIONAL})
+    with loaded(tmp_path) as suite:
+        before = describe(suite.benchmarks[0].model)
+        monkeypatch.setattr(names, "version", lambda package: "0.1")
+        after = describe(suite.benchmarks[0].model)
+    assert before.text == after.text
+    assert dict(after.packages)["scipy"] == "0.1" != dict(before.packages)["scipy"]
+    assert dict(after.packages)["no_such_package_of_anybody"] == "absent"
+
+
+# --- Names of optsuite's own -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("optsuite.models.simple", "optsuite.models"),
+        ("optsuite.models", "optsuite.models"),
+        ("optsuite.training.run", "optsuite"),
+        ("optsuite.definition", "optsuite"),
+        ("optsuite.benchmarks.digits_mlp", "benchmarks.digits_mlp"),
+        ("benchmarks.digits_mlp", "benchmarks.digits_mlp"),
+        ("optsuite.benchmarks", "benchmarks"),
+        ("optsuite_of_mine.models.x", "optsuite_of_mine.models.x"),
+        ("torch.nn", "torch.nn"),
+    ],
+)
+def test_modules_of_optsuite_have_public_names(module: str, name: str) -> None:
+    assert public_name(module) == name
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_of_optsuite_can_be_described_whole(part: str) -> None:
+    found = contents(part)
+    assert found
+    assert describe(found) == describe(contents(part))
+
+
+READERS = {
+    "suite.py": """
+import importlib
+from optsuite import LogUniform as Interval
+from optsuite.models import simple
+from optsuite import Target, definition
+def model():
+    from optsuite import models
+    from optsuite.models import simple as inside
+    return globals() and simple.mlp((3, 1)), inside, Interval, Target, definition, importlib.import_module("optsuite" + ".data")
+"""
+}
+PROGRAM = """
+import json, sys
+from optsuite.suites import load_suite
+from optsuite.training.described import Descriptions, benchmark_parts, spec_parts
+from optsuite.optimizers import OPTIMIZERS
+from optsuite.training.describe import describe
+def told(parts):
+    return {name: describe(part).text for name, part in parts.items()}
+found = {}
+suite = load_suite(sys.argv[1])
+for benchmark in suite.benchmarks + suite.on_request:
+    found[benchmark.name] = told(benchmark_parts(benchmark))
+for name, spec in OPTIMIZERS.items():
+    found[name] = told(spec_parts(spec))
+own = load_suite(sys.argv[2])
+found["own"] = told(benchmark_parts(own.benchmarks[0]) | spec_parts(own.optimizers[-1]))
+print(json.dumps(found))
+"""
+MOVES = {  # files of optsuite, and where they are in another arrangement
+    "definition.py": "definitions/benchmark.py",
+    "training/run.py": "training/results.py",
+    "models/simple.py": "models/dense/layers.py",
+    "optimizers/native.py": "optimizers/of_torch.py",
+    "data/splitting.py": "data/parts.py",
+}
+
+
+def rearranged(folder: Path) -> None:
+    """A copy of optsuite with its benchmarks inside, as in a wheel, and with files elsewhere."""
+    package = folder / "optsuite"
+    shutil.copytree(ROOT / "optsuite", package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "benchmarks", package / "benchmarks", ignore=shutil.ignore_patterns("__pycache__"))
+    renamed = {"from benchmarks import": "from optsuite.benchmarks import", '": "definition"': '": "definitions.benchmark"'}
+    for old, new in MOVES.items():
+        target = package / new
+        target.parent.mkdir(exist_ok=True)
+        (target.parent / "__init__.py").touch()
+        (package / old).rename(target)
+        modules = [path.removesuffix(".py").replace("/", ".") for path in (old, new)]
+        renamed[f"from optsuite.{modules[0]} import"] = f"from optsuite.{modules[1]} import"
+    renamed["from optsuite.optimizers import native, packaged"] = "from optsuite.optimizers import of_torch as native, packaged"
+    (package / "definition.py").write_text("from optsuite.definitions.benchmark import *\n")  # a person may have it
+    (package / "models" / "simple.py").write_text("from optsuite.models.dense.layers import *\n")
+    for path in package.rglob("*.py"):
+        text = path.read_text()
+        for old, new in renamed.items():
+            text = text.replace(old, new)
+        path.write_text(text)
+
+
+def test_a_rearranged_optsuite_with_its_benchmarks_inside_has_the_same_tasks(tmp_path: Path) -> None:
+    write(tmp_path / "own", READERS)
+    rearranged(tmp_path / "copy")
+    found = []
+    for root, benchmarks in ((ROOT, "benchmarks"), (tmp_path / "copy", "optsuite.benchmarks")):
+        command = [sys.executable, "-c", PROGRAM, benchmarks, str(tmp_path / "own" / "suite.py")]
+        environment = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout))
+    differing = [(name, part) for name, parts in found[0].items() for part in parts if parts[part] != found[1][name][part]]
+    assert differing == []
+    assert found[0].keys() == found[1].keys()
+    assert len(found[0]) > 30
+
+
+def test_descriptions_of_a_suite_hold_text_and_packages_apart() -> None:
+    found = Descriptions(tiny.SUITE).of(partial(torch.nn.Linear, 3, 1), "x")
+    assert torch.__version__ not in found.text
+    assert found.packages == (("torch", dict(found.packages)["torch"]),)
+
+
+# --- What a comparison of nights says ----------------------------------------------------------------------------------------
+
+
+def studies(fingerprint: object, torch_version: str = "2") -> pd.DataFrame:
+    names = dict.fromkeys([*ENVIRONMENT, "kind", "benchmark", "optimizer"], "x") | {"kind": "study"}
+    return pd.DataFrame([names | {"fingerprint": str(fingerprint), "torch_version": torch_version}])
+
+
+def test_another_definition_and_another_environment_are_told_apart() -> None:
+    other_code = replace(OWN, benchmark="9")
+    other_packages = replace(OWN, environment=replace(OWN.environment, optimizer="9"))
+    before = studies(OWN)
+    assert list(environment(before, before)) == []
+    assert list(environment(before, studies(other_code))) == [("definition of x", "1", "9")]
+    assert list(environment(before, studies(other_packages))) == [("packages or settings of x", "5", "9")]
+    assert list(environment(before, studies(other_packages, "3"))) == [("torch", "2", "3")]  # which explains it
+    assert list(environment(studies("1-2-3"), before)) == []  # of schema 2: nothing can be compared

@@ -1,0 +1,261 @@
+"""Stores of schema 2 are reused under new fingerprints: nothing that the present definitions gave is trained again."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import InlinePool
+from suites import tiny
+
+from optsuite import Suite
+from optsuite.analysis.leaderboard import leaderboard
+from optsuite.campaign import migration
+from optsuite.campaign.drive import drive, given_study, missing, studies_of
+from optsuite.campaign.events import Event, Ready, RunEnded
+from optsuite.campaign.held import Held
+from optsuite.campaign.prepare import prepare
+from optsuite.campaign.study import Study
+from optsuite.errors import BadInput
+from optsuite.tracking import seal
+from optsuite.tracking.columns import SEALED
+from optsuite.tracking.legacy_rows import FORMER, has_former_rows
+from optsuite.tracking.location import tracking_uri
+from optsuite.tracking.plans import read_plans
+from optsuite.tracking.reading import read_rows, read_runs
+from optsuite.tracking.rows import chunks
+from optsuite.tracking.schema import FINGERPRINT, REFUSAL, REFUTED, SCHEMA, SEAL, SUPERSEDED
+from optsuite.tracking.store import Store, open_store
+from optsuite.training.fingerprint import Fingerprint
+from optsuite.training.identity import digest
+from optsuite.training.legacy_fingerprint import FormerFingerprint
+
+SUITE = replace(tiny.SUITE, n_trials=4, n_seeds=2)
+N_RUNS = 4 + 2 + 2 + 4 + 2
+N_STUDIES = 2
+
+
+@pytest.fixture
+def pool() -> InlinePool:
+    return InlinePool()
+
+
+def studies(suite: Suite, *, is_former: bool | None = None) -> list[Study]:
+    found = has_former_rows(tracking_uri(), "c") if is_former is None else is_former
+    known = read_plans(tracking_uri(), "c")
+    problems, _ = prepare(suite, device="cpu", known=known, is_former=found)
+    return studies_of(suite, problems, device="cpu")
+
+
+def go(pool: InlinePool, suite: Suite = SUITE, own: list[Study] | None = None) -> list[Event]:
+    """Run the suite as the command does."""
+    pool.load(suite)
+    pool.n_trained, pool.checks = 0, []
+    asked = studies(suite) if own is None else own
+    return list(drive(asked, uri=tracking_uri(), campaign="c", suite="s", pool=pool, stop=lambda: False))
+
+
+def raw() -> Iterator[dict[Any, Any]]:
+    for chunk in chunks(open_store(tracking_uri()), "c"):
+        yield from chunk.to_dict("records")
+
+
+def make_former(suite: Suite, own: list[Study] | None = None) -> None:
+    """Rewrite the store as schema 2 has it."""
+    store = open_store(tracking_uri())
+    by_name = {study.name: study for study in own or studies(suite, is_former=True)}
+    for row in list(raw()):
+        study = by_name[row["benchmark"], row["optimizer"]]
+        assert study.former is not None
+        parsed = Fingerprint.parse(row["fingerprint"])
+        assert parsed is not None
+        arm, engine = row["arm"] if isinstance(row["arm"], str) else None, parsed.environment.engine
+        rest = digest(*study.own_task(study.budget()), engine)
+        if row["kind"] != "study":
+            rest = digest(float(row["lr"]), int(row["seed"]), row["kind"], arm, engine)
+        own_text = str(FormerFingerprint(setting=study.former.setting, method=study.former.method, run=rest))
+        columns = {name: row.get(name) for name in SEALED} | {"fingerprint": own_text, "schema": "2"}
+        text = " ".join(("2", seal._digest(columns), *str(row["seal"]).split(" ")[2:]))
+        store.log(row["run_id"], tags={FINGERPRINT: own_text, SCHEMA: "2", SEAL: text}, time=0.0)
+
+
+def everything() -> pd.DataFrame:
+    return read_runs(open_store(tracking_uri()), "c", everything=True)
+
+
+def curves() -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect("mlruns/mlflow.db")) as connection:
+        return connection.execute("SELECT run_uuid, key, step, value FROM metrics ORDER BY 1, 2, 3").fetchall()
+
+
+def forms() -> set[tuple[str, bool]]:
+    """The schemas of the rows, and whether their fingerprints are new."""
+    return {(str(row["schema"]), Fingerprint.parse(row["fingerprint"]) is not None) for row in raw()}
+
+
+NEW, OLD = ("3", True), ("2", False)
+
+
+def test_a_store_of_schema_2_is_reused_whole_and_migrated_once(
+    folder: Path, pool: InlinePool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(pool)
+    table, before = leaderboard(read_runs(open_store(tracking_uri()), "c")), everything()
+    make_former(SUITE)
+    assert forms() == {OLD}
+    pd.testing.assert_frame_equal(leaderboard(read_runs(open_store(tracking_uri()), "c")), table)  # a report reads both
+    written = curves()
+    events = go(pool)
+    assert pool.n_trained == 0
+    assert sum(isinstance(event, RunEnded) and event.reused for event in events) == N_RUNS
+    assert len(pool.checks) >= N_STUDIES
+    assert forms() == {NEW}
+    assert caplog.messages == [f"Campaign c: {N_RUNS + N_STUDIES} runs of an earlier optsuite were given new fingerprints"]
+    assert read_rows(open_store(tracking_uri()), "c").damaged == ()
+    assert [row for row in curves() if "usage" not in row[1]] == [row for row in written if "usage" not in row[1]]
+    pd.testing.assert_frame_equal(everything(), before)
+    assert not has_former_rows(tracking_uri(), "c")
+    monkeypatch.setattr(migration, "former_rows", None)
+    go(pool)  # needs none of it
+    assert pool.n_trained == 0
+
+
+def test_a_dry_run_counts_rows_of_schema_2_and_writes_nothing(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    make_former(SUITE)
+    assert missing(studies(SUITE), uri=tracking_uri(), campaign="c") == {"tiny_line": 0}
+    assert forms() == {OLD}
+
+
+@pytest.mark.parametrize("after", [0, 1, 7, N_RUNS + N_STUDIES - 1])
+def test_a_migration_that_was_killed_is_completed_by_the_next_start(
+    folder: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    go(pool)
+    make_former(SUITE)
+    log, written = Store.log, list[str]()
+
+    def killed(self: Store, run_id: str, **rest: Any) -> None:
+        if len(written) == after:
+            raise KeyboardInterrupt
+        written.append(run_id)
+        log(self, run_id, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "log", killed)
+        with pytest.raises(KeyboardInterrupt):
+            go(pool)
+    assert forms() == ({OLD, NEW} if after else {OLD})
+    assert read_rows(open_store(tracking_uri()), "c").damaged == ()
+    assert len(read_runs(open_store(tracking_uri()), "c")) == N_RUNS + N_STUDIES
+    go(pool)
+    assert pool.n_trained == 0
+    assert forms() == {NEW}
+
+
+def test_rows_of_another_definition_are_superseded_in_one_line(
+    folder: Path, pool: InlinePool, caplog: pytest.LogCaptureFixture
+) -> None:
+    go(pool)
+    make_former(SUITE)
+    sgd, sign = SUITE.optimizers
+    changed = replace(SUITE, optimizers=(replace(sgd, fixed={**sgd.fixed, "momentum": 0.5}), sign))
+    go(pool, changed)
+    assert pool.n_trained == 4 + 2 + 2
+    said = f"Campaign c: {4 + 2 + 1} runs of an earlier optsuite were given new fingerprints"
+    assert caplog.messages == [f"{said}; {4 + 2 + 2 + 1} with other definitions left the report"]
+    assert {row["superseded"] for row in raw() if FormerFingerprint.parse(row["fingerprint"])} == {FORMER}
+    assert len(read_runs(open_store(tracking_uri()), "c")) == N_RUNS + N_STUDIES
+    assert not has_former_rows(tracking_uri(), "c")
+    go(pool, changed)
+    assert pool.n_trained == 0
+
+
+def test_what_a_start_does_not_ask_for_stays_and_is_migrated_when_it_is_asked_for(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    make_former(SUITE)
+    go(pool, replace(SUITE, optimizers=SUITE.optimizers[:1]))
+    assert (pool.n_trained, forms()) == (0, {OLD, NEW})
+    assert len(read_runs(open_store(tracking_uri()), "c")) == N_RUNS + N_STUDIES
+    go(pool)
+    assert (pool.n_trained, forms()) == (0, {NEW})
+
+
+def test_a_study_of_another_budget_keeps_its_runs_and_what_it_was(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    make_former(SUITE)
+    longer = replace(SUITE, n_seeds=3)
+    events = go(pool, longer)
+    assert pool.n_trained == 2 + 1
+    (ready,) = [event for event in events if isinstance(event, Ready)]
+    assert ready.replaced == ("tiny_line",)
+    assert forms() == {NEW}
+    go(pool)
+    assert pool.n_trained == 0
+
+
+def test_runs_at_a_given_rate_are_reused(folder: Path, pool: InlinePool) -> None:
+    def own(*, is_former: bool) -> list[Study]:
+        (problem,), _ = prepare(SUITE, device="cpu", is_former=is_former)
+        return [given_study(SUITE, problem, lr=1, seeds=(0, 1), device="cpu")]
+
+    go(pool, own=own(is_former=False))
+    make_former(SUITE, own(is_former=True))
+    go(pool, own=own(is_former=True))
+    assert (pool.n_trained, forms()) == (0, {NEW})
+
+
+def test_a_refusal_to_stack_is_remembered(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    make_former(SUITE)
+    store = open_store(tracking_uri())
+    for row in list(raw()):
+        tags = {SUPERSEDED: REFUTED} | ({REFUSAL: "it parted"} if row["kind"] == "study" else {})
+        store.log(row["run_id"], tags=tags, time=0.0)
+    asked = studies(SUITE)
+    assert [(study.plan.engine, study.plan.reason) for study in asked] == [("plain", "it parted")] * 2
+    go(pool, own=asked)
+    assert pool.n_trained == N_RUNS
+    again = studies(SUITE)
+    assert [(study.plan.engine, study.plan.reason, study.former) for study in again] == [("plain", "it parted", None)] * 2
+
+
+def edited(row: dict[Any, Any]) -> dict[str, str]:
+    return {"optsuite.seed": "77"}
+
+
+def unsealed(row: dict[Any, Any]) -> dict[str, str]:
+    return {SEAL: "lead"}
+
+
+@pytest.mark.parametrize("damage", [edited, unsealed])
+def test_a_damaged_row_is_not_sealed_anew(
+    folder: Path, pool: InlinePool, damage: Callable[[dict[Any, Any]], dict[str, str]]
+) -> None:
+    go(pool)
+    make_former(SUITE)
+    row = next(row for row in raw() if row["kind"] == "trial")
+    open_store(tracking_uri()).log(row["run_id"], tags=damage(row), time=0.0)
+    go(pool)
+    assert pool.n_trained == 1
+    assert forms() == {NEW}
+
+
+def test_rows_of_a_newer_optsuite_are_refused_and_left_alone(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    store = open_store(tracking_uri())
+    for row in list(raw())[:2]:
+        store.log(row["run_id"], tags={SCHEMA: "4", SEAL: f"4 {row['seal']}", FINGERPRINT: "of another form"}, time=0.0)
+    before = sorted(map(str, raw()))
+    expected = (
+        r"^campaign c: 2 runs were written by a newer optsuite \(schema 4; this one knows 3\); update optsuite, or use another"
+    )
+    with pytest.raises(BadInput, match=expected) as error:
+        go(pool)
+    assert "\n" not in str(error.value)
+    assert sorted(map(str, raw())) == before
+    assert len(Held(everything()).by_fingerprint) == N_RUNS + N_STUDIES - 2
