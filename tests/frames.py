@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from optsuite.tracking.columns import COLUMNS, NUMBERS
+from optsuite.tracking.schema import COLUMNS, NUMBERS
 
 NAN = math.nan
 EVIL = """<script>alert("x")</script> & 'o' $x_1$ %"""  # a name that no page may take for markup

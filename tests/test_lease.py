@@ -10,6 +10,7 @@ import pytest
 from optsuite.errors import BadInput, StoreLost
 from optsuite.tracking import lease
 from optsuite.tracking.location import tracking_uri
+from optsuite.tracking.schema import CLAIM_BEAT
 from optsuite.tracking.store import Store, open_store
 
 
@@ -66,7 +67,7 @@ def test_a_claim_that_nobody_renews_expires_and_its_owner_notices(store: Store, 
     with pytest.raises(StoreLost, match="another machine has taken it over"):
         own.require()
     second = on("two", store)
-    store.tag(second, lease.BEAT, repr(time.time() - 200))
+    store.tag(second, CLAIM_BEAT, repr(time.time() - 200))
     assert on("three", store) in [claim.info.run_id for claim in lease.claims(store, "c")]
 
 
@@ -84,8 +85,8 @@ def test_a_live_claim_is_not_taken_over_however_the_clocks_differ(
     """The other machine's clock is wrong by so many seconds."""
     monkeypatch.setattr(lease, "WATCH_SECONDS", 20.0)
     first = on("one", store)
-    store.tag(first, lease.BEAT, repr(time.time() + skew))
-    renewal = threading.Timer(0.3, lambda: store.tag(first, lease.BEAT, repr(time.time() + skew)))
+    store.tag(first, CLAIM_BEAT, repr(time.time() + skew))
+    renewal = threading.Timer(0.3, lambda: store.tag(first, CLAIM_BEAT, repr(time.time() + skew)))
     renewal.start()
     assert "campaign: got 'c', which is being run by process" in on("two", store)
     renewal.join()
@@ -95,7 +96,7 @@ def test_a_live_claim_is_not_taken_over_however_the_clocks_differ(
 
 def test_a_claim_from_the_future_that_nobody_renews_ends_by_our_clock(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     first = on("one", store)
-    store.tag(first, lease.BEAT, repr(time.time() + 86_400))
+    store.tag(first, CLAIM_BEAT, repr(time.time() + 86_400))
     monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.3)
     assert on("two", store) not in ("", first)
     assert len(lease.claims(store, "c")) == 1

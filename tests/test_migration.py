@@ -22,13 +22,12 @@ from optsuite.campaign.prepare import prepare
 from optsuite.campaign.study import Study
 from optsuite.errors import BadInput
 from optsuite.tracking import seal
-from optsuite.tracking.columns import SEALED
 from optsuite.tracking.legacy_rows import FORMER, has_former_rows
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.plans import read_plans
 from optsuite.tracking.reading import read_rows, read_runs
 from optsuite.tracking.rows import chunks
-from optsuite.tracking.schema import FINGERPRINT, REFUSAL, REFUTED, SCHEMA, SEAL, SUPERSEDED
+from optsuite.tracking.schema import FINGERPRINT, REFUSAL, REFUTED, SCHEMA, SEAL, SEALED, SUPERSEDED
 from optsuite.tracking.store import Store, open_store
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import digest

@@ -25,10 +25,10 @@ from optsuite.analysis.time_to_target import difficulty, profile
 from optsuite.campaign.drive import drive, studies_of
 from optsuite.campaign.prepare import prepare
 from optsuite.reporting.write import build
-from optsuite.tracking.columns import CURVES
 from optsuite.tracking.links import Links
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.reading import read_runs
+from optsuite.tracking.schema import CURVES
 from optsuite.tracking.store import open_store
 
 

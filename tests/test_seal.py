@@ -5,8 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from optsuite.tracking.columns import OF_SEALS, POINTS, SEALED
-from optsuite.tracking.schema import SCHEMA, SEAL
+from optsuite.tracking.schema import OF_SEALS, POINTS, SCHEMA, SEAL, SEALED
 from optsuite.tracking.seal import Points, broken, flaw_of_seal, seal, sealed
 from optsuite.training.run import Measurement
 

@@ -12,10 +12,10 @@ from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND
 
 from optsuite.definition import Target
 from optsuite.errors import BadInput, UnknownName
-from optsuite.tracking.columns import COLUMNS, CURVES
 from optsuite.tracking.location import campaign_names, database_path, require_campaign, tracking_uri
 from optsuite.tracking.reading import read_campaigns, read_curves, read_runs
 from optsuite.tracking.recording import Recording
+from optsuite.tracking.schema import COLUMNS, CURVES
 from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import Store, open_store
 from optsuite.training.run import Ended, Measurement, Run

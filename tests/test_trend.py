@@ -25,9 +25,9 @@ from optsuite.cli.results import EXIT_CODES
 from optsuite.execution.options import ExecutionOptions
 from optsuite.nights.night import run_night
 from optsuite.reporting.nightly_page import page
-from optsuite.tracking.columns import RELATIVE_TIME
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.nights import ORDINARY, REFERENCE, Night
+from optsuite.tracking.schema import RELATIVE_TIME
 
 NIGHTS = tuple(f"nightly-2026-11-{day:02}" for day in range(1, 31))
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from optsuite.analysis.leaderboard import tolerance
 from optsuite.statistics.differences import ALPHA, relative_gap, sign_flip
 from optsuite.statistics.seeds import interquartile_mean
-from optsuite.tracking.columns import RELATIVE_TIME
+from optsuite.tracking.schema import RELATIVE_TIME
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.run import penalty
 

@@ -8,9 +8,8 @@ from typing import Any, Self
 import pandas as pd
 
 from optsuite.campaign.study import Study
-from optsuite.tracking.columns import COSTS
 from optsuite.tracking.reading import read_rows
-from optsuite.tracking.schema import REFUTED, SUPERSEDED
+from optsuite.tracking.schema import COSTS, PARENT, REFUTED, SUPERSEDED
 from optsuite.tracking.soundness import Damaged, require_known
 from optsuite.tracking.store import Store
 from optsuite.training.fingerprint import Basis, Fingerprint
@@ -222,7 +221,7 @@ def _revive(store: Store, held: HeldRun, parent: str | None) -> None:
         store.tag(held.run_id, SUPERSEDED, None)
         held.superseded = False
     if parent is not None and held.parent != parent:
-        store.tag(held.run_id, "mlflow.parentRunId", parent)
+        store.tag(held.run_id, PARENT, parent)
         held.parent = parent
 
 

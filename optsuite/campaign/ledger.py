@@ -8,7 +8,27 @@ from optsuite.campaign.held import Held
 from optsuite.campaign.study import Curves, Study, curves_of
 from optsuite.tracking.location import checkpoint_folder
 from optsuite.tracking.recording import Recording
-from optsuite.tracking.schema import COMPARED, PROPOSED, REFUSAL, REFUTED, REUSE, REUSED_ON, SUPERSEDED, TRIED
+from optsuite.tracking.schema import (
+    ARM,
+    BENCHMARK,
+    CAMPAIGN,
+    COMPARED,
+    ERROR,
+    FINGERPRINT,
+    KIND,
+    NIGHT,
+    OPTIMIZER,
+    OUTCOME,
+    PROPOSED,
+    REFUSAL,
+    REFUTED,
+    REUSE,
+    REUSED_ON,
+    SEED,
+    SUITE,
+    SUPERSEDED,
+    TRIED,
+)
 from optsuite.tracking.seal import Points, sealed
 from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import Store
@@ -28,14 +48,16 @@ class Ledger:
         self._store = store
         self._held = held
         self._spool = spool
-        self._common = {"optsuite.campaign": campaign, "optsuite.suite": suite} | ({"optsuite.night": night} if night else {})
+        self._common = {CAMPAIGN: campaign, SUITE: suite}
+        if night:
+            self._common[NIGHT] = night
         self._study_runs: dict[Study, str] = {}
         self._curves: dict[Study, dict[Run, Curves]] = {}
         self._recorded: dict[Study, dict[Run, str]] = {}  # the ids of the runs that were written by this start
 
     def recording(self, study: Study, run: Run) -> Recording:
         """A new recording of one of the study's runs. Nothing is written before it has something to say."""
-        own = {"optsuite.seed": str(run.seed)} | ({"optsuite.arm": run.arm} if run.arm else {})
+        own = {SEED: str(run.seed)} | ({ARM: run.arm} if run.arm else {})
         return Recording(
             store=self._store,
             spool=self._spool,
@@ -63,7 +85,7 @@ class Ledger:
         """Write what a study that has ended found out, unless the store knows it all. One that failed settles nothing."""
         if study.error is not None:
             if study in self._study_runs:
-                failed = {"optsuite.outcome": "failed", "optsuite.error": study.error}
+                failed = {OUTCOME: "failed", ERROR: study.error}
                 told = self._tags(study, "study", study.identity) | failed
                 self._end_study(study, "FAILED", failed | sealed(told, study.params() | study.budget(), {}, Points.of(())))
             return
@@ -80,7 +102,7 @@ class Ledger:
             curves, summary, ended = (
                 study.median_curves(self._tuned_curves(study)),
                 {"score": study.score()},
-                {"optsuite.outcome": "finished"},
+                {OUTCOME: "finished"},
             )
             run_id = self._study_run(study)
             self._store.log(run_id, measurements=curves, summary=summary, params=study.findings(), time=time.time())
@@ -191,6 +213,5 @@ class Ledger:
 
     def _tags(self, study: Study, kind: str, fingerprint: Fingerprint) -> dict[str, str]:
         benchmark, optimizer = study.name
-        own = {"kind": kind, "benchmark": benchmark, "optimizer": optimizer}
-        own["fingerprint"] = str(fingerprint)
-        return self._common | {f"optsuite.{key}": value for key, value in own.items()}
+        own = {KIND: kind, BENCHMARK: benchmark, OPTIMIZER: optimizer}
+        return self._common | own | {FINGERPRINT: str(fingerprint)}

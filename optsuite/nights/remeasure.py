@@ -8,8 +8,8 @@ import pandas as pd
 from optsuite.analysis.changes import changes
 from optsuite.campaign.prepare import Problem
 from optsuite.definition import OptimizerSpec
-from optsuite.tracking.columns import RELATIVE_TIME
 from optsuite.tracking.reading import read_runs
+from optsuite.tracking.schema import RELATIVE_TIME
 from optsuite.tracking.store import Store
 from optsuite.training.check import load_splits
 from optsuite.training.cost import measure_costs

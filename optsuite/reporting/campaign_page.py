@@ -14,8 +14,8 @@ from optsuite.analysis.time_to_target import difficulty
 from optsuite.analysis.verdicts import certainty
 from optsuite.reporting.figures import Drawing
 from optsuite.reporting.tables import Cell, Grid, leaderboard_grid, plain_grid, standings_grid
-from optsuite.tracking.columns import COSTS
 from optsuite.tracking.links import Links
+from optsuite.tracking.schema import COSTS
 
 LONGEST_NAME = 150  # characters; file systems take 255, and the name of a figure follows
 VERSIONS = ("optsuite_version", "torch_version", "mlflow_version", "optuna_version", "device")

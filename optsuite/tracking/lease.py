@@ -24,10 +24,9 @@ from mlflow.exceptions import MlflowException
 from optsuite.errors import BadInput, StoreLost, one_line
 from optsuite.files import write_atomically
 from optsuite.tracking.location import database_path, state_folder
-from optsuite.tracking.store import PAGE, REPORTS, Store
+from optsuite.tracking.schema import CLAIM_BEAT, CLAIM_MACHINE, CLAIM_OWNER, CLAIM_STATE, CLAIMS, KIND, REPORTS, quoted
+from optsuite.tracking.store import PAGE, Store
 
-STATE, MACHINE, OWNER, BEAT = (f"optsuite.claim.{name}" for name in ("state", "machine", "owner", "beat"))
-CLAIMS = "optsuite.claims"  # the tag that says which campaign somebody works on, or wants to
 WANTED, HELD = "wanted", "held"
 BEAT_SECONDS = 20.0
 EXPIRY_SECONDS = 180.0  # without a beat; longer than RetryPolicy waits for a server
@@ -80,7 +79,7 @@ class Lease:
                 if client.get_run(self._run_id).info.lifecycle_stage != "active":
                     self._lost = self._lost or "another machine has taken it over"
                     return
-                client.set_tag(self._run_id, BEAT, repr(time.time()))
+                client.set_tag(self._run_id, CLAIM_BEAT, repr(time.time()))
                 self._renewed = before
             except Exception as error:  # a server that is away is waited for as long as the claim lasts
                 LOGGER.debug("The claim could not be renewed: %s", one_line(error))
@@ -101,7 +100,7 @@ def lease(store: Store, campaign: str) -> Iterator[Lease | None]:
 
 def claims(store: Store, campaign: str) -> list[MlflowRun]:
     """The claims of those who work on a campaign, or want to."""
-    condition = f"tags.`{CLAIMS}` = '{campaign}'"
+    condition = f"tags.`{CLAIMS}` = {quoted(campaign)}"
     where = [store.experiment(REPORTS)]
     return list(store.retry.call(store.client.search_runs, where, condition, max_results=PAGE))
 
@@ -109,8 +108,8 @@ def claims(store: Store, campaign: str) -> list[MlflowRun]:
 def _claim(store: Store, campaign: str) -> str:
     """Write a claim, and hold it once nobody else does. Returns its run."""
     machine = _machine(store.uri)
-    tags = {CLAIMS: campaign, "optsuite.kind": "claim", STATE: WANTED, MACHINE: machine}
-    tags |= {OWNER: f"process {os.getpid()} on {platform.node()}", BEAT: repr(time.time())}
+    tags = {CLAIMS: campaign, KIND: "claim", CLAIM_STATE: WANTED, CLAIM_MACHINE: machine}
+    tags |= {CLAIM_OWNER: f"process {os.getpid()} on {platform.node()}", CLAIM_BEAT: repr(time.time())}
     mine = store.create(REPORTS, f"claim on {campaign}", tags, time.time())
     watch = _Watch(machine)
     try:
@@ -121,9 +120,9 @@ def _claim(store: Store, campaign: str) -> str:
             first = [claim for claim in live if _state(claim) == HELD or claim.info.run_id < mine]
             if first:
                 raise _taken(campaign, first[0])
-            store.tag(mine, BEAT, repr(time.time()))
+            store.tag(mine, CLAIM_BEAT, repr(time.time()))
             if not others:
-                store.tag(mine, STATE, HELD)
+                store.tag(mine, CLAIM_STATE, HELD)
                 return mine
             time.sleep(WAIT_SECONDS)
     except BaseException:
@@ -143,14 +142,14 @@ class _Watch:
     def has_ended(self, claim: MlflowRun) -> bool:
         """Whether nobody renews it, or it was this machine's, where the lock of the file is ours now."""
         run_id, beat = claim.info.run_id, _beat(claim)
-        if claim.data.tags.get(MACHINE) == self._machine:
+        if claim.data.tags.get(CLAIM_MACHINE) == self._machine:
             return True
         seconds = _seconds_to_watch(time.time() - beat)
         if run_id in self._alive or (seconds == 0 and run_id not in self._watched):
             return False
         if run_id not in self._watched:
             self._watched[run_id] = (beat, time.monotonic())
-            owner = claim.data.tags.get(OWNER, "another machine")
+            owner = claim.data.tags.get(CLAIM_OWNER, "another machine")
             LOGGER.warning("The campaign is claimed by %s: waiting %.0f seconds for a sign of life.", owner, seconds)
         old, since = self._watched[run_id]
         if beat != old:
@@ -172,7 +171,7 @@ def _seconds_to_watch(age: float) -> float:
 
 def _removed(store: Store, claim: MlflowRun) -> bool:
     """Delete a claim that has ended. Always true."""
-    LOGGER.info("The claim of %s has ended.", claim.data.tags.get(OWNER))
+    LOGGER.info("The claim of %s has ended.", claim.data.tags.get(CLAIM_OWNER))
     with suppress(MlflowException):  # another may have been faster
         store.delete(claim.info.run_id)
     return True
@@ -185,7 +184,7 @@ def _clocks() -> tuple[float, float]:
 
 def _taken(campaign: str, claim: MlflowRun) -> BadInput:
     silent = max(0.0, time.time() - _beat(claim))
-    by = f"{claim.data.tags.get(OWNER, 'another machine')}, last heard of {silent:.0f} seconds ago"
+    by = f"{claim.data.tags.get(CLAIM_OWNER, 'another machine')}, last heard of {silent:.0f} seconds ago"
     allowed = (
         f"another --campaign, or waiting for it to end; a machine that is gone is forgotten after {EXPIRY_SECONDS:.0f} seconds"
     )
@@ -193,13 +192,13 @@ def _taken(campaign: str, claim: MlflowRun) -> BadInput:
 
 
 def _state(claim: MlflowRun) -> str:
-    return str(claim.data.tags.get(STATE, HELD))
+    return str(claim.data.tags.get(CLAIM_STATE, HELD))
 
 
 def _beat(claim: MlflowRun) -> float:
     """When a claim was last renewed, by its owner's clock."""
     try:
-        return float(claim.data.tags[BEAT])
+        return float(claim.data.tags[CLAIM_BEAT])
     except (KeyError, ValueError):
         return float(claim.info.start_time) / 1e3
 

@@ -12,11 +12,10 @@ import sqlalchemy
 from mlflow.exceptions import MlflowException
 
 from optsuite.errors import BadInput, StoreLost
-from optsuite.tracking.columns import COLUMNS, NUMBERS, OF_SEALS, POINTS
 from optsuite.tracking.location import store_exists
 from optsuite.tracking.queries import ask
 from optsuite.tracking.rows import chunks
-from optsuite.tracking.schema import FINGERPRINT, REFUTED, SUPERSEDED
+from optsuite.tracking.schema import CAMPAIGN, COLUMNS, FINGERPRINT, NUMBERS, OF_SEALS, POINTS, REFUTED, SUPERSEDED, having
 from optsuite.tracking.seal import flaw_of_seal
 from optsuite.tracking.soundness import ENDED, flaw
 from optsuite.tracking.spool import Spool
@@ -25,15 +24,15 @@ from optsuite.training.legacy_fingerprint import FormerFingerprint
 
 FORMER = "schema 2"  # the value of SUPERSEDED for rows that no present definition gives
 LIKE = "-".join(["_" * 16] * 3)  # what fingerprints of schema 2 look like: three digests
-KEPT = re.compile(rb'"optsuite\.fingerprint": "\w+-\w+-\w+"')  # in a file of the spool
-ANY = """
+KEPT = re.compile(rf'"{FINGERPRINT}": "\w+-\w+-\w+"'.encode())  # in a file of the spool
+ANY = f"""
     SELECT runs.run_uuid FROM runs
     JOIN tags AS campaign ON campaign.run_uuid = runs.run_uuid
-        AND campaign.key = 'optsuite.campaign' AND campaign.value = :campaign
+        AND campaign.key = '{CAMPAIGN}' AND campaign.value = :campaign
     JOIN tags AS own ON own.run_uuid = runs.run_uuid
-        AND own.key = 'optsuite.fingerprint' AND own.value LIKE :like
+        AND own.key = '{FINGERPRINT}' AND own.value LIKE :like
     LEFT JOIN tags AS superseded ON superseded.run_uuid = runs.run_uuid
-        AND superseded.key = 'optsuite.superseded'
+        AND superseded.key = '{SUPERSEDED}'
     WHERE runs.lifecycle_stage = 'active'
         AND (superseded.value IS NULL OR superseded.value != :former) LIMIT 1
 """
@@ -53,7 +52,7 @@ def has_former_rows(uri: str, campaign: str) -> bool:
             found = ask(uri, ANY, campaign=campaign, like=LIKE, former=FORMER)
             return not found.empty
         like = f"tags.`{FINGERPRINT}` LIKE '{LIKE}'"
-        for page in open_store(uri).pages(f"tags.`optsuite.campaign` = '{campaign}' AND {like}"):
+        for page in open_store(uri).pages(f"{having(campaign=campaign)} AND {like}"):
             if any(run.data.tags.get(SUPERSEDED) != FORMER for run in page):
                 return True
     return False

@@ -4,6 +4,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from optsuite.tracking.schema import having
+
 UI = "http://127.0.0.1:5000"  # where `optsuite ui` serves a store that is not behind a server already
 
 
@@ -29,12 +31,11 @@ class Links:
     def runs(self, benchmark: str, optimizer: str, **tags: str) -> str:
         """The runs of an optimizer's study with these tags, as a list; those at given rates have no study."""
         run = self._studies.get((benchmark, optimizer)) if tags.get("arm") != "given" else None
-        wanted = [f"tags.`optsuite.{key}` = {_quoted(value)}" for key, value in tags.items()]
+        wanted = [having(**tags)] if tags else []
         if run is None:
-            named = {"campaign": self._campaign, "optimizer": optimizer}
-            wanted += [f"tags.`optsuite.{key}` = {_quoted(value)}" for key, value in named.items()]
+            wanted.append(having(campaign=self._campaign, optimizer=optimizer))
         else:
-            wanted.append(f"tags.`mlflow.parentRunId` = {_quoted(run)}")
+            wanted.append(having(parent=run))
         return f"{self._experiment(benchmark)}?searchFilter={quote(' AND '.join(wanted), safe='')}"
 
     def _experiment(self, benchmark: str) -> str:
@@ -47,10 +48,5 @@ def _by_name(rows: pd.DataFrame, column: str) -> dict[tuple[str, str], str]:
 
 def charts(campaign: str) -> str:
     """The part of an address that shows the campaign's studies, one for each optimizer, as charts."""
-    condition = f"tags.`optsuite.kind` = 'study' AND tags.`optsuite.campaign` = {_quoted(campaign)}"
+    condition = having(kind="study", campaign=campaign)
     return f"workflowType=machine_learning&compareRunsMode=CHART&searchFilter={quote(condition, safe='')}"
-
-
-def _quoted(text: str) -> str:
-    """A string of MLflow's search language, which knows no escapes."""
-    return f'"{text}"' if "'" in text else f"'{text}'"

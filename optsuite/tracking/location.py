@@ -10,9 +10,10 @@ from pathlib import Path
 from optsuite.errors import BadInput, UnknownName
 from optsuite.redact import redact
 from optsuite.tracking.database import explained, require_ours, require_place
+from optsuite.tracking.schema import CAMPAIGN
 
-CAMPAIGNS = """SELECT DISTINCT value FROM tags JOIN runs USING (run_uuid)
-               WHERE key = 'optsuite.campaign' AND lifecycle_stage = 'active' ORDER BY value"""
+CAMPAIGNS = f"""SELECT DISTINCT value FROM tags JOIN runs USING (run_uuid)
+               WHERE key = '{CAMPAIGN}' AND lifecycle_stage = 'active' ORDER BY value"""
 
 
 def tracking_uri() -> str:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optsuite.tracking.reading import read_runs
+from optsuite.tracking.schema import CAMPAIGN, GOOD, NIGHT, SUITE, having
 from optsuite.tracking.store import Store
 
 REFERENCE, ORDINARY = "reference", "ordinary"  # a night that tunes the rates, and one that takes them over
-GOOD = "optsuite.good"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,14 +23,14 @@ class Night:
 
 def nights(store: Store, suite: str) -> list[Night]:
     """The nights of the suite of this name, by start."""
-    found = store.search("tags.`optsuite.night` LIKE '%' AND tags.`optsuite.kind` = 'study'")
+    found = store.search(f"tags.`{NIGHT}` LIKE '%' AND {having(kind='study')}")
     by_campaign: dict[str, list[tuple[float | None, str, str, str | None]]] = {}
     for run in found:
         tags = run.data.tags
-        campaign = tags.get("optsuite.campaign")
-        if tags.get("optsuite.suite") != suite or campaign is None:  # not in the search, which has no escapes for a name
+        campaign = tags.get(CAMPAIGN)
+        if tags.get(SUITE) != suite or campaign is None:  # not in the search, which has no escapes for a name
             continue
-        own = (_seconds(run.info.start_time), run.info.run_id, tags["optsuite.night"], tags.get(GOOD))
+        own = (_seconds(run.info.start_time), run.info.run_id, tags[NIGHT], tags.get(GOOD))
         by_campaign.setdefault(campaign, []).append(own)
     made = []
     for campaign, studies in by_campaign.items():
@@ -72,7 +72,7 @@ def prune(store: Store, found: Sequence[Night], keep: int) -> list[Night]:
     needed = {last(found, good=True), last(found, kind=REFERENCE)}
     old = [night for night in found[: max(0, len(found) - keep)] if night not in needed]
     for night in old:
-        for run in store.search(f"tags.`optsuite.campaign` = '{night.campaign}'"):
+        for run in store.search(having(campaign=night.campaign)):
             store.delete(run.info.run_id)
     return old
 

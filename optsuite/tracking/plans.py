@@ -11,19 +11,19 @@ from mlflow.exceptions import MlflowException
 from optsuite.errors import BadInput, StoreLost
 from optsuite.tracking.location import store_exists
 from optsuite.tracking.queries import ask
-from optsuite.tracking.schema import REFUSAL, TRIED
+from optsuite.tracking.schema import CAMPAIGN, FINGERPRINT, KIND, REFUSAL, TRIED, having
 from optsuite.tracking.store import HTTP, open_store
 from optsuite.training.fingerprint import Basis
 from optsuite.training.legacy_fingerprint import Former, FormerBasis, read_fingerprint
 
-KEYS = ("optsuite.fingerprint", REFUSAL, TRIED, "engine", "engine_reason")
+KEYS = (FINGERPRINT, REFUSAL, TRIED, "engine", "engine_reason")
 # Deleted runs count too: a study that was interrupted was planned all the same.
-OF_STUDIES = """
+OF_STUDIES = f"""
     SELECT runs.run_uuid AS run_id, item.key, item.value FROM runs
     JOIN tags AS campaign ON campaign.run_uuid = runs.run_uuid
-        AND campaign.key = 'optsuite.campaign' AND campaign.value = :campaign
-    JOIN tags AS kind ON kind.run_uuid = runs.run_uuid AND kind.key = 'optsuite.kind' AND kind.value = 'study'
-    JOIN {table} AS item ON item.run_uuid = runs.run_uuid AND item.key IN :names
+        AND campaign.key = '{CAMPAIGN}' AND campaign.value = :campaign
+    JOIN tags AS kind ON kind.run_uuid = runs.run_uuid AND kind.key = '{KIND}' AND kind.value = 'study'
+    JOIN {{table}} AS item ON item.run_uuid = runs.run_uuid AND item.key IN :names
     ORDER BY runs.start_time, runs.run_uuid
 """
 
@@ -58,7 +58,7 @@ def read_plans(uri: str, campaign: str) -> Plans:
         return plans
     with suppress(BadInput, StoreLost, MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError):
         for study in _of_server(uri, campaign) if uri.startswith(HTTP) else _of_database(uri, campaign):
-            fingerprint = read_fingerprint(study.get("optsuite.fingerprint"))
+            fingerprint = read_fingerprint(study.get(FINGERPRINT))
             engine = study.get("engine")
             if fingerprint is None or engine is None:
                 continue
@@ -97,6 +97,6 @@ def _of_database(uri: str, campaign: str) -> Iterator[Mapping[str, str]]:
 
 
 def _of_server(uri: str, campaign: str) -> Iterator[Mapping[str, str]]:
-    condition = f"tags.`optsuite.campaign` = '{campaign}' AND tags.`optsuite.kind` = 'study'"
+    condition = having(campaign=campaign, kind="study")
     found = sorted(open_store(uri).search(condition), key=lambda run: (run.info.start_time, run.info.run_id))
     return ({**run.data.tags, **run.data.params} for run in found)

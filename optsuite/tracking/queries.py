@@ -5,14 +5,15 @@ from typing import Any
 import pandas as pd
 import sqlalchemy
 
+from optsuite.tracking.schema import CAMPAIGN
 from optsuite.tracking.store import Store
 
 # The runs of a campaign in MLflow's own schema, less what has been deleted.
-OF_CAMPAIGN = """
+OF_CAMPAIGN = f"""
     FROM runs JOIN experiments ON experiments.experiment_id = runs.experiment_id
     JOIN tags AS campaign ON campaign.run_uuid = runs.run_uuid
-        AND campaign.key = 'optsuite.campaign' AND campaign.value = :campaign
-    {join}
+        AND campaign.key = '{CAMPAIGN}' AND campaign.value = :campaign
+    {{join}}
     WHERE runs.run_uuid BETWEEN :first AND :last
         AND runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'
 """
@@ -28,8 +29,8 @@ COUNTED = f"""SELECT runs.run_uuid AS run_id, count(*) AS n_points, sum(metrics.
     sum({VALUE}) AS sum_of_values, sum(abs({VALUE})) AS sum_of_sizes,
     sum({WEIGHT} * {VALUE}) AS sum_of_moments, sum({WEIGHT} * abs({VALUE})) AS sum_of_sizes_of_moments
     {{of_campaign}} GROUP BY runs.run_uuid"""
-DELETED = """SELECT DISTINCT experiments.name FROM runs JOIN experiments ON experiments.experiment_id = runs.experiment_id
-    JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = 'optsuite.campaign' AND tags.value = :campaign
+DELETED = f"""SELECT DISTINCT experiments.name FROM runs JOIN experiments ON experiments.experiment_id = runs.experiment_id
+    JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = '{CAMPAIGN}' AND tags.value = :campaign
     WHERE experiments.lifecycle_stage = 'deleted' ORDER BY experiments.name"""
 
 

@@ -7,12 +7,11 @@ from typing import Any
 import pandas as pd
 
 from optsuite.redact import printable
-from optsuite.tracking.columns import COLUMNS, CURVES, NUMBERS, OF_SEALS, POINTS
 from optsuite.tracking.histories import histories
 from optsuite.tracking.location import CAMPAIGNS
 from optsuite.tracking.queries import DELETED, NUMBER, OF_RUNS, query
 from optsuite.tracking.rows import CHUNK, chunks, typed
-from optsuite.tracking.schema import REFUTED
+from optsuite.tracking.schema import CAMPAIGN, COLUMNS, CURVES, NUMBERS, OF_SEALS, POINTS, REFUTED, having
 from optsuite.tracking.seal import flaw_of_seal, newer
 from optsuite.tracking.soundness import Damaged, damaged, doubles, flaw, incomplete, outdated
 from optsuite.tracking.store import Store
@@ -79,8 +78,9 @@ def read_campaigns(store: Store) -> list[str]:
     """The campaigns that hold runs: each has a study, or a run at a given rate."""
     if store.is_database:
         return list(query(store, CAMPAIGNS)["value"])
-    found = (run for one in ("kind` = 'study'", "arm` = 'given'") for run in store.search(f"tags.`optsuite.{one}"))
-    return sorted({run.data.tags["optsuite.campaign"] for run in found})
+    conditions = (having(kind="study"), having(arm="given"))
+    found = (run for condition in conditions for run in store.search(condition))
+    return sorted({run.data.tags[CAMPAIGN] for run in found})
 
 
 def read_curves(store: Store, runs: Iterable[str], names: Iterable[str]) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from optsuite.definition import Target
 from optsuite.errors import StoreLost
+from optsuite.tracking.schema import ERROR, OUTCOME
 from optsuite.tracking.seal import Points, sealed
 from optsuite.tracking.spool import Record, Spool
 from optsuite.tracking.store import Store
@@ -41,7 +42,7 @@ class Recording:
     def end(self, ended: Ended) -> None:
         """Write what is not yet written, and mark the run as ended. Raises StoreLost, once the run is in the spool."""
         summary = summarise(self.measurements, ended.outcome, self.target)
-        tags = {"optsuite.outcome": ended.outcome} | ({"optsuite.error": ended.error} if ended.error else {})
+        tags = {OUTCOME: ended.outcome} | ({ERROR: ended.error} if ended.error else {})
         tags |= sealed({**self.tags, **tags}, self.params, summary, Points.of(self.measurements))
         status = "FAILED" if ended.outcome == "failed" else "FINISHED"
         try:

@@ -7,9 +7,8 @@ import pandas as pd
 from mlflow.entities import Run as MlflowRun
 
 from optsuite.redact import printable
-from optsuite.tracking.columns import COLUMNS, NUMBERS, PARAM_NAMES, SUMMARIES, TAG_NAMES, TEXT
 from optsuite.tracking.queries import COUNTED, NUMBER, OF_CAMPAIGN, OF_CURVES, query
-from optsuite.tracking.schema import REFUTED
+from optsuite.tracking.schema import COLUMNS, NUMBERS, PARAM_NAMES, REFUTED, SUMMARIES, TAG_NAMES, TEXT, having
 from optsuite.tracking.store import Store
 
 CHUNK = 5_000  # runs read at once: what they take until they are one row each is free again for the next
@@ -61,7 +60,7 @@ def _rows_of_database(store: Store, **where: str) -> pd.DataFrame:
 
 
 def _chunks_of_server(store: Store, campaign: str) -> Iterator[pd.DataFrame]:
-    for page in store.pages(f"tags.`optsuite.campaign` = '{campaign}'"):
+    for page in store.pages(having(campaign=campaign)):
         yield pd.DataFrame([_row(run) for run in page])
 
 

@@ -1,13 +1,147 @@
-"""The names of tags that say what became of a run, as the store and whoever reads it know them."""
+"""Every name in the store: tags, params, metrics, and the columns in which they are read back.
 
-SUPERSEDED = "optsuite.superseded"  # the tag of runs that an older definition gave, or that proved to be
-REFUTED = "refuted"  # its value where runs have not repeated, or have parted from the plain loop: never used again
-REUSE = "optsuite.reuse"  # the tag of studies whose reused results are not bit for bit those of this machine, and
-REUSED_ON = "optsuite.reused_on"  # of the class of machine on which that was found
-COMPARED = "optsuite.compared"  # the tag of stacked studies of which a run was compared with a plain one
-TRIED = "optsuite.tried"  # the tag of studies: the lowest and the highest rate that it was planned for, with a space between
-PROPOSED = "optsuite.proposed"  # the tag of studies: what their search has proposed, as `tuning.Proposals` writes it
-REFUSAL = "optsuite.refusal"  # the tag of stacked studies that parted from plain ones: why
-FINGERPRINT = "optsuite.fingerprint"  # the tag of what determines a run
-SCHEMA = "optsuite.schema"  # the tag of runs that are sealed: how they are written
-SEAL = "optsuite.seal"  # the tag that tells whether anything of a run has been edited since
+Adding a name does not raise SCHEMA_VERSION; changing or removing one does, and then rows of the
+version before are migrated when their campaign is next written to.
+"""
+
+SCHEMA_VERSION = "3"  # of what is sealed of a run, see `tracking.seal`
+
+# Tags that say what a run is.
+KIND = "optsuite.kind"  # study, trial, evaluation; report and claim are not runs of training
+ARM = "optsuite.arm"
+BENCHMARK = "optsuite.benchmark"
+OPTIMIZER = "optsuite.optimizer"
+CAMPAIGN = "optsuite.campaign"
+SUITE = "optsuite.suite"
+SEED = "optsuite.seed"
+NIGHT = "optsuite.night"  # the kind of nightly run that the study belongs to
+GOOD = "optsuite.good"  # whether that nightly run passed
+OUTCOME = "optsuite.outcome"
+ERROR = "optsuite.error"
+FINGERPRINT = "optsuite.fingerprint"  # what determines the run
+PARENT = "mlflow.parentRunId"  # the study of a trial or an evaluation
+COMMIT = "mlflow.source.git.commit"
+RUN_NAME = "mlflow.runName"
+
+# Tags that say what became of it.
+SUPERSEDED = "optsuite.superseded"  # an older definition gave it, or it proved to be wrong
+REFUTED = "refuted"  # the value where it has not repeated, or has parted from the plain loop
+REUSE = "optsuite.reuse"  # of studies: how reused results differ from those of this machine
+REUSED_ON = "optsuite.reused_on"  # of studies: the class of machine on which that was found
+COMPARED = "optsuite.compared"  # of stacked studies: a run was compared with a plain one
+TRIED = "optsuite.tried"  # of studies: the lowest and the highest rate that were planned for
+PROPOSED = "optsuite.proposed"  # of studies: what their search proposed, see `tuning.Proposals`
+REFUSAL = "optsuite.refusal"  # of stacked studies: why they parted from plain ones
+SCHEMA = "optsuite.schema"  # the SCHEMA_VERSION of a sealed run
+SEAL = "optsuite.seal"  # tells whether anything of the run has been edited since
+
+# Tags of claims on a campaign, see `tracking.lease`.
+CLAIMS = "optsuite.claims"  # the campaign that somebody works on, or wants to
+CLAIM_STATE = "optsuite.claim.state"
+CLAIM_MACHINE = "optsuite.claim.machine"
+CLAIM_OWNER = "optsuite.claim.owner"
+CLAIM_BEAT = "optsuite.claim.beat"
+
+REPORTS = "reports"  # the experiment of the report runs; every other is named after its benchmark
+
+# Params, beside the fixed hyperparameters of an optimizer.
+TEXT_PARAMS = (
+    "target",
+    "device",
+    "machine",
+    "machine_class",
+    "engine",
+    "engine_reason",
+    "includes",
+    "optsuite_version",
+    "torch_version",
+    "mlflow_version",
+    "optuna_version",
+)
+NUMBER_PARAMS = (
+    "lr",
+    "eval_every",
+    "max_steps",
+    "n_trials",
+    "n_tuning_seeds",
+    "n_seeds",
+    "tolerance",
+    "lr_low",
+    "lr_high",
+    "n_tied",
+)
+UNREAD_PARAMS = ("optimizer", "schedule", "seed", "batch_size", "dtype", "cast")
+AT_EDGE = "at_edge"
+PARAM_NAMES = (*NUMBER_PARAMS, *TEXT_PARAMS, AT_EDGE)  # those that are read back
+
+# Metrics: the summaries of a run. Its curves are named by `Benchmark.curves`.
+COSTS = ("usage/milliseconds_per_step", "usage/state_bytes_per_parameter")
+RELATIVE_TIME = "usage/relative_step_time"
+SUMMARIES = (
+    "initial/validation_loss",
+    "initial/test_loss",
+    "score",
+    "best/step",
+    "best/test_loss",
+    "best/test_accuracy",
+    "final/train_loss",
+    "steps_to_target",
+    "early/train_loss",
+    RELATIVE_TIME,
+    *COSTS,
+)
+
+# The columns of a row, by the tags of the store.
+TAG_NAMES = {
+    KIND: "kind",
+    ARM: "arm",
+    BENCHMARK: "benchmark",
+    OPTIMIZER: "optimizer",
+    CAMPAIGN: "campaign",
+    SUITE: "suite",
+    NIGHT: "night",
+    OUTCOME: "outcome",
+    FINGERPRINT: "fingerprint",
+    ERROR: "error",
+    COMMIT: "commit",
+    SEED: "seed",
+    PARENT: "parent",
+    SUPERSEDED: "superseded",
+    SEAL: "seal",
+    SCHEMA: "schema",
+    REUSE: "reuse",
+    REUSED_ON: "reused_on",
+    COMPARED: "compared",
+    REFUSAL: "refusal",
+    PROPOSED: "proposed",
+}
+RUN_TAGS = (KIND, ARM, BENCHMARK, OPTIMIZER, CAMPAIGN, SUITE, NIGHT, OUTCOME, FINGERPRINT, ERROR)
+TAGS = tuple(TAG_NAMES[tag] for tag in RUN_TAGS)
+MARKS = tuple(TAG_NAMES[tag] for tag in (REUSE, REUSED_ON, COMPARED, REFUSAL, PROPOSED))
+TEXT = ("run_id", "experiment_id", "parent", "status", "commit", *TEXT_PARAMS, *TAGS, *MARKS)
+FLAGS = ("superseded", "refuted", AT_EDGE)
+NUMBERS = ("seed", *NUMBER_PARAMS, "started", "seconds", *SUMMARIES)
+COLUMNS = (*TEXT, *FLAGS, *NUMBERS)
+MEASURED_AGAIN = {RELATIVE_TIME, *COSTS}  # and so not sealed
+SEALED = sorted({*TAGS, "schema", "seed", *PARAM_NAMES, *SUMMARIES} - MEASURED_AGAIN)
+OF_SEALS = ("seal", "schema")  # read beside COLUMNS, to tell what can be believed
+POINTS = (  # of all curves of a run; nan where nobody has counted
+    "n_points",
+    "sum_of_steps",
+    "sum_of_values",
+    "sum_of_sizes",
+    "sum_of_moments",
+    "sum_of_sizes_of_moments",
+)
+CURVES = ("run_id", "curve", "step", "value")
+
+
+def having(**tags: str) -> str:
+    """A condition of MLflow's search language: these tags, by the columns that they are read into."""
+    names = {column: tag for tag, column in TAG_NAMES.items()}
+    return " AND ".join(f"tags.`{names[key]}` = {quoted(value)}" for key, value in tags.items())
+
+
+def quoted(text: str) -> str:
+    """A string of MLflow's search language, which knows no escapes."""
+    return f'"{text}"' if "'" in text else f"'{text}'"

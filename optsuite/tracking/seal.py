@@ -5,13 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from optsuite.tracking.columns import SEALED, TAG_NAMES
-from optsuite.tracking.schema import FINGERPRINT, SCHEMA, SEAL
+from optsuite.tracking.schema import FINGERPRINT, SCHEMA, SCHEMA_VERSION, SEAL, SEALED, TAG_NAMES
 from optsuite.training.identity import digest
 from optsuite.training.run import Measurement
 
-VERSION = "3"  # of the seal, and of what is sealed
-KNOWN = (VERSION, "2")  # fingerprints have another form in schema 2
+KNOWN = (SCHEMA_VERSION, "2")  # fingerprints have another form in schema 2
 DIGITS = 9  # a longer number is not a version
 LONGEST = 500  # characters of a text that count: stores cut off the end of long ones
 LARGEST = 1e30  # larger values count as this one: sums of them overflow
@@ -68,10 +66,10 @@ def sealed(
     tags: Mapping[str, object], params: Mapping[str, object], summary: Mapping[str, float], points: Points
 ) -> dict[str, str]:
     """The tags that seal a run, from all that the store is told of it."""
-    tags = {**tags, SCHEMA: VERSION}
+    tags = {**tags, SCHEMA: SCHEMA_VERSION}
     named = {TAG_NAMES[tag]: value for tag, value in tags.items() if tag in TAG_NAMES} | dict(params) | dict(summary)
     columns = {name: None if name not in named else str(named[name]) for name in SEALED}
-    return {SCHEMA: VERSION, SEAL: seal(columns, points)}
+    return {SCHEMA: SCHEMA_VERSION, SEAL: seal(columns, points)}
 
 
 def flaw_of_seal(row: Mapping[Any, Any]) -> str:
@@ -91,9 +89,9 @@ def newer(row: Mapping[Any, Any]) -> str:
     schema, text = row["schema"], row["seal"]
     if not (isinstance(schema, str) and isinstance(text, str) and schema.isdecimal()):
         return ""
-    if len(schema) > DIGITS or not text.startswith(f"{schema} ") or int(schema) <= int(VERSION):
+    if len(schema) > DIGITS or not text.startswith(f"{schema} ") or int(schema) <= int(SCHEMA_VERSION):
         return ""
-    return f"written by a newer optsuite (schema {schema}; this one knows {VERSION})"
+    return f"written by a newer optsuite (schema {schema}; this one knows {SCHEMA_VERSION})"
 
 
 def resealed(row: Mapping[Any, Any], fingerprint: str) -> dict[str, str]:
@@ -105,21 +103,21 @@ def resealed(row: Mapping[Any, Any], fingerprint: str) -> dict[str, str]:
     if not isinstance(row["seal"], str):
         return tags
     columns = {name: row[name] for name in SEALED}
-    columns |= {"fingerprint": fingerprint, "schema": VERSION}
+    columns |= {"fingerprint": fingerprint, "schema": SCHEMA_VERSION}
     _, _, *points = row["seal"].split(" ")
-    return tags | {SCHEMA: VERSION, SEAL: " ".join((VERSION, _digest(columns), *points))}
+    return tags | {SCHEMA: SCHEMA_VERSION, SEAL: " ".join((SCHEMA_VERSION, _digest(columns), *points))}
 
 
 def seal(columns: Mapping[str, object], points: Points) -> str:
     """The seal of what a run says of itself, by column, and of its curves."""
-    return f"{VERSION} {_digest(columns)} {points.n} {points.steps} {points.total:.12g} {points.moment:.12g}"
+    return f"{SCHEMA_VERSION} {_digest(columns)} {points.n} {points.steps} {points.total:.12g} {points.moment:.12g}"
 
 
 def broken(text: str, columns: Mapping[str, object], points: Points | None) -> str:
     """What the seal says has been edited, empty where nothing is known to be. Without points the curves are not looked at."""
     version, *parts = text.split(" ")
     if version not in KNOWN and version.isdecimal():
-        return f"its seal is of version {version[:9]}, and this optsuite knows version {VERSION}"
+        return f"its seal is of version {version[:9]}, and this optsuite knows version {SCHEMA_VERSION}"
     try:
         own, n, steps, total, moment = parts[0], int(parts[1]), int(parts[2]), float(parts[3]), float(parts[4])
     except (IndexError, ValueError):

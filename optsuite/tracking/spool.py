@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from optsuite.errors import one_line, require_name
 from optsuite.files import write_atomically
 from optsuite.tracking.location import database_path, state_folder
+from optsuite.tracking.schema import CAMPAIGN
 from optsuite.tracking.store import Store
 from optsuite.training.run import Measurement
 
@@ -114,7 +115,7 @@ class Spool:
         for path in self.kept():
             try:
                 record = _record(json.loads(_read(path)))
-                if record.tags.get("optsuite.campaign", self._campaign) != self._campaign:
+                if record.tags.get(CAMPAIGN, self._campaign) != self._campaign:
                     raise ValueError("it is of another campaign")
             except (TypeError, ValueError, OSError, RecursionError) as error:  # of another version, or not ours
                 _set_aside(path, one_line(error))

@@ -29,10 +29,10 @@ from optsuite.tracking.database import require_ours
 from optsuite.tracking.location import database_path
 from optsuite.tracking.refusals import cannot_be_opened
 from optsuite.tracking.retry import RetryPolicy
+from optsuite.tracking.schema import CAMPAIGN, KIND, PARENT, REPORTS, RUN_NAME, having
 from optsuite.training.run import Measurement
 
 T = TypeVar("T")
-REPORTS = "reports"  # the experiment of the report runs
 HTTP = ("http:", "https:")
 PAGE = 1_000
 MOST_LINES = 20
@@ -100,7 +100,7 @@ class Store:
         self._experiments: dict[str, str] = {}
         self._said: set[str] = set()
         found = resolve_tags()  # source commit, user, address of the repository, ...
-        self._context = {key: redact(value) for key, value in found.items() if key != "mlflow.runName"}
+        self._context = {key: redact(value) for key, value in found.items() if key != RUN_NAME}
 
     def say(self, lines: Iterable[str]) -> None:
         """Log what somebody should know of what the store holds: each line once, and no more than MOST_LINES at a time."""
@@ -146,7 +146,7 @@ class Store:
 
     def create(self, benchmark: str, name: str, tags: Mapping[str, str], started: float, parent: str | None = None) -> str:
         """Create a run, marked as running since `started` (Unix seconds), and return its id."""
-        own = dict(tags) | ({"mlflow.parentRunId": parent} if parent else {})
+        own = dict(tags) | ({PARENT: parent} if parent else {})
         experiment, start_time = self.experiment(benchmark), int(started * 1e3)
         run = self._ask(self.client.create_run, experiment, start_time, self._context | own, name)
         return str(run.info.run_id)
@@ -202,9 +202,9 @@ class Store:
         """Keep files of a report folder as artifacts of the campaign's report run, found or created."""
         self._come_home()
         experiment = self.experiment(REPORTS)
-        condition = f"tags.`optsuite.campaign` = '{campaign}' AND tags.`optsuite.kind` = 'report'"
+        condition = having(campaign=campaign, kind="report")
         found = self._ask(self.client.search_runs, [experiment], condition, max_results=1)
-        tags = {"optsuite.kind": "report", "optsuite.campaign": campaign}
+        tags = {KIND: "report", CAMPAIGN: campaign}
         run_id = found[0].info.run_id if found else self.create(REPORTS, f"report of {campaign}", tags, time.time())
         for path in files:
             place = path.relative_to(folder).parent.as_posix()

@@ -10,11 +10,10 @@ import sqlalchemy
 
 from optsuite.analysis.leaderboard import comparison
 from optsuite.reporting.write import build
-from optsuite.tracking.columns import COLUMNS, OF_SEALS, POINTS, SEALED
 from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.recording import Recording
 from optsuite.tracking.rows import chunks
-from optsuite.tracking.schema import SEAL
+from optsuite.tracking.schema import COLUMNS, OF_SEALS, POINTS, SEAL, SEALED
 from optsuite.tracking.seal import Points, seal
 from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import Store, open_store
