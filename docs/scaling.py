@@ -26,7 +26,7 @@ from optsuite.campaign.asks import tune_and_evaluate
 from optsuite.campaign.prepare import Problem, prepare
 from optsuite.training.plan import group
 from optsuite.training.run import Score
-from optsuite.training.stack import MULTIPLE
+from optsuite.training.stack import PAD_TO
 from optsuite.tuning import Proposals
 
 N_OPTIMIZERS = 30
@@ -123,7 +123,7 @@ def _stages(suite: Suite, problem: Problem, speedup: float, write_seconds: float
     """What a study asks for, by asking it: the scores that it is sent are those of a valley."""
     (spec,) = suite.optimizers
     benchmark, plan = problem.benchmark, problem.plans[spec.name]
-    per_run, multiple = problem.seconds_per_run / speedup, MULTIPLE if plan.engine != "plain" else 1
+    per_run, multiple = problem.seconds_per_run / speedup, PAD_TO if plan.engine != "plain" else 1
     start = START_SECONDS if speedup > 1 else 0.0
     n_measurements = benchmark.max_steps // benchmark.eval_every + 1
     asks = tune_and_evaluate(benchmark.name, spec, suite, Proposals())

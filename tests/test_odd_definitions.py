@@ -25,8 +25,9 @@ from optsuite.errors import BadInput
 from optsuite.execution.pool import Fact, Task
 from optsuite.execution.worker import facts
 from optsuite.reporting.write import _csv
-from optsuite.training import plain, stacked
+from optsuite.training import stacked
 from optsuite.training.described import Descriptions, Identity
+from optsuite.training.engines import PLAIN, STACKED
 from optsuite.training.identity import define, identify_optimizer
 from optsuite.training.run import Ended, Run
 from optsuite.training.trial import LACKS
@@ -200,7 +201,7 @@ def test_an_optimizer_that_cannot_be_timed_leaves_the_others(
             raise error
         return stacked.train(benchmark, spec, *arguments, **keywords)
 
-    monkeypatch.setattr("optsuite.campaign.prepare.ENGINES", {"plain": plain.train, "stacked": fails})
+    monkeypatch.setattr("optsuite.campaign.prepare.ENGINES", {"plain": PLAIN, "stacked": replace(STACKED, train=fails)})
     (problem,), skipped = prepare(tiny.SUITE, device="cpu", named=["tiny_line"])
     assert [(one.benchmark, one.optimizer) for one in skipped] == ([("tiny_line", "sign")] if is_broken else [])
     assert problem.plans["sgd"].engine == "stacked"

@@ -20,8 +20,9 @@ from optsuite.optimizers.packaged import Packaged, any_of_pytorch_optimizer, is_
 from optsuite.schedules import cosine, schedule_name
 from optsuite.training.check import check_pair
 from optsuite.training.cost import measure_costs
+from optsuite.training.engines import ENGINES
 from optsuite.training.plain import initial_model, train
-from optsuite.training.plan import ENGINES, plan
+from optsuite.training.plan import plan
 from optsuite.training.run import Ended, Measurement, Run
 from optsuite.tuning import initial_rates
 
@@ -101,7 +102,7 @@ def test_every_optimizer_reaches_the_target_at_some_rate(spec: OptimizerSpec) ->
     runs = [Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr, seed=0, kind="trial") for lr in rates]
     reached = any(
         benchmark.target.reached(fact.values)
-        for _, fact in ENGINES[engine](benchmark, spec, runs, splits)
+        for _, fact in ENGINES[engine].train(benchmark, spec, runs, splits)
         if isinstance(fact, Measurement)
     )
     assert reached != (spec.name in NEVER)
@@ -121,7 +122,7 @@ def test_an_error_of_an_optimizer_that_has_overflown_is_divergence() -> None:
     spec = replace(OPTIMIZERS["sgd"], name="fragile", build=fragile, fixed={}, proportional=False)
     runs = [Run(benchmark="tiny_line", optimizer="fragile", lr=lr, seed=0, kind="trial") for lr in (1e30, 0.05)]
     for engine in ENGINES.values():
-        facts = list(engine(tiny.BENCHMARK, spec, runs, tiny.line()))
+        facts = list(engine.train(tiny.BENCHMARK, spec, runs, tiny.line()))
         ended = {index: fact for index, fact in facts if isinstance(fact, Ended)}
         assert ended == {0: Ended(outcome="diverged"), 1: Ended(outcome="finished")}
 
@@ -210,7 +211,7 @@ def test_a_schedule_scales_every_step(name: str) -> None:
         optimizer.step()
     expected = nn.functional.mse_loss(model(splits.validation[0]), splits.validation[1]).item()
     for engine in ENGINES.values():
-        own = [f for index, f in engine(short, spec, runs, splits) if index == 0 and isinstance(f, Measurement)]
+        own = [f for index, f in engine.train(short, spec, runs, splits) if index == 0 and isinstance(f, Measurement)]
         assert own[-1].values["validation/loss"] == pytest.approx(expected, rel=1e-4)
         assert "train/lr" not in own[0].values
         assert [f.values["train/lr"] for f in own[1:]] == pytest.approx([0.1 * 0.75, 0.1 * 0.0669873], rel=1e-5)
@@ -238,7 +239,7 @@ def test_the_modes_of_an_optimizer_are_left_alone_before_its_first_step() -> Non
     run = Run(benchmark="tiny_line", optimizer="sgd", lr=0.1, seed=0, kind="trial")
     for engine in ENGINES.values():
         switched.clear()
-        assert list(engine(short, spec, [run], tiny.line()))
+        assert list(engine.train(short, spec, [run], tiny.line()))
         assert sorted(set(switched), key=switched.index) == [
             ("train", 0), ("eval", 2), ("train", 2), ("eval", 4), ("train", 4)
         ]  # fmt: skip

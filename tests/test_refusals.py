@@ -19,9 +19,9 @@ from optsuite.campaign.prepare import prepare
 from optsuite.errors import BadInput
 from optsuite.training.check import check_benchmark, check_pair, load_splits
 from optsuite.training.cost import measure_costs
+from optsuite.training.engines import ENGINES
 from optsuite.training.losses import placed
 from optsuite.training.plain import train
-from optsuite.training.plan import ENGINES
 from optsuite.training.run import Ended, Measurement, Run
 
 NAN, INF = float("nan"), float("inf")
@@ -222,7 +222,7 @@ def test_ignored_labels_among_others_train() -> None:
 def test_batch_without_a_loss_late_in_training_is_no_divergence(engine: str) -> None:
     benchmark = replace(CLASSES, dataset=ignoring(2), batch_size=2)
     run = Run(benchmark="classes", optimizer="sgd", lr=0.1, seed=5, kind="trial")
-    *_, (_, ended) = ENGINES[engine](benchmark, SGD, [run], benchmark.dataset())
+    *_, (_, ended) = ENGINES[engine].train(benchmark, SGD, [run], benchmark.dataset())
     assert isinstance(ended, Ended)
     assert ended.outcome == "failed"
     assert "does it hold ignored labels only?" in (ended.error or "")

@@ -17,8 +17,9 @@ from optsuite import Benchmark, LogUniform, OptimizerSpec
 from optsuite.campaign.prepare import prepare
 from optsuite.errors import BadInput
 from optsuite.training import plain, trial
+from optsuite.training.engines import ENGINES
 from optsuite.training.flat_trial import NOT_AS_DECLARED
-from optsuite.training.plan import ENGINES, Plan, plan
+from optsuite.training.plan import Plan, plan
 from optsuite.training.run import Measurement, Run
 from optsuite.training.trial import check_repeats
 
@@ -41,7 +42,7 @@ def over_parameters(kind: Any) -> Any:
 
 def curves(engine: str, benchmark: Benchmark, optimizer: OptimizerSpec) -> dict[tuple[int, int, str], float]:
     runs = [Run(benchmark="b", optimizer="o", lr=lr, seed=seed, kind="trial") for lr in (1e-3, 2e-2) for seed in (0, 1)]
-    facts = ENGINES[engine](benchmark, optimizer, runs, tiny.line())
+    facts = ENGINES[engine].train(benchmark, optimizer, runs, tiny.line())
     return {(i, f.step, name): v for i, f in facts if isinstance(f, Measurement) for name, v in f.values.items()}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterable
 
 from optsuite.definition import OptimizerSpec, Suite
 from optsuite.training.run import Run, Score
-from optsuite.training.stack import MULTIPLE
+from optsuite.training.stack import PAD_TO
 from optsuite.tuning import Proposals, Tuned, default_runs, tune, tuned_runs
 
 Asks = Generator[list[Run], list[Score], Tuned | None]
@@ -19,7 +19,7 @@ def tune_and_evaluate(benchmark: str, spec: OptimizerSpec, suite: Suite, proposa
     spare = default_runs(benchmark, spec, suite)
     asked = next(tuning)
     while True:
-        fill, spare = spare[: -len(asked) % MULTIPLE], spare[-len(asked) % MULTIPLE :]
+        fill, spare = spare[: -len(asked) % PAD_TO], spare[-len(asked) % PAD_TO :]
         scores = yield asked + fill
         try:
             asked = tuning.send(scores[: len(asked)])

@@ -120,7 +120,7 @@ def _replayed(
 ) -> Generator[Event, None, Campaign]:
     """The campaign with its studies answered from the store, by results that have been checked unless `check` is None."""
     for study in studies:
-        if study.plan.engine != "plain" and (refusal := held.refusal(study)):
+        if study.plan.stacks and (refusal := held.refusal(study)):
             study.use_plain(refusal)
     work = Campaign(studies, held)
     replayed = list(work.replay())

@@ -91,7 +91,7 @@ class Training:
 
     def _is_guarded(self, study: Study) -> bool:
         """Whether one of its stacked runs is compared with a plain one before the study is finished."""
-        if study.plan.engine == "plain" or study.error is not None or self._ledger.is_compared(study):
+        if not study.plan.stacks or study.error is not None or self._ledger.is_compared(study):
             return False
         guard = self._guards.guard(study)
         if guard is None:

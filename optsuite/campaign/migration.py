@@ -13,10 +13,10 @@ from optsuite.tracking.legacy_rows import FORMER, former_rows
 from optsuite.tracking.schema import FINGERPRINT, REFUTED, SUPERSEDED
 from optsuite.tracking.seal import resealed
 from optsuite.tracking.store import Store
+from optsuite.training.engines import ENGINES
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import digest, run_digest
 from optsuite.training.legacy_fingerprint import FormerFingerprint, engine_of, engines
-from optsuite.training.plan import ENGINES
 
 Row = Mapping[Any, Any]
 Named = Mapping[tuple[str, str], Study]  # by benchmark and optimizer

@@ -11,13 +11,13 @@ from optsuite.tracking.plans import Plans, decided
 from optsuite.training.check import blamed, check_benchmark, check_pair, check_repeatable, limited, load_splits
 from optsuite.training.described import Descriptions, Identity
 from optsuite.training.device import check_device
+from optsuite.training.engines import ENGINES
 from optsuite.training.identity import Definition, identify_benchmark, identify_optimizer
 from optsuite.training.legacy_fingerprint import FormerDescriptions, Formers
 from optsuite.training.numerics import Fitted, fit
-from optsuite.training.plan import ENGINES, STACKS, Plan, plan
+from optsuite.training.plan import Plan, plan
 from optsuite.training.repeatable import make_repeatable
 from optsuite.training.run import Run
-from optsuite.training.stack import MULTIPLE
 from optsuite.training.step import is_out_of_memory
 from optsuite.training.trial import LACKS, rates_tried
 
@@ -213,7 +213,7 @@ def _timed(
                 with blamed(what), limited(TRY_SECONDS):
                     return _seconds_per_run(benchmark, spec, splits, planned.engine)
             except BadInput as error:
-                if planned.engine in STACKS and is_out_of_memory(error.__cause__ or error):
+                if planned.stacks and is_out_of_memory(error.__cause__ or error):
                     plans[spec.name] = replace(planned, engine="plain", max_stack=1, reason=LACKS.format("memory"))
                     continue
                 del plans[spec.name]
@@ -238,7 +238,7 @@ def _few(split: Split) -> Split:
 
 def _seconds_per_run(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, engine: str) -> float:
     """A rough cost of a run on one thread, from two short trainings; a stacked one takes its share of the smallest stack."""
-    n = MULTIPLE if engine in STACKS else 1
+    n = ENGINES[engine].pad_to
     measured = replace(splits, validation=_few(splits.validation), test=_few(splits.test))
     n_times = len(splits.validation[0]) / len(measured.validation[0])
     runs = [Run(benchmark=benchmark.name, optimizer=spec.name, lr=spec.lr.low, seed=0, kind="trial")] * n
@@ -246,7 +246,7 @@ def _seconds_per_run(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, 
     def seconds(n_steps: int) -> float:
         short = replace(benchmark, max_steps=n_steps, eval_every=n_steps)
         started = time.perf_counter()
-        for _ in ENGINES[engine](short, spec, runs, measured):
+        for _ in ENGINES[engine].train(short, spec, runs, measured):
             pass
         return (time.perf_counter() - started) / n
 

@@ -20,6 +20,7 @@ from optsuite.tracking.legacy_rows import has_former_rows
 from optsuite.tracking.location import checkpoint_folder, tracking_uri
 from optsuite.tracking.plans import read_plans
 from optsuite.training.checkpoint import Checkpoints
+from optsuite.training.engines import ENGINES
 
 Outcome = Literal["done", "failed", "interrupted"]
 Listener = Callable[[Event], None]
@@ -95,7 +96,7 @@ class Session:
 
     def _unsaved(self, studies: Sequence[Study]) -> Iterator[str]:
         """Where checkpoints were asked for and none are saved, in one line."""
-        stacked = [study.name[0] for study in studies if study.plan.engine != "plain"]
+        stacked = [study.name[0] for study in studies if study.plan.stacks]
         if self.pool.checkpoints and stacked:
             names = ", ".join(dict.fromkeys(stacked))
             how = "--engine plain trains one by one"
@@ -152,7 +153,7 @@ def notes_of(studies: Sequence[Study]) -> Iterator[str]:
         own = [name for name in plans if name[0] == benchmark]
         named = [name[1] for name in own if plans[name] == (engine, reason)]
         which = f" {', '.join(named)}" if len(named) < len(own) else ""
-        how = "trained" if engine == "plain" else "stepped"
+        how = "stepped" if ENGINES[engine].stacks else "trained"
         yield f"{benchmark}{which}: {how} one by one: {reason}"
 
 

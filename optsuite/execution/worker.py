@@ -21,15 +21,14 @@ from optsuite.errors import BadInput, location, one_line
 from optsuite.execution.pool import Fact, Task
 from optsuite.execution.suite_source import SuiteSource, load
 from optsuite.suites import find_benchmark, find_optimizer
-from optsuite.training import plain
 from optsuite.training.agreement import nudged
 from optsuite.training.check import load_splits
 from optsuite.training.checkpoint import Checkpoints
 from optsuite.training.described import Descriptions, Identity, difference
 from optsuite.training.device import is_host
+from optsuite.training.engines import ENGINES
 from optsuite.training.identity import identify_benchmark, identify_optimizer
 from optsuite.training.numerics import fit
-from optsuite.training.plan import ENGINES
 from optsuite.training.repeatable import make_repeatable
 from optsuite.training.run import Ended, Measurement
 from optsuite.training.step import is_out_of_memory
@@ -168,8 +167,9 @@ def trainer(suite_of: Callable[[], Suite], device: str, checkpoints: Checkpoints
         if task.nudge:
             benchmark = replace(benchmark, model=partial(nudged, benchmark.model, seed=task.nudge))
         engine = ENGINES[task.engine]
-        if checkpoints and engine is plain.train and task.until is None:
-            engine = partial(engine, checkpoint_of=lambda run: checkpoints.of(task.fingerprint(run)))
-        return engine(benchmark, spec, task.runs, splits, device=device)
+        run_all = engine.train
+        if checkpoints and engine.checkpoints and task.until is None:
+            run_all = partial(run_all, checkpoint_of=lambda run: checkpoints.of(task.fingerprint(run)))
+        return run_all(benchmark, spec, task.runs, splits, device=device)
 
     return train

@@ -1,7 +1,7 @@
 """How runs are trained: by which engine, and how many in one stack. Decided from the definitions, never by a stopwatch."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,20 +10,12 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from optsuite.definition import Benchmark, OptimizerSpec, Splits
-from optsuite.training import plain, stacked
 from optsuite.training.device import is_host, stack_limits
+from optsuite.training.engines import ENGINES
 from optsuite.training.plain import CHUNK, initial_model
-from optsuite.training.run import Ended, Measurement, Run
-from optsuite.training.stack import MULTIPLE
+from optsuite.training.run import Run
 from optsuite.training.trial import check_repeats, choose
 
-Engine = Callable[..., Iterator[tuple[int, Measurement | Ended]]]
-ENGINES: Mapping[str, Engine] = {
-    "plain": plain.train,
-    "stacked": stacked.train,
-    "stacked_views": stacked.train_views,  # an optimizer for each run, though its step is declared proportional
-}
-STACKS = ("stacked", "stacked_views")
 STACK_FLOPS = 10e6  # a step with more is as fast run by run on a CPU; measured with make speed
 COPIES = 7  # of the parameters in a stack: values, gradients, those before the step, rates, optimizer state, and one to spare
 REPEATED_FLOPS = 1e9  # what training a run twice may take to see whether it repeats: a second at the most
@@ -46,11 +38,17 @@ class Plan:
     @property
     def smallest_stack(self) -> int:
         """How many runs one run costs: a stack is filled up to a multiple."""
-        return 1 if self.engine == "plain" else MULTIPLE
+        return ENGINES[self.engine].pad_to
+
+    @property
+    def stacks(self) -> bool:
+        """Whether several runs are trained as one."""
+        return ENGINES[self.engine].stacks
 
     def stack_bytes(self, n_runs: int) -> int:
         """Roughly what so many runs take that are trained together, or one after another by the plain engine."""
-        n = -(-n_runs // MULTIPLE) * MULTIPLE if self.engine in STACKS else 1
+        pad_to = ENGINES[self.engine].pad_to
+        n = -(-n_runs // pad_to) * pad_to if self.stacks else 1
         return self.measuring_bytes + n * self.run_bytes
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 # Vectorised kernels treat the end of an array differently, which would show in the bits of the last runs:
-MULTIPLE = 8  # so stacks are padded to a multiple of this many runs,
+PAD_TO = 8  # so stacks are padded to a multiple of this many runs,
 ALIGNMENT = 64  # and flat tensors to one of this many elements, four of the widest vectors
 
 

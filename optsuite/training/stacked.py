@@ -18,7 +18,7 @@ from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.training.losses import placed
 from optsuite.training.plain import batch_indices, ended_early, initial_model, is_finite, measure, measurement
 from optsuite.training.run import Ended, Measurement, Run
-from optsuite.training.stack import MULTIPLE, Stack
+from optsuite.training.stack import PAD_TO, Stack
 from optsuite.training.step import judged, without_draws
 from optsuite.training.stepper import FlatStepper, Stepper, ViewsStepper
 
@@ -39,7 +39,7 @@ def train(
     tensor.
     """
     benchmark = placed(benchmark, device)
-    padded = [*runs, *[runs[0]] * (-len(runs) % MULTIPLE)]
+    padded = [*runs, *[runs[0]] * (-len(runs) % PAD_TO)]
     stack = Stack([initial_model(benchmark, run.seed).to(device) for run in padded])
     rates = [run.lr for run in padded]
     stepper: Stepper

@@ -15,8 +15,9 @@ from optsuite.definition import Benchmark, OptimizerSpec, Splits
 from optsuite.execution.local import LocalPool
 from optsuite.execution.pool import Fact, Task
 from optsuite.training import plain
+from optsuite.training.engines import ENGINES
 from optsuite.training.identity import define
-from optsuite.training.plan import ENGINES, group
+from optsuite.training.plan import group
 from optsuite.training.run import Ended, Run
 
 Loader = DataLoader[tuple[torch.Tensor, ...]]
@@ -80,7 +81,7 @@ def _timed(benchmark: Benchmark, spec: OptimizerSpec, train: Callable[[Sequence[
 
 
 def _exhaust(engine: str, benchmark: Benchmark, spec: OptimizerSpec, runs: Sequence[Run], splits: Splits, device: str) -> None:
-    for _ in ENGINES[engine](benchmark, spec, runs, splits, device=device):
+    for _ in ENGINES[engine].train(benchmark, spec, runs, splits, device=device):
         pass
 
 
