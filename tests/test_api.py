@@ -2,14 +2,17 @@
 
 import importlib
 import pkgutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import torch.nn.functional as F
 from conftest import TINY
 from suites import tiny
 from torch import nn
@@ -71,6 +74,18 @@ def test_optimizer_given_as_a_value_is_compared(folder: Path) -> None:
     own = replace(tiny.SUITE.optimizers[1], name="mine")
     result = optsuite.run(SMALL, optimizers=["sgd", own], options=ONE)
     assert set(result.leaderboard["optimizer"]) == {"sgd", "mine"}
+
+
+def test_metric_of_a_benchmark_comes_back_and_is_sealed(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    benchmark = replace(tiny.BENCHMARK, metrics={"mae": F.l1_loss})
+    result = optsuite.run(replace(SMALL, benchmarks=(benchmark,)), options=ONE)
+    assert (result.leaderboard["test_mae"] > 0).all()
+    assert "test_mae" in pd.read_csv("mlruns/report/leaderboard.csv")
+    with closing(sqlite3.connect("mlruns/mlflow.db")) as connection, connection:
+        update = "UPDATE latest_metrics SET value = 7 WHERE key = 'best/test_mae'"
+        assert connection.execute(update).rowcount > 4
+    optsuite.runs()
+    assert "what it says of itself has been edited" in caplog.text
 
 
 def test_train_compare_report_and_nightly_from_python(folder: Path) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from frames import NAN, around, frame, run, seeds, study
 
-from optsuite.analysis.columns import NAMES as TABLE
+from optsuite.analysis.columns import columns_for, columns_of
 from optsuite.analysis.leaderboard import leaderboard
 from optsuite.analysis.statements import default_rate, verdict, warnings
 from optsuite.reporting.text import escape, markdown, narrowed, readable
@@ -32,7 +32,7 @@ def test_best_first_with_the_gap_to_it() -> None:
     assert said(result) == ["best", "10.0% worse", "2.5x worse"]
     assert result["gap"].round(3).tolist() == [0, 0.1, 1.5]
     assert result["prob_improvement"].tolist() == [0.5, 0, 0]
-    assert list(result.columns) == list(TABLE)
+    assert list(result.columns) == [column.name for column in columns_for(["accuracy"])]
 
 
 def test_an_optimizer_entered_twice_is_never_ranked_apart() -> None:
@@ -149,9 +149,10 @@ def test_a_study_that_failed_while_tuning_has_a_row() -> None:
 
 
 def test_a_narrow_terminal_gets_the_columns_that_matter() -> None:
-    text = readable(leaderboard(frame(run("a", 1.0), study("a"), run("b", 2.0), study("b"))))
-    assert narrowed(text, 200) is text
-    narrow = narrowed(text, 60)
+    rows = leaderboard(frame(run("a", 1.0), study("a"), run("b", 2.0), study("b")))
+    text = readable(rows)
+    assert list(narrowed(rows, 200).columns) == list(text.columns)
+    narrow = narrowed(rows, 60)
     assert {"rank", "optimizer", "lr", "score", "verdict"} <= set(narrow.columns) < set(text.columns)
 
 
@@ -202,7 +203,7 @@ def test_a_target_that_is_missed_and_none_at_all() -> None:
 def test_one_seed_has_no_interval_and_nothing_has_a_table() -> None:
     row = table(run("a", 1.0), study("a"))["a", "tuned"]
     assert math.isnan(row["ci_low"])
-    assert list(leaderboard(frame()).columns) == list(TABLE)
+    assert list(leaderboard(frame()).columns) == [column.name for column in columns_for([])]
     assert "Nothing has been evaluated yet" in markdown(leaderboard(frame()), "c", [])
 
 
@@ -234,3 +235,16 @@ def test_readable_rows_put_the_default_beside_the_tuned_rate() -> None:
 def test_many_optimizers(n: int) -> None:
     rows = [row for i in range(n) for row in seeds(f"o{i:02}", around(1.1**i, 20))]
     assert leaderboard(frame(*rows))["rank"].tolist() == list(range(1, n + 1))
+
+
+def test_metric_of_a_benchmark_has_a_column_wherever_there_is_one() -> None:
+    rows = [row | {"best/test_f1": 0.5, "best/test_accuracy": NAN} for row in (run("a", 1.0), run("b", 2.0))]
+    runs = pd.concat([frame(*rows), frame(study("a"), study("b"))], ignore_index=True)
+    runs["best/test_f1"] = [0.5, 0.25, NAN, NAN]
+    result = leaderboard(runs)
+    assert result["test_f1"].tolist() == [0.5, 0.25]
+    assert "test_accuracy" not in result
+    assert readable(result)["test f1"].tolist() == ["0.5", "0.25"]
+    assert "test_f1" in [column.name for column in columns_of(result)]
+    runs.loc[1, ["outcome", "best/test_f1"]] = "diverged", NAN
+    assert leaderboard(runs)["test_f1"].isna().tolist() == [False, True]

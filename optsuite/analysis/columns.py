@@ -1,7 +1,7 @@
 """The columns of the leaderboard: each is computed, written and shown as its one entry here says."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ class Seeds:
     trained: pd.DataFrame
     scores: NDArray[np.float64]
     test_losses: NDArray[np.float64]
-    test_accuracies: NDArray[np.float64]
+    metrics: Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +76,20 @@ def _accuracy(row: Row) -> str:
     if math.isnan(accuracy):
         return ""
     return f"{accuracy:.4g}" if row["in_percent"] else f"{accuracy:.1%}"
+
+
+def _metric(metric: str) -> Column:
+    """The column of a metric on test data."""
+    name = f"test_{metric}"
+    is_accuracy = metric == "accuracy"
+    return Column(
+        name=name,
+        of=lambda seeds: interquartile_mean(seeds.metrics[metric]),
+        header="test acc." if is_accuracy else f"test {metric}",
+        show=_accuracy if is_accuracy else _number(name),
+        drop=6,
+        in_papers=True,
+    )
 
 
 def _steps(row: Row) -> str:
@@ -141,14 +155,6 @@ COLUMNS = (
         in_papers=True,
     ),
     Column(
-        name="test_accuracy",
-        of=lambda seeds: interquartile_mean(seeds.test_accuracies),
-        header="test acc.",
-        show=_accuracy,
-        drop=6,
-        in_papers=True,
-    ),
-    Column(
         name="steps_to_target",
         of=_median_steps,
         header="steps",
@@ -179,5 +185,15 @@ COLUMNS = (
     Column(name="prob_improvement"),
     Column(name="warnings", header="warnings", show=statements.warnings, drop=1),
 )
-NAMES = tuple(column.name for column in COLUMNS)
-SHOWN = tuple(column for column in COLUMNS if column.header)
+AFTER = next(i for i, column in enumerate(COLUMNS) if column.name == "test_loss") + 1
+
+
+def columns_for(metrics: Iterable[str]) -> tuple[Column, ...]:
+    """The columns of a leaderboard whose benchmarks have these metrics."""
+    return (*COLUMNS[:AFTER], *map(_metric, sorted(metrics)), *COLUMNS[AFTER:])
+
+
+def columns_of(table: pd.DataFrame) -> tuple[Column, ...]:
+    """The columns of a leaderboard."""
+    known = {column.name for column in COLUMNS}
+    return columns_for(str(name).removeprefix("test_") for name in table if name not in known)

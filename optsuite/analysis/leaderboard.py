@@ -2,17 +2,18 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from optsuite.analysis.columns import COLUMNS, NAMES, Seeds
+from optsuite.analysis.columns import Column, columns_for
+from optsuite.analysis.rows import failed_row, metrics_of, rows_of
 from optsuite.analysis.verdicts import ranked, warnings
 from optsuite.definition import TOLERANCE
 from optsuite.statistics.differences import Verdict, compare, probability_of_improvement
-from optsuite.training.run import penalty
 
 BUDGET = ("n_trials", "n_tuning_seeds", "n_seeds")
 ARMS = ("tuned", "default", "given")  # in the order of the table
@@ -60,11 +61,12 @@ def comparison(runs: pd.DataFrame) -> Comparison:
     tables, used = [], [evaluations[:0]]
     scores: dict[str, pd.DataFrame] = {}
     pairs: dict[str, Pairs] = {}
+    columns = columns_for(metrics_of(evaluations))
     for name in sorted({*evaluations["benchmark"], *failed}):
         own, own_studies, own_trials = (part[part["benchmark"] == name] for part in (evaluations, studies, trials))
         compared = _of_one_study(own[own["arm"] != "given"], own_studies)
         used.append(compared)
-        table = _rows(compared, own[own["arm"] == "given"], own_studies, own_trials)
+        table = _rows(compared, own[own["arm"] == "given"], own_studies, own_trials, columns)
         rows: list[Row] = table.to_dict("records")
         _compare_defaults(rows, tolerance(own_studies))
         rankable = [row for row in rows if row["rankable"]]
@@ -72,8 +74,8 @@ def comparison(runs: pd.DataFrame) -> Comparison:
             scores[name], pairs[name] = _rank(rankable, own_studies)
         for row in rows:
             row["warnings"] = warnings(row)
-        tables.append(_finished(pd.DataFrame(rows)))
-    whole = pd.DataFrame(columns=list(NAMES))
+        tables.append(_finished(pd.DataFrame(rows), columns))
+    whole = pd.DataFrame(columns=[column.name for column in columns])
     if tables:
         whole = pd.concat(tables, ignore_index=True)
     evaluations = pd.concat(used, ignore_index=True)
@@ -86,21 +88,27 @@ def tolerance(studies: pd.DataFrame) -> float:
     return float(known.max()) if len(known) else TOLERANCE
 
 
-def _finished(table: pd.DataFrame) -> pd.DataFrame:
+def _finished(table: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     """The rows of a benchmark in their order and with the columns of the leaderboard alone."""
     table = table.sort_values(["position", "score", "optimizer", "lr"], ignore_index=True)
-    counts = [column.name for column in COLUMNS if column.is_count]
-    return table.astype(dict.fromkeys(counts, "Int64"))[list(NAMES)]
+    counts = [column.name for column in columns if column.is_count]
+    return table.astype(dict.fromkeys(counts, "Int64"))[[column.name for column in columns]]
 
 
-def _rows(compared: pd.DataFrame, manual: pd.DataFrame, studies: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+def _rows(
+    compared: pd.DataFrame,
+    manual: pd.DataFrame,
+    studies: pd.DataFrame,
+    trials: pd.DataFrame,
+    columns: Sequence[Column],
+) -> pd.DataFrame:
     """The rows of one benchmark, not yet ranked, with columns that only their making needs."""
     failed, finished = (studies[studies["outcome"] == outcome] for outcome in ("failed", "finished"))
-    found = [*_groups(compared), *_groups(manual)]
+    found = [*rows_of(compared, columns), *rows_of(manual, columns)]
     has_rate = set(compared.loc[compared["arm"] == "tuned", "optimizer"])
     for study in failed.drop_duplicates("optimizer").to_dict("records"):
         if study["optimizer"] not in has_rate:
-            found.append(_failed_row(study))
+            found.append(failed_row(study, columns))
     table = pd.DataFrame(found).merge(_budgets(finished), on="optimizer", how="left")
     own_trials = trials[trials["parent"].isin(finished["run_id"])].sort_values("seed")
     tuning = own_trials.groupby(["optimizer", "lr"])["score"].mean().rename("trial_score")
@@ -123,44 +131,6 @@ def _rows(compared: pd.DataFrame, manual: pd.DataFrame, studies: pd.DataFrame, t
     table[["default_verdict", "beaten_by"]] = ""
     table["verdict"] = [_unranked(row) for row in table.to_dict("records")]
     return table
-
-
-def _groups(evaluations: pd.DataFrame) -> list[dict[str, object]]:
-    """A row for each optimizer, arm and rate of one benchmark's evaluations; `scores` are those of its seeds."""
-    trained = evaluations[evaluations["outcome"] != "failed"]
-    healthy = trained[trained["outcome"] == "finished"]
-    worst = {
-        "score": penalty(trained["initial/validation_loss"], healthy["score"]),
-        "best/test_loss": penalty(trained["initial/test_loss"], healthy["best/test_loss"]),
-        "best/test_accuracy": trained["best/test_accuracy"].min() * 0,  # nan without an accuracy
-    }
-    rows = []
-    for _, group in evaluations.groupby(["optimizer", "arm", "lr"]):
-        seeds = _seeds(group, worst)
-        row = {column.name: column.of(seeds) for column in COLUMNS if column.of is not None}
-        rows.append(row | {"scores": seeds.scores})
-    return rows
-
-
-def _seeds(group: pd.DataFrame, worst: dict[str, float]) -> Seeds:
-    trained = group[group["outcome"] != "failed"]
-    finished = trained["outcome"] == "finished"
-    values = [trained[name].where(finished, penalized).to_numpy(float) for name, penalized in worst.items()]
-    scores, test_losses, test_accuracies = values
-    return Seeds(
-        runs=group,
-        trained=trained,
-        scores=scores,
-        test_losses=test_losses,
-        test_accuracies=test_accuracies,
-    )
-
-
-def _failed_row(study: Row) -> Row:
-    """A row for a study that failed before it had a rate to evaluate."""
-    row: Row = {column.name: 0 if column.is_count else math.nan for column in COLUMNS if column.of is not None}
-    names = {"benchmark": study["benchmark"], "optimizer": study["optimizer"], "arm": "tuned"}
-    return row | names | {"failed": 1, "bimodal": False, "scores": np.empty(0)}
 
 
 def _unranked(row: Row) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 from optsuite.analysis import statements
 from optsuite.reporting.publish import Report
 from optsuite.reporting.result import Preview, Result
-from optsuite.reporting.text import narrowed, readable
+from optsuite.reporting.text import narrowed
 
 EXIT_CODES = {"done": 0, "failed": 1, "interrupted": 130}
 RESUME = "Interrupted. Nothing is lost: the same command resumes from here."
@@ -45,7 +45,7 @@ def show_report(out: Console, report: Report, campaign: str, table: pd.DataFrame
 def show_table(out: Console, table: pd.DataFrame) -> None:
     """Print a leaderboard, a table for each benchmark, with the columns that there is room for."""
     for name, rows in table.groupby("benchmark", sort=False):
-        text = narrowed(readable(rows), out.width)
+        text = narrowed(rows, out.width)
         title = Text(str(name))
         shown = Table(*text.columns, title=title, title_justify="left", title_style="bold")
         for line in text.itertuples(index=False):

@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from optsuite.analysis.columns import SHOWN
-from optsuite.reporting.text import readable
+from optsuite.reporting.text import readable, shown
 
 SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -18,13 +17,13 @@ def latex(table: pd.DataFrame) -> str:
     """A `tabular` for each benchmark; needs the package booktabs."""
     parts = ["% needs \\usepackage{booktabs}"]
     for name, rows in table.groupby("benchmark", sort=False):
-        shown = readable(rows)
-        shown = shown[[c.header for c in SHOWN if c.in_papers and c.header in shown.columns]]
-        lines = [[str(column) for column in shown.columns], *(list(line) for line in shown.itertuples(index=False))]
+        columns, _ = shown(rows)
+        texts = readable(rows)[[column.header for column in columns if column.in_papers]]
+        lines = [list(texts.columns), *(list(line) for line in texts.itertuples(index=False))]
         header, *body = (" & ".join(_escaped(cell) for cell in line) + r" \\" for line in lines)
         parts += [
             f"% {' '.join(str(name).split())}",  # any end of a line would end the comment
-            rf"\begin{{tabular}}{{{'l' * len(shown.columns)}}}",
+            rf"\begin{{tabular}}{{{'l' * len(texts.columns)}}}",
             r"\toprule",
             header,
             r"\midrule",

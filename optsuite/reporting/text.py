@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from optsuite.analysis import statements
-from optsuite.analysis.columns import SHOWN, Column, Row
+from optsuite.analysis.columns import Column, Row, columns_of
 
 
 def shown(rows: pd.DataFrame) -> tuple[list[Column], list[Row]]:
@@ -17,10 +17,12 @@ def shown(rows: pd.DataFrame) -> tuple[list[Column], list[Row]]:
     """
     is_default = rows["arm"] == "default"
     alone = is_default & ~rows["optimizer"].isin(rows.loc[~is_default, "optimizer"])
-    in_percent = bool((rows["test_accuracy"] > 1 + 1e-6).any())  # some metrics give percents
+    accuracy = rows["test_accuracy"] if "test_accuracy" in rows else pd.Series(dtype="float64")
+    in_percent = bool((accuracy > 1 + 1e-6).any())  # some metrics give percents
     lines = pd.concat([rows[~is_default], rows[alone]]).assign(in_percent=in_percent)
     records: list[Row] = [*lines.to_dict("records")]
-    columns = [column for column in SHOWN if any(column.show(line) for line in records)]
+    named = [column for column in columns_of(rows) if column.header]
+    columns = [column for column in named if any(column.show(line) for line in records)]
     return columns, records
 
 
@@ -31,10 +33,12 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(texts, columns=[column.header for column in columns])
 
 
-def narrowed(table: pd.DataFrame, width: int) -> pd.DataFrame:
-    """The table without the columns that a terminal of this width has no room for, the least important first."""
-    for column in sorted(SHOWN, key=lambda column: -column.drop):
-        if column.drop and column.header in table.columns and _width(table) > width:
+def narrowed(rows: pd.DataFrame, width: int) -> pd.DataFrame:
+    """The rows as text without the columns that a terminal of this width has no room for, the least important first."""
+    columns, _ = shown(rows)
+    table = readable(rows)
+    for column in sorted(columns, key=lambda column: -column.drop):
+        if column.drop and _width(table) > width:
             table = table.drop(columns=column.header)
     return table
 

@@ -15,7 +15,18 @@ from optsuite.errors import BadInput, StoreLost
 from optsuite.tracking.location import store_exists
 from optsuite.tracking.queries import ask
 from optsuite.tracking.rows import chunks
-from optsuite.tracking.schema import CAMPAIGN, COLUMNS, FINGERPRINT, NUMBERS, OF_SEALS, POINTS, REFUTED, SUPERSEDED, having
+from optsuite.tracking.schema import (
+    CAMPAIGN,
+    COLUMNS,
+    FINGERPRINT,
+    NUMBERS,
+    OF_SEALS,
+    POINTS,
+    REFUTED,
+    SUPERSEDED,
+    having,
+    metric_columns,
+)
 from optsuite.tracking.seal import flaw_of_seal
 from optsuite.tracking.soundness import ENDED, flaw
 from optsuite.tracking.spool import Spool
@@ -61,7 +72,8 @@ def has_former_rows(uri: str, campaign: str) -> bool:
 def former_rows(store: Store, campaign: str) -> Iterator[Mapping[Any, Any]]:
     """The rows of schema 2 that have ended and are sound, or refuted, as the store has them."""
     for chunk in chunks(store, campaign):
-        raw = chunk.reindex(columns=[*COLUMNS, *OF_SEALS, *POINTS])
+        names = [*COLUMNS, *metric_columns(chunk.columns), *OF_SEALS, *POINTS]
+        raw = chunk.reindex(columns=names)
         for row in raw.to_dict("records"):
             if row["status"] not in ENDED or row["superseded"] == FORMER:
                 continue

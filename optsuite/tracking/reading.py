@@ -11,7 +11,7 @@ from optsuite.tracking.histories import histories
 from optsuite.tracking.location import CAMPAIGNS
 from optsuite.tracking.queries import DELETED, NUMBER, OF_RUNS, query
 from optsuite.tracking.rows import CHUNK, chunks, typed
-from optsuite.tracking.schema import CAMPAIGN, COLUMNS, CURVES, NUMBERS, OF_SEALS, POINTS, REFUTED, having
+from optsuite.tracking.schema import CAMPAIGN, COLUMNS, CURVES, NUMBERS, OF_SEALS, POINTS, REFUTED, having, metric_columns
 from optsuite.tracking.seal import flaw_of_seal, newer
 from optsuite.tracking.soundness import Damaged, damaged, doubles, flaw, incomplete, outdated
 from optsuite.tracking.store import Store
@@ -51,7 +51,8 @@ def read_rows(store: Store, campaign: str) -> Rows:
     """The rows of a campaign as the store holds them, those apart that cannot be believed."""
     frames, found = [typed(pd.DataFrame(columns=list(COLUMNS)))], list[Damaged]()
     for chunk in chunks(store, campaign):
-        raw = chunk.reindex(columns=[*COLUMNS, *OF_SEALS, *POINTS])
+        names = [*COLUMNS, *metric_columns(chunk.columns), *OF_SEALS, *POINTS]
+        raw = chunk.reindex(columns=names)
         raw = raw[raw["kind"] != "report"]
         reasons = {str(row["run_id"]): (row, _flaw(row)) for row in raw.to_dict("records")}
         for row, reason in reasons.values():
@@ -59,6 +60,7 @@ def read_rows(store: Store, campaign: str) -> Rows:
                 found.append(damaged(row, reason, newer=bool(newer(row))))
         frames.append(typed(raw[[not reasons[run_id][1] for run_id in raw["run_id"]]]))
     frame = pd.concat(frames)
+    frame = frame[[*COLUMNS, *metric_columns(frame.columns)]]
     usable = frame[~frame["refuted"].astype(bool)]  # refuted runs have been trained again
     twice = list(doubles(usable.to_dict("records")))
     found += [damaged({**row, "superseded": "true" if row["superseded"] else None}, reason) for row, reason in twice]
@@ -71,7 +73,7 @@ def _flaw(row: Mapping[Any, Any]) -> str:
     """What is wrong with a row as the store has it, empty where nothing is."""
     if row["superseded"] == REFUTED:
         return ""  # nothing of it is used
-    return newer(row) or flaw(row, NUMBERS) or flaw_of_seal(row)
+    return newer(row) or flaw(row, (*NUMBERS, *metric_columns(row))) or flaw_of_seal(row)
 
 
 def read_campaigns(store: Store) -> list[str]:

@@ -8,7 +8,18 @@ from mlflow.entities import Run as MlflowRun
 
 from optsuite.redact import printable
 from optsuite.tracking.queries import COUNTED, NUMBER, OF_CAMPAIGN, OF_CURVES, query
-from optsuite.tracking.schema import COLUMNS, NUMBERS, PARAM_NAMES, REFUTED, SUMMARIES, TAG_NAMES, TEXT, having
+from optsuite.tracking.schema import (
+    COLUMNS,
+    METRICS,
+    NUMBERS,
+    PARAM_NAMES,
+    REFUTED,
+    SUMMARIES,
+    TAG_NAMES,
+    TEXT,
+    having,
+    metric_columns,
+)
 from optsuite.tracking.store import Store
 
 CHUNK = 5_000  # runs read at once: what they take until they are one row each is free again for the next
@@ -22,13 +33,14 @@ def chunks(store: Store, campaign: str) -> Iterator[pd.DataFrame]:
 
 def typed(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows in the dtypes of the columns. Equal texts are one object: most are said over and over."""
-    frame = rows.reindex(columns=list(COLUMNS))
+    metrics = metric_columns(rows.columns)
+    frame = rows.reindex(columns=[*COLUMNS, *metrics])
     frame["refuted"] = frame["superseded"] == REFUTED
     frame["superseded"] = frame["superseded"].notna()
     frame["at_edge"] = frame["at_edge"] == "True"
     texts = {name: [sys.intern(printable(text)) if isinstance(text, str) else None for text in frame[name]] for name in TEXT}
     shared = {name: pd.Series(values, index=frame.index, dtype="object") for name, values in texts.items()}
-    numbers = {name: pd.to_numeric(frame[name], errors="coerce").astype("float64") for name in NUMBERS}
+    numbers = {name: pd.to_numeric(frame[name], errors="coerce").astype("float64") for name in (*NUMBERS, *metrics)}
     return frame.assign(**shared, **numbers)
 
 
@@ -50,8 +62,11 @@ def _rows_of_database(store: Store, **where: str) -> pd.DataFrame:
     points = query(store, COUNTED.format(of_campaign=OF_CAMPAIGN.format(join=OF_CURVES)), **where).set_index("run_id")
     parts = [rows, points.reindex(rows.index).fillna(0)]
     for table, names in (("tags", list(TAG_NAMES)), ("params", list(PARAM_NAMES)), ("latest_metrics", list(SUMMARIES))):
-        join = f"JOIN {table} AS item ON item.run_uuid = runs.run_uuid AND item.key IN :names"
-        value = NUMBER.format("item") if table == "latest_metrics" else "item.value"
+        wanted, value = "item.key IN :names", "item.value"
+        if table == "latest_metrics":
+            wanted = f"({wanted} OR item.key LIKE '{METRICS}%')"
+            value = NUMBER.format("item")
+        join = f"JOIN {table} AS item ON item.run_uuid = runs.run_uuid AND {wanted}"
         items = query(
             store, f"SELECT item.run_uuid AS run_id, item.key, {value} {OF_CAMPAIGN.format(join=join)}", names=names, **where
         )
@@ -70,7 +85,7 @@ def _row(run: MlflowRun) -> dict[str, object]:
     return (
         {column: tags.get(tag) for tag, column in TAG_NAMES.items()}
         | {name: params.get(name) for name in PARAM_NAMES}
-        | {name: metrics.get(name) for name in SUMMARIES}
+        | {name: metrics.get(name) for name in (*SUMMARIES, *metric_columns(metrics))}
         | {
             "run_id": run.info.run_id,
             "experiment_id": run.info.experiment_id,

@@ -4,6 +4,8 @@ Adding a name does not raise SCHEMA_VERSION; changing or removing one does, and 
 version before are migrated when their campaign is next written to.
 """
 
+from collections.abc import Iterable
+
 SCHEMA_VERSION = "3"  # of what is sealed of a run, see `tracking.seal`
 
 # Tags that say what a run is.
@@ -91,6 +93,8 @@ SUMMARIES = (
     *COSTS,
 )
 
+METRICS = "best/test_"  # the metrics of a benchmark on test data, which have columns of these names
+
 # The columns of a row, by the tags of the store.
 TAG_NAMES = {
     KIND: "kind",
@@ -134,6 +138,12 @@ POINTS = (  # of all curves of a run; nan where nobody has counted
     "sum_of_sizes_of_moments",
 )
 CURVES = ("run_id", "curve", "step", "value")
+
+
+def metric_columns(names: Iterable[object]) -> list[str]:
+    """Those of the names that are columns of a benchmark's own metrics, beside SUMMARIES."""
+    own = {name for name in names if isinstance(name, str) and name.startswith(METRICS)}
+    return sorted(own - set(SUMMARIES))
 
 
 def having(**tags: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from optsuite.tracking.schema import FINGERPRINT, SCHEMA, SCHEMA_VERSION, SEAL, SEALED, TAG_NAMES
+from optsuite.tracking.schema import FINGERPRINT, SCHEMA, SCHEMA_VERSION, SEAL, SEALED, TAG_NAMES, metric_columns
 from optsuite.training.identity import digest
 from optsuite.training.run import Measurement
 
@@ -68,7 +68,7 @@ def sealed(
     """The tags that seal a run, from all that the store is told of it."""
     tags = {**tags, SCHEMA: SCHEMA_VERSION}
     named = {TAG_NAMES[tag]: value for tag, value in tags.items() if tag in TAG_NAMES} | dict(params) | dict(summary)
-    columns = {name: None if name not in named else str(named[name]) for name in SEALED}
+    columns = {name: None if name not in named else str(named[name]) for name in (*SEALED, *metric_columns(named))}
     return {SCHEMA: SCHEMA_VERSION, SEAL: seal(columns, points)}
 
 
@@ -80,7 +80,9 @@ def flaw_of_seal(row: Mapping[Any, Any]) -> str:
     if row["status"] not in SEALED_STATUSES:
         return ""
     if isinstance(row["seal"], str):
-        return broken(row["seal"], {name: row[name] for name in SEALED}, Points.counted(row))
+        is_former = row["seal"].startswith("2 ")  # which did not cover a benchmark's own metrics
+        names = SEALED if is_former else (*SEALED, *metric_columns(row))
+        return broken(row["seal"], {name: row[name] for name in names}, Points.counted(row))
     return "its seal is missing" if any(isinstance(row[name], str) for name in ("schema", "machine_class")) else ""
 
 
@@ -102,7 +104,7 @@ def resealed(row: Mapping[Any, Any], fingerprint: str) -> dict[str, str]:
     tags = {FINGERPRINT: fingerprint}
     if not isinstance(row["seal"], str):
         return tags
-    columns = {name: row[name] for name in SEALED}
+    columns = {name: row[name] for name in (*SEALED, *metric_columns(row))}
     columns |= {"fingerprint": fingerprint, "schema": SCHEMA_VERSION}
     _, _, *points = row["seal"].split(" ")
     return tags | {SCHEMA: SCHEMA_VERSION, SEAL: " ".join((SCHEMA_VERSION, _digest(columns), *points))}
