@@ -10,3 +10,5 @@ PROPOSED = "optsuite.proposed"  # the tag of studies: what their search has prop
 REFUSAL = "optsuite.refusal"  # the tag of stacked studies that parted from plain ones: why
 SCHEMA = "optsuite.schema"  # the tag of runs that are sealed: how they are written
 SEAL = "optsuite.seal"  # the tag that tells whether anything of a run has been edited since
+CAMPAIGN = "optsuite.campaign"  # the tag of runs: the campaign that they belong to, and
+GIVEN_UP = "optsuite.given_up"  # what it becomes when that is deleted, until the rows are gone
