@@ -1,0 +1,81 @@
+"""Files beside the store that no run needs any more: checkpoints, and half-written ones."""
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from optsuite.campaign.obsolete import UNFINISHED
+from optsuite.tracking.inventory import StoredRun
+from optsuite.tracking.location import checkpoint_folder
+
+NAME = re.compile(r"\.?((?:[0-9a-f]+-){2}[0-9a-f]+)\.(pt|trial)(\..*\.new)?")
+UNKNOWN_SECONDS = 86_400.0  # a run is in the store after its second measurement; none takes a day
+
+
+def checkpoints(uri: str) -> dict[Path, str]:
+    """The checkpoints beside the store, and half-written ones, each with its run's fingerprint."""
+    found = {path: NAME.fullmatch(path.name) for path in checkpoint_folder(uri).glob("*-*-*")}
+    return {path: match[1] for path, match in sorted(found.items()) if match and path.is_file()}
+
+
+def checkpoints_of(uri: str, own: Iterable[StoredRun], others: Iterable[StoredRun]) -> list[Path]:
+    """The checkpoints of runs of one campaign, and of runs like them that no other campaign has.
+
+    A run that was killed early has a checkpoint, but is not in the store.
+    """
+    prefixes = {run.prefix for run in own} - {run.prefix for run in others}
+    fingerprints = {run.fingerprint for run in own} - {run.fingerprint for run in others}
+    return [
+        path
+        for path, fingerprint in checkpoints(uri).items()
+        if fingerprint in fingerprints or fingerprint.rpartition("-")[0] in prefixes
+    ]
+
+
+def orphans(uri: str, runs: Sequence[StoredRun]) -> list[Path]:
+    """The checkpoints that no start will use, while nobody works on any campaign.
+
+    Their runs have ended, or are of a definition that is superseded, or not in the store.
+    """
+    active = [run for run in runs if run.fingerprint and not run.is_deleted]
+    finished = {(run.campaign, run.fingerprint) for run in active if _has_result(run)}
+    begun = {(run.campaign, run.fingerprint) for run in active if run.status in UNFINISHED}
+    ended = {one for _, one in finished} - {one for _, one in begun - finished}
+    wanted = {run.prefix for run in active if run.is_current or run.status != "FINISHED"}
+    known = {run.prefix for run in active}
+    found = []
+    for path, fingerprint in checkpoints(uri).items():
+        prefix = fingerprint.rpartition("-")[0]
+        is_half_written = path.suffix in (".trial", ".new")
+        is_old = prefix in known - wanted or (prefix not in known and _is_unknown_for_long(path))
+        if is_half_written or fingerprint in ended or is_old:
+            found.append(path)
+    return found
+
+
+def size(paths: Iterable[Path]) -> int:
+    """How many bytes these files have."""
+    total = 0
+    for path in paths:
+        with suppress(OSError):
+            total += path.lstat().st_size
+    return total
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files. One that cannot be removed stays."""
+    for path in paths:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _has_result(run: StoredRun) -> bool:
+    return run.is_current and run.status == "FINISHED"
+
+
+def _is_unknown_for_long(path: Path) -> bool:
+    with suppress(OSError):
+        return time.time() - path.lstat().st_mtime > UNKNOWN_SECONDS
+    return False
