@@ -17,9 +17,11 @@ _EXPORTS = {  # the public names, and the module of each
     "Suite": "definition",
     "Target": "definition",
     "accuracy": "models",
+    "clean": "api",
     "compare": "api",
     "curves": "api",
     "data": "data",
+    "delete": "api",
     "leaderboard": "api",
     "models": "models",
     "nightly": "api",
@@ -36,8 +38,10 @@ if TYPE_CHECKING:  # `X as X` says that X is public
 
     from optsuite import data as data
     from optsuite import models as models
+    from optsuite.api import clean as clean
     from optsuite.api import compare as compare
     from optsuite.api import curves as curves
+    from optsuite.api import delete as delete
     from optsuite.api import leaderboard as leaderboard
     from optsuite.api import nightly as nightly
     from optsuite.api import preview as preview

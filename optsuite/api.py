@@ -13,7 +13,10 @@ import pandas as pd
 
 from optsuite.analysis.changes import CampaignChanges, compare_campaigns
 from optsuite.analysis.leaderboard import leaderboard as leaderboard_of
+from optsuite.campaign.cleaning import clean_store
+from optsuite.campaign.deletion import delete_campaign
 from optsuite.campaign.drive import given_study, studies_of
+from optsuite.campaign.removal import Removal
 from optsuite.campaign.session import Listener, ignore, notes_of, open_session
 from optsuite.definition import OptimizerSpec, Suite
 from optsuite.errors import BadInput
@@ -180,6 +183,19 @@ def nightly(
     chosen, source = _chosen(suite)
     with open_session(chosen, source=source, campaign=name, options=options, listener=listener) as session:
         return run_night(session, retune=retune, keep=keep, folder=report_folder)
+
+
+def delete(campaign: str, *, dry_run: bool = False, force: bool = False) -> Removal:
+    """Delete all that is kept of a campaign; one that later nights need only with `force`."""
+    return delete_campaign(tracking_uri(), campaign, dry_run=dry_run, force=force)
+
+
+def clean(campaign: str | None = None, *, dry_run: bool = False, rejected: bool = False) -> Removal:
+    """Remove what no report, night or later start needs, from a campaign or from all of them.
+
+    With `rejected`, runs in the spool that the store did not take, too.
+    """
+    return clean_store(tracking_uri(), campaign, dry_run=dry_run, rejected=rejected)
 
 
 def runs(campaign: str = "default") -> pd.DataFrame:

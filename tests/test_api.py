@@ -117,5 +117,6 @@ def test_no_public_name_is_hidden_by_a_module(folder: Path) -> None:
     functions: dict[str, Any] = {name: getattr(optsuite, name) for name in optsuite.__all__}
     for name in ("run", "train", "report", "compare", "nightly", "preview", "runs", "curves", "leaderboard"):
         assert callable(functions[name]), name
+    assert all(callable(functions[name]) for name in ("delete", "clean"))
     with pytest.raises(BadInput):
         functions["runs"]("nothing")

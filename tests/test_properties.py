@@ -134,7 +134,7 @@ def test_what_is_kept_in_the_spool_comes_back_equal(tmp_path_factory: pytest.Tem
     folder = tmp_path_factory.mktemp("spool")
     spool = Spool(f"sqlite:///{folder}/mlflow.db", "c")
     spool.keep(record)
-    (path,) = spool.kept()
+    (path,) = spool.waiting
     assert _record(json.loads(_read(path))) == record
 
 

@@ -28,21 +28,16 @@ def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
 
     For a store behind a server the lock holds among the processes of one person on one machine.
     """
-    folder = beside_store(uri) / "locks"
-    owner = folder / f"{campaign}.json"
+    folder, path, owner = _place(uri, campaign)
     store_exists(uri)  # raises where the folder would be made in the wrong place
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / f"{campaign}.lock", timeout=0)
+        lock = filelock.FileLock(path, timeout=0)
         lock.acquire()
         who = {"pid": os.getpid(), "start": datetime.now().isoformat(" ", "seconds")}
         write_atomically(owner, json.dumps(who))
     except filelock.Timeout:
-        other = _read(owner)
-        by = f"process {other['pid']} since {other['start']}" if other else "another process"
-        raise BadInput(
-            f"campaign: got {campaign!r}, which is being run by {by}; allowed: another --campaign, or waiting for it to end"
-        ) from None
+        raise _taken(campaign, owner) from None
     except OSError as error:
         raise BadInput(
             f"store: got {redact(uri)}, cannot write to {folder} ({error.strerror}); allowed: a writable folder"
@@ -52,6 +47,46 @@ def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
+
+
+def require_free(uri: str, campaign: str) -> None:
+    """Raise BadInput where another process holds the campaign. Writes nothing."""
+    _, path, owner = _place(uri, campaign)
+    if not path.exists():
+        return
+    lock = filelock.FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise _taken(campaign, owner) from None
+    except OSError:  # a folder that cannot be written to: whoever wants to write says so
+        return
+    lock.release()
+
+
+def lock_files(uri: str, campaign: str) -> list[Path]:
+    """The files that a lock leaves. Its holder may remove them: others then lock a new one."""
+    return [path for path in _place(uri, campaign)[1:] if path.is_file()]
+
+
+def locked_campaigns(uri: str) -> list[str]:
+    """The campaigns of which there is a lock file, whether or not somebody holds it."""
+    folder = beside_store(uri) / "locks"
+    return sorted({path.stem for suffix in ("lock", "json") for path in folder.glob(f"*.{suffix}")})
+
+
+def _place(uri: str, campaign: str) -> tuple[Path, Path, Path]:
+    """The folder of the locks, the lock of a campaign, and the file that names its owner."""
+    folder = beside_store(uri) / "locks"
+    return folder, folder / f"{campaign}.lock", folder / f"{campaign}.json"
+
+
+def _taken(campaign: str, owner: Path) -> BadInput:
+    other = _read(owner)
+    by = f"process {other['pid']} since {other['start']}" if other else "another process"
+    return BadInput(
+        f"campaign: got {campaign!r}, which is being run by {by}; allowed: another --campaign, or waiting for it to end"
+    )
 
 
 def _read(owner: Path) -> dict[str, object] | None:

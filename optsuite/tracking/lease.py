@@ -105,6 +105,17 @@ def claims(store: Store, campaign: str) -> list[MlflowRun]:
     return list(store.retry.call(store.client.search_runs, where, condition, max_results=PAGE))
 
 
+def require_unclaimed(store: Store, campaign: str) -> None:
+    """Raise BadInput where another machine seems to work on a campaign. Writes nothing."""
+    if database_path(store.uri) is not None:
+        return
+    machine = _machine(store.uri)
+    for claim in store.search(f"tags.`{CLAIMS}` = '{campaign}'"):
+        is_ours = claim.data.tags.get(CLAIM_MACHINE) == machine
+        if not is_ours and time.time() - _beat(claim) < EXPIRY_SECONDS:
+            raise _taken(campaign, claim)
+
+
 def _claim(store: Store, campaign: str) -> str:
     """Write a claim, and hold it once nobody else does. Returns its run."""
     machine = _machine(store.uri)

@@ -57,7 +57,7 @@ def has_former_rows(uri: str, campaign: str) -> bool:
     if not store_exists(uri):
         return False
     with suppress(BadInput, StoreLost, MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError):
-        if any(KEPT.search(path.read_bytes()) for path in Spool(uri, campaign).kept()):
+        if any(KEPT.search(path.read_bytes()) for path in Spool(uri, campaign).waiting):
             return True
         if not uri.startswith(HTTP):
             found = ask(uri, ANY, campaign=campaign, like=LIKE, former=FORMER)

@@ -67,10 +67,19 @@ def last(found: Sequence[Night], **wanted: object) -> Night | None:
     return fitting[-1] if fitting else None
 
 
+def needed(found: Sequence[Night]) -> dict[str, str]:
+    """The campaigns that a later night takes its rates from or is compared with, and what each is."""
+    wanted = {"the last reference night": last(found, kind=REFERENCE)}
+    wanted["the last good night"] = last(found, good=True)
+    if wanted["the last good night"] is None:
+        wanted["the last night, none being good"] = last(found)
+    return {night.campaign: what for what, night in wanted.items() if night is not None}
+
+
 def prune(store: Store, found: Sequence[Night], keep: int) -> list[Night]:
     """Delete all but the last `keep` nights, and never the last good one or the last reference. Returns what was deleted."""
-    needed = {last(found, good=True), last(found, kind=REFERENCE)}
-    old = [night for night in found[: max(0, len(found) - keep)] if night not in needed]
+    kept = needed(found)
+    old = [night for night in found[: max(0, len(found) - keep)] if night.campaign not in kept]
     for night in old:
         for run in store.search(having(campaign=night.campaign)):
             store.delete(run.info.run_id)

@@ -34,6 +34,7 @@ COMPARED = "optsuite.compared"  # of stacked studies: a run was compared with a 
 TRIED = "optsuite.tried"  # of studies: the lowest and the highest rate that were planned for
 PROPOSED = "optsuite.proposed"  # of studies: what their search proposed, see `tuning.Proposals`
 REFUSAL = "optsuite.refusal"  # of stacked studies: why they parted from plain ones
+GIVEN_UP = "optsuite.given_up"  # what CAMPAIGN becomes when it is deleted, until the rows are gone
 SCHEMA = "optsuite.schema"  # the SCHEMA_VERSION of a sealed run
 SEAL = "optsuite.seal"  # tells whether anything of the run has been edited since
 

@@ -21,6 +21,7 @@ from optsuite.training.run import Measurement
 
 RESERVED_BYTES = 4 * 2**20  # a thousand runs: set aside while a campaign goes on, in case its disk fills up
 RESERVE = "reserve"
+SET_ASIDE = ".odd"
 UNFINISHED = ".*.new"  # what a kill while a file was written has left
 LARGEST_BYTES = 2**28  # a run of a million measurements has less
 LOGGER = logging.getLogger("optsuite")
@@ -41,13 +42,22 @@ class Record:
     ended: float
 
 
+def spooled_campaigns(uri: str) -> list[str]:
+    """The campaigns that have files in the spool."""
+    return sorted({own.name for place in _places(uri) for own in place.glob("*") if own.is_dir()})
+
+
+def _places(uri: str) -> list[Path]:
+    path = database_path(uri)
+    near = [] if path is None else [path.parent / "spool" / path.name]
+    return [*near, state_folder(uri) / "spool"]
+
+
 class Spool:
     """The files of one campaign: beside the database, else in a folder of this person's."""
 
     def __init__(self, uri: str, campaign: str) -> None:
-        path = database_path(uri)
-        near = [] if path is None else [path.parent / "spool" / path.name]
-        places = [folder / campaign for folder in (*near, state_folder(uri) / "spool")]
+        places = [place / campaign for place in _places(uri)]
         self._folders = [folder for folder in places if not _is_linked(folder)] or places[-1:]
         self._campaign = campaign
         self._n_dropped = 0
@@ -60,16 +70,36 @@ class Spool:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        for path in self.litter:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        self.remove_empty_folders()
+
+    def remove_empty_folders(self) -> None:
+        """Remove the folders of the campaign in which nothing is kept."""
         for folder in self._folders:
             with suppress(OSError):  # where something is kept
-                for path in (folder / RESERVE, *folder.glob(UNFINISHED)):
-                    path.unlink(missing_ok=True)
                 for empty in (folder, *list(folder.parents)[:2]):
                     empty.rmdir()
 
+    @property
+    def waiting(self) -> list[Path]:
+        """The files of runs that the next start delivers."""
+        return self._matching("*.json")
+
+    @property
+    def set_aside(self) -> list[Path]:
+        """The files that could not be delivered."""
+        return self._matching(f"*{SET_ASIDE}")
+
+    @property
+    def litter(self) -> list[Path]:
+        """What a process that was killed has left, if the campaign's lock is held."""
+        return self._matching(RESERVE, UNFINISHED)
+
     def account(self) -> str:
         """What became of the runs that the store did not take, as the end of a message."""
-        kept = self.kept()
+        kept = self.waiting
         said = f"; {len(kept)} runs are kept in {kept[0].parent} and delivered when the campaign goes on" if kept else ""
         return said + (f"; {self._n_dropped} could not be kept and will be trained again" if self._n_dropped else "")
 
@@ -107,12 +137,12 @@ class Spool:
             n += 1
         return n
 
-    def kept(self) -> list[Path]:
-        """The files of the runs that it keeps."""
-        return sorted(path for folder in self._folders for path in folder.glob("*.json"))
+    def _matching(self, *patterns: str) -> list[Path]:
+        found = (path for folder in self._folders for one in patterns for path in folder.glob(one))
+        return sorted(found)
 
     def _records(self) -> Iterator[tuple[Path, Record]]:
-        for path in self.kept():
+        for path in self.waiting:
             try:
                 record = _record(json.loads(_read(path)))
                 if record.tags.get(CAMPAIGN, self._campaign) != self._campaign:
@@ -164,7 +194,7 @@ def _set_aside(path: Path, reason: str) -> None:
     """Name what cannot be delivered, and let it not stand in the way again."""
     LOGGER.warning("%s cannot be delivered and is left there: %s", path, reason)
     with suppress(OSError):
-        path.rename(path.with_suffix(".odd"))
+        path.rename(path.with_suffix(SET_ASIDE))
 
 
 def _is_linked(folder: Path) -> bool:

@@ -200,7 +200,7 @@ class Store:
 
     def attach_report(self, campaign: str, folder: Path, files: Iterable[Path]) -> None:
         """Keep files of a report folder as artifacts of the campaign's report run, found or created."""
-        self._come_home()
+        self.come_home()
         experiment = self.experiment(REPORTS)
         condition = having(campaign=campaign, kind="report")
         found = self._ask(self.client.search_runs, [experiment], condition, max_results=1)
@@ -211,7 +211,7 @@ class Store:
             self.client.log_artifact(run_id, str(path), None if place == "." else place)
         self.terminate(run_id, "FINISHED", time.time())
 
-    def _come_home(self) -> None:
+    def come_home(self) -> None:
         """Let a database that was copied or moved keep its artifacts beside itself, not where it lay before."""
         path = database_path(self.uri)
         if path is None:

@@ -1,0 +1,133 @@
+"""Which runs of a campaign nobody needs: neither a report, nor a night, nor a later start."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
+
+from optsuite.tracking.inventory import StoredRun
+from optsuite.tracking.schema import GIVEN_UP, NIGHT, PARENT, PROPOSED, REFUSAL, SUPERSEDED, TRIED
+
+UNFINISHED = ("RUNNING", "SCHEDULED", "KILLED")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Obsolete:
+    """What of a campaign can go, by why, and what of it looks as if it could but stays.
+
+    `unreplaced` runs are superseded, but no newer ones have taken their place: their definition may
+    be broken for now, and come back. `remembered` are studies that know how to train theirs.
+    """
+
+    superseded: list[StoredRun]
+    refuted: list[StoredRun]
+    unfinished: list[StoredRun]
+    trash: list[StoredRun]
+    unreplaced: list[StoredRun]
+    remembered: list[StoredRun]
+
+    @property
+    def runs(self) -> list[StoredRun]:
+        """All that can go."""
+        return [*self.superseded, *self.refuted, *self.unfinished, *self.trash]
+
+
+def obsolete(runs: Sequence[StoredRun], resumable: Set[str] = frozenset()) -> Obsolete:
+    """Sort the runs of one campaign that nobody works on.
+
+    `resumable` are the fingerprints of runs that have a checkpoint.
+    """
+    own = [run for run in runs if run.is_ours and not run.experiment_is_deleted]
+    sorted_out: dict[str, list[StoredRun]] = {}
+    current = _Current(own)
+    for run in own:
+        why = _why(run, current, resumable)
+        if why:
+            sorted_out.setdefault(why, []).append(run)
+    kept = sorted_out.pop("unreplaced", [])
+    candidates = {run.run_id for found in sorted_out.values() for run in found}
+    needed = _needed(own, candidates)
+    remembered = [run for run in own if run.run_id in needed]
+    going: dict[str, list[StoredRun]] = {}
+    for why, found in sorted_out.items():
+        going[why] = [run for run in found if run.run_id not in needed]
+    return Obsolete(
+        superseded=going.get("superseded", []),
+        refuted=going.get("refuted", []),
+        unfinished=going.get("unfinished", []),
+        trash=going.get("trash", []),
+        unreplaced=kept,
+        remembered=remembered,
+    )
+
+
+class _Current:
+    """What counts now of each pair of benchmark and optimizer."""
+
+    def __init__(self, runs: Iterable[StoredRun]) -> None:
+        runs = [run for run in runs if run.is_current]
+        finished = [run for run in runs if run.status == "FINISHED"]
+        self.studies = {run.pair for run in finished if run.kind == "study"}
+        heads = [run for run in finished if run.kind == "study" or run.is_given]
+        self.pairs = {run.pair for run in heads}
+        self.definitions = {(run.pair, run.basis) for run in heads}
+        self.fingerprints = Counter(run.fingerprint for run in finished)
+
+    def replaces(self, run: StoredRun) -> bool:
+        """Whether newer results have taken the place of a superseded run."""
+        if run.is_given:  # of the same definition, `train` may bring it back
+            return run.pair in self.pairs and (run.pair, run.basis) not in self.definitions
+        return run.pair in self.studies
+
+
+def _why(run: StoredRun, current: _Current, resumable: Set[str]) -> str:
+    """Why a run can go; empty where it stays."""
+    is_study_of_night = run.kind == "study" and NIGHT in run.texts
+    if run.is_deleted:
+        return "trash"
+    if run.kind in ("claim", "report") or is_study_of_night:  # those say what night it was
+        return ""
+    if run.status in UNFINISHED:
+        resumes = run.fingerprint in resumable and not current.fingerprints[run.fingerprint]
+        return "" if resumes else "unfinished"
+    if SUPERSEDED not in run.texts:
+        return ""
+    if run.is_refuted:
+        return "refuted"
+    if current.fingerprints[run.fingerprint]:  # which is the true one is for the next start to say
+        return ""
+    return "superseded" if current.replaces(run) else "unreplaced"
+
+
+def _needed(runs: Sequence[StoredRun], candidates: Set[str]) -> set[str]:
+    """Which candidates must stay all the same: what only they know, and parents of what stays."""
+    staying = [run for run in runs if run.run_id not in candidates]
+    is_alive = any(not run.is_deleted for run in staying)
+    known = {mark for run in staying for mark in _marks(run, is_alive=True)}
+    parents = {run.texts[PARENT] for run in staying if PARENT in run.texts}
+    needed = set()
+    going = [run for run in runs if run.run_id in candidates]
+    for run in sorted(going, key=lambda run: (run.is_deleted, -run.started)):
+        marks = _marks(run, is_alive=is_alive)
+        if marks - known or (run.run_id in parents and not run.is_deleted):
+            needed.add(run.run_id)
+            known |= marks
+    return needed
+
+
+def _marks(run: StoredRun, *, is_alive: bool) -> set[tuple[object, ...]]:
+    """What a later start would learn from the run of a study, in `read_plans` or in `Held`.
+
+    Of a campaign that is wholly in the trash, only what warns of wrong results.
+    """
+    engine, reason = run.texts.get("engine", "plain"), run.texts.get("engine_reason", "")
+    if run.kind != "study" or not run.fingerprint or GIVEN_UP in run.texts:
+        return set()
+    if REFUSAL in run.texts:
+        return {(REFUSAL, run.basis, run.texts[REFUSAL])}
+    marks = set[tuple[object, ...]]()
+    if is_alive and TRIED in run.texts and engine != "plain":
+        marks.add((TRIED, run.basis, engine, reason, run.texts[TRIED]))
+    is_read = run.status == "FINISHED" and not run.is_deleted and not run.is_refuted
+    if is_alive and PROPOSED in run.texts and is_read:
+        marks.add((PROPOSED, run.fingerprint, run.texts[PROPOSED]))
+    return marks

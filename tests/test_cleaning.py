@@ -1,0 +1,257 @@
+"""What nobody needs is removed; reports and later starts find what they did."""
+
+import math
+import os
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import Call
+from conftest import InlinePool
+from stores import counts, files, rows
+from suites import tiny
+
+import optsuite
+from optsuite import Suite
+from optsuite.campaign.drive import drive, studies_of
+from optsuite.campaign.held import Pair
+from optsuite.campaign.lock import campaign_lock
+from optsuite.campaign.prepare import prepare
+from optsuite.execution.pool import Task
+from optsuite.tracking.inventory import StoredRun, inventory
+from optsuite.tracking.location import checkpoint_folder, tracking_uri
+from optsuite.tracking.plans import read_plans
+from optsuite.tracking.schema import PROPOSED, REFUSAL, REFUTED, SUPERSEDED
+from optsuite.tracking.store import open_store
+from optsuite.training.fingerprint import Environment, Fingerprint
+from optsuite.training.run import Ended, Measurement
+
+SUITE = replace(tiny.SUITE, n_trials=10, n_seeds=2)
+LARGER = replace(SUITE, n_trials=12)
+SECONDS_OF_DAYS = 3 * 86_400
+
+
+ELSEWHERE = Environment(benchmark="c" * 16, optimizer="d" * 16, engine="plain")
+NOBODY = Fingerprint(benchmark="a" * 16, optimizer="b" * 16, run="e" * 16, environment=ELSEWHERE)
+UNKNOWN, OLD = str(NOBODY), str(replace(NOBODY, benchmark="f" * 16))
+
+
+def sibling(run: StoredRun, digit: str) -> str:
+    """The fingerprint of another run of the same study."""
+    own = Fingerprint.parse(run.fingerprint)
+    assert own is not None
+    return str(replace(own, run=digit * 16))
+
+
+@pytest.fixture
+def pool() -> InlinePool:
+    return InlinePool()
+
+
+def go(pool: InlinePool, suite: Suite = SUITE, **named: Any) -> None:
+    pool.load(suite)
+    resume(pool, suite, **named)
+
+
+def resume(
+    pool: InlinePool,
+    suite: Suite = SUITE,
+    *,
+    campaign: str = "c",
+    until: float = math.inf,
+    broken: Collection[Pair] = (),
+) -> None:
+    """Train a campaign to its end, or until so many runs have been trained."""
+    pool.n_trained = 0
+    studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu")
+    events = drive(
+        studies,
+        uri=tracking_uri(),
+        campaign=campaign,
+        suite=suite.name,
+        pool=pool,
+        stop=lambda: pool.n_trained >= until,
+        broken=broken,
+    )
+    assert list(events)
+    pool.clear()
+
+
+def reported(folder: Path, campaign: str = "c") -> dict[str, bytes]:
+    optsuite.report(campaign, report_folder=folder / "out")
+    found = files(folder / "out")
+    return {name: found[name] for name in found if name != "index.html" and name != "cost.csv"}
+
+
+def all_runs(campaign: str | None = None) -> list[StoredRun]:
+    return inventory(open_store(tracking_uri()), campaign)
+
+
+def test_superseded_runs_go_and_the_report_stays_the_same(folder: Path, pool: InlinePool) -> None:
+    go(pool, LARGER)
+    go(pool)
+    report, plans = reported(folder), read_plans(tracking_uri(), "c")
+    proposed = {run.texts[PROPOSED] for run in all_runs() if PROPOSED in run.texts}
+    planned = optsuite.clean(dry_run=True)
+    before = rows(folder / "mlruns" / "mlflow.db")
+    removal = optsuite.clean()
+    assert removal.parts == planned.parts
+    assert counts(removal)["superseded"] >= 4
+    assert len(before["metrics"]) > len(rows(folder / "mlruns" / "mlflow.db")["metrics"])
+    assert reported(folder) == report
+    assert {key: set(known) for key, known in read_plans(tracking_uri(), "c").items()} == {
+        key: set(known) for key, known in plans.items()
+    }
+    assert {run.texts[PROPOSED] for run in all_runs() if PROPOSED in run.texts} == proposed
+    go(pool)
+    assert pool.n_trained == 0
+    assert reported(folder) == report
+    assert "superseded" not in counts(optsuite.clean())
+
+
+def test_runs_of_what_is_broken_for_now_stay_and_come_back(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    report = reported(folder)
+    sign_only = replace(SUITE, optimizers=SUITE.optimizers[1:])
+    go(pool, sign_only, broken={("tiny_line", "sgd")})
+    removal = optsuite.clean()
+    assert "superseded" not in counts(removal)
+    assert counts(removal)["unreplaced"] > 0
+    go(pool)
+    assert pool.n_trained == 0
+    assert reported(folder) == report
+
+
+def test_refuted_runs_go_and_what_refused_their_stacks_is_remembered(
+    folder: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.load(SUITE)
+    trained = pool.train
+    assert trained is not None
+
+    def drifting(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+        for index, fact in trained(task):
+            drifts = task.engine != "plain" and task.runs[0].optimizer == "sgd"
+            if drifts and isinstance(fact, Measurement) and fact.step > 10:
+                values = {name: value * 1.5 for name, value in fact.values.items()}
+                fact = replace(fact, values=values)
+            yield index, fact
+
+    pool.train = drifting
+    resume(pool)
+    n_refuted = sum(run.texts.get(SUPERSEDED) == REFUTED for run in all_runs())
+    report, plans = reported(folder), read_plans(tracking_uri(), "c")
+    removal = optsuite.clean()
+    assert counts(removal)["refuted"] == n_refuted - 1
+    assert counts(removal)["remembered"] == 1
+    assert [run.kind for run in all_runs() if REFUSAL in run.texts] == ["study"]
+    assert read_plans(tracking_uri(), "c") == plans
+    resume(pool)
+    assert pool.n_trained == 0
+    assert reported(folder) == report
+
+
+def test_interrupted_campaign_resumes_with_what_had_ended(folder: Path, pool: InlinePool) -> None:
+    go(pool, campaign="whole")
+    n_whole = pool.n_trained
+    go(pool, until=10)
+    n_ended = sum(run.is_current for run in all_runs("c"))
+    store = open_store(tracking_uri())
+    study = next(run for run in all_runs("c") if run.kind == "study")
+    tags = {f"optsuite.{key}": value for key, value in (("kind", "trial"), ("campaign", "c"))}
+    tags["optsuite.fingerprint"] = sibling(study, "a")
+    begun = store.create("tiny_line", "x", tags, 1.0)
+    tags["optsuite.fingerprint"] = sibling(study, "d")
+    other = store.create("tiny_line", "y", tags, 1.0)
+    checkpoint = checkpoint_folder(tracking_uri()) / f"{sibling(study, 'a')}.pt"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    plans = read_plans(tracking_uri(), "c")
+    with campaign_lock(tracking_uri(), "c"):
+        removal = optsuite.clean()
+        assert "c" in removal.skipped
+        assert "unfinished" not in counts(removal)
+    removal = optsuite.clean()
+    assert counts(removal)["unfinished"] == 1
+    ids = {run.run_id for run in all_runs("c")}
+    assert begun in ids  # the next start goes on from its checkpoint
+    assert other not in ids
+    assert checkpoint.exists()
+    assert read_plans(tracking_uri(), "c") == plans
+    go(pool)
+    assert pool.n_trained == n_whole - n_ended
+    tables = [optsuite.leaderboard(name)["score"].tolist() for name in ("c", "whole")]
+    assert tables[0] == tables[1]
+
+
+def test_only_checkpoints_that_no_start_uses_go(folder: Path, pool: InlinePool) -> None:
+    go(pool)
+    trial = next(run for run in all_runs() if run.kind == "trial")
+    place = checkpoint_folder(tracking_uri())
+    place.mkdir()
+    names = {
+        f"{trial.fingerprint}.pt": False,  # it has ended
+        f"{sibling(trial, 'a')}.pt": True,  # of a current definition
+        f"{sibling(trial, 'a')}.trial": False,
+        f"{UNKNOWN}.pt": True,  # of a campaign that has just begun
+        f"{OLD}.pt": False,  # of one that began days ago
+        "mine.pt": True,
+    }
+    for name in names:
+        (place / name).write_bytes(b"0" * 100)
+    long_ago = time.time() - SECONDS_OF_DAYS
+    os.utime(place / f"{OLD}.pt", (long_ago, long_ago))
+    with campaign_lock(tracking_uri(), "other"):
+        assert "checkpoints" not in counts(optsuite.clean())
+    removal = optsuite.clean()
+    (part,) = [part for part in removal.parts if part.what == "checkpoints"]
+    assert (part.n, part.n_bytes) == (3, 300)
+    assert {name for name in names if (place / name).exists()} == {k for k, v in names.items() if v}
+
+
+def test_trash_of_ours_goes_and_of_others_stays(folder: Path, pool: InlinePool, call: Call) -> None:
+    go(pool)
+    store = open_store(tracking_uri())
+    report = reported(folder)
+    experiment = store.experiment("tiny_line")
+    foreign = []
+    for tags in ({}, {"optsuite.campaign": "c"}):
+        foreign.append(store.client.create_run(experiment, tags=tags).info.run_id)
+    copied = next(run for run in all_runs() if run.kind == "trial")
+    tags = {key: value for key, value in copied.texts.items() if key.startswith("optsuite.")}
+    ours = store.create("tiny_line", "x", tags, 1.0)
+    for run_id in (*foreign, ours):
+        store.delete(run_id)
+    code, out, _ = call("clean")
+    assert code == 0
+    assert "runs in MLflow's trash" in out
+    left = {row[0] for row in rows(folder / "mlruns" / "mlflow.db")["runs"]}
+    assert left.issuperset(foreign)
+    assert ours not in left
+    assert reported(folder) == report
+    store.client.delete_experiment(experiment)  # a run brings it back, with all in it
+    optsuite.clean()
+    store.restore("tiny_line")
+    assert reported(folder) == report
+
+
+def test_rejected_files_of_the_spool_stay_unless_asked_for(folder: Path, call: Call) -> None:
+    spool = folder / "mlruns" / "spool" / "mlflow.db" / "c"
+    spool.mkdir(parents=True)
+    for name in ("1.odd", "2.json", "reserve", ".3.json.ab.new"):
+        (spool / name).write_text("{}")
+    assert call("clean", "--dry-run")[0] == 0
+    assert len(list(spool.iterdir())) == 4
+    assert counts(optsuite.clean()) == {"litter": 2, "set_aside": 1, "waiting": 1}
+    assert {path.name for path in spool.iterdir()} == {"1.odd", "2.json"}
+    call("clean", "--all")
+    assert {path.name for path in spool.iterdir()} == {"2.json"}
+
+
+def test_store_that_is_not_there_is_not_made(empty: Path, call: Call) -> None:
+    assert call("clean") == (0, "There is nothing to remove.\n", "")
+    assert call("clean", "--campaign", "x")[0] == 2
+    assert not list(empty.iterdir())
