@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 
 from optsuite.cli.compare import compare
+from optsuite.cli.init import init
 from optsuite.cli.list import list_
 from optsuite.cli.nightly import nightly
 from optsuite.cli.report import report
@@ -25,7 +26,7 @@ def cli() -> None:
     """Which optimizer is best at its best learning rate, and how sure is that?"""
 
 
-for command in (run, train, report, list_, ui, compare, nightly):
+for command in (run, train, report, list_, ui, compare, nightly, init):
     cli.add_command(command)
 
 
