@@ -1,5 +1,6 @@
-"""The suites by name, as `--suite` takes them. SUITE, the default, is every benchmark that needs no download.
+"""The suites by name, as `--suite` takes them.
 
+SUITE, the default, has every benchmark that needs no download.
 This package is `optsuite.benchmarks`, in a clone through a link.
 """
 

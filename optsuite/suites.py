@@ -56,7 +56,9 @@ def _named_suites() -> tuple[Mapping[str, Suite], str]:
     except (Exception, SystemExit) as error:
         return {}, f"; {BENCHMARKS}{location(error)} raised {one_line(error)}"
     usable = isinstance(found, Mapping) and all(isinstance(suite, Suite) for suite in found.values())
-    return (found, "") if usable else ({}, f"; {BENCHMARKS}.SUITES is no mapping of names to suites")
+    if not usable:
+        return {}, f"; {BENCHMARKS}.SUITES is no mapping of names to suites"
+    return found, ""
 
 
 def _import_file(path: Path) -> object:

@@ -12,7 +12,8 @@ from optsuite.suites import load_suite
 def test_the_written_suite_runs(folder: Path, call: Call) -> None:
     code, out, err = call("init")
     assert (code, err) == (0, "")
-    (command,) = [line.partition(" #")[0].split() for line in out.splitlines() if "evaluate" in line]
+    (line,) = [line for line in out.splitlines() if "evaluate" in line]
+    command = line.partition(" #")[0].split()
     assert command == ["optsuite", "run", "--suite", "mysuite.py"]
     code, out, err = call(*command[1:], "--trials", "2", "--seeds", "2", "--workers", "1")
     assert (code, err) == (0, "")

@@ -24,7 +24,7 @@ def init(file: Path) -> int:
 
     write_template(file)
     out, name = console(), shlex.quote(str(file))
-    out.print(f"Wrote {file}: a benchmark and an optimizer of your own, beside optsuite's.\n\nNext:")
+    out.print(f"Wrote {file}: a benchmark and an optimizer of your own.\n\nNext:", soft_wrap=True)
     for command, purpose in NEXT.items():
         out.print(f"    {command.format(name):<46} # {purpose}", soft_wrap=True)
     return 0
