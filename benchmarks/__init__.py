@@ -1,8 +1,18 @@
-"""The suites: what `--suite` may name. SUITE, the default, is every benchmark that needs no download."""
+"""The suites by name, as `--suite` takes them.
+
+SUITE, the default, has every benchmark that needs no download.
+This package is `optsuite.benchmarks`, in a clone through a link.
+"""
 
 from dataclasses import replace
 
-from benchmarks import (
+from optsuite import OPTIMIZERS, Suite
+from optsuite.imports import alias_package
+
+if __name__ == "benchmarks":  # in a clone, where this is optsuite.benchmarks too
+    alias_package(__name__, "optsuite.benchmarks", __file__)
+
+from . import (
     cifar10_3c3d,
     cifar10_resnet,
     diabetes_mlp,
@@ -17,7 +27,6 @@ from benchmarks import (
     quadratic_deep,
     shakespeare_gpt,
 )
-from optsuite import OPTIMIZERS, Suite
 
 EMBEDDED = (
     quadratic_deep.BENCHMARK,

@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 import torch
 from tabulate import tabulate
 
-from benchmarks import SUITES
 from optsuite import OPTIMIZERS, Benchmark, Splits, Suite
+from optsuite.benchmarks import SUITES
 from optsuite.campaign.asks import tune_and_evaluate
 from optsuite.campaign.prepare import Problem, prepare
 from optsuite.training.plan import group

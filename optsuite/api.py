@@ -30,7 +30,7 @@ from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.store import open_store
 
 REPORT = Path("mlruns/report")
-DEFAULT_SUITE = "benchmarks"
+DEFAULT_SUITE = "default"
 DEFAULT_OPTIONS = ExecutionOptions()
 
 

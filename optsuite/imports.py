@@ -69,23 +69,40 @@ def own_files(folder: Path, name: str) -> list[Path]:
     return [path for path in candidates if path.is_file()]
 
 
-def load_package(folder: Path, name: str) -> ModuleType:
-    """A package of a folder, whatever other of its name is installed. Raises ModuleNotFoundError where there is none."""
+def load_own(folder: Path, name: str) -> ModuleType:
+    """The module or package of a folder, whatever other one of its name is installed.
+
+    Raises ModuleNotFoundError if there is none.
+    """
+    own = own_files(folder, name)
     known = sys.modules.get(name)
-    place = folder / name / "__init__.py"
-    if not place.is_file():
-        return importlib.import_module(name)
-    if known is not None and getattr(known, "__file__", None) == str(place):
+    if known is not None and own and _is_made_from(known, own[0]):
         return known
+    if not own:
+        return importlib.import_module(name)
     for other in [other for other in sys.modules if other.partition(".")[0] == name]:
         del sys.modules[other]
-    return load_file(place, name, package=True)
+    return load_file(own[0], name)
 
 
-def load_file(path: Path, name: str, *, package: bool = False) -> ModuleType:
-    """Run a file as the module of a name."""
-    where = [str(path.parent)] if package else None
-    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=where)
+def alias_package(name: str, target: str, file: str) -> None:
+    """Let a name mean the package `target` if both are made from the same file.
+
+    The package calls this when it is imported under the name. Whoever imported it then receives
+    `target`, and its modules are the same objects under both names.
+    """
+    package = importlib.import_module(target)
+    if not _is_made_from(package, Path(file)):
+        return  # a copy
+    inner = [known for known in sys.modules if known.startswith(f"{target}.")]
+    for own in (target, *inner):
+        sys.modules[name + own.removeprefix(target)] = sys.modules[own]
+
+
+def load_file(path: Path, name: str) -> ModuleType:
+    """Run a file as the module of a name, an `__init__.py` as a package."""
+    folders = [str(path.parent)] if path.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=folders)
     if spec is None or spec.loader is None:
         raise BadInput(f"got {str(path)!r}, allowed: a Python file, named *.py")
     module = importlib.util.module_from_spec(spec)
@@ -95,7 +112,7 @@ def load_file(path: Path, name: str, *, package: bool = False) -> ModuleType:
     except BaseException:
         del sys.modules[name]
         raise
-    return module
+    return sys.modules[name]  # which may have become another, as `import` allows
 
 
 def _forget(folder: Path) -> None:
@@ -151,6 +168,11 @@ def _imported(file: Path, names: Set[str]) -> Set[str]:
 def _with_siblings(file: Path) -> list[Path]:
     """The file; all of its package where it stands for one."""
     return sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+
+
+def _is_made_from(module: ModuleType, path: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return isinstance(file, str) and Path(file).resolve() == path.resolve()
 
 
 def _is_found(name: str, own: Iterable[Path]) -> bool:

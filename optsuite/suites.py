@@ -8,29 +8,27 @@ from pathlib import Path
 
 from optsuite.definition import Benchmark, OptimizerSpec, Suite
 from optsuite.errors import BadInput, UnknownName, location, one_line, require
-from optsuite.imports import load_file, load_package, own_files, require_found, require_visible, search
+from optsuite.imports import load_file, load_own, own_files, require_found, require_visible, search
 from optsuite.optimizers import OPTIMIZERS
 from optsuite.optimizers.packaged import PYTORCH_OPTIMIZER, any_of_pytorch_optimizer, is_available
 from optsuite.schedules import SCHEDULES, constant, schedule_name
 
 ALL = "all"
+BENCHMARKS = "optsuite.benchmarks"  # imported when a name is asked for: in a clone it may be broken
 
 
 def load_suite(where: str) -> Suite:
-    """The SUITE of a file or module, or one of the SUITES of the package `benchmarks` by its name. Raises BadInput.
+    """One of optsuite's own suites by its name, or the SUITE of a file or module. Raises BadInput.
 
     The folder of the file, and the current one, stand behind all others on the import path.
     """
     require(where, "suite", where, "a Python file, a module or a name")
     is_file = where.endswith(".py") or "/" in where
-    path = Path(where).absolute()
-    own_folders = (path.parent, Path.cwd()) if is_file else (Path.cwd(),)
-    search(*own_folders)
-    named, broken = _named_suites() if where.isidentifier() and where != "benchmarks" else ({}, "")
+    named, broken = ({}, "") if is_file else _named_suites()
     if where in named:
         return named[where]
     try:
-        module = _import_file(path, own_folders) if is_file else _import_module(where)
+        module = _import_file(Path(where).absolute()) if is_file else _import_module(where)
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name == where.partition(".")[0] and not is_file:
             names = f" or one of: {', '.join(named)}" if named else ""
@@ -47,39 +45,55 @@ def load_suite(where: str) -> Suite:
 
 
 def named_suites() -> Mapping[str, Suite]:
-    """The SUITES of the package `benchmarks` of the current folder; none where there is no such package, or it is broken."""
+    """The suites of optsuite.benchmarks by name; none if the package is broken."""
     return _named_suites()[0]
 
 
 def _named_suites() -> tuple[Mapping[str, Suite], str]:
-    """The same, and what is wrong with the package, if anything is."""
+    """The same, and what is wrong with the package, if anything is: in a clone it may be edited."""
     try:
-        found = getattr(_import_module("benchmarks"), "SUITES", {})
+        found = getattr(importlib.import_module(BENCHMARKS), "SUITES", {})
     except (Exception, SystemExit) as error:
-        absent = isinstance(error, ModuleNotFoundError) and error.name == "benchmarks"
-        return {}, "" if absent else f"; benchmarks{location(error)} raised {one_line(error)}"
+        return {}, f"; {BENCHMARKS}{location(error)} raised {one_line(error)}"
     usable = isinstance(found, Mapping) and all(isinstance(suite, Suite) for suite in found.values())
-    return (found, "") if usable else ({}, "; benchmarks.SUITES is no mapping of names to suites")
+    if not usable:
+        return {}, f"; {BENCHMARKS}.SUITES is no mapping of names to suites"
+    return found, ""
 
 
-def _import_file(path: Path, own_folders: Sequence[Path]) -> object:
+def _import_file(path: Path) -> object:
+    """A file; an `__init__.py` as the package that it makes."""
+    is_package = path.name == "__init__.py"
+    own_folders = (path.parent, *([path.parent.parent] if is_package else []), Path.cwd())
+    search(*own_folders)
     if not path.is_file():
         raise BadInput(f"got {str(path)!r}, which is not a file; allowed: a Python file")
+    if is_package and path.parent.name == "benchmarks":
+        return _import_benchmarks(path.parent.parent)
     require_visible([path], *own_folders)
-    return load_file(path, f"suite_{path.stem}")  # a name that a file named torch.py shares with nothing
+    name = path.parent.name if is_package else path.stem
+    return load_file(path, f"suite_{name}")  # a name that a file named torch.py shares with nothing
 
 
 def _import_module(name: str) -> object:
-    """A module or package by its name. The `benchmarks` of the current folder need not fear an installed package."""
+    """A module or package by its name."""
     top, here = name.partition(".")[0], Path.cwd()
+    search(here)
     own = own_files(here, top)
-    if top == "benchmarks" and own and own[0].name == "__init__.py":
-        require_visible(sorted(own[0].parent.rglob("*.py")), here, loaded=top)
-        load_package(here, top)
+    if own and top == "benchmarks":
+        _import_benchmarks(here)
     elif own:
         require_found(top, own)
         require_visible(own[:1], here)
     return importlib.import_module(name)
+
+
+def _import_benchmarks(folder: Path) -> object:
+    """The `benchmarks` of a folder, which need not fear that of a clone on the import path."""
+    (own, *_) = own_files(folder, "benchmarks")
+    files = sorted(own.parent.rglob("*.py")) if own.name == "__init__.py" else [own]
+    require_visible(files, folder, loaded="benchmarks")
+    return load_own(folder, "benchmarks")
 
 
 def benchmark_choices(suite: Suite) -> dict[str, Benchmark]:

@@ -193,8 +193,7 @@ def rearranged(folder: Path) -> None:
     """A copy of optsuite with its benchmarks inside, as in a wheel, and with files elsewhere."""
     package = folder / "optsuite"
     shutil.copytree(ROOT / "optsuite", package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "benchmarks", package / "benchmarks", ignore=shutil.ignore_patterns("__pycache__"))
-    renamed = {"from benchmarks import": "from optsuite.benchmarks import", '": "definition"': '": "definitions.benchmark"'}
+    renamed = {'": "definition"': '": "definitions.benchmark"'}
     for old, new in MOVES.items():
         target = package / new
         target.parent.mkdir(exist_ok=True)

@@ -4,16 +4,20 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+import torch
 from frames import seeds
 from mlflow.tracking._tracking_service import utils
 from test_report import made, whole
 
+import optsuite.benchmarks
 from optsuite.errors import BadInput
 from optsuite.reporting.folder import MANIFEST, add_file
 from optsuite.suites import load_suite
@@ -21,6 +25,8 @@ from optsuite.tracking.artifacts import is_elsewhere
 from optsuite.tracking.location import campaign_names, database_path, store_exists, tracking_uri
 from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import open_store
+
+ROOT = Path(__file__).parents[1]
 
 # --- Report folders ----------------------------------------------------------------------------------------------------------
 
@@ -181,15 +187,94 @@ def test_a_module_of_one_suite_is_not_taken_for_that_of_another(place: Path) -> 
     assert load_suite("two/mine.py").n_trials == 17
 
 
-def test_the_benchmarks_of_the_current_folder_are_found(place: Path) -> None:
+BENCHMARKS = {  # the text of a person's own package or module, and how its SUITE is named
+    "package": ("from .own import SUITE\n", "benchmarks"),
+    "absolute": ("from benchmarks.own import SUITE\n", "benchmarks"),
+    "file": ("from .own import SUITE\n", "./benchmarks/__init__.py"),
+    "module": (MAKES_A_SUITE, "benchmarks"),
+}
+
+
+@pytest.fixture
+def named_benchmarks() -> Iterator[None]:
+    """The modules of that name, as they are before and after a test."""
+
+    def known() -> dict[str, ModuleType]:
+        names = [name for name in sys.modules if name.partition(".")[0] == "benchmarks"]
+        return {name: sys.modules[name] for name in names}
+
+    before = known()
+    yield
+    for name in known():
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
+@pytest.mark.usefixtures("named_benchmarks")
+@pytest.mark.parametrize("kind", BENCHMARKS)
+def test_foreign_benchmarks_are_used_only_when_named(place: Path, kind: str) -> None:
+    text, where = BENCHMARKS[kind]
+    if kind == "module":
+        (place / "benchmarks.py").write_text(text)
+    else:
+        (place / "benchmarks").mkdir()
+        (place / "benchmarks" / "__init__.py").write_text(text)
+        (place / "benchmarks" / "own.py").write_text(MAKES_A_SUITE)
+    (place / "smoke.py").write_text(MAKES_A_SUITE)
+    for name in ("default", "smoke"):
+        assert load_suite(name) is optsuite.benchmarks.SUITES[name]
+    assert load_suite(where).name == "tiny"
+    assert load_suite("default") is optsuite.benchmarks.SUITE
+    assert load_suite("smoke.py").name == "tiny"
+
+
+@pytest.mark.usefixtures("named_benchmarks")
+def test_broken_or_empty_foreign_benchmarks_harm_nothing(place: Path) -> None:
     (place / "benchmarks").mkdir()
-    text = "from dataclasses import replace\nfrom benchmarks.own import SUITE\nSUITES = {'mine': replace(SUITE, name='mine')}\n"
-    (place / "benchmarks" / "__init__.py").write_text(text)
-    (place / "benchmarks" / "own.py").write_text(MAKES_A_SUITE)
-    (place / "module_of_a_suite.py").write_text(MAKES_A_SUITE)
-    assert load_suite("mine").name == "mine"
-    assert load_suite("benchmarks").name == "tiny" if hasattr(sys.modules["benchmarks"], "SUITE") else True
-    assert load_suite("module_of_a_suite").name == "tiny"
+    (place / "mine.py").write_text(MAKES_A_SUITE)
+    for text in (None, "raise RuntimeError('imported')\n"):
+        if text is not None:
+            (place / "benchmarks" / "__init__.py").write_text(text)
+        assert load_suite("default").name == "default"
+        assert load_suite("mine.py").name == "tiny"
+        assert load_suite("mine").name == "tiny"
+    said = r"suite benchmarks \(.*, line 1\) raised RuntimeError: imported"
+    with pytest.raises(BadInput, match=said):
+        load_suite("benchmarks")
+
+
+def test_a_package_given_as_a_file_imports_its_own_modules(place: Path) -> None:
+    (place / "torch").mkdir()
+    (place / "torch" / "__init__.py").write_text("from .own import SUITE\n")
+    (place / "torch" / "own.py").write_text(MAKES_A_SUITE)
+    assert load_suite("torch/__init__.py").name == "tiny"
+    assert sys.modules["torch"] is torch
+
+
+ONE_SET = """
+import benchmarks.digits_cnn, optsuite.benchmarks.digits_cnn, sys
+assert benchmarks is optsuite.benchmarks
+assert benchmarks.digits_cnn is optsuite.benchmarks.digits_cnn
+assert benchmarks.SUITES is optsuite.benchmarks.SUITES
+assert benchmarks.__name__ == "optsuite.benchmarks"
+names = [name for name in sys.modules if name.startswith("benchmarks")]
+assert all(sys.modules[name] is sys.modules[f"optsuite.{name}"] for name in names), names
+"""
+
+
+@pytest.mark.parametrize("first", ["benchmarks", "optsuite.benchmarks", "benchmarks.digits_mlp"])
+def test_a_clone_has_one_set_of_benchmarks_under_two_names(tmp_path: Path, first: str) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    code = f"import {first}\n{ONE_SET}"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+
+
+@pytest.mark.usefixtures("named_benchmarks")
+def test_benchmarks_of_a_clone_give_the_default_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert load_suite("benchmarks") is optsuite.benchmarks.SUITE
+    assert load_suite("benchmarks/__init__.py") is optsuite.benchmarks.SUITE
+    assert load_suite("optsuite.benchmarks") is optsuite.benchmarks.SUITE
 
 
 # --- Databases ---------------------------------------------------------------------------------------------------------------

@@ -172,8 +172,6 @@ def test_lost_nodes_and_processes_change_nothing(
     (tmp_path / "longer.py").write_text(LONGER)
     command = ("run", "--suite", WHOLE) if WHOLE else ("run", "--suite", str(tmp_path / "longer.py"), "--engine", "plain")
     folders = [enter(tmp_path / name, template, monkeypatch) for name in ("ray", "local")]
-    for folder in folders:
-        (folder / "benchmarks").symlink_to(ROOT / "benchmarks")
     assert call(*command, "--workers", "2")[0] == 0
     table, local = Path("mlruns/report/leaderboard.csv").read_bytes(), optsuite.runs()
     n_runs = int((local["kind"] != "study").sum())

@@ -40,7 +40,6 @@ def test_the_optimizer_of_the_readme_is_all_that_is_trained(tmp_path: Path) -> N
     _, optimizer, _ = PYTHON
     definition = optimizer[optimizer.index("def ") :].splitlines()
     assert len(definition) <= 7
-    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
     (tmp_path / "myoptimizer.py").write_text(optimizer)
     chosen = ("-b", "digits_logreg", "-o", "adam", *SHORT)
     assert "6 runs, 0 of them in the store already" in optsuite(tmp_path, "run", *chosen)

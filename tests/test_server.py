@@ -70,8 +70,6 @@ def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
 def compared(server: Server, databases: Postgres, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The reports of a small suite, without a server and through one that was killed in the middle and started again."""
     folders = tmp_path_factory.mktemp("local"), tmp_path_factory.mktemp("remote")
-    for folder in folders:
-        (folder / "benchmarks").symlink_to(ROOT / "benchmarks")
     command = ("run", "--suite", str(ROOT / "tests" / "suites" / "small.py"), "--workers", "1")
     with ExitStack() as running, pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)

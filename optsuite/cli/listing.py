@@ -15,7 +15,8 @@ def show(where: str) -> None:
     suite, out = load_suite(where), console()
     tuning = f"{suite.n_trials} trials on {suite.n_tuning_seeds} tuning seed{'s' if suite.n_tuning_seeds > 1 else ''}"
     per_study = f"{tuning}, {suite.n_seeds} evaluation seeds"
-    out.print(f"Suite {suite.name} ({where}): {per_study}\n", markup=False, highlight=False)
+    shown = suite.name if suite.name == where else f"{suite.name} ({where})"
+    out.print(f"Suite {shown}: {per_study}\n", markup=False, highlight=False)
     out.print(_benchmarks(suite))
     out.print("NAME@STEPS is a benchmark with another budget.\n", markup=False, highlight=False)
     out.print(_optimizers(suite))
@@ -24,7 +25,7 @@ def show(where: str) -> None:
     every = "all is every one here that is installed, all+SCHEDULE those that take a schedule."
     out.print(f"{schedules}\n{other} {every}\n", markup=False, highlight=False, soft_wrap=True)
     suites = "; ".join(f"{s.name}: {', '.join(b.name for b in s.benchmarks)}" for s in named_suites().values())
-    out.print(f"Suites by name (--suite): {suites or 'none here'}\n", markup=False, highlight=False)
+    out.print(f"Suites by name (--suite): {suites or 'none'}\n", markup=False, highlight=False)
     names = campaign_names(tracking_uri())
     out.print(f"Campaigns: {', '.join(names) if names else 'none yet; optsuite run starts one'}", highlight=False)
 

@@ -10,6 +10,7 @@ import click
 from optsuite.cli.clean import clean
 from optsuite.cli.compare import compare
 from optsuite.cli.delete import delete
+from optsuite.cli.init import init
 from optsuite.cli.list import list_
 from optsuite.cli.nightly import nightly
 from optsuite.cli.report import report
@@ -27,7 +28,7 @@ def cli() -> None:
     """Which optimizer is best at its best learning rate, and how sure is that?"""
 
 
-for command in (run, train, report, list_, ui, compare, nightly, delete, clean):
+for command in (run, train, report, list_, ui, compare, nightly, init, delete, clean):
     cli.add_command(command)
 
 

@@ -10,7 +10,10 @@ import click
 from optsuite.execution.options import ENGINES, ExecutionOptions
 
 SUITE = click.option(
-    "--suite", default="benchmarks", show_default=True, help="File or module that defines SUITE, or a name that `list` shows."
+    "--suite",
+    default="default",
+    show_default=True,
+    help="Name that `list` shows, or a file or module that defines SUITE.",
 )
 CAMPAIGN = click.option("--campaign", default="default", show_default=True, help="Name of the set of results.")
 WORKERS = click.option("--workers", type=click.IntRange(1, 4096), help="Worker processes.  [default: one a core]")

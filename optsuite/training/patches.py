@@ -41,6 +41,8 @@ def own_modules() -> Iterator[tuple[str, Mapping[str, Any], str]]:
     for name, module in sorted(sys.modules.items()):
         scope = vars(module) if type(module) is ModuleType else {}
         file = scope.get("__file__")
+        if scope.get("__name__") == f"optsuite.{name}":
+            continue  # a module of optsuite.benchmarks under its other name
         if isinstance(file, str) and file.endswith(".py") and not is_ours(file) and kind_of(name, file) == "own":
             yield name, scope, file_text(file) or ""
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from benchmarks import diabetes_mlp, digits_logreg
 from optsuite import OPTIMIZERS, Suite
+from optsuite.benchmarks import diabetes_mlp, digits_logreg
 
 SUITE = Suite(
     name="small",
