@@ -33,13 +33,13 @@ test: $(READY)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 speed: $(READY)
-	@PYTHONPATH=.:tests $(BIN)/python -m speed $(ARGS)
+	@PYTHONPATH=.:tests:scripts $(BIN)/python -m speed $(ARGS)
 
 soak: $(READY)
-	@PYTHONPATH=.:tests $(BIN)/python -m soak $(ARGS)
+	@PYTHONPATH=.:tests:scripts $(BIN)/python -m soak $(ARGS)
 
 pictures: $(READY)
-	@$(BIN)/python docs/pictures.py
+	@$(BIN)/python scripts/pictures.py
 
 check: lint test
 
