@@ -59,6 +59,22 @@ def is_workflow(path: Path) -> bool:
     return done.returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [
+        ("citation-file-format", "CITATION.cff"),
+        ("github-issue-config", ".github/ISSUE_TEMPLATE/config.yml"),
+        ("github-issue-forms", ".github/ISSUE_TEMPLATE/bug.yml"),
+        ("github-issue-forms", ".github/ISSUE_TEMPLATE/new_definition.yml"),
+        ("github-issue-forms", ".github/ISSUE_TEMPLATE/wrong_result.yml"),
+    ],
+)
+def test_file_fits_the_schema_of_its_reader(schema: str, path: str) -> None:
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(ROOT / path)]
+    done = subprocess.run(check, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def steps_of(path: Path) -> list[dict[str, Any]]:
     (job,) = yaml.safe_load(path.read_text())["jobs"].values()
     return list(job["steps"])
