@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup scale bench test speed soak pictures check lint report ui nightly lock clean
+.PHONY: setup scale bench test coverage speed soak pictures check lint report ui nightly lock clean
 
 setup: $(READY)
 
@@ -31,6 +31,10 @@ report ui nightly: $(READY)
 # Two processes, each a file at a time: tests of one file may share a cluster, a server or a browser.
 test: $(READY)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# What runs in this process: that of workers and of commands in processes of their own is not counted.
+coverage: $(READY)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 speed: $(READY)
 	@PYTHONPATH=.:tests:scripts $(BIN)/python -m speed $(ARGS)
