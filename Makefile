@@ -53,12 +53,15 @@ lint: $(READY)
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
 
-# requirements.lock pins every package, on every platform, and names no index.
+# requirements.lock pins every package, on every platform, and names no index. requirements-oldest.lock has the lowest
+# version of each package that pyproject.toml names.
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
 		--extra dev pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
 		--constraint requirements.lock --extra ray --extra server pyproject.toml --output-file requirements-scale.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
+		--resolution lowest-direct --extra dev pyproject.toml --output-file requirements-oldest.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

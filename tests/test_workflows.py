@@ -1,6 +1,7 @@
 """Each workflow and template of a schedule is given to its reader: GitHub's schema, systemd, sh."""
 
 import configparser
+import re
 import shutil
 import subprocess
 import sys
@@ -94,6 +95,12 @@ def test_ci_workflow_runs_the_targets_of_the_ci_script() -> None:
     assert targets.removesuffix(" test") == command  # `check` runs the tests
     uses = [step for step in steps_of(OWN / "ci.yml", "check") if step.get("uses", "").startswith("actions/setup-python")]
     assert uses[0]["with"]["python-version"] == "3.11"
+
+
+def test_files_that_ci_tests_exist() -> None:
+    named = set(re.findall(r"[\w/-]+\.(?:py|lock)", (OWN / "ci.yml").read_text()))
+    assert "tests/test_tables.py" in named
+    assert not [name for name in named if not (ROOT / name).is_file()]
 
 
 @pytest.mark.parametrize("path", NIGHTS, ids=lambda path: str(path.relative_to(ROOT)))
