@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup scale bench test speed soak pictures check lint report ui nightly lock clean
+.PHONY: setup scale bench test coverage speed soak pictures check lint report ui nightly lock clean
 
 setup: $(READY)
 
@@ -32,14 +32,18 @@ report ui nightly: $(READY)
 test: $(READY)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
+# What runs in this process: that of workers and of commands in processes of their own is not counted.
+coverage: $(READY)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
+
 speed: $(READY)
-	@PYTHONPATH=.:tests $(BIN)/python -m speed $(ARGS)
+	@PYTHONPATH=.:tests:scripts $(BIN)/python -m speed $(ARGS)
 
 soak: $(READY)
-	@PYTHONPATH=.:tests $(BIN)/python -m soak $(ARGS)
+	@PYTHONPATH=.:tests:scripts $(BIN)/python -m soak $(ARGS)
 
 pictures: $(READY)
-	@$(BIN)/python docs/pictures.py
+	@$(BIN)/python scripts/pictures.py
 
 check: lint test
 
@@ -49,12 +53,15 @@ lint: $(READY)
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
 
-# requirements.lock pins every package, on every platform, and names no index.
+# requirements.lock pins every package, on every platform, and names no index. requirements-oldest.lock has the lowest
+# version of each package that pyproject.toml names.
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
 		--extra dev pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
 		--constraint requirements.lock --extra ray --extra server pyproject.toml --output-file requirements-scale.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
+		--resolution lowest-direct --extra dev pyproject.toml --output-file requirements-oldest.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

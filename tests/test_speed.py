@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_every_table_is_measured() -> None:
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'scripts'}"}
     out = subprocess.run(
         [sys.executable, "-m", "speed", "--quick"], capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300
     )

@@ -1,6 +1,7 @@
 """Each workflow and template of a schedule is given to its reader: GitHub's schema, systemd, sh."""
 
 import configparser
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ NIGHTS = {  # by workflow: the night's arguments
     TEMPLATES / "nightly.yml": ["nightly", "--suite", "mysuite.py", "--keep", "30"],
     OWN / "nightly.yml": ["nightly", "--keep", "30"],
 }
-WORKFLOWS = [*NIGHTS, OWN / "ci.yml"]
+WORKFLOWS = [*NIGHTS, OWN / "ci.yml", OWN / "publish.yml"]
 UNITS = [TEMPLATES / f"optsuite-nightly.{kind}" for kind in ("service", "timer")]
 PROGRAM = """#!/bin/sh
 pwd > "$HOME/called"
@@ -59,9 +60,25 @@ def is_workflow(path: Path) -> bool:
     return done.returncode == 0
 
 
-def steps_of(path: Path) -> list[dict[str, Any]]:
-    (job,) = yaml.safe_load(path.read_text())["jobs"].values()
-    return list(job["steps"])
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [
+        ("citation-file-format", "CITATION.cff"),
+        ("github-issue-config", ".github/ISSUE_TEMPLATE/config.yml"),
+        ("github-issue-forms", ".github/ISSUE_TEMPLATE/bug.yml"),
+        ("github-issue-forms", ".github/ISSUE_TEMPLATE/new_definition.yml"),
+        ("github-issue-forms", ".github/ISSUE_TEMPLATE/wrong_result.yml"),
+    ],
+)
+def test_file_fits_the_schema_of_its_reader(schema: str, path: str) -> None:
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(ROOT / path)]
+    done = subprocess.run(check, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def steps_of(path: Path, name: str = "nightly") -> list[dict[str, Any]]:
+    """The steps of the job of that name."""
+    return list(yaml.safe_load(path.read_text())["jobs"][name]["steps"])
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -74,10 +91,16 @@ def test_workflow_fits_the_schema_of_github(path: Path, tmp_path: Path) -> None:
 
 def test_ci_workflow_runs_the_targets_of_the_ci_script() -> None:
     (targets,) = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make ")]
-    (command,) = [step["run"] for step in steps_of(OWN / "ci.yml") if step.get("run", "").startswith("make ")]
+    (command,) = [step["run"] for step in steps_of(OWN / "ci.yml", "check") if step.get("run", "").startswith("make ")]
     assert targets.removesuffix(" test") == command  # `check` runs the tests
-    uses = [step for step in steps_of(OWN / "ci.yml") if step.get("uses", "").startswith("actions/setup-python")]
+    uses = [step for step in steps_of(OWN / "ci.yml", "check") if step.get("uses", "").startswith("actions/setup-python")]
     assert uses[0]["with"]["python-version"] == "3.11"
+
+
+def test_files_that_ci_tests_exist() -> None:
+    named = set(re.findall(r"[\w/-]+\.(?:py|lock)", (OWN / "ci.yml").read_text()))
+    assert "tests/test_tables.py" in named
+    assert not [name for name in named if not (ROOT / name).is_file()]
 
 
 @pytest.mark.parametrize("path", NIGHTS, ids=lambda path: str(path.relative_to(ROOT)))

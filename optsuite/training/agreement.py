@@ -14,7 +14,7 @@ from optsuite.training.run import Measurement
 
 Pair = tuple[float, float]  # what was expected and what was received
 
-# Measured with tests/speed/agreement.py on 2026-11-26 (torch 2.15, x86, float32): 7 benchmarks, 6 optimizers, 4 rates up to
+# Measured with scripts/speed/agreement.py on 2026-11-26 (torch 2.15, x86, float32): 7 benchmarks, 6 optimizers, 4 rates up to
 # the top of each interval, 2 seeds. The largest relative differences between the plain and the stacked engine were
 #   step                  2      6     10     20     40     80    120    160    200    360    440    600
 #   a loss             4e-7   2e-5   3e-4   2e-3    .11    .86    .84    .98    .73    .97    .93    .93

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-HERE = Path(__file__).parent
+DOCS = Path(__file__).parents[1] / "docs"
 REPORT = Path("mlruns/report/index.html")
 
 
@@ -40,7 +40,7 @@ def main() -> None:
 
 def _report(page: Page) -> None:
     page.goto(REPORT.absolute().as_uri())
-    page.screenshot(path=HERE / "report.png")
+    page.screenshot(path=DOCS / "report.png")
 
 
 def _ui(page: Page, link: str) -> None:
@@ -49,7 +49,7 @@ def _ui(page: Page, link: str) -> None:
     for button in page.locator("button[aria-label*='lose']").all():  # of a panel that hides the charts
         button.click()
     page.wait_for_timeout(5_000)  # for the other charts
-    page.screenshot(path=HERE / "mlflow.png")
+    page.screenshot(path=DOCS / "mlflow.png")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.store import open_store
 
-TINY = Path(__file__).parent / "suites" / "tiny.py"
+TINY = Path(__file__).parents[1] / "tests" / "suites" / "tiny.py"
 MOST_GROWTH = 1.05  # of memory from the second to the last quarter; files and processes must not grow at all
 Sample = dict[str, float]
 

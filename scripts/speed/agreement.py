@@ -1,7 +1,7 @@
 """How far the plain and the stacked engine part: training/agreement.py takes its tolerance from here. Prints Markdown.
 
-Run it with `PYTHONPATH=.:tests python -m speed.agreement`; it takes five minutes. Differences of losses are relative to the
-larger value; those of metrics count examples of the smaller split that is measured.
+Run it with `PYTHONPATH=.:tests:scripts python -m speed.agreement`; it takes five minutes. Differences of losses are relative
+to the larger value; those of metrics count examples of the smaller split that is measured.
 """
 
 import argparse
