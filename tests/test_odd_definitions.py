@@ -201,7 +201,7 @@ def test_an_optimizer_that_cannot_be_timed_leaves_the_others(
             raise error
         return stacked.train(benchmark, spec, *arguments, **keywords)
 
-    monkeypatch.setattr("optsuite.campaign.prepare.ENGINES", {"plain": PLAIN, "stacked": replace(STACKED, train=fails)})
+    monkeypatch.setattr("optsuite.campaign.run_cost.ENGINES", {"plain": PLAIN, "stacked": replace(STACKED, train=fails)})
     (problem,), skipped = prepare(tiny.SUITE, device="cpu", named=["tiny_line"])
     assert [(one.benchmark, one.optimizer) for one in skipped] == ([("tiny_line", "sign")] if is_broken else [])
     assert problem.plans["sgd"].engine == "stacked"

@@ -5,19 +5,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits, Suite
+from optsuite.campaign.run_cost import seconds_per_run
+from optsuite.definition import Benchmark, OptimizerSpec, Splits, Suite
 from optsuite.errors import BadInput, DatasetUnavailable, location, one_line
 from optsuite.tracking.plans import Plans, decided
 from optsuite.training.check import blamed, check_benchmark, check_pair, check_repeatable, limited, load_splits
 from optsuite.training.described import Descriptions, Identity
 from optsuite.training.device import check_device
-from optsuite.training.engines import ENGINES
 from optsuite.training.identity import Definition, identify_benchmark, identify_optimizer
 from optsuite.training.legacy_fingerprint import FormerDescriptions, Formers
 from optsuite.training.numerics import Fitted, fit
 from optsuite.training.plan import Plan, plan
 from optsuite.training.repeatable import make_repeatable
-from optsuite.training.run import Run
 from optsuite.training.step import is_out_of_memory
 from optsuite.training.trial import LACKS, rates_tried
 
@@ -25,7 +24,6 @@ LOAD_SECONDS = 3_600  # a download may be slow
 REPEAT_SECONDS = 5  # data that are made faster are made twice, to see whether they differ
 TRY_SECONDS = 600  # a few steps of the largest model on a slow machine
 Broken = list[tuple[str, BadInput]]  # optimizers that cannot train a benchmark, and why
-N_MEASURED = 400  # examples whose measuring tells what that of all takes: more than a call costs, less than a second of any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +152,7 @@ def _try(benchmark: Benchmark, how: _How) -> tuple[Problem, Broken]:
         former = how.formerly.of(benchmark, how.specs, fitted.splits, **seen)
         notes = check_benchmark(benchmark, fitted.splits)
     definitions, plans, broken = _planned(benchmark, fitted.splits, own, former, how)
-    seconds_per_run = _timed(benchmark, how.specs, fitted.splits, plans, broken)
+    cost = _timed(benchmark, how.specs, fitted.splits, plans, broken)
     problem = Problem(
         benchmark=benchmark,
         identity=own,
@@ -164,7 +162,7 @@ def _try(benchmark: Benchmark, how: _How) -> tuple[Problem, Broken]:
         dtype=fitted.dtype,
         cast=fitted.cast,
         notes=(*_casts(benchmark, fitted), *notes),
-        seconds_per_run=seconds_per_run,
+        seconds_per_run=cost,
         seconds_to_load=seconds_to_load,
     )
     return problem, broken
@@ -211,7 +209,7 @@ def _timed(
             planned = plans[spec.name]
             try:
                 with blamed(what), limited(TRY_SECONDS):
-                    return _seconds_per_run(benchmark, spec, splits, planned.engine)
+                    return seconds_per_run(benchmark, spec, splits, planned.engine)
             except BadInput as error:
                 if planned.stacks and is_out_of_memory(error.__cause__ or error):
                     plans[spec.name] = replace(planned, engine="plain", max_stack=1, reason=LACKS.format("memory"))
@@ -229,28 +227,3 @@ def _casts(benchmark: Benchmark, fitted: Fitted) -> Iterator[str]:
 def _unforeseen(what: str, error: BaseException) -> BadInput:
     """What nobody has foreseen, as an error of the definition that raised it."""
     return BadInput(f"{what}{location(error)} raised {one_line(error)}")
-
-
-def _few(split: Split) -> Split:
-    """Enough examples to know what measuring all of them takes."""
-    return split[0][:N_MEASURED], split[1][:N_MEASURED]
-
-
-def _seconds_per_run(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, engine: str) -> float:
-    """A rough cost of a run on one thread, from two short trainings; a stacked one takes its share of the smallest stack."""
-    n = ENGINES[engine].pad_to
-    measured = replace(splits, validation=_few(splits.validation), test=_few(splits.test))
-    n_times = len(splits.validation[0]) / len(measured.validation[0])
-    runs = [Run(benchmark=benchmark.name, optimizer=spec.name, lr=spec.lr.low, seed=0, kind="trial")] * n
-
-    def seconds(n_steps: int) -> float:
-        short = replace(benchmark, max_steps=n_steps, eval_every=n_steps)
-        started = time.perf_counter()
-        for _ in ENGINES[engine].train(short, spec, runs, measured):
-            pass
-        return (time.perf_counter() - started) / n
-
-    few, more = seconds(1), seconds(6)
-    per_step = max(0.0, more - few) / 5
-    per_measurement = max(0.0, few - per_step) / 2 * n_times
-    return per_step * benchmark.max_steps + per_measurement * (benchmark.max_steps / benchmark.eval_every + 1)

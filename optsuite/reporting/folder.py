@@ -15,7 +15,16 @@ MANIFEST = "manifest.json"
 MADE_BY = "optsuite"
 FIGURES = "figures"
 # What reports consisted of before they had a manifest.
-TABLES = ("leaderboard.csv", "leaderboard.md", "leaderboard.tex", "learning_rates.csv", "cost.csv", "index.html", "nights.html")
+TABLES = (
+    "leaderboard.csv",
+    "verdicts.json",
+    "leaderboard.md",
+    "leaderboard.tex",
+    "learning_rates.csv",
+    "cost.csv",
+    "index.html",
+    "nights.html",
+)
 FIRST_COLUMNS = "benchmark,optimizer,"  # of a leaderboard.csv of ours
 LITTER = {".DS_Store", "Thumbs.db", ".gitkeep", ".gitignore"}  # which makes no folder a person's
 
