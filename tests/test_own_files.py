@@ -130,6 +130,8 @@ def test_a_manifest_that_leads_elsewhere_deletes_nothing(tmp_path: Path) -> None
 def test_a_report_from_before_there_was_a_manifest_is_ours(tmp_path: Path) -> None:
     made(tmp_path, *whole(["a"], ["b", "c"], 1))
     (tmp_path / MANIFEST).unlink()
+    (tmp_path / "verdicts.json").unlink()  # which there was not
+    (tmp_path / "leaderboard.csv").write_text("benchmark,optimizer,arm,lr,score\n")
     (tmp_path / "figures" / "mine.svg").write_text("mine")
     made(tmp_path, *whole(["a"], ["b"], 1))
     assert not list((tmp_path / "figures").glob("c-*"))

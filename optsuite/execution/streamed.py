@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from optsuite.execution.pool import LACKED_MEMORY, Fact, Lost, Task
-from optsuite.execution.suite_source import SuiteSource, load
+from optsuite.execution.suite_source import SuiteSource, suite_from
 from optsuite.execution.worker import Train, facts, limit_memory, trainer
 from optsuite.training.device import is_host
 from optsuite.training.repeatable import WORKSPACE
@@ -102,4 +102,4 @@ def _said(event: Fact | Lost) -> object:
 @cache
 def _trainer(suite: SuiteSource, device: str, driver: Surroundings) -> Train:
     """One for all tasks of a process: the suite and its data are loaded once."""
-    return trainer(partial(load, suite), device)
+    return trainer(partial(suite_from, suite), device)

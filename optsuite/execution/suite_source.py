@@ -22,7 +22,7 @@ class PickledSuite:
 SuiteSource = str | PickledSuite  # a text is what `load_suite` takes: a file, a module or a name
 
 
-def load(source: SuiteSource) -> Suite:
+def suite_from(source: SuiteSource) -> Suite:
     """The suite in this process. Raises BadInput."""
     if isinstance(source, str):
         return load_suite(source)

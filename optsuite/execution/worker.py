@@ -19,7 +19,7 @@ import torch
 from optsuite.definition import Benchmark, OptimizerSpec, Splits, Suite
 from optsuite.errors import BadInput, location, one_line
 from optsuite.execution.pool import Fact, Task
-from optsuite.execution.suite_source import SuiteSource, load
+from optsuite.execution.suite_source import SuiteSource, suite_from
 from optsuite.suites import find_benchmark, find_optimizer
 from optsuite.training.agreement import nudged
 from optsuite.training.check import load_splits
@@ -61,7 +61,7 @@ def serve(
     if is_host(device):
         limit_memory(memory_bytes)
     warnings.filterwarnings("ignore", SLOW_VMAP)
-    train = trainer(partial(load, suite), device, checkpoints)
+    train = trainer(partial(suite_from, suite), device, checkpoints)
     torch.optim.SGD([torch.zeros(1)], lr=0.0).step()  # torch imports half of itself with the first step
     try:
         while True:
