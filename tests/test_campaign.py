@@ -159,7 +159,8 @@ def test_a_twin_is_never_ranked_apart_and_training_beats_not_training(folder: Pa
     assert (rows["sgd"]["rank"], rows["sgd"]["verdict"]) == (1, "tied")
     assert (rows["frozen"]["rank"], rows["frozen"]["never_improved"]) == (3, 12)
     assert rows["frozen"]["verdict"] == "worse"
-    assert "worse than sgd, a special case of it: budget too small" in rows["frozen"]["flags"]
+    assert rows["frozen"]["beaten_by"] == "sgd"
+    assert "beaten_by_special_case" in rows["frozen"]["warnings"]
 
 
 def test_every_finished_study_knows_what_a_step_costs(folder: Path, pool: InlinePool) -> None:
