@@ -17,15 +17,11 @@ from optsuite.tracking.queries import ask
 from optsuite.tracking.rows import chunks
 from optsuite.tracking.schema import (
     CAMPAIGN,
-    COLUMNS,
     FINGERPRINT,
     NUMBERS,
-    OF_SEALS,
-    POINTS,
     REFUTED,
     SUPERSEDED,
     having,
-    metric_columns,
 )
 from optsuite.tracking.seal import flaw_of_seal
 from optsuite.tracking.soundness import ENDED, flaw
@@ -72,9 +68,7 @@ def has_former_rows(uri: str, campaign: str) -> bool:
 def former_rows(store: Store, campaign: str) -> Iterator[Mapping[Any, Any]]:
     """The rows of schema 2 that have ended and are sound, or refuted, as the store has them."""
     for chunk in chunks(store, campaign):
-        names = [*COLUMNS, *metric_columns(chunk.columns), *OF_SEALS, *POINTS]
-        raw = chunk.reindex(columns=names)
-        for row in raw.to_dict("records"):
+        for row in chunk.to_dict("records"):
             if row["status"] not in ENDED or row["superseded"] == FORMER:
                 continue
             if FormerFingerprint.parse(row["fingerprint"]) is None:

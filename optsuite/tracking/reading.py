@@ -11,7 +11,7 @@ from optsuite.tracking.histories import histories
 from optsuite.tracking.location import CAMPAIGNS
 from optsuite.tracking.queries import DELETED, NUMBER, OF_RUNS, query
 from optsuite.tracking.rows import CHUNK, chunks, typed
-from optsuite.tracking.schema import CAMPAIGN, COLUMNS, CURVES, NUMBERS, OF_SEALS, POINTS, REFUTED, having, metric_columns
+from optsuite.tracking.schema import CAMPAIGN, COLUMNS, CURVES, NUMBERS, REFUTED, having, metric_columns
 from optsuite.tracking.seal import flaw_of_seal, newer
 from optsuite.tracking.soundness import Damaged, damaged, doubles, flaw, incomplete, outdated
 from optsuite.tracking.store import Store
@@ -51,9 +51,7 @@ def read_rows(store: Store, campaign: str) -> Rows:
     """The rows of a campaign as the store holds them, those apart that cannot be believed."""
     frames, found = [typed(pd.DataFrame(columns=list(COLUMNS)))], list[Damaged]()
     for chunk in chunks(store, campaign):
-        names = [*COLUMNS, *metric_columns(chunk.columns), *OF_SEALS, *POINTS]
-        raw = chunk.reindex(columns=names)
-        raw = raw[raw["kind"] != "report"]
+        raw = chunk[chunk["kind"] != "report"]
         reasons = {str(row["run_id"]): (row, _flaw(row)) for row in raw.to_dict("records")}
         for row, reason in reasons.values():
             if reason:

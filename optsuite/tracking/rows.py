@@ -12,7 +12,9 @@ from optsuite.tracking.schema import (
     COLUMNS,
     METRICS,
     NUMBERS,
+    OF_SEALS,
     PARAM_NAMES,
+    POINTS,
     REFUTED,
     SUMMARIES,
     TAG_NAMES,
@@ -27,8 +29,14 @@ LAST = "z"  # behind all ids, which are hexadecimal
 
 
 def chunks(store: Store, campaign: str) -> Iterator[pd.DataFrame]:
-    """The rows of a campaign, some at a time: texts as the store has them, and POINTS where it can count them."""
-    return _chunks_of_database(store, campaign) if store.is_database else _chunks_of_server(store, campaign)
+    """The rows of a campaign, some at a time: texts as the store has them, and POINTS where it can count them.
+
+    Each has COLUMNS, its benchmark's metrics, and OF_SEALS.
+    """
+    read = _chunks_of_database if store.is_database else _chunks_of_server
+    for chunk in read(store, campaign):
+        names = [*COLUMNS, *metric_columns(chunk.columns), *OF_SEALS, *POINTS]
+        yield chunk.reindex(columns=names)
 
 
 def typed(rows: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from optsuite.reporting.write import build
 from optsuite.tracking.reading import read_curves, read_runs
 from optsuite.tracking.recording import Recording
 from optsuite.tracking.rows import chunks
-from optsuite.tracking.schema import COLUMNS, OF_SEALS, POINTS, SEAL, SEALED
+from optsuite.tracking.schema import SEAL, SEALED
 from optsuite.tracking.seal import Points, seal
 from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import Store, open_store
@@ -87,7 +87,7 @@ def grow(uri: str, size: int, n_benchmarks: int = 10) -> None:
 def _seals(store: Store) -> Iterator[dict[str, str]]:
     """What seals the copies: each says other things of itself than what it was copied from."""
     for chunk in chunks(store, "default"):
-        for row in chunk.reindex(columns=[*COLUMNS, *OF_SEALS, *POINTS]).to_dict("records"):
+        for row in chunk.to_dict("records"):
             points = Points.counted(row)
             if row["run_id"].startswith("copy") and isinstance(row["seal"], str) and points:
                 yield {"run": row["run_id"], "key": SEAL, "seal": seal({name: row[name] for name in SEALED}, points)}
