@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from optsuite.reporting.text import readable, shown
+from optsuite.reporting.text import as_text, shown
 
 SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -17,8 +17,8 @@ def latex(table: pd.DataFrame) -> str:
     """A `tabular` for each benchmark; needs the package booktabs."""
     parts = ["% needs \\usepackage{booktabs}"]
     for name, rows in table.groupby("benchmark", sort=False):
-        columns, _ = shown(rows)
-        texts = readable(rows)[[column.header for column in columns if column.in_papers]]
+        columns, own = shown(rows)
+        texts = as_text([column for column in columns if column.in_papers], own)
         lines = [list(texts.columns), *(list(line) for line in texts.itertuples(index=False))]
         header, *body = (" & ".join(_escaped(cell) for cell in line) + r" \\" for line in lines)
         parts += [

@@ -28,15 +28,19 @@ def shown(rows: pd.DataFrame) -> tuple[list[Column], list[Row]]:
 
 def readable(rows: pd.DataFrame) -> pd.DataFrame:
     """The same as text, with the headers as columns."""
-    columns, lines = shown(rows)
+    return as_text(*shown(rows))
+
+
+def as_text(columns: Sequence[Column], lines: Sequence[Row]) -> pd.DataFrame:
+    """These columns of the lines as text, with the headers as columns."""
     texts = [[column.show(line) for column in columns] for line in lines]
     return pd.DataFrame(texts, columns=[column.header for column in columns])
 
 
 def narrowed(rows: pd.DataFrame, width: int) -> pd.DataFrame:
     """The rows as text without the columns that a terminal of this width has no room for, the least important first."""
-    columns, _ = shown(rows)
-    table = readable(rows)
+    columns, lines = shown(rows)
+    table = as_text(columns, lines)
     for column in sorted(columns, key=lambda column: -column.drop):
         if column.drop and _width(table) > width:
             table = table.drop(columns=column.header)
