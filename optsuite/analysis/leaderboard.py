@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from optsuite.analysis.columns import Column, columns_for
 from optsuite.analysis.rows import failed_row, metrics_of, rows_of
-from optsuite.analysis.verdicts import ranked, warnings
+from optsuite.analysis.verdicts import Unranked, ranked, warnings
 from optsuite.definition import TOLERANCE
 from optsuite.statistics.differences import Verdict, compare, probability_of_improvement
 
@@ -36,6 +36,23 @@ class Comparison:
     evaluations: pd.DataFrame
     scores: dict[str, pd.DataFrame]
     pairs: dict[str, Pairs]
+
+
+def verdict_rows(pairs: Mapping[str, Pairs]) -> list[Row]:
+    """How each ranked optimizer compares with each, by benchmark, from the pairs of a Comparison."""
+    return [
+        {
+            "benchmark": benchmark,
+            "optimizer": one,
+            "versus": other,
+            "verdict": verdict.kind,
+            "gap": verdict.gap,
+            "p": verdict.p,
+            "seeds_needed": verdict.seeds_needed,
+        }
+        for benchmark, own in pairs.items()
+        for (one, other), verdict in sorted(own.items())
+    ]
 
 
 def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
@@ -133,7 +150,7 @@ def _rows(
     return table
 
 
-def _unranked(row: Row) -> str:
+def _unranked(row: Row) -> Unranked:
     """Why a row has no rank, for those that are not ranked later."""
     if row["failed"]:
         return "failed"

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from optsuite.analysis.leaderboard import verdict_rows
 from optsuite.campaign.prepare import Skipped
 from optsuite.campaign.session import Outcome
 from optsuite.reporting.publish import Report
@@ -44,12 +45,7 @@ class Result:
         """Every ranked optimizer against every other of its benchmark."""
         columns = ["benchmark", "optimizer", "versus", "verdict", "gap", "p", "seeds_needed"]
         pairs = self.report.found.pairs if self.report else {}
-        found = [
-            (benchmark, one, other, verdict.kind, verdict.gap, verdict.p, verdict.seeds_needed)
-            for benchmark, own in pairs.items()
-            for (one, other), verdict in own.items()
-        ]
-        return pd.DataFrame(found, columns=columns)
+        return pd.DataFrame(verdict_rows(pairs), columns=columns)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from optsuite.analysis.leaderboard import Comparison, Pairs
+from optsuite.analysis.leaderboard import Comparison, Pairs, verdict_rows
 from optsuite.analysis.learning_rates import learning_rates, trials
 from optsuite.analysis.overall import overall
 from optsuite.reporting.campaign_page import cost_table, name_of, page
@@ -57,21 +57,11 @@ def build(
 
 
 def _verdicts(pairs: Mapping[str, Pairs]) -> str:
-    """How each ranked optimizer compares with each, by benchmark; numbers that are not finite as texts."""
-    found = [
-        {
-            "benchmark": benchmark,
-            "optimizer": one,
-            "versus": other,
-            "verdict": verdict.kind,
-            "gap": _json_number(verdict.gap),
-            "p": _json_number(verdict.p),
-            "seeds_needed": verdict.seeds_needed,
-        }
-        for benchmark, own in pairs.items()
-        for (one, other), verdict in sorted(own.items())
-    ]
-    return json.dumps(found, indent=1) + "\n"
+    """The verdicts on all pairs as JSON."""
+    rows = verdict_rows(pairs)
+    for row in rows:
+        row["gap"], row["p"] = _json_number(row["gap"]), _json_number(row["p"])
+    return json.dumps(rows, indent=1) + "\n"
 
 
 def _json_number(value: float) -> float | str:
