@@ -17,7 +17,7 @@ from optsuite.campaign.cleaning import clean_store
 from optsuite.campaign.deletion import delete_campaign
 from optsuite.campaign.drive import given_study, studies_of
 from optsuite.campaign.removal import Removal
-from optsuite.campaign.session import Listener, ignore, notes_of, open_session
+from optsuite.campaign.session import Listener, ignore, notes_of, open_session, runs_by_benchmark
 from optsuite.definition import OptimizerSpec, Suite
 from optsuite.errors import BadInput
 from optsuite.execution.options import ExecutionOptions
@@ -96,12 +96,9 @@ def preview(
         studies = studies_of(chosen, session.problems, device=options.device)
         missing = session.missing(studies)
         n_workers = session.pool.n_workers
-    seconds = {problem.benchmark.name: problem.seconds_per_run for problem in session.problems}
-    n_runs = dict.fromkeys(missing, 0)
-    for study in studies:
-        n_runs[study.name[0]] += study.n_runs
+    seconds = session.seconds_per_run
     return Preview(
-        n_runs=n_runs,
+        n_runs=runs_by_benchmark(studies),
         n_missing=missing,
         minutes={name: n * seconds[name] / n_workers / 60 for name, n in missing.items()},
         n_workers=n_workers,

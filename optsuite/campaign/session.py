@@ -50,15 +50,11 @@ class Session:
 
         The first Ctrl-C or SIGTERM leaves everything tidy and ends it as interrupted.
         """
-        n_runs: dict[str, int] = {}
-        for study in studies:
-            n_runs[study.name[0]] = n_runs.get(study.name[0], 0) + study.n_runs
-        costs = {p.benchmark.name: p.seconds_per_run for p in self.problems}
         lines = (*notes, *notes_of(studies), *self._unsaved(studies))
         self.listener(
             Prepared(
-                seconds_per_run=costs,
-                n_runs=n_runs,
+                seconds_per_run=self.seconds_per_run,
+                n_runs=runs_by_benchmark(studies),
                 skipped=tuple(self.skipped),
                 notes=lines,
             )
@@ -71,6 +67,11 @@ class Session:
         if interrupted:
             return "interrupted"
         return "failed" if n_failed or self.broken else "done"
+
+    @property
+    def seconds_per_run(self) -> dict[str, float]:
+        """The rough cost of a run of each benchmark."""
+        return {problem.benchmark.name: problem.seconds_per_run for problem in self.problems}
 
     @property
     def broken(self) -> set[tuple[str, str | None]]:
@@ -142,6 +143,14 @@ def open_session(
             options=options,
             listener=listener,
         )
+
+
+def runs_by_benchmark(studies: Sequence[Study]) -> dict[str, int]:
+    """How many runs the studies of each benchmark have."""
+    n_runs: dict[str, int] = {}
+    for study in studies:
+        n_runs[study.name[0]] = n_runs.get(study.name[0], 0) + study.n_runs
+    return n_runs
 
 
 def notes_of(studies: Sequence[Study]) -> Iterator[str]:
