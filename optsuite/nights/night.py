@@ -34,8 +34,8 @@ PAGE = "nights.html"
 class NightResult:
     """How a nightly run ended.
 
-    It is compared with the night `baseline`, None where it is the `first` or has `retuned`. The
-    baseline is `failed` where no earlier night was good. `comparison` is what changed since.
+    It is compared with the night `baseline`, None where it is the `first` or has `retuned`. With
+    `no good baseline`, that night was not good itself. `comparison` is what changed since.
     """
 
     outcome: Outcome

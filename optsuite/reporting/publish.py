@@ -26,7 +26,6 @@ class Report:
     """
 
     folder: Path
-    runs: pd.DataFrame
     found: Comparison
     skipped: tuple[Skipped, ...] = ()
     not_kept: str = ""
@@ -61,4 +60,4 @@ def publish(uri: str, campaign: str, folder: Path, skipped: Sequence[Skipped] = 
         store.attach_report(campaign, folder, files)
     except Exception as error:  # whatever an artifact store may raise: the report itself is there
         not_kept = redact(one_line(error))
-    return Report(folder=folder, runs=runs, found=found, skipped=tuple(skipped), not_kept=not_kept)
+    return Report(folder=folder, found=found, skipped=tuple(skipped), not_kept=not_kept)

@@ -17,6 +17,7 @@ from optsuite.definition import Benchmark, OptimizerSpec, Splits, Suite
 from optsuite.errors import BadInput
 from optsuite.training.container_parts import scalar
 from optsuite.training.described import Descriptions, Parts, benchmark_parts, spec_parts
+from optsuite.training.device import kind_of
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import PROTOCOL, digest, hash_splits
 from optsuite.training.identity import names_run as names_run_now
@@ -177,7 +178,7 @@ class FormerDescriptions:
         found: dict[str, Former] = {}
         if self._described is None:
             return found
-        numerics = (dtype, torch.device(device).type, torch.__version__, *self._described.numerics)
+        numerics = (dtype, kind_of(device), torch.__version__, *self._described.numerics)
         data = {"data": hash_splits(splits), "numerics": digest(*numerics)}
         for spec in specs:
             with suppress(BadInput):
