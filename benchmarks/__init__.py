@@ -7,7 +7,7 @@ This package is `optsuite.benchmarks`, in a clone through a link.
 from dataclasses import replace
 
 from optsuite import OPTIMIZERS, Suite
-from optsuite.imports import alias_package
+from optsuite.import_path import alias_package
 
 if __name__ == "benchmarks":  # in a clone, where this is optsuite.benchmarks too
     alias_package(__name__, "optsuite.benchmarks", __file__)

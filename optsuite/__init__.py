@@ -9,13 +9,13 @@ from importlib import import_module
 
 _EXPORTS = {  # the public names, and the module of each
     "OPTIMIZERS": "optimizers",
-    "Benchmark": "definition",
+    "Benchmark": "definitions.benchmark",
     "ExecutionOptions": "execution.options",
-    "LogUniform": "definition",
-    "OptimizerSpec": "definition",
-    "Splits": "definition",
-    "Suite": "definition",
-    "Target": "definition",
+    "LogUniform": "definitions.space",
+    "OptimizerSpec": "definitions.optimizer",
+    "Splits": "definitions.benchmark",
+    "Suite": "definitions.suite",
+    "Target": "definitions.target",
     "accuracy": "models",
     "clean": "api",
     "compare": "api",
@@ -49,12 +49,12 @@ if TYPE_CHECKING:  # `X as X` says that X is public
     from optsuite.api import run as run
     from optsuite.api import runs as runs
     from optsuite.api import train as train
-    from optsuite.definition import Benchmark as Benchmark
-    from optsuite.definition import LogUniform as LogUniform
-    from optsuite.definition import OptimizerSpec as OptimizerSpec
-    from optsuite.definition import Splits as Splits
-    from optsuite.definition import Suite as Suite
-    from optsuite.definition import Target as Target
+    from optsuite.definitions.benchmark import Benchmark as Benchmark
+    from optsuite.definitions.benchmark import Splits as Splits
+    from optsuite.definitions.optimizer import OptimizerSpec as OptimizerSpec
+    from optsuite.definitions.space import LogUniform as LogUniform
+    from optsuite.definitions.suite import Suite as Suite
+    from optsuite.definitions.target import Target as Target
     from optsuite.execution.options import ExecutionOptions as ExecutionOptions
     from optsuite.models import accuracy as accuracy
     from optsuite.optimizers import OPTIMIZERS as OPTIMIZERS

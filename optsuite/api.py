@@ -13,20 +13,21 @@ import pandas as pd
 
 from optsuite.analysis.changes import CampaignChanges, compare_campaigns
 from optsuite.analysis.leaderboard import leaderboard as leaderboard_of
-from optsuite.campaign.cleaning import clean_store
-from optsuite.campaign.deletion import delete_campaign
-from optsuite.campaign.drive import given_study, studies_of
-from optsuite.campaign.removal import Removal
+from optsuite.campaign.housekeeping.cleaning import clean_store
+from optsuite.campaign.housekeeping.deletion import delete_campaign
+from optsuite.campaign.housekeeping.removal import Removal
+from optsuite.campaign.runner import given_study, studies_of
 from optsuite.campaign.session import Listener, ignore, notes_of, open_session, runs_by_benchmark
-from optsuite.definition import OptimizerSpec, Suite
+from optsuite.definitions.optimizer import OptimizerSpec
+from optsuite.definitions.suite import Suite
 from optsuite.errors import BadInput
 from optsuite.execution.options import ExecutionOptions
 from optsuite.nights.night import NightResult, run_night
+from optsuite.registry import load_suite, select, unavailable
 from optsuite.reporting.publish import Report, publish
 from optsuite.reporting.result import Preview, Result
-from optsuite.suites import load_suite, select, unavailable
 from optsuite.tracking.location import require_campaign, tracking_uri
-from optsuite.tracking.reading import read_curves, read_runs
+from optsuite.tracking.query import read_curves, read_runs
 from optsuite.tracking.store import open_store
 
 REPORT = Path("mlruns/report")

@@ -26,8 +26,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from optsuite import OPTIMIZERS, Benchmark, Splits, Suite
-from optsuite.campaign.drive import studies_of
 from optsuite.campaign.prepare import Problem, prepare
+from optsuite.campaign.runner import studies_of
 from optsuite.campaign.session import Session
 from optsuite.cli.console import console
 from optsuite.cli.progress import Display

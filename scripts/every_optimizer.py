@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from optsuite import OPTIMIZERS, Benchmark, Splits, Suite
 from optsuite.errors import BadInput
 from optsuite.optimizers.packaged import PYTORCH_OPTIMIZER, imported
-from optsuite.suites import find_optimizer
-from optsuite.training.check import check_benchmark, check_pair
+from optsuite.registry import find_optimizer
 from optsuite.training.plain import train
-from optsuite.training.run import Ended, Run
+from optsuite.training.results import Ended, Run
+from optsuite.training.validation.definitions import check_benchmark, check_pair
 
 TRAINED = "trained"
 

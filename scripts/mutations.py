@@ -28,11 +28,11 @@ from typing import Any
 from conftest import InlinePool
 
 from optsuite import Suite
-from optsuite.campaign.drive import drive, studies_of
 from optsuite.campaign.events import RunEnded
 from optsuite.campaign.prepare import broken_pairs, prepare
+from optsuite.campaign.runner import drive, studies_of
 from optsuite.errors import BadInput, one_line
-from optsuite.tracking.reading import read_curves, read_runs
+from optsuite.tracking.query import read_curves, read_runs
 from optsuite.tracking.store import open_store
 
 TWIN = Path(__file__).parent / "twin"

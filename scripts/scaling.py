@@ -22,12 +22,12 @@ from tabulate import tabulate
 
 from optsuite import OPTIMIZERS, Benchmark, Splits, Suite
 from optsuite.benchmarks import SUITES
-from optsuite.campaign.asks import tune_and_evaluate
 from optsuite.campaign.prepare import Problem, prepare
 from optsuite.training.plan import group
-from optsuite.training.run import Score
+from optsuite.training.results import Score
 from optsuite.training.stack import PAD_TO
-from optsuite.tuning import Proposals
+from optsuite.tuning.protocol import tune_and_evaluate
+from optsuite.tuning.search import Proposals
 
 N_OPTIMIZERS = 30
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 125, 250, 500, 1_000)

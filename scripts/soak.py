@@ -19,12 +19,12 @@ from suites import tiny
 from tabulate import tabulate
 
 from optsuite.analysis.leaderboard import comparison
-from optsuite.campaign.drive import drive, studies_of
 from optsuite.campaign.prepare import Problem, prepare
-from optsuite.execution.local import LocalPool
+from optsuite.campaign.runner import drive, studies_of
+from optsuite.execution.local.pool import LocalPool
 from optsuite.reporting.write import build
 from optsuite.tracking.location import tracking_uri
-from optsuite.tracking.reading import read_curves, read_runs
+from optsuite.tracking.query import read_curves, read_runs
 from optsuite.tracking.store import open_store
 
 TINY = Path(__file__).parents[1] / "tests" / "suites" / "tiny.py"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from optsuite.definition import Suite
-from optsuite.suites import load_suite
-from optsuite.training.described import Descriptions, Identity
+from optsuite.definitions.suite import Suite
+from optsuite.registry import load_suite
+from optsuite.training.canonical.descriptions import Descriptions, Identity
 from optsuite.training.identity import identify_benchmark, identify_optimizer
 from optsuite.training.numerics import fit
 

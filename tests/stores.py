@@ -8,9 +8,9 @@ from pathlib import Path
 from conftest import InlinePool
 from suites import tiny
 
-from optsuite.campaign.drive import drive, studies_of
+from optsuite.campaign.housekeeping.removal import Removal
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.removal import Removal
+from optsuite.campaign.runner import drive, studies_of
 from optsuite.tracking.location import tracking_uri
 
 SUITE = replace(tiny.SUITE, n_trials=2, n_seeds=2)

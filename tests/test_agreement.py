@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from optsuite.training.agreement import NUDGE, differ, nudged, outgrown, parted, repeats, tolerance
-from optsuite.training.run import Measurement
+from optsuite.training.equivalence.agreement import NUDGE, differ, nudged, outgrown, parted, repeats, tolerance
+from optsuite.training.results import Measurement
 
 
 def curve(values: Mapping[int, float], name: str = "validation/loss") -> list[Measurement]:

@@ -17,16 +17,16 @@ import optsuite
 from benchmarks import SUITE as DEFAULT
 from optsuite import OPTIMIZERS, OptimizerSpec, Suite
 from optsuite.analysis.leaderboard import comparison, leaderboard
-from optsuite.campaign.drive import drive, given_study, missing, studies_of
 from optsuite.campaign.events import Event, Ready, RunEnded, StudyEnded
 from optsuite.campaign.lock import campaign_lock, check_campaign_name
 from optsuite.campaign.prepare import Problem, prepare
+from optsuite.campaign.runner import drive, given_study, missing, studies_of
 from optsuite.errors import BadInput
 from optsuite.execution.pool import Fact, Lost, Task
 from optsuite.tracking.location import tracking_uri
-from optsuite.tracking.reading import read_runs
+from optsuite.tracking.query import read_runs
 from optsuite.tracking.store import open_store
-from optsuite.training.run import Ended, Measurement
+from optsuite.training.results import Ended, Measurement
 
 SUITE = replace(tiny.SUITE, n_trials=9, n_seeds=2)
 N_SGD, N_SIGN = 9 + 2 + 2, 9 + 2  # the optimizer of the suite has no default rate

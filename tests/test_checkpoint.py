@@ -18,22 +18,22 @@ from suites import tiny
 from torch import nn
 
 from optsuite import OPTIMIZERS, OptimizerSpec
-from optsuite.campaign.drive import drive, given_study
 from optsuite.campaign.prepare import prepare
+from optsuite.campaign.runner import drive, given_study
 from optsuite.errors import BadInput
 from optsuite.execution.pool import Task
 from optsuite.execution.worker import trainer
 from optsuite.optimizers.packaged import is_available
-from optsuite.suites import load_suite
+from optsuite.registry import load_suite
 from optsuite.tracking.location import checkpoint_folder, tracking_uri
-from optsuite.tracking.reading import read_runs
+from optsuite.tracking.query import read_runs
 from optsuite.tracking.store import open_store
 from optsuite.training import checkpoint, plain
 from optsuite.training.checkpoint import Checkpoint, Checkpoints
 from optsuite.training.fingerprint import Environment, Fingerprint
 from optsuite.training.identity import define
-from optsuite.training.run import Ended, Measurement, Run
-from optsuite.training.step import take_step
+from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.train_step import take_step
 
 
 def layers() -> nn.Module:

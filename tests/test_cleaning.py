@@ -16,10 +16,10 @@ from suites import tiny
 
 import optsuite
 from optsuite import Suite
-from optsuite.campaign.drive import drive, studies_of
-from optsuite.campaign.held import Pair
 from optsuite.campaign.lock import campaign_lock
 from optsuite.campaign.prepare import prepare
+from optsuite.campaign.runner import drive, studies_of
+from optsuite.campaign.stored_runs import Pair
 from optsuite.execution.pool import Task
 from optsuite.tracking.inventory import StoredRun, inventory
 from optsuite.tracking.location import checkpoint_folder, tracking_uri
@@ -27,7 +27,7 @@ from optsuite.tracking.plans import read_plans
 from optsuite.tracking.schema import PROPOSED, REFUSAL, REFUTED, SUPERSEDED
 from optsuite.tracking.store import open_store
 from optsuite.training.fingerprint import Environment, Fingerprint
-from optsuite.training.run import Ended, Measurement
+from optsuite.training.results import Ended, Measurement
 
 SUITE = replace(tiny.SUITE, n_trials=10, n_seeds=2)
 LARGER = replace(SUITE, n_trials=12)

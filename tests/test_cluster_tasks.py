@@ -10,18 +10,18 @@ from conftest import TINY
 from test_execution import task
 
 from optsuite.errors import BadInput
-from optsuite.execution import streamed
-from optsuite.execution.demand import PROCESS_BYTES, demand, fits, slots
 from optsuite.execution.opening import open_pool
 from optsuite.execution.options import ExecutionOptions
 from optsuite.execution.pool import Fact, Lost
-from optsuite.execution.streamed import Surroundings, digest
-from optsuite.training.run import Ended, Measurement
+from optsuite.execution.ray import task as streamed
+from optsuite.execution.ray.resources import PROCESS_BYTES, demand, fits, slots
+from optsuite.execution.ray.task import Surroundings, digest
+from optsuite.training.results import Ended, Measurement
 
 
 def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.delitem(sys.modules, "optsuite.execution.ray", raising=False)
+    monkeypatch.delitem(sys.modules, "optsuite.execution.ray.pool", raising=False)
     with pytest.raises(BadInput, match=r"^--ray: Ray is not installed; run: pip install 'optsuite\[ray\]'$"):
         open_pool(str(TINY), ExecutionOptions(ray="auto"))
 

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from torch._C._functorch import is_batchedtensor
 
 from optsuite import Benchmark, LogUniform, OptimizerSpec
-from optsuite.definition import Splits
-from optsuite.training import stacked, trial
-from optsuite.training.comparison import ALONE
+from optsuite.definitions.benchmark import Splits
+from optsuite.training import stacked
+from optsuite.training.equivalence import trial
+from optsuite.training.equivalence.comparison import ALONE
+from optsuite.training.equivalence.trial import LACKS, _why_not
+from optsuite.training.equivalence.twin import Twin, twins
 from optsuite.training.plan import plan
-from optsuite.training.run import Ended, Measurement, Run
-from optsuite.training.trial import LACKS, _why_not
-from optsuite.training.twin import Twin, twins
+from optsuite.training.results import Ended, Measurement, Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
 BENCHMARK = replace(tiny.BENCHMARK, max_steps=60, eval_every=20)

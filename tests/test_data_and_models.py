@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from benchmarks import SUITE
 from optsuite import Benchmark, Splits, accuracy, data, models
-from optsuite.training.check import check_benchmark
 from optsuite.training.plain import initial_model, measure
+from optsuite.training.validation.definitions import check_benchmark
 
 
 def test_digits_are_split_once_and_for_all() -> None:

@@ -19,7 +19,7 @@ from optsuite.campaign.lock import campaign_lock
 from optsuite.errors import BadInput, UnknownName
 from optsuite.execution.options import ExecutionOptions
 from optsuite.tracking.location import campaign_names, checkpoint_folder, tracking_uri
-from optsuite.tracking.spool import Spool
+from optsuite.tracking.outbox import Spool
 from optsuite.tracking.store import open_store
 
 

@@ -18,11 +18,11 @@ from identities import digests, identities, loaded, use
 from optsuite.errors import BadInput
 from optsuite.execution.pool import Task
 from optsuite.execution.worker import facts, trainer
-from optsuite.suites import load_suite
-from optsuite.training import imports
-from optsuite.training.described import Descriptions, Identity
+from optsuite.registry import load_suite
+from optsuite.training.canonical import imports
+from optsuite.training.canonical.descriptions import Descriptions, Identity
 from optsuite.training.identity import Definition, identify_optimizer
-from optsuite.training.run import Ended, Run
+from optsuite.training.results import Ended, Run
 
 TORCH = torch.__version__
 CHANGING = edits("modules") + edits("classes") + edits("functions") + edits("hidden")

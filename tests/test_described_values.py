@@ -33,7 +33,7 @@ from sklearn.utils._available_if import _AvailableIfDescriptor
 from torch import nn
 
 from optsuite.errors import BadInput
-from optsuite.training.describe import describe
+from optsuite.training.canonical.canonicalize import describe
 
 Point = collections.namedtuple("Point", "a b")
 Color = enum.Enum("Color", "RED GREEN")

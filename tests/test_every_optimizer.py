@@ -13,7 +13,7 @@ from optsuite.errors import BadInput
 from optsuite.optimizers.fused import can_fuse, fused
 from optsuite.optimizers.odd import muon_groups, require_usable
 from optsuite.optimizers.packaged import any_of_pytorch_optimizer
-from optsuite.training.step import build
+from optsuite.training.train_step import build
 
 pytest.importorskip("pytorch_optimizer")
 GIVEN = ("adago", "adammini", "adamuon", "lbfgs", "muon", "normuon", "ranger21")  # what they want beside parameters

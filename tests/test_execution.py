@@ -8,10 +8,10 @@ import pytest
 from conftest import TINY
 from suites import tiny
 
-from optsuite.execution.local import LocalPool
+from optsuite.execution.local.pool import LocalPool
 from optsuite.execution.pool import Fact, Lost, Task
 from optsuite.training.identity import define
-from optsuite.training.run import Ended, Measurement, Run
+from optsuite.training.results import Ended, Measurement, Run
 
 DEFINITIONS = {spec.name: define(tiny.BENCHMARK, spec, tiny.line()) for spec in tiny.SUITE.optimizers}
 

@@ -21,15 +21,15 @@ from suites import broken, tiny
 import optsuite
 from optsuite.analysis.leaderboard import leaderboard
 from optsuite.campaign import study
-from optsuite.campaign.drive import drive, studies_of
 from optsuite.campaign.events import Event, Ready
 from optsuite.campaign.prepare import prepare
+from optsuite.campaign.runner import drive, studies_of
 from optsuite.errors import BadInput, StoreLost
-from optsuite.execution.local import LocalPool
+from optsuite.execution.local.pool import LocalPool
 from optsuite.execution.pool import Fact, Lost
 from optsuite.tracking import retry
 from optsuite.tracking.location import tracking_uri
-from optsuite.tracking.reading import read_runs
+from optsuite.tracking.query import read_runs
 from optsuite.tracking.store import open_store
 
 BROKEN = Path(broken.__file__)

@@ -18,16 +18,16 @@ from suites import tiny
 
 from optsuite import OPTIMIZERS
 from optsuite.analysis.changes import ENVIRONMENT, environment
-from optsuite.training import names
-from optsuite.training.contents import contents
-from optsuite.training.describe import describe
-from optsuite.training.described import Descriptions
+from optsuite.training.canonical import names
+from optsuite.training.canonical.canonicalize import describe
+from optsuite.training.canonical.contents import contents
+from optsuite.training.canonical.descriptions import Descriptions
+from optsuite.training.canonical.names import PARTS, public_name
 from optsuite.training.fingerprint import Environment, Fingerprint
 from optsuite.training.identity import Definition, define, names_run
 from optsuite.training.legacy_fingerprint import FormerFingerprint, read_fingerprint
 from optsuite.training.legacy_fingerprint import names_run as names_run_of_any
-from optsuite.training.names import PARTS, public_name
-from optsuite.training.run import Run
+from optsuite.training.results import Run
 
 ROOT = Path(__file__).parents[1]
 RUN = Run(benchmark="tiny_line", optimizer="lion", lr=0.1, seed=3, kind="evaluation", arm="tuned")
@@ -130,7 +130,7 @@ def test_an_installed_package_is_a_version_where_only_the_text_of_its_importer_t
     [
         ("optsuite.models.simple", "optsuite.models"),
         ("optsuite.models", "optsuite.models"),
-        ("optsuite.training.run", "optsuite"),
+        ("optsuite.training.results", "optsuite"),
         ("optsuite.definition", "optsuite"),
         ("optsuite.benchmarks.digits_mlp", "benchmarks.digits_mlp"),
         ("benchmarks.digits_mlp", "benchmarks.digits_mlp"),
@@ -155,19 +155,19 @@ READERS = {
 import importlib
 from optsuite import LogUniform as Interval
 from optsuite.models import simple
-from optsuite import Target, definition
+from optsuite import Target, definitions
 def model():
     from optsuite import models
     from optsuite.models import simple as inside
-    return globals() and simple.mlp((3, 1)), inside, Interval, Target, definition, importlib.import_module("optsuite" + ".data")
+    return globals() and simple.mlp((3, 1)), inside, Interval, Target, definitions, importlib.import_module("optsuite" + ".data")
 """
 }
 PROGRAM = """
 import json, sys
-from optsuite.suites import load_suite
-from optsuite.training.described import Descriptions, benchmark_parts, spec_parts
+from optsuite.registry import load_suite
+from optsuite.training.canonical.descriptions import Descriptions, benchmark_parts, spec_parts
 from optsuite.optimizers import OPTIMIZERS
-from optsuite.training.describe import describe
+from optsuite.training.canonical.canonicalize import describe
 def told(parts):
     return {name: describe(part).text for name, part in parts.items()}
 found = {}
@@ -181,8 +181,8 @@ found["own"] = told(benchmark_parts(own.benchmarks[0]) | spec_parts(own.optimize
 print(json.dumps(found))
 """
 MOVES = {  # files of optsuite, and where they are in another arrangement
-    "definition.py": "definitions/benchmark.py",
-    "training/run.py": "training/results.py",
+    "definitions/benchmark.py": "definitions/problem.py",
+    "training/results.py": "training/run.py",
     "models/simple.py": "models/dense/layers.py",
     "optimizers/native.py": "optimizers/of_torch.py",
     "data/splitting.py": "data/parts.py",
@@ -193,7 +193,7 @@ def rearranged(folder: Path) -> None:
     """A copy of optsuite with its benchmarks inside, as in a wheel, and with files elsewhere."""
     package = folder / "optsuite"
     shutil.copytree(ROOT / "optsuite", package, ignore=shutil.ignore_patterns("__pycache__"))
-    renamed = {'": "definition"': '": "definitions.benchmark"'}
+    renamed = {'": "definitions.benchmark"': '": "definitions.problem"'}
     for old, new in MOVES.items():
         target = package / new
         target.parent.mkdir(exist_ok=True)
@@ -202,7 +202,6 @@ def rearranged(folder: Path) -> None:
         modules = [path.removesuffix(".py").replace("/", ".") for path in (old, new)]
         renamed[f"from optsuite.{modules[0]} import"] = f"from optsuite.{modules[1]} import"
     renamed["from optsuite.optimizers import native, packaged"] = "from optsuite.optimizers import of_torch as native, packaged"
-    (package / "definition.py").write_text("from optsuite.definitions.benchmark import *\n")  # a person may have it
     (package / "models" / "simple.py").write_text("from optsuite.models.dense.layers import *\n")
     for path in package.rglob("*.py"):
         text = path.read_text()

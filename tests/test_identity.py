@@ -19,10 +19,10 @@ from suites import tiny
 
 from optsuite import OPTIMIZERS, LogUniform, Target, models
 from optsuite.errors import BadInput
-from optsuite.training.describe import describe
+from optsuite.training.canonical.canonicalize import describe
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import Definition, define, derived_seed, hash_splits, identify_optimizer
-from optsuite.training.run import Run
+from optsuite.training.results import Run
 
 RUN = Run(benchmark="tiny_line", optimizer="sgd", lr=0.1, seed=0, kind="evaluation", arm="tuned")
 

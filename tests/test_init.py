@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from commands import Call
 
-from optsuite.suites import load_suite
+from optsuite.registry import load_suite
 
 
 def test_the_written_suite_runs(folder: Path, call: Call) -> None:

@@ -20,12 +20,12 @@ from optsuite.analysis.statements import warnings
 from optsuite.errors import BadInput, warn_once
 from optsuite.reporting.text import readable
 from optsuite.training import plain, stacked
-from optsuite.training.check import check_benchmark
 from optsuite.training.identity import define
 from optsuite.training.outputs import joined, leaves, sliced
 from optsuite.training.plain import initial_model, values_of
-from optsuite.training.run import Measurement, Run
-from optsuite.tuning import Trial, best_rate, tied
+from optsuite.training.results import Measurement, Run
+from optsuite.training.validation.definitions import check_benchmark
+from optsuite.tuning.search import Trial, best_rate, tied
 
 SGD = OPTIMIZERS["sgd"]
 
@@ -267,7 +267,7 @@ def test_outputs_that_cannot_be_put_together_say_so(monkeypatch: pytest.MonkeyPa
         values_of(benchmark, initial_model(benchmark, 0), benchmark.dataset().validation)
     large = Splits(**{name: (x.repeat(32, 1), y.repeat(32, 1)) for name, (x, y) in vars(tiny.line()).items()})
     with monkeypatch.context() as patch:
-        patch.setattr("optsuite.training.check.CHUNK", 5)
+        patch.setattr("optsuite.training.validation.definitions.CHUNK", 5)
         with pytest.raises(BadInput, match="tiny_line: whole_split: the model's outputs for several chunks"):
             notes(replace(benchmark, dataset=lambda: large))
     penalised = line(model=Penalised, loss=lambda o, y: F.mse_loss(o[0], y) + o[1], whole_split=True)

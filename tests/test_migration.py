@@ -15,17 +15,17 @@ from suites import tiny
 from optsuite import Suite
 from optsuite.analysis.leaderboard import leaderboard
 from optsuite.campaign import migration
-from optsuite.campaign.drive import drive, given_study, missing, studies_of
 from optsuite.campaign.events import Event, Ready, RunEnded
-from optsuite.campaign.held import Held
 from optsuite.campaign.prepare import prepare
+from optsuite.campaign.runner import drive, given_study, missing, studies_of
+from optsuite.campaign.stored_runs import Held
 from optsuite.campaign.study import Study
 from optsuite.errors import BadInput
 from optsuite.tracking import seal
 from optsuite.tracking.legacy_rows import FORMER, has_former_rows
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.plans import read_plans
-from optsuite.tracking.reading import read_rows, read_runs
+from optsuite.tracking.query import read_rows, read_runs
 from optsuite.tracking.rows import chunks
 from optsuite.tracking.schema import FINGERPRINT, REFUSAL, REFUTED, SCHEMA, SEAL, SEALED, SUPERSEDED
 from optsuite.tracking.store import Store, open_store

@@ -23,14 +23,14 @@ from benchmarks import SUITE as DEFAULT
 from optsuite import OPTIMIZERS, OptimizerSpec, Suite
 from optsuite.analysis import night_statements
 from optsuite.analysis.changes import Change, changes, environment
-from optsuite.campaign.drive import drive, studies_of
 from optsuite.campaign.events import RunEnded
 from optsuite.campaign.prepare import prepare
+from optsuite.campaign.runner import drive, studies_of
 from optsuite.nights.remeasure import confirmed
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.nights import ORDINARY, REFERENCE, judge, last, nights, prune, rates
 from optsuite.tracking.plans import read_plans
-from optsuite.tracking.reading import read_runs
+from optsuite.tracking.query import read_runs
 from optsuite.tracking.store import open_store
 
 NAMES = ("sgd", "momentum", "adam")

@@ -19,13 +19,13 @@ from optsuite import OPTIMIZERS, Benchmark, LogUniform, OptimizerSpec, Splits
 from optsuite.errors import BadInput
 from optsuite.schedules import cosine
 from optsuite.training import plain, stacked
-from optsuite.training.check import check_benchmark, check_pair, check_repeatable
 from optsuite.training.identity import identify_benchmark
 from optsuite.training.numerics import Fitted, fit, holds
 from optsuite.training.plain import initial_model
 from optsuite.training.plan import plan
-from optsuite.training.run import Ended, Measurement, Run
-from optsuite.training.step import build, set_rate, take_step
+from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.train_step import build, set_rate, take_step
+from optsuite.training.validation.definitions import check_benchmark, check_pair, check_repeatable
 
 SGD, ADAM = OPTIMIZERS["sgd"], OPTIMIZERS["adam"]
 LINE = tiny.line()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from optsuite.campaign.obsolete import obsolete
+from optsuite.campaign.housekeeping.obsolete import obsolete
 from optsuite.tracking.inventory import StoredRun
 
 KILLED = {"fingerprint": "a-c-1", "status": "KILLED", "tried": "1 2"}

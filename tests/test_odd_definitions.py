@@ -17,20 +17,22 @@ from frames import seeds
 from suites import tiny
 from test_report import made
 
-from optsuite.campaign.drive import studies_of
 from optsuite.campaign.prepare import prepare
+from optsuite.campaign.runner import studies_of
 from optsuite.cli.console import Output, console
-from optsuite.definition import RUN_PARAMS, Benchmark, OptimizerSpec
+from optsuite.definitions.benchmark import Benchmark
+from optsuite.definitions.names import RUN_PARAMS
+from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.errors import BadInput
 from optsuite.execution.pool import Fact, Task
 from optsuite.execution.worker import facts
 from optsuite.reporting.write import _csv
 from optsuite.training import stacked
-from optsuite.training.described import Descriptions, Identity
+from optsuite.training.canonical.descriptions import Descriptions, Identity
 from optsuite.training.engines import PLAIN, STACKED
+from optsuite.training.equivalence.trial import LACKS
 from optsuite.training.identity import define, identify_optimizer
-from optsuite.training.run import Ended, Run
-from optsuite.training.trial import LACKS
+from optsuite.training.results import Ended, Run
 
 SPEC = tiny.SUITE.optimizers[1]
 

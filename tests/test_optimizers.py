@@ -18,13 +18,13 @@ from optsuite.errors import BadInput
 from optsuite.optimizers.muon import Together, muon
 from optsuite.optimizers.packaged import Packaged, any_of_pytorch_optimizer, is_available
 from optsuite.schedules import cosine, schedule_name
-from optsuite.training.check import check_pair
-from optsuite.training.cost import measure_costs
 from optsuite.training.engines import ENGINES
 from optsuite.training.plain import initial_model, train
 from optsuite.training.plan import plan
-from optsuite.training.run import Ended, Measurement, Run
-from optsuite.tuning import initial_rates
+from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.step_cost import measure_costs
+from optsuite.training.validation.definitions import check_pair
+from optsuite.tuning.search import initial_rates
 
 
 @cache

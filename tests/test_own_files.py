@@ -19,11 +19,11 @@ from test_report import made, whole
 
 import optsuite.benchmarks
 from optsuite.errors import BadInput
+from optsuite.registry import load_suite
 from optsuite.reporting.folder import MANIFEST, add_file
-from optsuite.suites import load_suite
 from optsuite.tracking.artifacts import is_elsewhere
 from optsuite.tracking.location import campaign_names, database_path, store_exists, tracking_uri
-from optsuite.tracking.spool import Spool
+from optsuite.tracking.outbox import Spool
 from optsuite.tracking.store import open_store
 
 ROOT = Path(__file__).parents[1]

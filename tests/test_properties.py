@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from optsuite.errors import BadInput, one_line, require_name
 from optsuite.redact import printable, redact
-from optsuite.tracking.reading import read_runs
-from optsuite.tracking.recording import Recording
-from optsuite.tracking.spool import Record, Spool, _read, _record
+from optsuite.tracking.outbox import Record, Spool, _read, _record
+from optsuite.tracking.query import read_runs
+from optsuite.tracking.run_logger import Recording
 from optsuite.tracking.store import Store, open_store
-from optsuite.training.run import Ended, Measurement, Outcome, Run
+from optsuite.training.results import Ended, Measurement, Outcome, Run
 
 QUICK = settings(max_examples=50, deadline=None, database=None)
 FEW = settings(max_examples=8, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

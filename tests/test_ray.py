@@ -22,13 +22,13 @@ from test_execution import collect, task
 
 import optsuite
 from optsuite.campaign import study
-from optsuite.definition import Benchmark
+from optsuite.definitions.benchmark import Benchmark
 from optsuite.errors import BadInput
 from optsuite.execution.opening import open_pool
 from optsuite.execution.options import ExecutionOptions
 from optsuite.execution.pool import Fact, Lost
 from optsuite.training.identity import Definition, define
-from optsuite.training.run import Ended, Measurement
+from optsuite.training.results import Ended, Measurement
 
 ray = pytest.importorskip("ray", reason="needs the extra optsuite[ray]")
 pytestmark = [  # Ray's own: handles that it leaves to the garbage collector
@@ -131,7 +131,7 @@ def _command(pid: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def three() -> Iterator[Three]:
-    from optsuite.execution.cluster import connect
+    from optsuite.execution.ray.connection import connect
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -227,8 +227,8 @@ def test_what_breaks_is_reported_and_the_others_finish(
     three: Three, empty: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study, "STARTING_SECONDS", 1.0)
-    monkeypatch.setattr("optsuite.execution.ray.LOST_NODE_SECONDS", 14.0)
-    monkeypatch.setattr("optsuite.execution.ray.RETRIES", 1)
+    monkeypatch.setattr("optsuite.execution.ray.pool.LOST_NODE_SECONDS", 14.0)
+    monkeypatch.setattr("optsuite.execution.ray.pool.RETRIES", 1)
     (empty / "night.py").write_text(
         "from dataclasses import replace\nfrom suites.broken import *\n"
         f"SUITE = replace(SUITE, benchmarks=tuple(b for b in SUITE.benchmarks if b.name in {BROKEN}), n_seeds=1)\n"
@@ -269,7 +269,7 @@ def test_a_thousand_stacks_of_nothing_are_dispatched_in_seconds(three: Three) ->
 
 def test_another_try_with_other_results_is_not_mixed_with_the_first(three: Three, empty: Path) -> None:
     (empty / "otherwise.py").write_text(OTHERWISE)
-    suite = optsuite.suites.load_suite("otherwise.py")
+    suite = optsuite.registry.load_suite("otherwise.py")
     found = defined(suite.benchmarks[0])
     with open_ray(three.address, suite="otherwise.py") as pool:
         pool.submit(replace(task(0), definition=found))
@@ -280,7 +280,7 @@ def test_another_try_with_other_results_is_not_mixed_with_the_first(three: Three
 
 def test_tasks_are_cancelled_whether_they_wait_or_train(three: Three, tmp_path: Path) -> None:
     (tmp_path / "endless.py").write_text(LONGER.replace("max_steps=4000", "max_steps=10**8"))
-    suite = optsuite.suites.load_suite(str(tmp_path / "endless.py"))
+    suite = optsuite.registry.load_suite(str(tmp_path / "endless.py"))
     found = defined(suite.benchmarks[0])
     with open_ray(three.address, suite=str(tmp_path / "endless.py")) as pool:
         for number in range(9):
@@ -305,7 +305,7 @@ def test_a_cluster_without_a_gpu_says_so_and_takes_the_first_that_comes(
     """The GPU is one in name only: what is trained on it fails where there is none."""
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: SimpleNamespace(total_memory=2**33))
     monkeypatch.setattr("optsuite.execution.opening.check_device", lambda device: None)
-    monkeypatch.setattr("optsuite.execution.ray.LOOK_SECONDS", 0.2)
+    monkeypatch.setattr("optsuite.execution.ray.pool.LOOK_SECONDS", 0.2)
     found = defined(tiny.BENCHMARK, "cuda")
     with open_ray(three.address, device="cuda") as pool:
         pool.submit(replace(task(0), definition=found, memory_bytes=2**30))
@@ -337,7 +337,7 @@ def test_a_node_without_the_folder_of_the_driver_says_so(three: Three, tmp_path:
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "nonsense", "ray://127.0.0.1:10001", "mute"])
 def test_an_address_without_a_cluster_gets_one_line(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr("optsuite.execution.cluster.REACH_SECONDS", 1.0)
+    monkeypatch.setattr("optsuite.execution.ray.connection.REACH_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}" if address == "mute" else address
         started = time.monotonic()

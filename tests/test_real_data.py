@@ -14,9 +14,9 @@ import torch
 from benchmarks import mnist_mlp, mnist_vae, shakespeare_gpt
 from optsuite import Benchmark, Splits, data
 from optsuite.errors import DatasetUnavailable
-from optsuite.suites import find_optimizer
+from optsuite.registry import find_optimizer
 from optsuite.training.plain import initial_model, measure, train
-from optsuite.training.run import Measurement, Run
+from optsuite.training.results import Measurement, Run
 
 
 def needs(folder: str) -> pytest.MarkDecorator:

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from optsuite import OPTIMIZERS, Benchmark, LogUniform, OptimizerSpec, Splits, Suite, data
 from optsuite.campaign.prepare import prepare
 from optsuite.errors import BadInput
-from optsuite.training.check import check_benchmark, check_pair, load_splits
-from optsuite.training.cost import measure_costs
 from optsuite.training.engines import ENGINES
 from optsuite.training.losses import placed
 from optsuite.training.plain import train
-from optsuite.training.run import Ended, Measurement, Run
+from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.step_cost import measure_costs
+from optsuite.training.validation.definitions import check_benchmark, check_pair, load_splits
 
 NAN, INF = float("nan"), float("inf")
 SGD = OPTIMIZERS["sgd"]

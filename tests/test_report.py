@@ -22,12 +22,12 @@ from optsuite.analysis.learning_rates import learning_rates, trials
 from optsuite.analysis.overall import overall, win_tie_loss
 from optsuite.analysis.statements import headline
 from optsuite.analysis.time_to_target import difficulty, profile
-from optsuite.campaign.drive import drive, studies_of
 from optsuite.campaign.prepare import prepare
+from optsuite.campaign.runner import drive, studies_of
 from optsuite.reporting.write import build
 from optsuite.tracking.links import Links
 from optsuite.tracking.location import tracking_uri
-from optsuite.tracking.reading import read_runs
+from optsuite.tracking.query import read_runs
 from optsuite.tracking.schema import CURVES
 from optsuite.tracking.store import open_store
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks import SUITES
-from optsuite.suites import find_benchmark, find_optimizer
+from optsuite.registry import find_benchmark, find_optimizer
 from optsuite.training import stacked
-from optsuite.training.run import Measurement, Run
+from optsuite.training.results import Measurement, Run
 
 N_SEEDS = 10  # in the publication and here
 STEPS_PER_EPOCH = 7

@@ -15,21 +15,22 @@ from suites import tiny
 from torch.optim import SGD
 
 import optsuite
-from optsuite import LogUniform, Suite, tuning
+from optsuite import LogUniform, Suite
 from optsuite.analysis.leaderboard import leaderboard
 from optsuite.campaign import reuse
-from optsuite.campaign.comparison import NUDGES, RUNS
-from optsuite.campaign.drive import drive, given_study, studies_of
 from optsuite.campaign.events import Event, Ready, ReuseChecked, StudyEnded, StudyRestarted
+from optsuite.campaign.guard import NUDGES, RUNS
 from optsuite.campaign.prepare import prepare
+from optsuite.campaign.runner import drive, given_study, studies_of
 from optsuite.execution.pool import Task
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.plans import read_plans
-from optsuite.tracking.reading import read_runs
+from optsuite.tracking.query import read_runs
 from optsuite.tracking.schema import PROPOSED, TRIED
 from optsuite.tracking.store import open_store
-from optsuite.training.run import Ended, Measurement
-from optsuite.training.trial import rates_tried
+from optsuite.training.equivalence.trial import rates_tried
+from optsuite.training.results import Ended, Measurement
+from optsuite.tuning import search as tuning
 
 SUITE = replace(tiny.SUITE, n_trials=4, n_seeds=2)
 N_SGD, N_SIGN = 4 + 2 + 2, 4 + 2

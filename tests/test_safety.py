@@ -181,9 +181,9 @@ UNSAFE_CALLS = {
     "pd.read_pickle",
 }
 SAFE = {"torch.load": ("weights_only", (True,)), "np.load": ("allow_pickle", (False, None))}  # loaders, and how they must be
-COMPILERS = {"training/source.py"}  # what looks at compiled code, and runs none of it
-IMPORTERS = {"imports.py", "suites.py", "optimizers/packaged.py"}  # what a person names, and packages named there
-IMPORTERS |= {"training/contents.py"}  # parts of optsuite itself
+COMPILERS = {"training/canonical/source.py"}  # what looks at compiled code, and runs none of it
+IMPORTERS = {"import_path.py", "registry.py", "optimizers/packaged.py"}  # what a person names, and packages named there
+IMPORTERS |= {"training/canonical/contents.py"}  # parts of optsuite itself
 PICKLERS = {"execution/suite_source.py"}  # what the driver has made, for workers that it starts
 
 

@@ -5,8 +5,8 @@ import pytest
 from benchmarks import SUITE
 from optsuite.errors import BadInput, UnknownName
 from optsuite.optimizers.packaged import is_available
+from optsuite.registry import find_benchmark, find_optimizer, optimizer_choices, select
 from optsuite.schedules import SCHEDULES, constant, cosine
-from optsuite.suites import find_benchmark, find_optimizer, optimizer_choices, select
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)

@@ -7,7 +7,7 @@ import pytest
 
 from optsuite.tracking.schema import OF_SEALS, POINTS, SCHEMA, SEAL, SEALED
 from optsuite.tracking.seal import Points, broken, flaw_of_seal, seal, sealed
-from optsuite.training.run import Measurement
+from optsuite.training.results import Measurement
 
 
 def curves(*losses: float, swapped: bool = False) -> Points:

@@ -11,7 +11,7 @@ import pytest
 from commands import Call, start, wait_until
 from servers import PASSWORD, USER, Postgres, Server, lacks_postgres, postgres
 
-from optsuite.tracking.reading import read_campaigns, read_curves, read_runs
+from optsuite.tracking.query import read_campaigns, read_curves, read_runs
 from optsuite.tracking.store import open_store
 
 ROOT = Path(__file__).parents[1]
@@ -155,6 +155,6 @@ def test_what_the_server_says_is_what_its_database_holds(
     curves = read_curves(beside, ids, names)
     assert len(curves) > 1_000
     pd.testing.assert_frame_equal(read_curves(through, ids, names), curves)
-    monkeypatch.setattr("optsuite.tracking.histories.MOST_RUNS", 8)
-    monkeypatch.setattr("optsuite.tracking.histories.MOST_VALUES", 40)
+    monkeypatch.setattr("optsuite.tracking.bulk_history.MOST_RUNS", 8)
+    monkeypatch.setattr("optsuite.tracking.bulk_history.MOST_VALUES", 40)
     pd.testing.assert_frame_equal(read_curves(through, ids[:8], names), read_curves(beside, ids[:8], names))

@@ -17,9 +17,9 @@ from benchmarks import SUITE
 from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec, Splits, models
 from optsuite.optimizers.packaged import is_available
 from optsuite.training import plain, stacked
-from optsuite.training.flat_trial import NOT_AS_DECLARED
+from optsuite.training.equivalence.flat_trial import NOT_AS_DECLARED
 from optsuite.training.plan import group, max_stack, needed_bytes, plan, step_flops
-from optsuite.training.run import Ended, Measurement, Run
+from optsuite.training.results import Ended, Measurement, Run
 
 ROOT = Path(__file__).parents[1]
 SGD = OPTIMIZERS["sgd"]
@@ -204,7 +204,7 @@ import torch
 from benchmarks import mnist_mlp
 from optsuite import OPTIMIZERS, Splits
 from optsuite.training import stacked
-from optsuite.training.run import Ended, Run
+from optsuite.training.results import Ended, Run
 
 def examples(n):  # as many and as large as MNIST's
     return torch.randint(256, (n, 1, 28, 28), dtype=torch.uint8), torch.randint(10, (n,))

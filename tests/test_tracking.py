@@ -10,15 +10,15 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND
 
-from optsuite.definition import Target
+from optsuite.definitions.target import Target
 from optsuite.errors import BadInput, UnknownName
 from optsuite.tracking.location import campaign_names, database_path, require_campaign, tracking_uri
-from optsuite.tracking.reading import read_campaigns, read_curves, read_runs
-from optsuite.tracking.recording import Recording
+from optsuite.tracking.outbox import Spool
+from optsuite.tracking.query import read_campaigns, read_curves, read_runs
+from optsuite.tracking.run_logger import Recording
 from optsuite.tracking.schema import COLUMNS, CURVES
-from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import Store, open_store
-from optsuite.training.run import Ended, Measurement, Run
+from optsuite.training.results import Ended, Measurement, Run
 
 RUN = Run(benchmark="b", optimizer="adam", lr=0.00316, seed=4, kind="evaluation", arm="tuned")
 TAGS = {
@@ -95,7 +95,7 @@ def test_a_failed_run_says_why(store: Store) -> None:
 
 
 def test_a_long_run_lives_in_the_store_while_it_trains(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("optsuite.tracking.recording.FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr("optsuite.tracking.run_logger.FLUSH_SECONDS", 0.0)
     own = recording(store)
     own.add(measurement(0, 3.0))
     own.add(measurement(10, 2.0))
@@ -225,7 +225,7 @@ def test_a_database_and_a_server_are_read_alike(store: Store, monkeypatch: pytes
         curves_by_sql = read_curves(store, ids, names)
         with monkeypatch.context() as patch:
             patch.setattr(Store, "is_database", False)
-            patch.setattr("optsuite.tracking.histories._ask", refuse)
+            patch.setattr("optsuite.tracking.bulk_history._ask", refuse)
             pd.testing.assert_frame_equal(by_sql, read_runs(store, name, everything=True))
             pd.testing.assert_frame_equal(curves_by_sql, read_curves(store, ids, names))
         assert deleted not in ids

@@ -14,11 +14,11 @@ from torch import nn
 from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec, Splits, Target
 from optsuite.errors import BadInput
 from optsuite.optimizers.packaged import is_available
-from optsuite.training.check import check_benchmark, check_pair, load_splits
-from optsuite.training.cost import measure_costs
 from optsuite.training.device import check_device
 from optsuite.training.plain import batch_indices, train
-from optsuite.training.run import Ended, Measurement, Run, Score, penalised, penalty, summarise
+from optsuite.training.results import Ended, Measurement, Run, Score, penalised, penalty, summarise
+from optsuite.training.step_cost import measure_costs
+from optsuite.training.validation.definitions import check_benchmark, check_pair, load_splits
 
 SGD = OPTIMIZERS["sgd"]
 SPLITS = tiny.line()

@@ -16,12 +16,13 @@ from torch.optim import SGD, Adam
 from optsuite import Benchmark, LogUniform, OptimizerSpec
 from optsuite.campaign.prepare import prepare
 from optsuite.errors import BadInput
-from optsuite.training import plain, trial
+from optsuite.training import plain
 from optsuite.training.engines import ENGINES
-from optsuite.training.flat_trial import NOT_AS_DECLARED
+from optsuite.training.equivalence import trial
+from optsuite.training.equivalence.flat_trial import NOT_AS_DECLARED
+from optsuite.training.equivalence.trial import check_repeats
 from optsuite.training.plan import Plan, plan
-from optsuite.training.run import Measurement, Run
-from optsuite.training.trial import check_repeats
+from optsuite.training.results import Measurement, Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
 BENCHMARK = replace(tiny.BENCHMARK, max_steps=60, eval_every=20)

@@ -6,8 +6,8 @@ import pytest
 from suites import tiny
 
 from optsuite import OPTIMIZERS, LogUniform, OptimizerSpec
-from optsuite.training.run import Run, Score
-from optsuite.tuning import (
+from optsuite.training.results import Run, Score
+from optsuite.tuning.search import (
     Proposals,
     Trial,
     Tuned,

@@ -9,10 +9,10 @@ import pytest
 import torch
 from conftest import InlinePool
 
-from optsuite.campaign.drive import drive, studies_of
 from optsuite.campaign.events import ReuseChecked
 from optsuite.campaign.prepare import prepare
-from optsuite.suites import load_suite
+from optsuite.campaign.runner import drive, studies_of
+from optsuite.registry import load_suite
 from optsuite.tracking.location import tracking_uri
 
 SUITE = """

@@ -36,8 +36,8 @@ for arguments in json.loads(sys.argv[1]):
 DEFINITIONS = """
 import json
 import optsuite.benchmarks
-from optsuite.training.described import Descriptions, benchmark_parts
-from optsuite.training.names import Names
+from optsuite.training.canonical.descriptions import Descriptions, benchmark_parts
+from optsuite.training.canonical.names import Names
 
 def definitions(suite):
     described = Descriptions(suite, Names)

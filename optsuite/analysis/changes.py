@@ -18,7 +18,7 @@ from optsuite.statistics.differences import ALPHA, relative_gap, sign_flip
 from optsuite.statistics.seeds import interquartile_mean
 from optsuite.tracking.schema import RELATIVE_TIME
 from optsuite.training.fingerprint import Fingerprint
-from optsuite.training.run import penalty
+from optsuite.training.results import penalty
 
 EARLY_TOLERANCE = 0.001  # a step 10 % too small costs 0.2 to 6 % there, another order of additions 0.005 %
 STEPS_TOLERANCE = 0.1  # of the steps to the target, which are only known to the next measurement

@@ -12,7 +12,7 @@ import pandas as pd
 from optsuite.analysis.columns import Column, columns_for
 from optsuite.analysis.rows import failed_row, metrics_of, rows_of
 from optsuite.analysis.verdicts import Unranked, ranked, warnings
-from optsuite.definition import TOLERANCE
+from optsuite.definitions.suite import TOLERANCE
 from optsuite.statistics.differences import Verdict, compare, probability_of_improvement
 
 BUDGET = ("n_trials", "n_tuning_seeds", "n_seeds")

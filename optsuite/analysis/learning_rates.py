@@ -3,7 +3,7 @@
 import pandas as pd
 
 from optsuite.statistics.search import width
-from optsuite.training.run import penalty
+from optsuite.training.results import penalty
 
 RATES = ("benchmark", "optimizer", "lr", "width", "lr_low", "lr_high", "at_edge")
 

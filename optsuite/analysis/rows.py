@@ -9,7 +9,7 @@ import pandas as pd
 
 from optsuite.analysis.columns import Column, Seeds
 from optsuite.tracking.schema import METRICS
-from optsuite.training.run import penalty
+from optsuite.training.results import penalty
 
 Row = dict[Any, Any]
 FAILED = {"accuracy": 0.0}  # what a diverged run counts on test data; of other metrics nobody knows

@@ -11,7 +11,7 @@ from optsuite.analysis.changes import PAIR, Change, changes, environment, tuned
 from optsuite.statistics.seeds import interquartile_mean
 from optsuite.tracking.nights import Night
 from optsuite.tracking.schema import RELATIVE_TIME
-from optsuite.training.run import penalty
+from optsuite.training.results import penalty
 
 History = Sequence[tuple[Night, pd.DataFrame]]  # the nights by start, each with the rows that `read_runs` gives of it
 LINES = ("night", *PAIR, "score", "time", "diverged", "seeds")

@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Callable, Iterable
 
-from optsuite.campaign.ledger import Ledger
+from optsuite.campaign.recorder import Ledger
 from optsuite.campaign.study import Study
 from optsuite.errors import location, one_line
-from optsuite.training.check import load_splits
-from optsuite.training.cost import measure_costs
 from optsuite.training.numerics import fit
+from optsuite.training.step_cost import measure_costs
+from optsuite.training.validation.definitions import load_splits
 
 LOGGER = logging.getLogger("optsuite")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from optsuite.campaign.prepare import Skipped
-from optsuite.training.run import Run, Score
+from optsuite.training.results import Run, Score
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,19 +6,21 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from optsuite.campaign.run_cost import seconds_per_run
-from optsuite.definition import Benchmark, OptimizerSpec, Splits, Suite
+from optsuite.definitions.benchmark import Benchmark, Splits
+from optsuite.definitions.optimizer import OptimizerSpec
+from optsuite.definitions.suite import Suite
 from optsuite.errors import BadInput, DatasetUnavailable, location, one_line
 from optsuite.tracking.plans import Plans, decided
-from optsuite.training.check import blamed, check_benchmark, check_pair, check_repeatable, limited, load_splits
-from optsuite.training.described import Descriptions, Identity
+from optsuite.training.canonical.descriptions import Descriptions, Identity
 from optsuite.training.device import check_device
+from optsuite.training.equivalence.trial import LACKS, rates_tried
 from optsuite.training.identity import Definition, identify_benchmark, identify_optimizer
 from optsuite.training.legacy_fingerprint import FormerDescriptions, Formers
 from optsuite.training.numerics import Fitted, fit
 from optsuite.training.plan import Plan, plan
 from optsuite.training.repeatable import make_repeatable
-from optsuite.training.step import is_out_of_memory
-from optsuite.training.trial import LACKS, rates_tried
+from optsuite.training.train_step import is_out_of_memory
+from optsuite.training.validation.definitions import blamed, check_benchmark, check_pair, check_repeatable, limited, load_splits
 
 LOAD_SECONDS = 3_600  # a download may be slow
 REPEAT_SECONDS = 5  # data that are made faster are made twice, to see whether they differ

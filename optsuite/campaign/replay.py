@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from optsuite.campaign.events import RunEnded
-from optsuite.campaign.held import Held
+from optsuite.campaign.stored_runs import Held
 from optsuite.campaign.study import Study
-from optsuite.training.run import Run
+from optsuite.training.results import Run
 
 
 class Campaign:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from optsuite.campaign.events import Event, Heartbeat, ReuseChecked
-from optsuite.campaign.held import Held
+from optsuite.campaign.stored_runs import Held
 from optsuite.campaign.study import Study
 from optsuite.execution.pool import Fact, Lost, Pool
-from optsuite.training.agreement import parted, repeats
+from optsuite.training.equivalence.agreement import parted, repeats
 from optsuite.training.fingerprint import Fingerprint
-from optsuite.training.run import Ended, Measurement, Run
+from optsuite.training.results import Ended, Measurement, Run
 
 SHARE = 0.03  # of what reuse saves, spent on the check of a study
 POLL_SECONDS = 0.2

@@ -3,9 +3,10 @@
 import time
 from dataclasses import replace
 
-from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits
+from optsuite.definitions.benchmark import Benchmark, Split, Splits
+from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.training.engines import ENGINES
-from optsuite.training.run import Run
+from optsuite.training.results import Run
 
 N_MEASURED = 400  # examples whose measuring shows what that of all takes, in less than a second
 

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from optsuite.campaign.drive import drive, missing
 from optsuite.campaign.events import Event, Interrupted, Prepared, RunEnded, StudyEnded
 from optsuite.campaign.lock import check_campaign_name
 from optsuite.campaign.prepare import Problem, Skipped, broken_pairs, prepare
+from optsuite.campaign.runner import drive, missing
 from optsuite.campaign.study import Study
-from optsuite.definition import Suite
+from optsuite.definitions.suite import Suite
 from optsuite.execution.opening import open_pool
 from optsuite.execution.options import ExecutionOptions
 from optsuite.execution.pool import Pool

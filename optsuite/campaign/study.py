@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from optsuite.campaign.asks import Asks
 from optsuite.campaign.prepare import Problem
-from optsuite.definition import OptimizerSpec, Suite
+from optsuite.definitions.optimizer import OptimizerSpec
+from optsuite.definitions.suite import Suite
 from optsuite.execution.pool import Task
 from optsuite.schedules import schedule_name
 from optsuite.statistics.seeds import interquartile_mean
@@ -17,8 +17,9 @@ from optsuite.tracking.store import MACHINE, VERSIONS
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import digest
 from optsuite.training.machine import machine_class
-from optsuite.training.run import Measurement, Run, Score, penalised
-from optsuite.tuning import SEARCH, Proposals, Tuned
+from optsuite.training.results import Measurement, Run, Score, penalised
+from optsuite.tuning.protocol import Asks
+from optsuite.tuning.search import SEARCH, Proposals, Tuned
 
 STARTING_SECONDS = 60.0  # what a worker may take to import, to load the suite, and to be scheduled on a busy machine
 SLOWER = 20.0  # than estimated is still believed to be training: optimizers differ, and so do hours of a machine

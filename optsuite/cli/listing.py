@@ -3,10 +3,11 @@
 from rich.table import Table
 
 from optsuite.cli.console import console
-from optsuite.definition import OptimizerSpec, Suite
+from optsuite.definitions.optimizer import OptimizerSpec
+from optsuite.definitions.suite import Suite
 from optsuite.optimizers.packaged import PYTORCH_OPTIMIZER, is_available
+from optsuite.registry import load_suite, named_suites, optimizer_choices
 from optsuite.schedules import SCHEDULES
-from optsuite.suites import load_suite, named_suites, optimizer_choices
 from optsuite.tracking.location import campaign_names, tracking_uri
 
 

@@ -48,7 +48,7 @@ def execution_options(command: Callable[..., int]) -> Callable[..., int]:
 def start_workers(options: ExecutionOptions) -> None:
     """Begin with what takes long and can go on meanwhile."""
     if not options.ray:
-        from optsuite.execution.processes import start_server
+        from optsuite.execution.local.processes import start_server
 
         start_server()
 

@@ -20,7 +20,7 @@ from optsuite.campaign.events import (
     StudyEnded,
     StudyRestarted,
 )
-from optsuite.training.run import Run
+from optsuite.training.results import Run
 
 LONG_SECONDS = 10.0  # a run that takes longer is followed step by step
 LINE_SECONDS = 30.0  # without a terminal, a sign of life at least this often

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from optsuite.campaign.removal import Removal, What
+from optsuite.campaign.housekeeping.removal import Removal, What
 from optsuite.cli.results import say
 
 WORDS: dict[What, str] = {

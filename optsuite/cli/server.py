@@ -28,7 +28,7 @@ def serve(port: int, campaign: str) -> int:
     """Start MLflow's server on the loopback, print where the comparisons are, and wait until it is stopped."""
     uri, out = tracking_uri(), console()
     require_campaign(uri, campaign)
-    from optsuite.tracking.reading import read_runs
+    from optsuite.tracking.query import read_runs
     from optsuite.tracking.store import open_store
 
     runs = read_runs(open_store(uri), campaign, everything=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from optsuite.data.splitting import autoencoding, halved
-from optsuite.definition import Splits
+from optsuite.definitions.benchmark import Splits
 from optsuite.errors import DatasetUnavailable, one_line
 
 SHAKESPEARE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"

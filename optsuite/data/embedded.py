@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from optsuite.data.splitting import autoencoding, split_randomly, standardised
-from optsuite.definition import Split, Splits
+from optsuite.definitions.benchmark import Split, Splits
 
 
 def digits() -> Splits:

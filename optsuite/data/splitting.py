@@ -6,9 +6,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from optsuite.definition import Split, Splits
+from optsuite.definitions.benchmark import Split, Splits
+from optsuite.definitions.pairs import PARTS, not_finite
 from optsuite.errors import BadInput, require
-from optsuite.pairs import PARTS, not_finite
 
 SPLIT_SEED = 0
 ROUNDING = 4  # units in the last place: what equal values differ by that were computed in different ways

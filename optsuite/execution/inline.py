@@ -3,11 +3,11 @@
 import time
 from collections.abc import Iterator, Sequence
 
-from optsuite.definition import Suite
+from optsuite.definitions.suite import Suite
 from optsuite.execution.pool import Fact, Lost, Queue, Task
 from optsuite.execution.worker import facts, trainer
 from optsuite.training.checkpoint import Checkpoints
-from optsuite.training.step import is_out_of_memory
+from optsuite.training.train_step import is_out_of_memory
 
 
 class InlinePool:

@@ -3,7 +3,7 @@
 import os
 from contextlib import AbstractContextManager
 
-from optsuite.definition import Suite
+from optsuite.definitions.suite import Suite
 from optsuite.errors import BadInput
 from optsuite.execution.options import ExecutionOptions
 from optsuite.execution.pool import Pool
@@ -27,7 +27,7 @@ def open_pool(
 
         assert isinstance(suite, Suite)
         return InlinePool(suite, device=options.device, checkpoints=checkpoints)
-    from optsuite.execution.local import LocalPool
+    from optsuite.execution.local.pool import LocalPool
 
     n_workers = options.workers or n_cores()
     return LocalPool(n_workers, suite=source, device=options.device, checkpoints=checkpoints)
@@ -48,7 +48,7 @@ def _open_cluster(
             "put them into a module"
         )
     try:
-        from optsuite.execution.ray import RayPool
+        from optsuite.execution.ray.pool import RayPool
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise

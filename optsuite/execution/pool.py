@@ -9,7 +9,7 @@ from typing import Protocol
 from optsuite.training.checkpoint import Checkpoints
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import Definition
-from optsuite.training.run import Ended, Measurement, Run
+from optsuite.training.results import Ended, Measurement, Run
 
 LACKED_MEMORY = "its worker ran out of memory"  # a reason why a task is lost
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from optsuite.definition import Suite
-from optsuite.suites import load_suite
+from optsuite.definitions.suite import Suite
+from optsuite.registry import load_suite
 
 
 @dataclass(frozen=True)

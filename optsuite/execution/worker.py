@@ -16,22 +16,24 @@ from pathlib import Path
 
 import torch
 
-from optsuite.definition import Benchmark, OptimizerSpec, Splits, Suite
+from optsuite.definitions.benchmark import Benchmark, Splits
+from optsuite.definitions.optimizer import OptimizerSpec
+from optsuite.definitions.suite import Suite
 from optsuite.errors import BadInput, location, one_line
 from optsuite.execution.pool import Fact, Task
 from optsuite.execution.suite_source import SuiteSource, suite_from
-from optsuite.suites import find_benchmark, find_optimizer
-from optsuite.training.agreement import nudged
-from optsuite.training.check import load_splits
+from optsuite.registry import find_benchmark, find_optimizer
+from optsuite.training.canonical.descriptions import Descriptions, Identity, difference
 from optsuite.training.checkpoint import Checkpoints
-from optsuite.training.described import Descriptions, Identity, difference
 from optsuite.training.device import is_host
 from optsuite.training.engines import ENGINES
+from optsuite.training.equivalence.agreement import nudged
 from optsuite.training.identity import identify_benchmark, identify_optimizer
 from optsuite.training.numerics import fit
 from optsuite.training.repeatable import make_repeatable
-from optsuite.training.run import Ended, Measurement
-from optsuite.training.step import is_out_of_memory
+from optsuite.training.results import Ended, Measurement
+from optsuite.training.train_step import is_out_of_memory
+from optsuite.training.validation.definitions import load_splits
 
 OUT_OF_MEMORY = 12  # the exit code, ENOMEM
 MEMORY_SHARE = 0.9  # of the machine's: who wants more is stopped before the machine is

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optsuite.definition import Loss
+from optsuite.definitions.benchmark import Loss
 from optsuite.models.images import Normalise, PerImage, RandomColours, RandomCrop, RandomFlip
 from optsuite.models.simple import mlp
 

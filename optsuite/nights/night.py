@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from optsuite.analysis.changes import CampaignChanges, compare_campaigns
-from optsuite.campaign.drive import studies_of
 from optsuite.campaign.events import NightStarted
+from optsuite.campaign.runner import studies_of
 from optsuite.campaign.session import Outcome, Session
 from optsuite.errors import BadInput
 from optsuite.nights.remeasure import confirmed
@@ -24,7 +24,7 @@ from optsuite.tracking.nights import (
     prune,
     rates,
 )
-from optsuite.tracking.reading import read_runs
+from optsuite.tracking.query import read_runs
 from optsuite.tracking.store import Store, open_store
 
 PAGE = "nights.html"

@@ -7,13 +7,13 @@ import pandas as pd
 
 from optsuite.analysis.changes import changes
 from optsuite.campaign.prepare import Problem
-from optsuite.definition import OptimizerSpec
-from optsuite.tracking.reading import read_runs
+from optsuite.definitions.optimizer import OptimizerSpec
+from optsuite.tracking.query import read_runs
 from optsuite.tracking.schema import RELATIVE_TIME
 from optsuite.tracking.store import Store
-from optsuite.training.check import load_splits
-from optsuite.training.cost import measure_costs
 from optsuite.training.numerics import fit
+from optsuite.training.step_cost import measure_costs
+from optsuite.training.validation.definitions import load_splits
 
 TIMES = 3  # more measurements: one that is faster shows that the step has not become slower
 

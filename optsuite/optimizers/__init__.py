@@ -7,7 +7,7 @@ is 0 for all but AdamW.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from optsuite.definition import OptimizerSpec
+from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.optimizers import native, packaged
 
 OPTIMIZERS: Mapping[str, OptimizerSpec] = MappingProxyType({spec.name: spec for spec in (*native.SPECS, *packaged.SPECS)})

@@ -21,7 +21,8 @@ from torch.optim import (
     Rprop,
 )
 
-from optsuite.definition import LogUniform, OptimizerSpec
+from optsuite.definitions.optimizer import OptimizerSpec
+from optsuite.definitions.space import LogUniform
 from optsuite.optimizers.fused import from_torch, fused
 from optsuite.optimizers.muon import muon
 

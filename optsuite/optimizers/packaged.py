@@ -10,7 +10,8 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from optsuite.definition import LogUniform, OptimizerSpec
+from optsuite.definitions.optimizer import OptimizerSpec
+from optsuite.definitions.space import LogUniform
 from optsuite.errors import BadInput, UnknownName
 from optsuite.optimizers.native import ADAM
 from optsuite.optimizers.odd import CLOSURES, FIXED, first_argument, require_usable

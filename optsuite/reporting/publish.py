@@ -13,7 +13,7 @@ from optsuite.errors import BadInput, one_line
 from optsuite.redact import redact
 from optsuite.reporting.write import build
 from optsuite.tracking.links import UI
-from optsuite.tracking.reading import read_curves, read_runs
+from optsuite.tracking.query import read_curves, read_runs
 from optsuite.tracking.store import open_store
 
 

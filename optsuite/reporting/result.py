@@ -10,7 +10,7 @@ from optsuite.analysis.leaderboard import verdict_rows
 from optsuite.campaign.prepare import Skipped
 from optsuite.campaign.session import Outcome
 from optsuite.reporting.publish import Report
-from optsuite.tracking.reading import read_curves, read_runs
+from optsuite.tracking.query import read_curves, read_runs
 from optsuite.tracking.store import open_store
 
 

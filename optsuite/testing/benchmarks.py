@@ -5,13 +5,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from optsuite.definition import Benchmark, OptimizerSpec, Split
+from optsuite.definitions.benchmark import Benchmark, Split
+from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.optimizers import OPTIMIZERS
 from optsuite.testing.training import Trained, expect, fitted_splits, rates_of, shortened, train
-from optsuite.training.check import check_benchmark, check_repeatable, load_splits
-from optsuite.training.check_data import check_finite
-from optsuite.training.means import check_means
 from optsuite.training.plain import initial_model
+from optsuite.training.validation.data import check_finite
+from optsuite.training.validation.definitions import check_benchmark, check_repeatable, load_splits
+from optsuite.training.validation.means import check_means
 
 PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 

@@ -6,7 +6,8 @@ import warnings
 from pathlib import Path
 from typing import ClassVar
 
-from optsuite.definition import Benchmark, OptimizerSpec
+from optsuite.definitions.benchmark import Benchmark
+from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.execution.worker import SLOW_VMAP
 from optsuite.testing.problem import CLUSTERS
 from optsuite.testing.training import (
@@ -18,10 +19,10 @@ from optsuite.testing.training import (
     train,
     train_one,
 )
-from optsuite.training.check import check_pair
 from optsuite.training.checkpoint import Checkpoints
 from optsuite.training.fingerprint import Environment, Fingerprint
 from optsuite.training.plan import plan
+from optsuite.training.validation.definitions import check_pair
 
 HUGE_LR = 1e30  # float32 holds it, and hardly a weight that was moved by it
 CLOSE = {"rel_tol": 1e-3, "abs_tol": 1e-6}  # engines differ in rounding, which training amplifies

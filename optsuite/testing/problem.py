@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from optsuite.definition import Benchmark, Splits
+from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.models import mlp
 
 N_CLASSES, N_FEATURES = 3, 8

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from optsuite.definition import Benchmark, OptimizerSpec, Splits
+from optsuite.definitions.benchmark import Benchmark, Splits
+from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.execution.worker import SLOW_VMAP
-from optsuite.training.check import load_splits
 from optsuite.training.checkpoint import Checkpoint
 from optsuite.training.engines import ENGINES, PLAIN
 from optsuite.training.numerics import fit
 from optsuite.training.repeatable import make_repeatable
-from optsuite.training.run import Ended, Measurement, Run, Score, score_of
+from optsuite.training.results import Ended, Measurement, Run, Score, score_of
+from optsuite.training.validation.definitions import load_splits
 
 N_RATES = 5  # of the searched interval, from end to end, that stand for all of it
 LEAST_GAIN = 0.01  # of the initial loss: a smaller one may be noise

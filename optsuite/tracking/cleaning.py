@@ -21,8 +21,8 @@ from mlflow.tracking import _get_store
 from optsuite.errors import one_line
 from optsuite.tracking.inventory import StoredRun
 from optsuite.tracking.location import database_path
-from optsuite.tracking.queries import query
 from optsuite.tracking.schema import CAMPAIGN, GIVEN_UP
+from optsuite.tracking.sql import query
 from optsuite.tracking.store import Store
 
 TABLES = ("metrics", "latest_metrics", "params", "tags")

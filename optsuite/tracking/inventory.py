@@ -7,7 +7,6 @@ from typing import Any
 
 from mlflow.entities import Run as MlflowRun
 
-from optsuite.tracking.queries import query
 from optsuite.tracking.schema import (
     ARM,
     BENCHMARK,
@@ -26,6 +25,7 @@ from optsuite.tracking.schema import (
     SUPERSEDED,
     TRIED,
 )
+from optsuite.tracking.sql import query
 from optsuite.tracking.store import Store
 from optsuite.training.legacy_fingerprint import read_fingerprint
 

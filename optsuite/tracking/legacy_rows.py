@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from optsuite.errors import BadInput, StoreLost
 from optsuite.tracking.location import store_exists
-from optsuite.tracking.queries import ask
+from optsuite.tracking.outbox import Spool
 from optsuite.tracking.rows import chunks
 from optsuite.tracking.schema import (
     CAMPAIGN,
@@ -25,7 +25,7 @@ from optsuite.tracking.schema import (
 )
 from optsuite.tracking.seal import flaw_of_seal
 from optsuite.tracking.soundness import ENDED, flaw
-from optsuite.tracking.spool import Spool
+from optsuite.tracking.sql import ask
 from optsuite.tracking.store import HTTP, Store, open_store
 from optsuite.training.legacy_fingerprint import FormerFingerprint
 

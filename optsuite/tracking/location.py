@@ -81,7 +81,7 @@ def campaign_names(uri: str) -> list[str]:
     """The campaigns that hold runs. Reads SQLite directly, and asks MLflow for any other store."""
     path = database_path(uri)
     if path is None:
-        from optsuite.tracking.reading import read_campaigns
+        from optsuite.tracking.query import read_campaigns
         from optsuite.tracking.store import open_store
 
         return read_campaigns(open_store(uri))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from optsuite.tracking.reading import read_runs
+from optsuite.tracking.query import read_runs
 from optsuite.tracking.schema import CAMPAIGN, GOOD, NIGHT, SUITE, having
 from optsuite.tracking.store import Store
 

@@ -10,8 +10,8 @@ from mlflow.exceptions import MlflowException
 
 from optsuite.errors import BadInput, StoreLost
 from optsuite.tracking.location import store_exists
-from optsuite.tracking.queries import ask
 from optsuite.tracking.schema import CAMPAIGN, FINGERPRINT, KIND, REFUSAL, TRIED, having
+from optsuite.tracking.sql import ask
 from optsuite.tracking.store import HTTP, open_store
 from optsuite.training.fingerprint import Basis
 from optsuite.training.legacy_fingerprint import Former, FormerBasis, read_fingerprint

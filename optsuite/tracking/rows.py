@@ -7,7 +7,6 @@ import pandas as pd
 from mlflow.entities import Run as MlflowRun
 
 from optsuite.redact import printable
-from optsuite.tracking.queries import COUNTED, NUMBER, OF_CAMPAIGN, OF_CURVES, query
 from optsuite.tracking.schema import (
     COLUMNS,
     METRICS,
@@ -22,6 +21,7 @@ from optsuite.tracking.schema import (
     having,
     metric_columns,
 )
+from optsuite.tracking.sql import COUNTED, NUMBER, OF_CAMPAIGN, OF_CURVES, query
 from optsuite.tracking.store import Store
 
 CHUNK = 5_000  # runs read at once: what they take until they are one row each is free again for the next

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from optsuite.tracking.schema import FINGERPRINT, SCHEMA, SCHEMA_VERSION, SEAL, SEALED, TAG_NAMES, metric_columns
 from optsuite.training.identity import digest
-from optsuite.training.run import Measurement
+from optsuite.training.results import Measurement
 
 KNOWN = (SCHEMA_VERSION, "2")  # fingerprints have another form in schema 2
 DIGITS = 9  # a longer number is not a version

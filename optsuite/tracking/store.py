@@ -30,7 +30,7 @@ from optsuite.tracking.location import database_path
 from optsuite.tracking.refusals import cannot_be_opened
 from optsuite.tracking.retry import RetryPolicy
 from optsuite.tracking.schema import CAMPAIGN, KIND, PARENT, REPORTS, RUN_NAME, having
-from optsuite.training.run import Measurement
+from optsuite.training.results import Measurement
 
 T = TypeVar("T")
 HTTP = ("http:", "https:")

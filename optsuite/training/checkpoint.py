@@ -21,10 +21,10 @@ from torch.optim import Optimizer
 
 from optsuite.errors import one_line, require_count
 from optsuite.files import write_atomically
-from optsuite.training.describe import describe
+from optsuite.training.canonical.canonicalize import describe
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import digest
-from optsuite.training.run import Measurement
+from optsuite.training.results import Measurement
 
 CACHED = {"_need_device_dtype_check_for_fused", "_numel_cache"}  # what optimizers of torch find out anew with their next step
 LOADED = {"differentiable": False}  # what loading a state adds to the defaults of an optimizer

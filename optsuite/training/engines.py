@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from optsuite.training import plain, stacked
-from optsuite.training.run import Ended, Measurement
+from optsuite.training.results import Ended, Measurement
 from optsuite.training.stack import PAD_TO
 
 Train = Callable[..., Iterator[tuple[int, Measurement | Ended]]]

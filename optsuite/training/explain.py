@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optsuite.definition import Benchmark, Splits
+from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.errors import BadInput
 from optsuite.training.outputs import leaves
-from optsuite.training.step import evaluating
+from optsuite.training.train_step import evaluating
 
 SPARSE = "sgd, momentum, nesterov, adagrad, or torch's SparseAdam in your suite file"
 

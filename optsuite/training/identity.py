@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import torch
 
-from optsuite.definition import Benchmark, OptimizerSpec, Splits
-from optsuite.training.describe import tensor_bytes
-from optsuite.training.described import Descriptions, Identity, Parts, benchmark_parts, spec_parts
+from optsuite.definitions.benchmark import Benchmark, Splits
+from optsuite.definitions.optimizer import OptimizerSpec
+from optsuite.training.canonical.canonicalize import tensor_bytes
+from optsuite.training.canonical.descriptions import Descriptions, Identity, Parts, benchmark_parts, spec_parts
 from optsuite.training.device import kind_of
 from optsuite.training.fingerprint import Basis, Environment, Fingerprint
-from optsuite.training.run import Run
+from optsuite.training.results import Run
 
 PROTOCOL = 3  # raise it when the training code changes what a run computes: older results then count as superseded
 

@@ -13,15 +13,13 @@ from typing import Any, Self
 
 import torch
 
-from optsuite.definition import Benchmark, OptimizerSpec, Splits, Suite
+from optsuite.definitions.benchmark import Benchmark, Splits
+from optsuite.definitions.optimizer import OptimizerSpec
+from optsuite.definitions.suite import Suite
 from optsuite.errors import BadInput
-from optsuite.training.container_parts import scalar
-from optsuite.training.described import Descriptions, Parts, benchmark_parts, spec_parts
-from optsuite.training.device import kind_of
-from optsuite.training.fingerprint import Fingerprint
-from optsuite.training.identity import PROTOCOL, digest, hash_splits
-from optsuite.training.identity import names_run as names_run_now
-from optsuite.training.names import (
+from optsuite.training.canonical.container_parts import scalar
+from optsuite.training.canonical.descriptions import Descriptions, Parts, benchmark_parts, spec_parts
+from optsuite.training.canonical.names import (
     INSTALLED,
     Code,
     Member,
@@ -32,7 +30,11 @@ from optsuite.training.names import (
     Version,
     Written,
 )
-from optsuite.training.own_code import version
+from optsuite.training.canonical.own_code import version
+from optsuite.training.device import kind_of
+from optsuite.training.fingerprint import Fingerprint
+from optsuite.training.identity import PROTOCOL, digest, hash_splits
+from optsuite.training.identity import names_run as names_run_now
 
 FormerBasis = tuple[str, str]
 TEXT = re.compile("([0-9a-f]+)-([0-9a-f]+)-([0-9a-f]+)")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optsuite.definition import Benchmark
+from optsuite.definitions.benchmark import Benchmark
 from optsuite.errors import BadInput
 
 

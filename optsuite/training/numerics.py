@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from optsuite.definition import Benchmark, Splits
+from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.errors import BadInput
-from optsuite.training.check import blamed
 from optsuite.training.device import kind_of, trains
 from optsuite.training.plain import CHUNK, initial_model
+from optsuite.training.validation.definitions import blamed
 
 SPLITS = ("train", "validation", "test")
 WAYS = (("inputs",), ("targets",), ("inputs", "targets"))  # what is cast, the least first

@@ -9,15 +9,16 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
-from optsuite.definition import Benchmark, OptimizerSpec, Split, Splits
+from optsuite.definitions.benchmark import Benchmark, Split, Splits
+from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.errors import location, one_line
 from optsuite.training.checkpoint import Checkpoint, State
 from optsuite.training.explain import batch_without_loss
 from optsuite.training.identity import derived_seed
 from optsuite.training.losses import placed
 from optsuite.training.outputs import joined
-from optsuite.training.run import Ended, Measurement, Run
-from optsuite.training.step import (
+from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.train_step import (
     build,
     evaluating,
     has_overflown,

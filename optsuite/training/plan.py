@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from optsuite.definition import Benchmark, OptimizerSpec, Splits
+from optsuite.definitions.benchmark import Benchmark, Splits
+from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.training.device import is_host, stack_limits
 from optsuite.training.engines import ENGINES
+from optsuite.training.equivalence.trial import check_repeats, choose
 from optsuite.training.plain import CHUNK, initial_model
-from optsuite.training.run import Run
-from optsuite.training.trial import check_repeats, choose
+from optsuite.training.results import Run
 
 STACK_FLOPS = 10e6  # a step with more is as fast run by run on a CPU; measured with make speed
 COPIES = 7  # of the parameters in a stack: values, gradients, those before the step, rates, optimizer state, and one to spare

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from optsuite.definition import Benchmark, OptimizerSpec, Splits
+from optsuite.definitions.benchmark import Benchmark, Splits
+from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.training.losses import placed
 from optsuite.training.plain import batch_indices, ended_early, initial_model, is_finite, measure, measurement
-from optsuite.training.run import Ended, Measurement, Run
+from optsuite.training.results import Ended, Measurement, Run
 from optsuite.training.stack import PAD_TO, Stack
-from optsuite.training.step import judged, without_draws
 from optsuite.training.stepper import FlatStepper, Stepper, ViewsStepper
+from optsuite.training.train_step import judged, without_draws
 
 
 def train(

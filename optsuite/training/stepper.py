@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from optsuite.definition import OptimizerSpec
+from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.training.stack import NotStackable, Stack
-from optsuite.training.step import build, has_overflown, set_rate
+from optsuite.training.train_step import build, has_overflown, set_rate
 
 RATES = ("lr", "initial_lr")  # of a parameter group; they differ between runs, and are 1 in the flat one
 

@@ -19,11 +19,11 @@ from speed.suite import SHORT
 from tabulate import tabulate
 
 from optsuite import OPTIMIZERS
-from optsuite.definition import Benchmark, Splits
+from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.errors import DatasetUnavailable
-from optsuite.execution.local import LocalPool
-from optsuite.training.check import load_splits
+from optsuite.execution.local.pool import LocalPool
 from optsuite.training.plan import plan, step_flops
+from optsuite.training.validation.definitions import load_splits
 
 HERE = Path(__file__).parent
 ADAM = OPTIMIZERS["adam"]

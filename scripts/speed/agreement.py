@@ -16,10 +16,11 @@ import torch
 from tabulate import tabulate
 
 from benchmarks import SUITE
-from optsuite.definition import Benchmark, OptimizerSpec, Splits
+from optsuite.definitions.benchmark import Benchmark, Splits
+from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.training import plain, stacked
-from optsuite.training.agreement import parted
-from optsuite.training.run import Measurement, Run
+from optsuite.training.equivalence.agreement import parted
+from optsuite.training.results import Measurement, Run
 
 SEEDS = 2
 SCHEDULES = ((20, 2), (600, 40))  # steps, and how often they are measured

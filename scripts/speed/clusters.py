@@ -8,14 +8,14 @@ from pathlib import Path
 
 from speed.suite import SUITE
 
-from optsuite.definition import Benchmark
-from optsuite.execution.local import LocalPool
+from optsuite.definitions.benchmark import Benchmark
+from optsuite.execution.local.pool import LocalPool
 from optsuite.execution.pool import Fact, Pool, Task
-from optsuite.suites import find_benchmark
-from optsuite.training.check import load_splits
+from optsuite.registry import find_benchmark
 from optsuite.training.identity import define
 from optsuite.training.plan import group, plan
-from optsuite.training.run import Ended, Run
+from optsuite.training.results import Ended, Run
+from optsuite.training.validation.definitions import load_splits
 
 HERE = Path(__file__).parent
 N_WORKERS = 2
@@ -27,7 +27,7 @@ def seconds(rounds: int, n_seeds: int) -> dict[str, list[float]]:
 
     Raises ModuleNotFoundError where Ray is not installed.
     """
-    from optsuite.execution.ray import RayPool
+    from optsuite.execution.ray.pool import RayPool
 
     tasks, suite = _tasks(SUITE.benchmarks[0], n_seeds), str(HERE / "suite.py")
     found: dict[str, list[float]] = {"local workers": [], "Ray": []}
@@ -48,7 +48,7 @@ def driver_seconds(n_tasks: int) -> tuple[float, float]:
 
     Raises ModuleNotFoundError where Ray is not installed.
     """
-    from optsuite.execution.ray import RayPool
+    from optsuite.execution.ray.pool import RayPool
 
     suite, costs = str(HERE / "suite.py"), []
     whole = SUITE.benchmarks[0]

@@ -11,14 +11,15 @@ from functools import partial
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from optsuite.definition import Benchmark, OptimizerSpec, Splits
-from optsuite.execution.local import LocalPool
+from optsuite.definitions.benchmark import Benchmark, Splits
+from optsuite.definitions.optimizer import OptimizerSpec
+from optsuite.execution.local.pool import LocalPool
 from optsuite.execution.pool import Fact, Task
 from optsuite.training import plain
 from optsuite.training.engines import ENGINES
 from optsuite.training.identity import define
 from optsuite.training.plan import group
-from optsuite.training.run import Ended, Run
+from optsuite.training.results import Ended, Run
 
 Loader = DataLoader[tuple[torch.Tensor, ...]]
 

@@ -10,14 +10,14 @@ import sqlalchemy
 
 from optsuite.analysis.leaderboard import comparison
 from optsuite.reporting.write import build
-from optsuite.tracking.reading import read_curves, read_runs
-from optsuite.tracking.recording import Recording
+from optsuite.tracking.outbox import Spool
+from optsuite.tracking.query import read_curves, read_runs
 from optsuite.tracking.rows import chunks
+from optsuite.tracking.run_logger import Recording
 from optsuite.tracking.schema import SEAL, SEALED
 from optsuite.tracking.seal import Points, seal
-from optsuite.tracking.spool import Spool
 from optsuite.tracking.store import Store, open_store
-from optsuite.training.run import Ended, Measurement, Run
+from optsuite.training.results import Ended, Measurement, Run
 
 CURVES = ("train/loss", "validation/loss", "validation/accuracy", "test/loss", "test/accuracy")
 ORIGINAL = "run_uuid NOT LIKE 'copy%'"

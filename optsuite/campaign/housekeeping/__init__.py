@@ -1,0 +1,1 @@
+"""Deleting campaigns, and cleaning a store of what nobody needs any more."""

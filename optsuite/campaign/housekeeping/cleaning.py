@@ -1,0 +1,142 @@
+"""Cleaning a store: removing what no report, no night and no later start needs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from optsuite.campaign.housekeeping.deletion import purge_claims
+from optsuite.campaign.housekeeping.leftovers import checkpoints, orphans, remove
+from optsuite.campaign.housekeeping.obsolete import Obsolete, obsolete
+from optsuite.campaign.housekeeping.removal import Removal, Tally
+from optsuite.campaign.lock import (
+    campaign_lock,
+    check_campaign_name,
+    lock_files,
+    locked_campaigns,
+    require_free,
+)
+from optsuite.errors import BadInput
+from optsuite.tracking.cleaning import purge, shrink, sizes
+from optsuite.tracking.inventory import StoredRun, basis_of, inventory
+from optsuite.tracking.lease import lease, require_unclaimed
+from optsuite.tracking.location import require_campaign, store_exists
+from optsuite.tracking.outbox import Spool, spooled_campaigns
+from optsuite.tracking.store import Store, open_store
+
+
+def clean_store(
+    uri: str,
+    campaign: str | None = None,
+    *,
+    dry_run: bool = False,
+    rejected: bool = False,
+) -> Removal:
+    """Clean a campaign, or all of them where it is None. Raises BadInput.
+
+    A campaign under way is left alone. `rejected` includes runs in the spool that the store did
+    not take.
+    """
+    if campaign is not None:
+        check_campaign_name(campaign)
+        require_campaign(uri, campaign)
+    if not store_exists(uri):
+        return Removal(dry_run=dry_run)
+    cleaning = _Cleaning(open_store(uri), dry_run=dry_run, rejected=rejected)
+    return cleaning.run(campaign)
+
+
+class _Cleaning:
+    """One cleaning of a store, on its way from campaign to campaign."""
+
+    def __init__(self, store: Store, *, dry_run: bool, rejected: bool) -> None:
+        self._store = store
+        self._uri = store.uri
+        self._dry_run = dry_run
+        self._takes_rejected = rejected
+        self._tally = Tally(sizes(store))
+        self._skipped: dict[str, str] = {}
+        self._left: list[str] = []
+
+    def run(self, campaign: str | None) -> Removal:
+        runs = inventory(self._store)
+        by_campaign: dict[str, list[StoredRun]] = {}
+        for run in runs:
+            by_campaign.setdefault(run.campaign, []).append(run)
+        everywhere = {*by_campaign, *spooled_campaigns(self._uri), *locked_campaigns(self._uri)}
+        for name in sorted(everywhere) if campaign is None else [campaign]:
+            try:
+                check_campaign_name(name)
+                self._clean(name, by_campaign.get(name, []))
+            except BadInput as error:  # somebody works on it, or the name is not one of ours
+                if campaign is not None:
+                    raise
+                self._skipped[name] = str(error)
+        self._clean_checkpoints(runs, campaign)
+        shrinks = not self._dry_run and not (self._skipped and not self._tally.parts)
+        return Removal(
+            dry_run=self._dry_run,
+            parts=self._tally.parts,
+            skipped=self._skipped,
+            trash_only=not self._store.is_database,
+            artifacts_left=tuple(self._left),
+            shrunk=shrink(self._store) if shrinks else None,
+        )
+
+    def _clean(self, name: str, runs: Sequence[StoredRun]) -> None:
+        """Clean one campaign. Raises BadInput where somebody works on it."""
+        found, spool = self._obsolete(runs), Spool(self._uri, name)
+        locks = lock_files(self._uri, name)
+        set_aside = spool.set_aside if self._takes_rejected else []
+        if self._dry_run or not (found.runs or locks or spool.litter or set_aside):
+            require_free(self._uri, name)
+            require_unclaimed(self._store, name)
+            self._count(found, spool, locks)
+            return
+        with campaign_lock(self._uri, name):
+            if found.runs:
+                self._purge(name, spool, locks)
+            else:
+                self._count(found, spool, locks)
+            remove([*spool.litter, *set_aside])
+            spool.remove_empty_folders()
+            remove(lock_files(self._uri, name))
+
+    def _purge(self, name: str, spool: Spool, locks: Sequence[Path]) -> None:
+        """Remove what is obsolete of a campaign whose lock is held, as it is now."""
+        with lease(self._store, name) as own:
+            self._store.come_home()
+            found = self._obsolete(inventory(self._store, name))
+            self._count(found, spool, locks)
+            check = own.require if own else lambda: None
+            self._left += purge(self._store, found.runs, check)
+        purge_claims(self._store, name)
+
+    def _obsolete(self, runs: Sequence[StoredRun]) -> Obsolete:
+        return obsolete(runs, frozenset(checkpoints(self._uri).values()))
+
+    def _count(self, found: Obsolete, spool: Spool, locks: Sequence[Path]) -> None:
+        tally = self._tally
+        tally.runs("superseded", found.superseded)
+        tally.runs("refuted", found.refuted)
+        tally.runs("unfinished", found.unfinished)
+        tally.runs("trash", found.trash)
+        tally.files("litter", spool.litter)
+        tally.files("set_aside", spool.set_aside, kept=not self._takes_rejected)
+        tally.files("locks", locks)
+        tally.runs("unreplaced", found.unreplaced, kept=True)
+        tally.runs("remembered", found.remembered, kept=True)
+        tally.files("waiting", spool.waiting, kept=True)
+
+    def _clean_checkpoints(self, runs: Sequence[StoredRun], campaign: str | None) -> None:
+        """Remove orphaned checkpoints, which campaigns share, unless one of them is under way."""
+        try:
+            for name in locked_campaigns(self._uri):
+                require_free(self._uri, name)
+        except BadInput:
+            return
+        bases = {run.basis for run in runs if run.campaign == campaign}
+        found = [
+            path for path in orphans(self._uri, runs) if campaign is None or basis_of(checkpoints(self._uri)[path]) in bases
+        ]
+        self._tally.files("checkpoints", found)
+        if not self._dry_run:
+            remove(found)

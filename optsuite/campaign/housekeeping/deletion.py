@@ -1,0 +1,141 @@
+"""Deleting a campaign for good: all of its runs, its reports, and its files beside the store."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from optsuite.campaign.housekeeping.leftovers import checkpoints_of, remove
+from optsuite.campaign.housekeeping.removal import Removal, Tally
+from optsuite.campaign.lock import campaign_lock, check_campaign_name, lock_files, require_free
+from optsuite.errors import BadInput
+from optsuite.tracking.cleaning import give_up, purge, shrink, sizes
+from optsuite.tracking.inventory import StoredRun, inventory
+from optsuite.tracking.lease import lease, require_unclaimed
+from optsuite.tracking.location import require_campaign, store_exists
+from optsuite.tracking.nights import needed, nights
+from optsuite.tracking.outbox import Spool, spooled_campaigns
+from optsuite.tracking.schema import CAMPAIGN, NIGHT, SUITE
+from optsuite.tracking.store import Store, open_store
+
+
+def delete_campaign(
+    uri: str,
+    campaign: str,
+    *,
+    dry_run: bool = False,
+    force: bool = False,
+) -> Removal:
+    """Delete a campaign that nobody works on. Raises BadInput, also for a night that others need.
+
+    A kill halfway leaves nothing of it that a report or a start would read; the next deletion of
+    the same campaign, or the next cleaning, removes the rest. On a server, which has no
+    transactions, studies go last, so that the campaign is listed until all else has gone.
+    """
+    check_campaign_name(campaign)
+    if not store_exists(uri):
+        require_campaign(uri, campaign)
+    store = open_store(uri)
+    runs = inventory(store, campaign)
+    if not runs and campaign not in spooled_campaigns(uri):
+        require_campaign(uri, campaign)
+    if not force:
+        _require_unneeded(store, campaign, runs)
+    if dry_run:
+        require_free(uri, campaign)
+        require_unclaimed(store, campaign)
+        found = _Holdings.found(store, campaign)
+        tally = found.tally(sizes(store), lock_files(uri, campaign))
+        return Removal(dry_run=True, parts=tally.parts, trash_only=not store.is_database)
+    locks = lock_files(uri, campaign)
+    with campaign_lock(uri, campaign):
+        return _delete(store, campaign, locks, force=force)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Holdings:
+    """All that there is of a campaign."""
+
+    runs: Sequence[StoredRun]
+    foreign: Sequence[StoredRun]
+    spool: Spool
+    checkpoints: Sequence[Path]
+
+    @classmethod
+    def found(cls, store: Store, campaign: str) -> "_Holdings":
+        everything = inventory(store)
+        runs = [run for run in everything if run.campaign == campaign and not _is_live_claim(run)]
+        others = [run for run in everything if run.campaign != campaign and not run.is_deleted]
+        ours = [run for run in runs if run.is_ours]
+        return cls(
+            runs=sorted(ours, key=lambda run: run.kind == "study" or run.is_given),
+            foreign=[run for run in runs if not run.is_ours],
+            spool=Spool(store.uri, campaign),
+            checkpoints=checkpoints_of(store.uri, ours, others),
+        )
+
+    @property
+    def spooled(self) -> list[Path]:
+        return [*self.spool.waiting, *self.spool.set_aside, *self.spool.litter]
+
+    def tally(self, known: dict[str, int], locks: Sequence[Path]) -> Tally:
+        tally = Tally(known)
+        active = [run for run in self.runs if not run.is_deleted]
+        tally.runs("runs", [run for run in active if run.kind != "report"])
+        tally.runs("reports", [run for run in active if run.kind == "report"])
+        tally.runs("trash", [run for run in self.runs if run.is_deleted])
+        tally.files("waiting", self.spool.waiting)
+        tally.files("set_aside", self.spool.set_aside)
+        tally.files("litter", self.spool.litter)
+        tally.files("checkpoints", self.checkpoints)
+        tally.files("locks", locks)
+        tally.runs("foreign", self.foreign, kept=True)
+        return tally
+
+
+def _delete(store: Store, campaign: str, locks: Sequence[Path], *, force: bool) -> Removal:
+    """Delete a campaign whose lock is held. `locks` were there before."""
+    with lease(store, campaign) as own:
+        store.come_home()
+        found = _Holdings.found(store, campaign)
+        if not force:  # nights may have come meanwhile
+            _require_unneeded(store, campaign, found.runs)
+        tally = found.tally(sizes(store), locks)
+        remove(found.spooled)  # first: a later start would deliver them to a new campaign
+        found.spool.remove_empty_folders()
+        if store.is_database:
+            give_up(store, [run for run in found.runs if CAMPAIGN in run.texts])
+        remove(found.checkpoints)
+        left = purge(store, found.runs, own.require if own else lambda: None)
+    purge_claims(store, campaign)
+    shrunk = shrink(store)
+    remove(lock_files(store.uri, campaign))
+    return Removal(
+        dry_run=False,
+        parts=tally.parts,
+        trash_only=not store.is_database,
+        artifacts_left=tuple(left),
+        shrunk=shrunk,
+    )
+
+
+def purge_claims(store: Store, campaign: str) -> None:
+    """Remove the claims on a campaign that have ended, ours among them."""
+    if store.is_database:
+        runs = inventory(store, campaign)
+        purge(store, [run for run in runs if run.kind == "claim" and run.is_deleted])
+
+
+def _is_live_claim(run: StoredRun) -> bool:
+    return run.kind == "claim" and not run.is_deleted
+
+
+def _require_unneeded(store: Store, campaign: str, runs: Sequence[StoredRun]) -> None:
+    """Raise BadInput for a night that a later one takes its rates from or is compared with."""
+    active = [run for run in runs if not run.is_deleted and NIGHT in run.texts]
+    for suite in sorted({run.texts[SUITE] for run in active if SUITE in run.texts}):
+        what = needed(nights(store, suite)).get(campaign)
+        if what is not None:
+            raise BadInput(
+                f"campaign: got {campaign!r}, {what} of suite {suite}, which the next night needs; "
+                "allowed: another campaign, or --force (force=True) to delete it all the same"
+            )

@@ -1,0 +1,79 @@
+"""Files beside the store that no run needs any more: checkpoints, and half-written ones."""
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from optsuite.campaign.housekeeping.obsolete import UNFINISHED
+from optsuite.tracking.inventory import StoredRun, basis_of
+from optsuite.tracking.location import checkpoint_folder
+
+NAME = re.compile(r"\.?([0-9a-z_-]+)\.(pt|trial)(\..*\.new)?")
+UNKNOWN_SECONDS = 86_400.0  # a run is in the store after its second measurement; none takes a day
+
+
+def checkpoints(uri: str) -> dict[Path, str]:
+    """The checkpoints beside the store, and half-written ones, each with its run's fingerprint."""
+    found = {path: NAME.fullmatch(path.name) for path in checkpoint_folder(uri).glob("*-*-*")}
+    return {path: match[1] for path, match in sorted(found.items()) if match and basis_of(match[1]) and path.is_file()}
+
+
+def checkpoints_of(uri: str, own: Iterable[StoredRun], others: Iterable[StoredRun]) -> list[Path]:
+    """The checkpoints of runs of one campaign, and of runs like them that no other campaign has.
+
+    A run that was killed early has a checkpoint, but is not in the store.
+    """
+    bases = {run.basis for run in own} - {run.basis for run in others}
+    fingerprints = {run.fingerprint for run in own} - {run.fingerprint for run in others}
+    return [
+        path for path, fingerprint in checkpoints(uri).items() if fingerprint in fingerprints or basis_of(fingerprint) in bases
+    ]
+
+
+def orphans(uri: str, runs: Sequence[StoredRun]) -> list[Path]:
+    """The checkpoints that no start will use, while nobody works on any campaign.
+
+    Their runs have ended, or are of a definition that is superseded, or not in the store.
+    """
+    active = [run for run in runs if run.fingerprint and not run.is_deleted]
+    finished = {(run.campaign, run.fingerprint) for run in active if _has_result(run)}
+    begun = {(run.campaign, run.fingerprint) for run in active if run.status in UNFINISHED}
+    ended = {one for _, one in finished} - {one for _, one in begun - finished}
+    wanted = {run.basis for run in active if run.is_current or run.status != "FINISHED"}
+    known = {run.basis for run in active}
+    found = []
+    for path, fingerprint in checkpoints(uri).items():
+        basis = basis_of(fingerprint)
+        is_half_written = path.suffix in (".trial", ".new")
+        is_old = basis in known - wanted or (basis not in known and _is_unknown_for_long(path))
+        if is_half_written or fingerprint in ended or is_old:
+            found.append(path)
+    return found
+
+
+def size(paths: Iterable[Path]) -> int:
+    """How many bytes these files have."""
+    total = 0
+    for path in paths:
+        with suppress(OSError):
+            total += path.lstat().st_size
+    return total
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files. One that cannot be removed stays."""
+    for path in paths:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _has_result(run: StoredRun) -> bool:
+    return run.is_current and run.status == "FINISHED"
+
+
+def _is_unknown_for_long(path: Path) -> bool:
+    with suppress(OSError):
+        return time.time() - path.lstat().st_mtime > UNKNOWN_SECONDS
+    return False

@@ -1,0 +1,57 @@
+"""A suite: the benchmarks and optimizers compared together, and the protocol of the comparison."""
+
+from dataclasses import dataclass
+
+from optsuite.definitions.benchmark import Benchmark
+from optsuite.definitions.optimizer import OptimizerSpec
+from optsuite.errors import require, require_count, require_name
+
+MOST_TRIALS, MOST_SEEDS = 1_000, 1_000  # more is a slip of the hand
+TOLERANCE = 0.01  # differences below 1 % of the better score do not matter to anybody, however certain they are
+FIRST_TUNING_SEED = 1_000  # evaluation seeds are 0, 1, ...; tuning seeds start here, so that the two never meet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """The benchmarks and optimizers compared together, and the protocol of the comparison.
+
+    `on_request` are benchmarks that run only when they are named: those that need a download, or hours. Differences of less
+    than `tolerance`, a fraction of the better score, do not count, however certain.
+    """
+
+    name: str
+    benchmarks: tuple[Benchmark, ...]
+    optimizers: tuple[OptimizerSpec, ...]
+    on_request: tuple[Benchmark, ...] = ()
+    n_trials: int = 16
+    n_tuning_seeds: int = 1
+    n_seeds: int = 12
+    tolerance: float = TOLERANCE
+
+    def __post_init__(self) -> None:
+        require_name("suite name", self.name)
+        where = f"suite {self.name}"
+        for part, kind in (("benchmarks", Benchmark), ("on_request", Benchmark), ("optimizers", OptimizerSpec)):
+            values = getattr(self, part)
+            typed = isinstance(values, tuple) and all(isinstance(value, kind) for value in values)
+            require(typed, f"{where}: {part}", values, f"a tuple of {kind.__name__}")
+        require(self.benchmarks + self.on_request, f"{where}: benchmarks", (), "at least one")
+        require(self.optimizers, f"{where}: optimizers", (), "at least one")
+        for part, members in (("benchmarks", self.benchmarks + self.on_request), ("optimizers", self.optimizers)):
+            names = [member.name for member in members]
+            require(len(set(names)) == len(names), f"{where}: names of {part}", names, "each name once")
+        require_count(f"{where}: n_trials", self.n_trials, high=MOST_TRIALS)
+        require_count(f"{where}: n_tuning_seeds", self.n_tuning_seeds, high=MOST_SEEDS)
+        require_count(f"{where}: n_seeds", self.n_seeds, high=FIRST_TUNING_SEED)
+        number = isinstance(self.tolerance, int | float) and 0 <= self.tolerance < 1
+        require(number, f"{where}: tolerance", self.tolerance, "a number from 0 to below 1")
+
+    @property
+    def seeds(self) -> range:
+        """The evaluation seeds: fresh, never seen while the learning rate is tuned."""
+        return range(self.n_seeds)
+
+    @property
+    def tuning_seeds(self) -> range:
+        """The seeds of every trial, disjoint from the evaluation seeds."""
+        return range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.n_tuning_seeds)

@@ -1,0 +1,137 @@
+"""Worker processes on this machine, one pipe each: a worker that dies takes nothing but its own task with it."""
+
+import math
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from optsuite.execution.local.processes import CONTEXT, start
+from optsuite.execution.pool import LACKED_MEMORY, Fact, Lost, Queue, Task
+from optsuite.execution.suite_source import SuiteSource
+from optsuite.execution.worker import OUT_OF_MEMORY, serve
+from optsuite.training.checkpoint import Checkpoints
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+    task: Task | None = None
+    deadline: float = math.inf  # by which it must have reported something, on the monotonic clock
+
+
+class LocalPool:
+    """Long-lived worker processes, started with the first task. Implements Pool."""
+
+    def __init__(
+        self,
+        n_workers: int,
+        *,
+        suite: SuiteSource,
+        device: str,
+        checkpoints: Checkpoints | None = None,
+        memory_bytes: int | None = None,
+    ) -> None:
+        """The workers load the suite by themselves.
+
+        None of them takes more than `memory_bytes`, which is most of what the machine has where it is None.
+        """
+        self.n_workers = n_workers
+        self.checkpoints = checkpoints
+        self._arguments = (suite, device, checkpoints, memory_bytes)
+        self._queue = Queue()
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> "LocalPool":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def submit(self, task: Task) -> None:
+        """Queue a task."""
+        self._workers += [self._spawn() for _ in range(self.n_workers - len(self._workers))]
+        self._queue.push(task)
+        self._dispatch()
+
+    def cancel(self, task: int) -> None:
+        """Forget a task; a worker that trains it is replaced."""
+        self._queue.cancel(task)
+        for worker in list(self._workers):
+            if worker.task is not None and worker.task.id == task:
+                self._replace(worker)
+        self._dispatch()
+
+    def poll(self, timeout: float) -> list[Fact | Lost]:
+        """What has happened since the last call; waits up to `timeout` seconds for something to."""
+        by_connection = {worker.connection: worker for worker in self._workers}
+        events: list[Fact | Lost] = []
+        for connection in wait(list(by_connection), timeout):
+            events += self._receive(by_connection[connection])  # type: ignore[index]
+        for worker in list(self._workers):
+            if worker.task is not None and time.monotonic() > worker.deadline:
+                reason = f"it reported nothing for {worker.task.patience_seconds:.0f} seconds"
+                events.append(Lost(task=worker.task.id, reason=reason))
+                self._replace(worker)
+        self._dispatch()
+        return events
+
+    def close(self) -> None:
+        """Stop the workers, whatever they are doing."""
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.join()
+            worker.connection.close()
+        self._workers, self._queue = [], Queue()
+
+    def _spawn(self) -> _Worker:
+        here, there = CONTEXT.Pipe()
+        process = start(serve, there, dict(os.environ), *self._arguments)
+        there.close()
+        return _Worker(process=process, connection=here)
+
+    def _dispatch(self) -> None:
+        for worker in self._workers:
+            if worker.task is not None or not self._queue:
+                continue
+            busy = [other.task for other in self._workers if other.task is not None]
+            if busy and (self._queue.first.alone or any(task.alone for task in busy)):
+                return
+            worker.task = self._queue.pop()
+            worker.deadline = time.monotonic() + worker.task.patience_seconds
+            with suppress(OSError):  # it has died: the next poll reads the end of its pipe
+                worker.connection.send(worker.task)
+
+    def _replace(self, worker: _Worker) -> None:
+        """Another one in the place of a worker that has died, or has to."""
+        worker.process.kill()
+        worker.process.join()
+        worker.connection.close()
+        self._workers[self._workers.index(worker)] = self._spawn()
+
+    def _receive(self, worker: _Worker) -> list[Fact | Lost]:
+        events: list[Fact | Lost] = []
+        try:
+            while worker.connection.poll():
+                message = worker.connection.recv()
+                if message is None:
+                    worker.task = None
+                else:
+                    events += message
+                if worker.task is not None:
+                    worker.deadline = time.monotonic() + worker.task.patience_seconds
+        except (EOFError, OSError):
+            worker.process.join()
+            if worker.task is not None:
+                events.append(Lost(task=worker.task.id, reason=_cause(worker.process.exitcode)))
+            self._replace(worker)
+        return events
+
+
+def _cause(code: int | None) -> str:
+    """Why a worker died."""
+    return LACKED_MEMORY if code == OUT_OF_MEMORY else f"its worker died with exit code {code}"

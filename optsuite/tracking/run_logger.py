@@ -1,0 +1,99 @@
+"""One run on its way into the store: a short one is written with one batch, a long one every few seconds."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from optsuite.definitions.target import Target
+from optsuite.errors import StoreLost
+from optsuite.tracking.outbox import Record, Spool
+from optsuite.tracking.schema import ERROR, OUTCOME
+from optsuite.tracking.seal import Points, sealed
+from optsuite.tracking.store import Store
+from optsuite.training.results import Ended, Measurement, Run, summarise
+
+FLUSH_SECONDS = 5.0  # so that the curves of a long run live in the UI while it trains
+
+
+@dataclass
+class Recording:
+    """Collects what a run measures and writes it. Until it ends, what the store holds of it is marked as running."""
+
+    store: Store
+    spool: Spool
+    run: Run
+    parent: Callable[[], str | None]  # asked when the run is created
+    target: Target | None
+    tags: Mapping[str, str]
+    params: Mapping[str, object]
+    measurements: list[Measurement] = field(default_factory=list)
+    run_id: str | None = None
+    _flushed: int = 0
+    _last_flush: float = 0.0
+
+    def add(self, measurement: Measurement) -> None:
+        """Take in a measurement."""
+        if not self.measurements:
+            self._last_flush = time.monotonic()
+        self.measurements.append(measurement)
+        if time.monotonic() - self._last_flush > FLUSH_SECONDS:
+            self._flush({}, {})
+
+    def end(self, ended: Ended) -> None:
+        """Write what is not yet written, and mark the run as ended. Raises StoreLost, once the run is in the spool."""
+        summary = summarise(self.measurements, ended.outcome, self.target)
+        tags = {OUTCOME: ended.outcome} | ({ERROR: ended.error} if ended.error else {})
+        tags |= sealed({**self.tags, **tags}, self.params, summary, Points.of(self.measurements))
+        status = "FAILED" if ended.outcome == "failed" else "FINISHED"
+        try:
+            self._flush(summary, tags)
+            assert self.run_id is not None
+            self.store.terminate(self.run_id, status, self._now())
+        except StoreLost:
+            self.spool.keep(self._record(summary, tags, status))
+            raise
+
+    def discard(self) -> None:
+        """Remove what the store holds of a run that will not end."""
+        if self.run_id is not None:
+            self.store.delete(self.run_id)
+
+    def _flush(self, summary: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        params: Mapping[str, object] = {}
+        if self.run_id is None:
+            self.run_id = self.store.create(self.run.benchmark, self._name, self.tags, self._started, self.parent())
+            params = self.params
+        self.store.log(
+            self.run_id,
+            measurements=self.measurements[self._flushed :],
+            summary=summary,
+            params=params,
+            tags=tags,
+            time=self._now(),
+        )
+        self._flushed = len(self.measurements)
+        self._last_flush = time.monotonic()
+
+    def _record(self, summary: Mapping[str, float], tags: Mapping[str, str], status: str) -> Record:
+        return Record(
+            benchmark=self.run.benchmark,
+            name=self._name,
+            tags={**self.tags, **tags},
+            params={key: str(value) for key, value in self.params.items()},
+            measurements=tuple(self.measurements),
+            summary=summary,
+            status=status,
+            started=self._started,
+            ended=self._now(),
+        )
+
+    @property
+    def _name(self) -> str:
+        return f"{self.run.optimizer} lr={self.run.lr:.3g} seed={self.run.seed}"
+
+    @property
+    def _started(self) -> float:
+        return self.measurements[0].time if self.measurements else time.time()
+
+    def _now(self) -> float:
+        return self.measurements[-1].time if self.measurements else time.time()

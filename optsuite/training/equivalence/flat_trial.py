@@ -1,0 +1,62 @@
+"""Whether one optimizer over a flat tensor steps as one for each run does: shown on gradients made up for it."""
+
+import torch
+from torch import Tensor
+
+from optsuite.definitions.optimizer import OptimizerSpec
+from optsuite.training.equivalence.twin import Twin
+from optsuite.training.stack import NotStackable, Stack
+from optsuite.training.stepper import FlatStepper, Stepper, ViewsStepper
+from optsuite.training.train_step import judged
+
+STEPS = 120  # more than some optimizers look ahead, or warm up for
+CLOSELY = 20  # of them are compared one by one, later ones
+EVERY = 10  # at a time
+SCALES = (1e-3, 1.0, 1e3)  # of the gradients, in turn: a step that depends on their norm shows it
+OF_RUN = (1.0, 0.1)
+NOT_AS_DECLARED = "its optimizer's step is not elementwise and proportional to lr, as it is declared"
+
+
+def why_not_flat(twin: Twin, spec: OptimizerSpec) -> str:
+    """What stands against the flat tensor in one clause; empty where nothing does.
+
+    Two runs of the benchmark's shapes, one at each end of the interval of rates, take STEPS steps both ways.
+    """
+    rates = [spec.lr.low, spec.lr.high]
+    try:
+        flat, views = (Stack([twin.model(seed) for seed in range(len(rates))]) for _ in range(2))
+        steppers: list[Stepper] = [FlatStepper(spec, flat, rates), ViewsStepper(spec, views, rates)]
+    except NotStackable as error:
+        return str(error)
+    generator = torch.Generator().manual_seed(0)
+    gradients = [_gradients(flat, scale, generator) for scale in SCALES]
+    for step in range(1, STEPS + 1):
+        for stack in (flat, views):
+            stack.grad.copy_(gradients[step % len(SCALES)])
+        for stepper in steppers:
+            stepper.step(spec.fraction(step, STEPS))
+        if (step <= CLOSELY or step % EVERY == 0) and not _is_same(flat, views, twin.floor):
+            return NOT_AS_DECLARED
+    with judged([optimizer for stepper in steppers for optimizer in stepper.optimizers]):
+        return "" if _is_same(flat, views, twin.floor) else NOT_AS_DECLARED
+
+
+def _gradients(stack: Stack, scale: float, generator: torch.Generator) -> Tensor:
+    """Random gradients of a scale in the layout of the flat tensor, others for each run."""
+    made = torch.randn(stack.flat.shape, generator=generator).to(stack.flat) * scale
+    return made * stack.rates(OF_RUN)
+
+
+def _is_same(flat: Stack, views: Stack, floor: float) -> bool:
+    """Whether each parameter of each run is the same in both, as far as both are finite."""
+    for name, parameter in flat.parameters.items():
+        one, other = parameter.detach(), views.parameters[name].detach()
+        if not one.numel():
+            continue
+        for position in range(flat.size):
+            if not (one[position].isfinite().all() or other[position].isfinite().all()):
+                continue
+            difference = (one[position] - other[position]).abs().max()
+            if not difference <= floor * other[position].abs().max():
+                return False
+    return True

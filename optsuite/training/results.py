@@ -1,0 +1,98 @@
+"""The values of training: a run, its measurements, how it ended, and the one score that everybody uses."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from optsuite.definitions.target import Target
+from optsuite.errors import require_count, require_rate
+
+Kind = Literal["trial", "evaluation"]
+Arm = Literal["tuned", "default", "given"]
+Outcome = Literal["finished", "diverged", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training, named by what determines it. Trials have no arm."""
+
+    benchmark: str
+    optimizer: str
+    lr: float
+    seed: int
+    kind: Kind
+    arm: Arm | None = None
+
+    def __post_init__(self) -> None:
+        require_rate("learning rate", self.lr)
+        require_count("seed", self.seed, low=0, high=2**31 - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """Losses and metrics after `step` updates, by curve name (`validation/loss`, ...); all finite. Time in Unix seconds."""
+
+    step: int
+    values: Mapping[str, float]
+    time: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a run ended; `error` is one line, and only a failed run has it."""
+
+    outcome: Outcome
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """What a study and a table need of one run: its outcome, score, and validation loss at step 0 (nan where there is none)."""
+
+    outcome: Outcome
+    score: float
+    initial_loss: float
+
+
+def score(measurements: Iterable[Measurement]) -> float:
+    """The lowest validation loss among the measurements; nan when there is none."""
+    return min((m.values["validation/loss"] for m in measurements if "validation/loss" in m.values), default=math.nan)
+
+
+def summarise(measurements: Sequence[Measurement], outcome: Outcome, target: Target | None) -> dict[str, float]:
+    """The summaries of a run, read at the step of its score. A run that did not finish has no score: it would look healthy."""
+    first = measurements[0].values if measurements else {}
+    summary = {f"initial/{name.replace('/', '_')}": value for name, value in first.items() if name.endswith("/loss")}
+    if len(measurements) > 1 and "train/loss" in measurements[1].values:
+        summary["early/train_loss"] = measurements[1].values["train/loss"]
+    if outcome != "finished":
+        return summary
+    best = min(measurements, key=lambda m: m.values["validation/loss"])
+    summary |= {"score": score(measurements), "best/step": best.step}
+    summary |= {f"best/{name.replace('/', '_')}": v for name, v in best.values.items() if name.startswith("test/")}
+    summary["final/train_loss"] = measurements[-1].values["train/loss"]
+    if target is not None:
+        reached = [m.step for m in measurements if target.reached(m.values)]
+        summary |= {"steps_to_target": reached[0]} if reached else {}
+    return summary
+
+
+def score_of(measurements: Sequence[Measurement], outcome: Outcome) -> Score:
+    """The score of a run that ended so after these measurements."""
+    initial = measurements[0].values.get("validation/loss", math.nan) if measurements else math.nan
+    return Score(outcome=outcome, score=score(measurements) if outcome == "finished" else math.nan, initial_loss=initial)
+
+
+def penalty(initial_losses: Iterable[float], healthy_scores: Iterable[float]) -> float:
+    """What a diverged run counts: the worst of the losses at step 0 and the healthy scores beside it; nan without any.
+
+    Infinity would blind the model of a study and a mean in a table; a finite value no better than untrained does not.
+    """
+    return max((v for values in (initial_losses, healthy_scores) for v in values if math.isfinite(v)), default=math.nan)
+
+
+def penalised(scores: Sequence[Score]) -> list[float]:
+    """The scores as numbers, each diverged run counting its penalty."""
+    worst = penalty([s.initial_loss for s in scores], [s.score for s in scores if s.outcome == "finished"])
+    return [s.score if s.outcome == "finished" else worst for s in scores]

@@ -1,0 +1,167 @@
+"""One update of one model, and what optimizers want around it: a rate, a closure, a mode."""
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from optsuite.definitions.benchmark import Benchmark
+from optsuite.definitions.optimizer import OptimizerSpec
+from optsuite.errors import BadInput
+from optsuite.training.device import seed_device
+from optsuite.training.identity import derived_seed
+
+BASE_LR = "optsuite_base_lr"  # our keys in a parameter group; torch's schedulers have `initial_lr` for themselves
+GIVEN_LR = "optsuite_given_lr"
+FIRST = (random.Random(0).random(), np.random.RandomState(0).random_sample())  # noqa: S311, numbers after seed 0
+
+
+def build(spec: OptimizerSpec, model: nn.Module, lr: float, seed: int = 0) -> Optimizer:
+    """The optimizer of one model, ready to train. Whatever random numbers it draws are those of the run's seed."""
+    first = next(model.parameters(), None)
+    seed_generators(derived_seed("optimizer", seed), "cpu" if first is None else str(first.device))
+    optimizer: Any = spec.build(model, lr, **spec.fixed)
+    if _has_modes(optimizer):
+        optimizer.train()
+    return optimizer  # type: ignore[no-any-return]
+
+
+def closure(
+    benchmark: Benchmark,
+    model: nn.Module,
+    optimizer: Optimizer,
+    x: Tensor,
+    y: Tensor,
+    seed: int,
+    losses: list[Tensor],
+) -> Callable[[], Tensor]:
+    """What computes the loss of a batch and its gradients, and adds the loss to `losses`."""
+
+    def loss_and_gradients() -> Tensor:
+        seed_generators(seed, str(x.device))
+        optimizer.zero_grad()
+        loss = benchmark.loss(model(x), y)
+        loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach())
+        return loss
+
+    return loss_and_gradients
+
+
+def take_step(
+    benchmark: Benchmark, spec: OptimizerSpec, model: nn.Module, optimizer: Optimizer, x: Tensor, y: Tensor, seed: int
+) -> Tensor:
+    """Update the model from one batch and return the loss before it.
+
+    The generators are seeded before each forward pass, so that one that draws random numbers stays paired by seed, and a
+    closure draws the same ones whenever it is called. A step that calls a closure begins without gradients: those of the
+    batch before must not decide it.
+    """
+    losses: list[Tensor] = []
+    loss_and_gradients = closure(benchmark, model, optimizer, x, y, seed, losses)
+    if spec.closure:
+        for parameter in model.parameters():
+            parameter.grad = None
+        optimizer.step(loss_and_gradients)  # type: ignore[arg-type]
+        if not losses:
+            raise BadInput("never called it; closure=False is for a step that needs none")
+    else:
+        loss_and_gradients()
+        optimizer.step()
+    return losses[0]
+
+
+def set_rate(optimizer: Optimizer, fraction: float) -> None:
+    """Let the next step use this fraction of the rates that the optimizer was built with.
+
+    A constant rate leaves the optimizer alone, which may have a scheduler of its own. Raises BadInput where it has one
+    beside ours.
+    """
+    for group in optimizer.param_groups:
+        if fraction == 1 and BASE_LR not in group:
+            continue
+        if "lr" not in group:
+            raise BadInput("its parameter groups have no lr that a schedule could set; give it schedule=None")
+        base = group.setdefault(BASE_LR, _copied(group["lr"]))
+        if GIVEN_LR in group and bool(group["lr"] != group[GIVEN_LR]):
+            raise BadInput(OWN_RATE)
+        group["lr"] = base * fraction
+        group[GIVEN_LR] = _copied(group["lr"])
+
+
+OWN_RATE = "sets its own learning rate, which a schedule would overwrite; leave its schedule constant"
+
+
+def _copied(rate: float | Tensor) -> float | Tensor:
+    return rate.clone() if isinstance(rate, Tensor) else rate
+
+
+def has_overflown(model: nn.Module) -> bool:
+    """Whether a weight is not finite, or a gradient too large to be squared: then an error of an optimizer is divergence."""
+    for parameter in model.parameters():
+        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        if not (parameter.isfinite().all() and gradient.norm().square().isfinite()):
+            return True
+    return False
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the machine or its device lacks memory; on a CPU, torch says so in words alone."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        text in str(error) for text in ("can't allocate memory", "bad_alloc")
+    )
+
+
+@contextmanager
+def judged(optimizers: Iterable[Optimizer]) -> Iterator[None]:
+    """Put the weights in place that an optimizer wants to be judged by, where it trains with others, and back again."""
+    own: list[Any] = [optimizer for optimizer in optimizers if _has_modes(optimizer)]
+    for optimizer in own:
+        optimizer.eval()
+    try:
+        yield
+    finally:
+        for optimizer in own:
+            optimizer.train()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put the model into eval mode, and each of its modules back into its own mode: some stay in eval mode in training."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:  # parents first, since their modes are passed down
+            if module.training != mode:
+                module.train(mode)
+
+
+def _has_modes(optimizer: Any) -> bool:
+    return hasattr(optimizer, "train") and hasattr(optimizer, "eval")
+
+
+def seed_generators(seed: int, device: str) -> None:
+    """Seed the global generators of Python and NumPy, and torch's of the CPU and of the device, in about 10 us.
+
+    torch.manual_seed takes 60 us instead of 1.
+    """
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.default_generator.manual_seed(seed)
+    seed_device(device, seed)
+
+
+@contextmanager
+def without_draws(device: str) -> Iterator[None]:
+    """Raise RuntimeError where something inside draws from Python's or NumPy's global generator. Seeds all of them."""
+    seed_generators(0, device)
+    yield
+    if (random.random(), np.random.random_sample()) != FIRST:  # noqa: S311
+        raise RuntimeError("it draws random numbers of Python or NumPy, which all runs of a stack would share")
