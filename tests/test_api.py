@@ -20,9 +20,9 @@ from torch import nn
 import optsuite
 from optsuite.campaign.events import Event, Prepared, Ready, RunEnded, StudyEnded
 from optsuite.errors import BadInput
+from optsuite.execution import open_pool
 from optsuite.execution.inline import InlinePool
 from optsuite.execution.local.pool import LocalPool
-from optsuite.execution.opening import open_pool
 from optsuite.execution.options import ExecutionOptions
 from optsuite.execution.suite_source import pickled
 

@@ -10,7 +10,7 @@ from conftest import TINY
 from test_execution import task
 
 from optsuite.errors import BadInput
-from optsuite.execution.opening import open_pool
+from optsuite.execution import open_pool
 from optsuite.execution.options import ExecutionOptions
 from optsuite.execution.pool import Fact, Lost
 from optsuite.execution.ray import task as streamed

@@ -159,7 +159,8 @@ from optsuite import Target, definitions
 def model():
     from optsuite import models
     from optsuite.models import simple as inside
-    return globals() and simple.mlp((3, 1)), inside, Interval, Target, definitions, importlib.import_module("optsuite" + ".data")
+    module = importlib.import_module("optsuite" + ".data")
+    return globals() and simple.mlp((3, 1)), inside, Interval, Target, definitions, module
 """
 }
 PROGRAM = """

@@ -24,7 +24,7 @@ import optsuite
 from optsuite.campaign import study
 from optsuite.definitions.benchmark import Benchmark
 from optsuite.errors import BadInput
-from optsuite.execution.opening import open_pool
+from optsuite.execution import open_pool
 from optsuite.execution.options import ExecutionOptions
 from optsuite.execution.pool import Fact, Lost
 from optsuite.training.identity import Definition, define
@@ -304,7 +304,7 @@ def test_a_cluster_without_a_gpu_says_so_and_takes_the_first_that_comes(
 ) -> None:
     """The GPU is one in name only: what is trained on it fails where there is none."""
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: SimpleNamespace(total_memory=2**33))
-    monkeypatch.setattr("optsuite.execution.opening.check_device", lambda device: None)
+    monkeypatch.setattr("optsuite.training.device.check_device", lambda device: None)
     monkeypatch.setattr("optsuite.execution.ray.pool.LOOK_SECONDS", 0.2)
     found = defined(tiny.BENCHMARK, "cuda")
     with open_ray(three.address, device="cuda") as pool:

@@ -13,7 +13,7 @@ from optsuite.campaign.prepare import Problem, Skipped, broken_pairs, prepare
 from optsuite.campaign.runner import drive, missing
 from optsuite.campaign.study import Study
 from optsuite.definitions.suite import Suite
-from optsuite.execution.opening import open_pool
+from optsuite.execution import open_pool
 from optsuite.execution.options import ExecutionOptions
 from optsuite.execution.pool import Pool
 from optsuite.tracking.legacy_rows import has_former_rows

@@ -1,5 +1,6 @@
 """Where and how a command trains. Loads nothing slow."""
 
+import os
 from dataclasses import dataclass
 
 ENGINES = ("auto", "plain", "stacked")
@@ -22,3 +23,10 @@ class ExecutionOptions:
     engine: str = "auto"
     checkpoint_every: int | None = None
     trust_store: bool = False
+
+    @property
+    def n_cores(self) -> int:
+        """The cores that this process may use."""
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
