@@ -1,7 +1,7 @@
 """What the commands call, for notebooks and scripts too: everything that optsuite does, as functions of values.
 
 All of them work on the store of MLFLOW_TRACKING_URI, else on mlruns/mlflow.db in the current
-folder, and raise BadInput, a ValueError, for what they cannot use.
+folder, and raise InputError, a ValueError, for what they cannot use.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ from optsuite.campaign.runner import given_study, studies_of
 from optsuite.campaign.session import Listener, ignore, notes_of, open_session, runs_by_benchmark
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.suite import Suite
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.execution.options import ExecutionOptions
 from optsuite.nights.night import NightResult, run_night
 from optsuite.registry import load_suite, select, unavailable
@@ -122,7 +122,7 @@ def train(
     """Train runs at a learning rate given by hand, tracked but never ranked."""
     chosen, source = _chosen(suite, [benchmark], [optimizer])
     if len(chosen.optimizers) > 1:
-        raise BadInput(f"optimizer: got {optimizer!r}, allowed: a single one")
+        raise InputError(f"optimizer: got {optimizer!r}, allowed: a single one")
     with open_session(
         chosen,
         source=source,

@@ -7,6 +7,7 @@ import multiprocessing
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -16,11 +17,11 @@ from optsuite.redact import printable, redact
 LONGEST = 1_000  # characters of an error that a line and a tag in the store can take
 
 
-class BadInput(ValueError):
+class InputError(ValueError):
     """Something a person wrote cannot be used; nothing has been started because of it."""
 
 
-class UnknownName(BadInput):
+class UnknownNameError(InputError):
     """A name that is in no list. The message names the true choices, and what may be made of them."""
 
     def __init__(self, what: str, name: str, choices: Iterable[str], *, forms: str = "") -> None:
@@ -30,7 +31,7 @@ class UnknownName(BadInput):
         super().__init__(f"{what}: got {name!r}, " + (f"one of: {known}{hint}" if known else f"there is no {what} yet"))
 
 
-class DatasetUnavailable(BadInput):
+class DatasetUnavailableError(InputError):
     """A dataset that is neither where datasets lie nor can be downloaded, or is `damaged` there."""
 
     def __init__(self, name: str, root: object, cause: str, *, damaged: bool = False) -> None:
@@ -39,19 +40,19 @@ class DatasetUnavailable(BadInput):
         super().__init__(f"dataset: {name} {state}; {remedy}set OPTSUITE_DATA to the folder that holds it")
 
 
-class StoreLost(Exception):
+class StoreUnavailableError(Exception):
     """The store could not be written to, and waiting has not helped or would not."""
 
 
-class ClusterLost(Exception):
+class ClusterUnavailableError(Exception):
     """The cluster that trains cannot be reached any more, and waiting has not helped."""
 
 
 def require(condition: object, what: str, received: object, allowed: str) -> None:
-    """Raise BadInput naming what, received and allowed unless the condition holds."""
+    """Raise InputError naming what, received and allowed unless the condition holds."""
     if not condition:
         text = _shown(received)
-        raise BadInput(f"{what}: got {text if len(text) < 200 else text[:200] + '...'}, allowed: {allowed}")
+        raise InputError(f"{what}: got {text if len(text) < 200 else text[:200] + '...'}, allowed: {allowed}")
 
 
 def _shown(received: object) -> str:
@@ -63,7 +64,7 @@ def _shown(received: object) -> str:
 
 
 def require_name(what: str, name: object) -> None:
-    """Raise BadInput unless the name can stand in a table, a path and a message.
+    """Raise InputError unless the name can stand in a table, a path and a message.
 
     Spreadsheets compute what starts with = + - or @, and a CSV that marked it as text would give other names to programs; the
     command line takes a dash for an option.
@@ -74,14 +75,14 @@ def require_name(what: str, name: object) -> None:
 
 
 def require_count(what: str, value: object, low: int = 1, high: int | None = None) -> None:
-    """Raise BadInput unless the value is a whole number from low to high."""
+    """Raise InputError unless the value is a whole number from low to high."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     bound = f"a whole number from {low}" + (f" to {high}" if high is not None else "")
     require(whole and low <= value and (high is None or value <= high), what, value, bound)  # type: ignore[operator]
 
 
 def require_rate(what: str, value: object) -> None:
-    """Raise BadInput unless the value is a finite learning rate above 0."""
+    """Raise InputError unless the value is a finite learning rate above 0."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     require(number and math.isfinite(value) and value > 0, what, value, "a finite number above 0")  # type: ignore
 
@@ -93,7 +94,7 @@ def one_line(error: BaseException) -> str:
     except Exception:  # its own __str__ may be broken
         text = ""
     text = printable(redact(" ".join(text.split())))[:LONGEST] or "no message"
-    return text if isinstance(error, BadInput) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
 
 
 @cache
@@ -112,3 +113,20 @@ def location(error: BaseException) -> str:
         if file.is_file() and not installed and ours not in file.parents:
             return f" ({file.name}, line {frame.lineno})"
     return ""
+
+
+FORMER_NAMES = {  # accepted until 0.4
+    "BadInput": InputError,
+    "UnknownName": UnknownNameError,
+    "DatasetUnavailable": DatasetUnavailableError,
+    "StoreLost": StoreUnavailableError,
+    "ClusterLost": ClusterUnavailableError,
+}
+
+
+def __getattr__(name: str) -> type[Exception]:
+    if name not in FORMER_NAMES:
+        raise AttributeError(f"module 'optsuite.errors' has no attribute {name!r}")
+    error = FORMER_NAMES[name]
+    warnings.warn(f"{name} is now {error.__name__}", DeprecationWarning, stacklevel=2)
+    return error

@@ -10,7 +10,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 
 _appended: list[str] = []  # by this process; all that it knows of the suites that it has loaded
 
@@ -33,7 +33,7 @@ def search(*folders: Path) -> None:
 
 
 def require_visible(files: Sequence[Path], *folders: Path, loaded: str = "") -> None:
-    """Raise BadInput where a file imports a name that a file of one of the folders has and another module hides.
+    """Raise InputError where a file imports a name that a file of one of the folders has and another module hides.
 
     What they import that is not hidden is looked at too, but for optsuite's own modules, and nothing is run. The files are
     `loaded` by themselves under that name.
@@ -56,11 +56,11 @@ def require_visible(files: Sequence[Path], *folders: Path, loaded: str = "") -> 
 
 
 def require_found(name: str, own: Sequence[Path], why: str = "") -> None:
-    """Raise BadInput unless importing the name gives one of these files."""
+    """Raise InputError unless importing the name gives one of these files."""
     if not _is_found(name, own):
         place = own[0].parent if own[0].name == "__init__.py" else own[0]
         by = "Python's own module" if name in sys.stdlib_module_names else "an installed module"
-        raise BadInput(f"{why}{place} is hidden by {by} of that name; rename it")
+        raise InputError(f"{why}{place} is hidden by {by} of that name; rename it")
 
 
 def own_files(folder: Path, name: str) -> list[Path]:
@@ -104,7 +104,7 @@ def load_file(path: Path, name: str) -> ModuleType:
     folders = [str(path.parent)] if path.name == "__init__.py" else None
     spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=folders)
     if spec is None or spec.loader is None:
-        raise BadInput(f"got {str(path)!r}, allowed: a Python file, named *.py")
+        raise InputError(f"got {str(path)!r}, allowed: a Python file, named *.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from optsuite.definitions.benchmark import Benchmark
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.suite import Suite
-from optsuite.errors import BadInput, UnknownName, location, one_line, require
+from optsuite.errors import InputError, UnknownNameError, location, one_line, require
 from optsuite.import_path import load_file, load_own, own_files, require_found, require_visible, search
 from optsuite.optimizers import OPTIMIZERS
 from optsuite.optimizers.packaged import PYTORCH_OPTIMIZER, any_of_pytorch_optimizer, is_available
@@ -20,7 +20,7 @@ BENCHMARKS = "optsuite.benchmarks"  # imported when a name is asked for: in a cl
 
 
 def load_suite(where: str) -> Suite:
-    """One of optsuite's own suites by its name, or the SUITE of a file or module. Raises BadInput.
+    """One of optsuite's own suites by its name, or the SUITE of a file or module. Raises InputError.
 
     The folder of the file, and the current one, stand behind all others on the import path.
     """
@@ -35,14 +35,14 @@ def load_suite(where: str) -> Suite:
         if isinstance(error, ModuleNotFoundError) and error.name == where.partition(".")[0] and not is_file:
             names = f" or one of: {', '.join(named)}" if named else ""
             allowed = f"a Python file, a module importable from {Path.cwd()}{names}"
-            raise BadInput(f"suite: got {where!r}, allowed: {allowed}{broken}") from None
-        if isinstance(error, BadInput):
-            raise BadInput(f"suite {where}{location(error)}: {error}") from None
-        raise BadInput(f"suite {where}{location(error)} raised {one_line(error)}") from error
+            raise InputError(f"suite: got {where!r}, allowed: {allowed}{broken}") from None
+        if isinstance(error, InputError):
+            raise InputError(f"suite {where}{location(error)}: {error}") from None
+        raise InputError(f"suite {where}{location(error)} raised {one_line(error)}") from error
     suite = getattr(module, "SUITE", None)
     if not isinstance(suite, Suite):
         found = "no SUITE" if suite is None else f"SUITE of type {type(suite).__name__}"
-        raise BadInput(f"suite {where}: got {found}, allowed: SUITE = Suite(...)")
+        raise InputError(f"suite {where}: got {found}, allowed: SUITE = Suite(...)")
     return suite
 
 
@@ -69,7 +69,7 @@ def _import_file(path: Path) -> object:
     own_folders = (path.parent, *([path.parent.parent] if is_package else []), Path.cwd())
     search(*own_folders)
     if not path.is_file():
-        raise BadInput(f"got {str(path)!r}, which is not a file; allowed: a Python file")
+        raise InputError(f"got {str(path)!r}, which is not a file; allowed: a Python file")
     if is_package and path.parent.name == "benchmarks":
         return _import_benchmarks(path.parent.parent)
     require_visible([path], *own_folders)
@@ -109,13 +109,13 @@ def optimizer_choices(suite: Suite) -> dict[str, OptimizerSpec]:
 
 
 def find_benchmark(suite: Suite, name: str) -> Benchmark:
-    """The benchmark of a name; of `digits_mlp@200`, that benchmark with a budget of 200 steps. Raises BadInput."""
+    """The benchmark of a name; of `digits_mlp@200`, that benchmark with a budget of 200 steps. Raises InputError."""
     choices = benchmark_choices(suite)
     base, _, steps = name.rpartition("@")
     if name in choices:
         return choices[name]
     if base not in choices:
-        raise UnknownName("benchmark", name, choices, forms="NAME@STEPS")
+        raise UnknownNameError("benchmark", name, choices, forms="NAME@STEPS")
     usable = re.fullmatch(r"[1-9][0-9]{0,8}", steps)
     require(usable, f"benchmark {base}: steps", steps, "a whole number from 1 to 999999999")
     own = choices[base]
@@ -127,7 +127,7 @@ def find_benchmark(suite: Suite, name: str) -> Benchmark:
 def find_optimizer(suite: Suite, name: str) -> OptimizerSpec:
     """The optimizer of a name; of `adam+cosine`, Adam with that schedule; of `pytorch_optimizer:lamb`, that package's.
 
-    Raises BadInput.
+    Raises InputError.
     """
     choices = optimizer_choices(suite)
     if name in choices:
@@ -138,18 +138,18 @@ def find_optimizer(suite: Suite, name: str) -> OptimizerSpec:
     package, colon, kind = name.partition(":")
     if colon and package == PYTORCH_OPTIMIZER:
         return any_of_pytorch_optimizer(kind)
-    raise UnknownName("optimizer", name, choices, forms=f"{ALL}, NAME+SCHEDULE, {PYTORCH_OPTIMIZER}:NAME")
+    raise UnknownNameError("optimizer", name, choices, forms=f"{ALL}, NAME+SCHEDULE, {PYTORCH_OPTIMIZER}:NAME")
 
 
 def scheduled(spec: OptimizerSpec, schedule: str) -> OptimizerSpec:
-    """The optimizer with a schedule, under a name of its own, so that one table can hold both. Raises BadInput."""
+    """The optimizer with a schedule, under a name of its own, so that one table can hold both. Raises InputError."""
     if schedule not in SCHEDULES:
-        raise UnknownName("schedule", schedule, SCHEDULES)
+        raise UnknownNameError("schedule", schedule, SCHEDULES)
     if spec.schedule is SCHEDULES[schedule]:
         return spec
     if spec.schedule is not constant:
         why = "must not be given one" if spec.schedule is None else f"has {schedule_name(spec.schedule)}"
-        raise BadInput(f"schedule: got {schedule} for {spec.name}, allowed: none, as it {why}")
+        raise InputError(f"schedule: got {schedule} for {spec.name}, allowed: none, as it {why}")
     includes = tuple(f"{name}+{schedule}" for name in spec.includes)
     return replace(spec, name=f"{spec.name}+{schedule}", schedule=SCHEDULES[schedule], includes=includes)
 

@@ -32,10 +32,10 @@ from optsuite.campaign.session import Session
 from optsuite.cli.console import console
 from optsuite.cli.progress import Display
 from optsuite.cli.results import show_report
-from optsuite.errors import BadInput, StoreLost, one_line
+from optsuite.errors import InputError, StoreUnavailableError, one_line
 from optsuite.execution.options import ExecutionOptions
-from optsuite.execution.pool import Fact, Lost, Task
-from optsuite.execution.worker import facts, trainer
+from optsuite.execution.pool import RunUpdate, Task, TaskLost
+from optsuite.execution.worker import trainer, updates
 from optsuite.reporting.publish import publish
 from optsuite.tracking.location import tracking_uri
 
@@ -89,9 +89,9 @@ class Inline:
         """Forget a task."""
         self._tasks = [other for other in self._tasks if other.id != task]
 
-    def poll(self, timeout: float) -> Sequence[Fact | Lost]:
+    def poll(self, timeout: float) -> Sequence[RunUpdate | TaskLost]:
         """Train a task."""
-        return list(facts(self._tasks.pop(0), self._train))
+        return list(updates(self._tasks.pop(0), self._train))
 
 
 def sql(*queries: str) -> Apply:
@@ -160,7 +160,7 @@ def copied(run: str, *, score: str = "value", fingerprint: str = "value") -> App
     return sql(*steps)
 
 
-def spooled(name: str, content: bytes) -> Apply:
+def waiting(name: str, content: bytes) -> Apply:
     """A file in the spool."""
 
     def apply(folder: Path) -> None:
@@ -345,13 +345,13 @@ def _edits() -> Iterator[tuple[str, Apply]]:
         "file: a link to nowhere",
         in_mlruns(lambda path: without(path / database).symlink_to("/not/mounted/mlflow.db")),
     )
-    yield "spool: empty", spooled("a.json", b"")
-    yield "spool: binary", spooled("a.json", bytes(range(256)))
-    yield "spool: text", spooled("a.json", b"{")
-    yield "spool: a list", spooled("a.json", b"[1, 2]")
-    yield "spool: nothing in it", spooled("a.json", b"{}")
-    yield "spool: of wrong types", spooled("a.json", json.dumps(RECORD | {"started": "x", "ended": None, "tags": 3}).encode())
-    yield "spool: of no campaign", spooled("a.json", json.dumps(RECORD | {"started": 0, "ended": 1}).encode())
+    yield "spool: empty", waiting("a.json", b"")
+    yield "spool: binary", waiting("a.json", bytes(range(256)))
+    yield "spool: text", waiting("a.json", b"{")
+    yield "spool: a list", waiting("a.json", b"[1, 2]")
+    yield "spool: nothing in it", waiting("a.json", b"{}")
+    yield "spool: of wrong types", waiting("a.json", json.dumps(RECORD | {"started": "x", "ended": None, "tags": 3}).encode())
+    yield "spool: of no campaign", waiting("a.json", json.dumps(RECORD | {"started": 0, "ended": 1}).encode())
     yield "spool: a folder", spooled_otherwise(Path.mkdir)
     yield "spool: a link", spooled_otherwise(lambda path: path.symlink_to("/etc/passwd"))
     yield "spool: a pipe", spooled_otherwise(os.mkfifo)
@@ -434,7 +434,7 @@ class Campaign:
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(log):
                 call()
-        except (BadInput, StoreLost) as error:
+        except (InputError, StoreUnavailableError) as error:
             return "refused in one line", [*log.getvalue().splitlines(), one_line(error)]
         except Exception as error:
             return f"RAW {type(error).__name__}", [*log.getvalue().splitlines(), one_line(error)]

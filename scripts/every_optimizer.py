@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from optsuite import OPTIMIZERS, Benchmark, Splits, Suite
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.optimizers.packaged import PYTORCH_OPTIMIZER, imported
 from optsuite.registry import find_optimizer
 from optsuite.training.plain import train
-from optsuite.training.results import Ended, Run
+from optsuite.training.results import Run, RunResult
 from optsuite.training.validation.definitions import check_benchmark, check_pair
 
 TRAINED = "trained"
@@ -66,12 +66,12 @@ def outcomes(chosen: Sequence[str]) -> Iterator[tuple[str, str]]:
         try:
             spec = find_optimizer(SUITE, name)
             check_pair(BENCHMARK, spec, splits)
-        except BadInput as error:
+        except InputError as error:
             yield name, str(error)
             continue
         run = Run(benchmark=BENCHMARK.name, optimizer=name, lr=spec.default_lr or spec.lr.low, seed=0, kind="trial")
         *_, (_, ended) = train(BENCHMARK, spec, [run], splits)
-        finished = isinstance(ended, Ended) and ended.outcome == "finished"
+        finished = isinstance(ended, RunResult) and ended.outcome == "finished"
         yield name, TRAINED if finished else f"not trained: {ended}"
 
 

@@ -30,8 +30,8 @@ from conftest import InlinePool
 from optsuite import Suite
 from optsuite.campaign.events import RunEnded
 from optsuite.campaign.prepare import broken_pairs, prepare
-from optsuite.campaign.runner import drive, studies_of
-from optsuite.errors import BadInput, one_line
+from optsuite.campaign.runner import run_campaign, studies_of
+from optsuite.errors import InputError, one_line
 from optsuite.tracking.query import read_curves, read_runs
 from optsuite.tracking.store import open_store
 
@@ -115,7 +115,7 @@ def one(folder: Path, number: int, edit: str, before: Results) -> Outcome:
     shutil.copytree(folder / "before", own / "reused")
     try:
         truth, _ = campaign(own / "fresh")
-    except BadInput as error:
+    except InputError as error:
         return Outcome(number=number, edit=edit, kind="refused", n_reused=0, detail=one_line(error)[:120])
     found, n_reused = campaign(own / "reused")
     stale = [run for run in truth if found.get(run) != truth[run]]
@@ -139,7 +139,7 @@ def campaign(folder: Path) -> tuple[Results, int]:
     problems, skipped = prepare(suite, device="cpu", engine="plain")  # stacks have proofs of their own
     broken = broken_pairs(skipped)
     studies = studies_of(suite, problems, device="cpu")
-    events = list(drive(studies, uri=uri, campaign="c", suite="twin", pool=pool, stop=lambda: False, broken=broken))
+    events = list(run_campaign(studies, uri=uri, campaign="c", suite="twin", pool=pool, stop=lambda: False, broken=broken))
     n_reused = sum(isinstance(event, RunEnded) and event.reused for event in events)
     store = open_store(uri)
     runs = read_runs(store, "c")
@@ -164,7 +164,7 @@ def loaded() -> Suite:
     try:
         suite = importlib.import_module("twin.suite").SUITE
     except Exception as error:
-        raise BadInput(f"suite: {one_line(error)}") from error
+        raise InputError(f"suite: {one_line(error)}") from error
     assert isinstance(suite, Suite)
     return suite
 

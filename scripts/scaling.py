@@ -24,7 +24,7 @@ from optsuite import OPTIMIZERS, Benchmark, Splits, Suite
 from optsuite.benchmarks import SUITES
 from optsuite.campaign.prepare import Problem, prepare
 from optsuite.training.plan import group
-from optsuite.training.results import Score
+from optsuite.training.results import RunScore
 from optsuite.training.stack import PAD_TO
 from optsuite.tuning.protocol import tune_and_evaluate
 from optsuite.tuning.search import Proposals
@@ -90,7 +90,7 @@ def simulate(studies: list[list[Stage]], n_workers: int) -> tuple[float, float]:
     count, stage_of, left = itertools.count(), [0] * len(studies), [0] * len(studies)
     now = free = busy = 0.0
 
-    def drive(seconds: float) -> float:
+    def run_campaign(seconds: float) -> float:
         nonlocal free, busy
         free, busy = max(free, now) + seconds, busy + seconds
         return free
@@ -106,15 +106,15 @@ def simulate(studies: list[list[Stage]], n_workers: int) -> tuple[float, float]:
     while ready or running:
         while ready and len(running) < n_workers:
             study, _, seconds = heapq.heappop(ready)
-            heapq.heappush(running, (drive(DISPATCH_SECONDS) + seconds, study))
+            heapq.heappush(running, (run_campaign(DISPATCH_SECONDS) + seconds, study))
         now, study = heapq.heappop(running)
         stages, stage = studies[study], studies[study][stage_of[study]]
-        drive(stage.receiving)
+        run_campaign(stage.receiving)
         left[study] -= 1
         if not left[study]:
             stage_of[study] += 1
         if not left[study] and stage_of[study] < len(stages):
-            drive(stages[stage_of[study]].proposing)
+            run_campaign(stages[stage_of[study]].proposing)
             ask(study)
     return max(now, free), busy
 
@@ -127,7 +127,7 @@ def _stages(suite: Suite, problem: Problem, speedup: float, write_seconds: float
     start = START_SECONDS if speedup > 1 else 0.0
     n_measurements = benchmark.max_steps // benchmark.eval_every + 1
     asks = tune_and_evaluate(benchmark.name, spec, suite, Proposals())
-    scores: list[Score] | None = None
+    scores: list[RunScore] | None = None
     started = time.perf_counter()
     with suppress(StopIteration):
         while True:
@@ -140,7 +140,7 @@ def _stages(suite: Suite, problem: Problem, speedup: float, write_seconds: float
                 receiving=n_measurements * RECEIVE_SECONDS + len(runs) / len(stacks) * write_seconds,
             )
             started = time.perf_counter()
-            scores = [Score(outcome="finished", score=abs(math.log10(run.lr) + 2), initial_loss=9.0) for run in runs]
+            scores = [RunScore(outcome="finished", value=abs(math.log10(run.lr) + 2), initial_loss=9.0) for run in runs]
 
 
 def _available(benchmark: Benchmark) -> Benchmark:

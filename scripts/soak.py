@@ -20,7 +20,7 @@ from tabulate import tabulate
 
 from optsuite.analysis.leaderboard import comparison
 from optsuite.campaign.prepare import Problem, prepare
-from optsuite.campaign.runner import drive, studies_of
+from optsuite.campaign.runner import run_campaign, studies_of
 from optsuite.execution.local.pool import LocalPool
 from optsuite.reporting.write import build
 from optsuite.tracking.location import tracking_uri
@@ -65,7 +65,7 @@ def _campaign(n: int, pool: LocalPool, problems: list[Problem]) -> None:
 
     def run(own: LocalPool) -> None:
         studies = studies_of(suite, problems, device="cpu")
-        for _ in drive(studies, uri=tracking_uri(), campaign=name, suite=suite.name, pool=own, stop=lambda: False):
+        for _ in run_campaign(studies, uri=tracking_uri(), campaign=name, suite=suite.name, pool=own, stop=lambda: False):
             pass
 
     if n % 10 == 9:

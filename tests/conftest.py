@@ -14,8 +14,8 @@ from commands import Call
 
 from optsuite import Suite
 from optsuite.cli.main import main
-from optsuite.execution.pool import Fact, Lost, Task
-from optsuite.execution.worker import Train, facts, trainer
+from optsuite.execution.pool import RunUpdate, Task, TaskLost
+from optsuite.execution.worker import Train, trainer, updates
 from optsuite.tracking.store import open_store
 
 torch.set_num_threads(1)
@@ -94,14 +94,14 @@ class InlinePool:
     def submit(self, task: Task) -> None:
         self._queue.append(task)
 
-    def poll(self, timeout: float) -> Sequence[Fact | Lost]:
+    def poll(self, timeout: float) -> Sequence[RunUpdate | TaskLost]:
         task = self._queue.pop(0)
         if task.until is None:
             self.n_trained += len(task.runs)
         else:
             self.checks.append(task)
         assert self.train is not None
-        return list(facts(task, self.train))
+        return list(updates(task, self.train))
 
     def cancel(self, task: int) -> None:
         self._queue = [other for other in self._queue if other.id != task]

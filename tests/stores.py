@@ -10,7 +10,7 @@ from suites import tiny
 
 from optsuite.campaign.housekeeping.removal import Removal
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import drive, studies_of
+from optsuite.campaign.runner import run_campaign, studies_of
 from optsuite.tracking.location import tracking_uri
 
 SUITE = replace(tiny.SUITE, n_trials=2, n_seeds=2)
@@ -22,7 +22,7 @@ def train(campaign: str) -> None:
     pool = InlinePool()
     pool.load(SUITE)
     studies = studies_of(SUITE, prepare(SUITE, device="cpu")[0], device="cpu")
-    events = drive(
+    events = run_campaign(
         studies,
         uri=tracking_uri(),
         campaign=campaign,

@@ -19,7 +19,7 @@ from torch import nn
 
 import optsuite
 from optsuite.campaign.events import Event, Prepared, Ready, RunEnded, StudyEnded
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.execution import open_pool
 from optsuite.execution.inline import InlinePool
 from optsuite.execution.local.pool import LocalPool
@@ -66,7 +66,7 @@ def test_a_suite_is_pickled_where_another_process_can_import_its_parts() -> None
         assert isinstance(pool, LocalPool)
     with open_pool(LOCAL, ONE) as pool:
         assert isinstance(pool, InlinePool)
-    with pytest.raises(BadInput, match=r"^--ray: parts of this suite were made in a notebook"):
+    with pytest.raises(InputError, match=r"^--ray: parts of this suite were made in a notebook"):
         open_pool(LOCAL, ExecutionOptions(ray="auto"))
 
 
@@ -118,5 +118,5 @@ def test_no_public_name_is_hidden_by_a_module(folder: Path) -> None:
     for name in ("run", "train", "report", "compare", "nightly", "preview", "runs", "curves", "leaderboard"):
         assert callable(functions[name]), name
     assert all(callable(functions[name]) for name in ("delete", "clean"))
-    with pytest.raises(BadInput):
+    with pytest.raises(InputError):
         functions["runs"]("nothing")

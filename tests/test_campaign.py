@@ -20,13 +20,13 @@ from optsuite.analysis.leaderboard import comparison, leaderboard
 from optsuite.campaign.events import Event, Ready, RunEnded, StudyEnded
 from optsuite.campaign.lock import campaign_lock, check_campaign_name
 from optsuite.campaign.prepare import Problem, prepare
-from optsuite.campaign.runner import drive, given_study, missing, studies_of
-from optsuite.errors import BadInput
-from optsuite.execution.pool import Fact, Lost, Task
+from optsuite.campaign.runner import given_study, missing, run_campaign, studies_of
+from optsuite.errors import InputError
+from optsuite.execution.pool import RunUpdate, Task, TaskLost
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.query import read_runs
 from optsuite.tracking.store import open_store
-from optsuite.training.results import Ended, Measurement
+from optsuite.training.results import Measurement, RunResult
 
 SUITE = replace(tiny.SUITE, n_trials=9, n_seeds=2)
 N_SGD, N_SIGN = 9 + 2 + 2, 9 + 2  # the optimizer of the suite has no default rate
@@ -50,7 +50,7 @@ def go(pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = lambda
 def resume(pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = lambda: False) -> list[Event]:
     """The same with whatever trains in the pool."""
     studies = studies_of(suite, problems(suite), device="cpu")
-    return list(drive(studies, uri=tracking_uri(), campaign="c", suite=suite.name, pool=pool, stop=stop))
+    return list(run_campaign(studies, uri=tracking_uri(), campaign="c", suite=suite.name, pool=pool, stop=stop))
 
 
 def everything() -> pd.DataFrame:
@@ -104,7 +104,7 @@ def test_the_bits_depend_on_no_stack_and_no_order(
     class Backwards(InlinePool):
         """Takes the youngest task first."""
 
-        def poll(self, timeout: float) -> Sequence[Fact | Lost]:
+        def poll(self, timeout: float) -> Sequence[RunUpdate | TaskLost]:
             self._queue.reverse()
             return super().poll(timeout)
 
@@ -115,7 +115,7 @@ def test_the_bits_depend_on_no_stack_and_no_order(
         plans = {optimizer: replace(plan, max_stack=max_stack) for optimizer, plan in problem.plans.items()}
         assert {plan.engine for plan in plans.values()} == {"stacked"}
         studies = studies_of(SUITE, [replace(problem, plans=plans)], device="cpu")
-        list(drive(studies, uri=tracking_uri(), campaign="c", suite=SUITE.name, pool=pool, stop=lambda: False))
+        list(run_campaign(studies, uri=tracking_uri(), campaign="c", suite=SUITE.name, pool=pool, stop=lambda: False))
         with closing(sqlite3.connect("mlruns/mlflow.db")) as store:
             query = """SELECT tags.value AS fingerprint, metrics.key, step, metrics.value FROM metrics
                        JOIN tags USING (run_uuid) WHERE tags.key = 'optsuite.fingerprint' AND metrics.key NOT LIKE 'usage/%'"""
@@ -140,7 +140,7 @@ def test_the_longest_studies_go_first_where_there_is_a_worker_for_each(folder: P
     pool.load(suite)
     timed = [replace(problem, seconds_per_run=s) for problem, s in zip(problems(suite), (1.0, 9.0), strict=True)]
     studies = studies_of(suite, timed, device="cpu")
-    list(drive(studies, uri=tracking_uri(), campaign="c", suite=suite.name, pool=pool, stop=lambda: False))
+    list(run_campaign(studies, uri=tracking_uri(), campaign="c", suite=suite.name, pool=pool, stop=lambda: False))
     assert min(submitted, key=lambda task: task.priority).runs[0].benchmark == first
 
 
@@ -244,7 +244,7 @@ def test_a_changed_optimizer_supersedes_its_runs_and_no_others(folder: Path, poo
     pool.load(changed)
     studies = studies_of(changed, problems(changed), device="cpu")
     assert missing(studies, uri=tracking_uri(), campaign="c") == {"tiny_line": N_SGD}
-    list(drive(studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
+    list(run_campaign(studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
     assert pool.n_trained == n + N_SGD
     runs = everything()
     assert runs.groupby("optimizer")["superseded"].sum().to_dict() == {"sgd": N_SGD + 1, "sign": 0}
@@ -294,7 +294,7 @@ def test_a_failed_run_ends_its_study_alone_and_is_tried_again(folder: Path, pool
     train, broken = pool.train, [True]
     assert train is not None
 
-    def failing(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+    def failing(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
         if broken[0] and task.runs[0].optimizer == "sgd" and task.runs[0].kind == "trial":
             raise RuntimeError("disk on fire")
         return train(task)
@@ -315,7 +315,7 @@ def test_a_study_that_fails_when_repeated_leaves_the_good_result(folder: Path, p
     go(pool)
     before = leaderboard(optsuite.runs("c"))
 
-    def failing(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+    def failing(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
         raise RuntimeError("no")
 
     pool.train = failing
@@ -326,12 +326,12 @@ def test_a_study_that_fails_when_repeated_leaves_the_good_result(folder: Path, p
 def test_a_task_whose_worker_dies_is_tried_once_more(folder: Path, pool: InlinePool) -> None:
     poll, deaths = pool.poll, [1]
 
-    def dying(timeout: float) -> list[Fact | Lost]:
+    def dying(timeout: float) -> list[RunUpdate | TaskLost]:
         events = list(poll(timeout))
         is_check = events[0].task in {task.id for task in pool.checks}
-        if deaths[0] and isinstance(events[0], Fact) and not is_check:
+        if deaths[0] and isinstance(events[0], RunUpdate) and not is_check:
             deaths[0] -= 1
-            return [*events[:2], Lost(task=events[0].task, reason="its worker died with exit code -9")]
+            return [*events[:2], TaskLost(task=events[0].task, reason="its worker died with exit code -9")]
         return events
 
     pool.poll = dying  # type: ignore[method-assign]
@@ -348,11 +348,11 @@ def test_runs_that_do_not_start_alike_fail(folder: Path, pool: InlinePool) -> No
     train = pool.train
     assert train is not None
 
-    def elsewhere(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
-        for index, fact in train(task):
-            if isinstance(fact, Measurement) and task.runs[0].optimizer == "sign":
-                fact = replace(fact, values={name: value * 2 for name, value in fact.values.items()})
-            yield index, fact
+    def elsewhere(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
+        for index, update in train(task):
+            if isinstance(update, Measurement) and task.runs[0].optimizer == "sign":
+                update = replace(update, values={name: value * 2 for name, value in update.values.items()})
+            yield index, update
 
     pool.train = elsewhere
     (failed,) = [e for e in resume(pool) if isinstance(e, StudyEnded) and e.error]
@@ -423,7 +423,7 @@ def test_given_rates_are_tracked_and_never_ranked(folder: Path, pool: InlinePool
     go(pool)
     for _ in range(2):
         study = given_study(SUITE, problems()[0], lr=0.05, seeds=[0, 5], device="cpu")
-        list(drive([study], uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
+        list(run_campaign([study], uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
     assert pool.n_trained == N_SGD + N_SIGN + 2
     table = leaderboard(optsuite.runs("c"))
     runs = everything()
@@ -439,7 +439,7 @@ def test_one_process_at_a_time_holds_a_campaign(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     with (
         campaign_lock(uri, "c"),
-        pytest.raises(BadInput, match=r"campaign: got 'c', which is being run by process \d+ since 2"),
+        pytest.raises(InputError, match=r"campaign: got 'c', which is being run by process \d+ since 2"),
         campaign_lock(uri, "c"),
     ):
         pass
@@ -449,7 +449,7 @@ def test_one_process_at_a_time_holds_a_campaign(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "x'y", "-o", "ä", "a" * 101])
 def test_campaign_names_are_safe(name: str) -> None:
-    with pytest.raises(BadInput, match="campaign: got"):
+    with pytest.raises(InputError, match="campaign: got"):
         check_campaign_name(name)
 
 

@@ -19,8 +19,8 @@ from torch import nn
 
 from optsuite import OPTIMIZERS, OptimizerSpec
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import drive, given_study
-from optsuite.errors import BadInput
+from optsuite.campaign.runner import given_study, run_campaign
+from optsuite.errors import InputError
 from optsuite.execution.pool import Task
 from optsuite.execution.worker import trainer
 from optsuite.optimizers.packaged import is_available
@@ -32,7 +32,7 @@ from optsuite.training import checkpoint, plain
 from optsuite.training.checkpoint import Checkpoint, Checkpoints
 from optsuite.training.fingerprint import Environment, Fingerprint
 from optsuite.training.identity import define
-from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.results import Measurement, Run, RunResult
 from optsuite.training.train_step import take_step
 
 
@@ -47,7 +47,7 @@ LEFT = BENCHMARK.max_steps - MIDDLE // EVERY * EVERY  # steps from the last chec
 SPLITS = tiny.line()
 ADAM = OPTIMIZERS["adam"]
 DECLINED = {"shampoo"}  # keeps objects in its state, which loading weights only refuses
-Facts = list[tuple[int, dict[str, float]] | Ended]
+Facts = list[tuple[int, dict[str, float]] | RunResult]
 
 
 @pytest.fixture(autouse=True)
@@ -68,12 +68,12 @@ def trained(spec: OptimizerSpec, folder: Path | None, *, benchmark: Any = BENCHM
     """What a run measures and how it ends; it is stopped at the measurement of the step `until`."""
     run = Run(benchmark=benchmark.name, optimizer=spec.name, lr=spec.default_lr or 0.01, seed=0, kind="trial")
     checkpoint_of = partial(in_folder, folder) if folder else None
-    facts: Facts = []
-    for _, fact in plain.train(benchmark, spec, [run], SPLITS, checkpoint_of=checkpoint_of):
-        facts.append((fact.step, dict(fact.values)) if isinstance(fact, Measurement) else fact)
-        if isinstance(fact, Measurement) and fact.step == until:
+    updates: Facts = []
+    for _, update in plain.train(benchmark, spec, [run], SPLITS, checkpoint_of=checkpoint_of):
+        updates.append((update.step, dict(update.values)) if isinstance(update, Measurement) else update)
+        if isinstance(update, Measurement) and update.step == until:
             break
-    return facts
+    return updates
 
 
 OWN = Fingerprint(benchmark="1", optimizer="2", run="3", environment=Environment(benchmark="4", optimizer="5", engine="plain"))
@@ -94,7 +94,7 @@ def test_contract_an_interruption_changes_nothing(spec: OptimizerSpec, tmp_path:
     steps.clear()
     assert trained(spec, tmp_path) == undisturbed
     assert interrupted == undisturbed[: len(interrupted)]
-    assert undisturbed[-1] == Ended(outcome="finished")
+    assert undisturbed[-1] == RunResult(outcome="finished")
     assert len(steps) == (BENCHMARK.max_steps if spec.name in DECLINED else LEFT)
     assert [path.name for path in tmp_path.iterdir()] == ([] if spec.name in DECLINED else [f"{OWN}.pt"])
 
@@ -254,7 +254,7 @@ def test_another_definition_has_another_checkpoint(tmp_path: Path, steps: list[i
         task = Task(id=n, priority=0, engine="plain", definition=define(BENCHMARK, spec, SPLITS), runs=(run,))
         steps.clear()
         *_, last = trainer(lambda suite=suite: suite, "cpu", Checkpoints(folder=tmp_path, every=EVERY))(task)  # type: ignore[misc]
-        assert last == (0, Ended(outcome="finished"))
+        assert last == (0, RunResult(outcome="finished"))
         assert (tmp_path / f"{task.fingerprint(run)}.pt").exists()
         assert len(list(tmp_path.iterdir())) == min(n, 2)
         assert len(steps) == (BENCHMARK.max_steps + 1 if n < 3 else BENCHMARK.max_steps % EVERY)
@@ -262,7 +262,7 @@ def test_another_definition_has_another_checkpoint(tmp_path: Path, steps: list[i
 
 @pytest.mark.parametrize("every", [0, -1, 2.5, True])
 def test_the_number_of_steps_is_checked(tmp_path: Path, every: Any) -> None:
-    with pytest.raises(BadInput, match=r"steps from checkpoint to checkpoint: got .*, allowed: a whole number from 1"):
+    with pytest.raises(InputError, match=r"steps from checkpoint to checkpoint: got .*, allowed: a whole number from 1"):
         Checkpoints(folder=tmp_path, every=every)
 
 
@@ -279,7 +279,7 @@ def test_a_checkpoint_goes_when_the_store_holds_the_run(folder: Path, lr: float)
         for name in (own.name, f"{own.name}.123", "other.pt"):
             (kept / name).touch()
         pool.load(suite if loss is None else replace(suite, benchmarks=(replace(tiny.BENCHMARK, loss=loss),)))
-        list(drive([study], uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
+        list(run_campaign([study], uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
         assert own.exists() == (loss is not None)
     assert [path.name for path in kept.iterdir()] == ["other.pt"]
 
@@ -357,8 +357,8 @@ def test_a_killed_command_goes_on_from_its_checkpoint(folder: Path) -> None:
 
     undisturbed = replace(load_suite("long.py").benchmarks[0], model=lambda: nn.Linear(3, 1))
     run = Run(benchmark="tiny_line", optimizer="adam", lr=0.01, seed=0, kind="evaluation", arm="given")
-    facts = [fact for _, fact in plain.train(undisturbed, ADAM, [run], SPLITS) if isinstance(fact, Measurement)]
+    updates = [update for _, update in plain.train(undisturbed, ADAM, [run], SPLITS) if isinstance(update, Measurement)]
     store = open_store(tracking_uri())
     (row,) = read_runs(store, "default").to_dict("records")
     for name, curve in store.curves(row["run_id"], ["train/loss", "validation/loss", "test/loss"]).items():
-        assert curve == {fact.step: fact.values[name] for fact in facts if name in fact.values}
+        assert curve == {update.step: update.values[name] for update in updates if name in update.values}

@@ -18,16 +18,16 @@ import optsuite
 from optsuite import Suite
 from optsuite.campaign.lock import campaign_lock
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import drive, studies_of
+from optsuite.campaign.runner import run_campaign, studies_of
 from optsuite.campaign.stored_runs import Pair
 from optsuite.execution.pool import Task
-from optsuite.tracking.inventory import StoredRun, inventory
+from optsuite.tracking.inventory import InventoryRow, inventory
 from optsuite.tracking.location import checkpoint_folder, tracking_uri
 from optsuite.tracking.plans import read_plans
 from optsuite.tracking.schema import PROPOSED, REFUSAL, REFUTED, SUPERSEDED
 from optsuite.tracking.store import open_store
 from optsuite.training.fingerprint import Environment, Fingerprint
-from optsuite.training.results import Ended, Measurement
+from optsuite.training.results import Measurement, RunResult
 
 SUITE = replace(tiny.SUITE, n_trials=10, n_seeds=2)
 LARGER = replace(SUITE, n_trials=12)
@@ -39,7 +39,7 @@ NOBODY = Fingerprint(benchmark="a" * 16, optimizer="b" * 16, run="e" * 16, envir
 UNKNOWN, OLD = str(NOBODY), str(replace(NOBODY, benchmark="f" * 16))
 
 
-def sibling(run: StoredRun, digit: str) -> str:
+def sibling(run: InventoryRow, digit: str) -> str:
     """The fingerprint of another run of the same study."""
     own = Fingerprint.parse(run.fingerprint)
     assert own is not None
@@ -67,7 +67,7 @@ def resume(
     """Train a campaign to its end, or until so many runs have been trained."""
     pool.n_trained = 0
     studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu")
-    events = drive(
+    events = run_campaign(
         studies,
         uri=tracking_uri(),
         campaign=campaign,
@@ -86,7 +86,7 @@ def reported(folder: Path, campaign: str = "c") -> dict[str, bytes]:
     return {name: found[name] for name in found if name != "index.html" and name != "cost.csv"}
 
 
-def all_runs(campaign: str | None = None) -> list[StoredRun]:
+def all_runs(campaign: str | None = None) -> list[InventoryRow]:
     return inventory(open_store(tracking_uri()), campaign)
 
 
@@ -132,13 +132,13 @@ def test_refuted_runs_go_and_what_refused_their_stacks_is_remembered(
     trained = pool.train
     assert trained is not None
 
-    def drifting(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
-        for index, fact in trained(task):
+    def drifting(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
+        for index, update in trained(task):
             drifts = task.engine != "plain" and task.runs[0].optimizer == "sgd"
-            if drifts and isinstance(fact, Measurement) and fact.step > 10:
-                values = {name: value * 1.5 for name, value in fact.values.items()}
-                fact = replace(fact, values=values)
-            yield index, fact
+            if drifts and isinstance(update, Measurement) and update.step > 10:
+                values = {name: value * 1.5 for name, value in update.values.items()}
+                update = replace(update, values=values)
+            yield index, update
 
     pool.train = drifting
     resume(pool)
@@ -239,16 +239,16 @@ def test_trash_of_ours_goes_and_of_others_stays(folder: Path, pool: InlinePool, 
 
 
 def test_rejected_files_of_the_spool_stay_unless_asked_for(folder: Path, call: Call) -> None:
-    spool = folder / "mlruns" / "spool" / "mlflow.db" / "c"
-    spool.mkdir(parents=True)
+    outbox = folder / "mlruns" / "spool" / "mlflow.db" / "c"
+    outbox.mkdir(parents=True)
     for name in ("1.odd", "2.json", "reserve", ".3.json.ab.new"):
-        (spool / name).write_text("{}")
+        (outbox / name).write_text("{}")
     assert call("clean", "--dry-run")[0] == 0
-    assert len(list(spool.iterdir())) == 4
+    assert len(list(outbox.iterdir())) == 4
     assert counts(optsuite.clean()) == {"litter": 2, "set_aside": 1, "waiting": 1}
-    assert {path.name for path in spool.iterdir()} == {"1.odd", "2.json"}
+    assert {path.name for path in outbox.iterdir()} == {"1.odd", "2.json"}
     call("clean", "--all")
-    assert {path.name for path in spool.iterdir()} == {"2.json"}
+    assert {path.name for path in outbox.iterdir()} == {"2.json"}
 
 
 def test_store_that_is_not_there_is_not_made(empty: Path, call: Call) -> None:

@@ -103,9 +103,9 @@ def test_a_model_that_does_not_fit_its_loss_is_named_with_its_shapes(empty: Path
 
 
 MISSING = """
-from optsuite.errors import DatasetUnavailable
+from optsuite.errors import DatasetUnavailableError
 def absent():
-    raise DatasetUnavailable("Absent", "/data", "no network")
+    raise DatasetUnavailableError("Absent", "/data", "no network")
 SUITE = replace(SUITE, benchmarks=(BENCHMARK, replace(BENCHMARK, name="absent", dataset=absent)))
 """
 

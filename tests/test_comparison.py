@@ -19,11 +19,11 @@ from optsuite.training.equivalence.comparison import ALONE
 from optsuite.training.equivalence.trial import LACKS, _why_not
 from optsuite.training.equivalence.twin import Twin, twins
 from optsuite.training.plan import plan
-from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.results import Measurement, Run, RunResult
 
 pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
 BENCHMARK = replace(tiny.BENCHMARK, max_steps=60, eval_every=20)
-Facts = Iterator[tuple[int, Measurement | Ended]]
+Facts = Iterator[tuple[int, Measurement | RunResult]]
 
 
 class Strict(torch.optim.SGD):

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from servers import Server, free_port, lacks_postgres, postgres
 
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.tracking.store import open_store
 
 FILE = Path(__file__).parents[1] / "docs" / "compose.yaml"
@@ -86,7 +86,7 @@ def test_its_commands_start_a_server_that_wants_its_password(tmp_path: Path, mon
                 env=os.environ,
             )
             monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-            with pytest.raises(BadInput, match="wants a name and a password"):
+            with pytest.raises(InputError, match="wants a name and a password"):
                 open_store(server.address)
             monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", config["mlflow"]["admin_username"])
             monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRETS["MLFLOW_ADMIN_PASSWORD"])

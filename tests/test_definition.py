@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from optsuite import OPTIMIZERS, Benchmark, LogUniform, OptimizerSpec, Splits, Suite, Target
-from optsuite.errors import BadInput, UnknownName
+from optsuite.errors import InputError, UnknownNameError
 
 X, Y = torch.zeros(4, 2), torch.zeros(4)
 SPLITS = Splits(train=(X, Y), validation=(X, Y), test=(X, Y))
@@ -42,7 +42,7 @@ SUITE = Suite(name="s", benchmarks=(BENCHMARK,), optimizers=(OPTIMIZERS["sgd"],)
     ],
 )
 def test_benchmark_says_what_is_wrong(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(BadInput, match=re.escape(message)):
+    with pytest.raises(InputError, match=re.escape(message)):
         replace(BENCHMARK, **change)
 
 
@@ -58,7 +58,7 @@ def test_benchmark_says_what_is_wrong(change: dict[str, Any], message: str) -> N
     ],
 )
 def test_interval_says_what_is_wrong(low: float, high: float, message: str) -> None:
-    with pytest.raises(BadInput, match=re.escape(message)):
+    with pytest.raises(InputError, match=re.escape(message)):
         LogUniform(low=low, high=high)
 
 
@@ -73,7 +73,7 @@ def test_interval_says_what_is_wrong(low: float, high: float, message: str) -> N
     ],
 )
 def test_optimizer_says_what_is_wrong(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(BadInput, match=re.escape(message)):
+    with pytest.raises(InputError, match=re.escape(message)):
         replace(OPTIMIZERS["sgd"], **change)
 
 
@@ -92,7 +92,7 @@ def test_optimizer_says_what_is_wrong(change: dict[str, Any], message: str) -> N
     ],
 )
 def test_suite_says_what_is_wrong(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(BadInput, match=re.escape(message)):
+    with pytest.raises(InputError, match=re.escape(message)):
         replace(SUITE, **change)
 
 
@@ -103,7 +103,7 @@ def test_tuning_seeds_and_evaluation_seeds_never_meet() -> None:
 
 @pytest.mark.parametrize("split", [(X, Y[:3]), (X[:0], Y[:0]), X, (X, [0, 1])])
 def test_splits_need_pairs_of_equal_length(split: Any) -> None:
-    with pytest.raises(BadInput, match="validation split"):
+    with pytest.raises(InputError, match="validation split"):
         Splits(train=(X, Y), validation=split, test=(X, Y))
 
 
@@ -112,14 +112,14 @@ def test_target_is_reached_from_its_side() -> None:
     assert not Target("validation/accuracy", 0.9).reached({"validation/accuracy": 0.8})
     assert Target("test/loss", 0.5).reached({"test/loss": 0.4})
     assert not Target("test/loss", 0.5).reached({"test/loss": float("nan")})
-    with pytest.raises(BadInput, match="target metric: got 'train/loss'"):
+    with pytest.raises(InputError, match="target metric: got 'train/loss'"):
         Target("train/loss", 0.5)
 
 
 def test_unknown_name_lists_the_choices() -> None:
     known = ["sgd", "adam"]
-    assert str(UnknownName("optimizer", "nobody", known)) == "optimizer: got 'nobody', one of: adam, sgd"
-    assert str(UnknownName("optimizer", "adm", known)) == "optimizer: got 'adm', one of: adam, sgd; did you mean adam?"
+    assert str(UnknownNameError("optimizer", "nobody", known)) == "optimizer: got 'nobody', one of: adam, sgd"
+    assert str(UnknownNameError("optimizer", "adm", known)) == "optimizer: got 'adm', one of: adam, sgd; did you mean adam?"
 
 
 def test_optimizer_without_a_default_rate_is_allowed() -> None:

@@ -16,10 +16,10 @@ from stores import N_RUNS, SUITE, counts, files, rows, train
 
 import optsuite
 from optsuite.campaign.lock import campaign_lock
-from optsuite.errors import BadInput, UnknownName
+from optsuite.errors import InputError, UnknownNameError
 from optsuite.execution.options import ExecutionOptions
 from optsuite.tracking.location import campaign_names, checkpoint_folder, tracking_uri
-from optsuite.tracking.outbox import Spool
+from optsuite.tracking.outbox import Outbox
 from optsuite.tracking.store import open_store
 
 
@@ -54,10 +54,10 @@ def test_deleted_campaign_is_gone_and_another_is_untouched(database: Path, folde
     checkpoint = checkpoint_folder(tracking_uri()) / f"{fingerprint.rpartition('-')[0]}-abc.pt"
     checkpoint.parent.mkdir()
     checkpoint.write_bytes(b"1")
-    spool = database.parent / "spool" / "mlflow.db" / "a"
-    spool.mkdir(parents=True)
+    outbox = database.parent / "spool" / "mlflow.db" / "a"
+    outbox.mkdir(parents=True)
     for name in ("1.json", "2.odd", "reserve"):
-        (spool / name).write_text("{}")
+        (outbox / name).write_text("{}")
     other = rows(database, "b")
     report = files(folder / "b")
     n_artifacts = len(list((database.parent / "artifacts").rglob("index.html")))
@@ -80,7 +80,7 @@ def test_deleted_campaign_is_gone_and_another_is_untouched(database: Path, folde
     assert n_artifacts == 2
     (page,) = (database.parent / "artifacts").rglob("index.html")
     assert len(list((database.parent / "artifacts" / "reports").iterdir())) == 1, page
-    assert not spool.exists()
+    assert not outbox.exists()
     assert removal.shrunk is not None
     assert removal.shrunk.after < removal.shrunk.before
     optsuite.report("b", report_folder=folder / "b")
@@ -101,9 +101,9 @@ def test_dry_run_counts_the_same_and_touches_nothing(database: Path, folder: Pat
 
 
 def test_names_not_there_or_in_use_are_refused(database: Path, folder: Path, call: Call) -> None:
-    with pytest.raises(UnknownName, match=r"campaign: got 'c', one of: a, b"):
+    with pytest.raises(UnknownNameError, match=r"campaign: got 'c', one of: a, b"):
         optsuite.delete("c")
-    with pytest.raises(BadInput, match="1 to 100 letters"):
+    with pytest.raises(InputError, match="1 to 100 letters"):
         optsuite.delete("../a")
     before = rows(database)
     with campaign_lock(tracking_uri(), "a"):
@@ -114,7 +114,7 @@ def test_names_not_there_or_in_use_are_refused(database: Path, folder: Path, cal
     assert call("delete", "a")[0] == 2
     assert rows(database) == before
     shutil.rmtree(folder / "mlruns")
-    with pytest.raises(BadInput, match="there is no campaign yet"):
+    with pytest.raises(InputError, match="there is no campaign yet"):
         optsuite.delete("a")
     assert not (folder / "mlruns").exists()
 
@@ -204,10 +204,10 @@ def test_night_that_the_next_one_needs_is_refused_without_force(folder: Path) ->
     for night in ("one", "two", "three"):
         result = optsuite.nightly(SUITE, campaign=night, options=ExecutionOptions(workers=1))
     good = "three" if result.outcome == "done" else None
-    with pytest.raises(BadInput, match=r"'one', the last reference night of suite tiny.*--force"):
+    with pytest.raises(InputError, match=r"'one', the last reference night of suite tiny.*--force"):
         optsuite.delete("one")
     if good:
-        with pytest.raises(BadInput, match="'three', the last good night of suite tiny"):
+        with pytest.raises(InputError, match="'three', the last good night of suite tiny"):
             optsuite.delete("three", dry_run=True)
     optsuite.clean()
     kept = optsuite.runs("one"), optsuite.runs("three")
@@ -219,10 +219,10 @@ def test_night_that_the_next_one_needs_is_refused_without_force(folder: Path) ->
 
 
 def test_spool_of_a_campaign_without_runs_is_deleted(folder: Path) -> None:
-    spool = folder / "mlruns" / "spool" / "mlflow.db" / "lost"
-    spool.mkdir(parents=True)
-    (spool / "1.json").write_text("{}")
+    outbox = folder / "mlruns" / "spool" / "mlflow.db" / "lost"
+    outbox.mkdir(parents=True)
+    (outbox / "1.json").write_text("{}")
     assert counts(optsuite.clean()) == {"waiting": 1}
-    assert len(Spool(tracking_uri(), "lost").waiting) == 1
+    assert len(Outbox(tracking_uri(), "lost").waiting) == 1
     assert counts(optsuite.delete("lost")) == {"waiting": 1}
-    assert not spool.exists()
+    assert not outbox.exists()

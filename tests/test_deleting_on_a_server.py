@@ -10,7 +10,7 @@ from servers import Server
 from stores import counts, train
 
 import optsuite
-from optsuite.errors import BadInput, UnknownName
+from optsuite.errors import InputError, UnknownNameError
 from optsuite.tracking.lease import lease
 from optsuite.tracking.location import campaign_names, tracking_uri
 from optsuite.tracking.store import open_store
@@ -38,13 +38,13 @@ def test_server_moves_a_campaign_to_the_trash_and_cleans_without_a_trace(
     with monkeypatch.context() as patch, lease(store, "a"):
         patch.setattr("optsuite.tracking.lease._machine", lambda uri: "another")
         for dry_run in (True, False):
-            with pytest.raises(BadInput, match="being run by"):
+            with pytest.raises(InputError, match="being run by"):
                 optsuite.delete("a", dry_run=dry_run)
     code, out, _ = call("delete", "a", "--yes")
     assert code == 0
     assert "A server keeps runs in MLflow's trash" in out
     assert campaign_names(tracking_uri()) == ["b"]
-    with pytest.raises(UnknownName):
+    with pytest.raises(UnknownNameError):
         optsuite.delete("a")
     assert counts(optsuite.clean()) in ({}, {"locks": 1})
     assert optsuite.runs("b").equals(other)

@@ -15,14 +15,14 @@ import torch
 from edits import Edit, edits, write
 from identities import digests, identities, loaded, use
 
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.execution.pool import Task
-from optsuite.execution.worker import facts, trainer
+from optsuite.execution.worker import trainer, updates
 from optsuite.registry import load_suite
 from optsuite.training.canonical import imports
 from optsuite.training.canonical.descriptions import Descriptions, Identity
 from optsuite.training.identity import Definition, identify_optimizer
-from optsuite.training.results import Ended, Run
+from optsuite.training.results import Run, RunResult
 
 TORCH = torch.__version__
 CHANGING = edits("modules") + edits("classes") + edits("functions") + edits("hidden")
@@ -116,7 +116,7 @@ def test_a_part_that_cannot_be_described_harms_nobody_until_it_is_asked_for(tmp_
     with loaded(tmp_path) as suite:
         described = Descriptions(suite)
         identify_optimizer(suite.optimizers[-1], described)
-        with pytest.raises(BadInput, match=r"^benchmark b: its model: argument 0: got a value of type lock, which cannot"):
+        with pytest.raises(InputError, match=r"^benchmark b: its model: argument 0: got a value of type lock, which cannot"):
             described.of(suite.benchmarks[0].model, "benchmark b: its model")
 
 
@@ -172,7 +172,7 @@ def test_a_folder_of_which_not_all_can_be_read_is_refused(
         tmp_path,
         {"suite.py": "def model():\n    return globals() and eval('1')\nload = eval\n", "a/net.py": "", "b/net.py": ""},
     )
-    with loaded(tmp_path) as suite, pytest.raises(BadInput) as error:
+    with loaded(tmp_path) as suite, pytest.raises(InputError) as error:
         Descriptions(suite).of(suite.benchmarks[0].model, "its model")
     assert str(error.value).startswith("its model: modules are imported by computed names")
     assert f"any file below {tmp_path} may be among them: got {found}, allowed: fewer; move" in str(error.value)
@@ -211,9 +211,9 @@ def test_a_worker_that_finds_something_else_names_the_part(tmp_path: Path, part:
         runs=(run,),
     )
     with loaded(tmp_path) as suite:
-        (fact,) = facts(task, trainer(lambda: suite, "cpu"))
-    assert isinstance(fact.fact, Ended)
-    assert message in str(fact.fact.error)
+        (update,) = updates(task, trainer(lambda: suite, "cpu"))
+    assert isinstance(update.update, RunResult)
+    assert message in str(update.update.error)
 
 
 def test_a_worker_that_has_other_packages_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,12 +223,12 @@ def test_a_worker_that_has_other_packages_names_them(tmp_path: Path, monkeypatch
         run = Run(benchmark="b", optimizer="own", lr=0.1, seed=0, kind="trial")
         task = Task(id=1, priority=0, engine="plain", definition=Definition(benchmark=own, optimizer=its), runs=(run,))
         monkeypatch.setattr(torch, "__version__", "2.0.0")
-        (fact,) = facts(task, trainer(lambda: suite, "cpu"))
-    assert isinstance(fact.fact, Ended)
+        (update,) = updates(task, trainer(lambda: suite, "cpu"))
+    assert isinstance(update.update, RunResult)
     expected = (
         f"benchmark b: this worker's environment differs from the driver's: torch (2.0.0 instead of {TORCH}); use the same"
     )
-    assert expected in str(fact.fact.error)
+    assert expected in str(update.update.error)
 
 
 NET = "from torch import nn\ndef make():\n    return nn.Linear(3, {width})\n"

@@ -1,4 +1,4 @@
-"""Values of any kind are told from others of their kind, or refused by name; nothing but BadInput is ever raised."""
+"""Values of any kind are told from others of their kind, or refused by name; nothing but InputError is ever raised."""
 
 import array
 import collections
@@ -32,8 +32,8 @@ from hypothesis import strategies as st
 from sklearn.utils._available_if import _AvailableIfDescriptor
 from torch import nn
 
-from optsuite.errors import BadInput
-from optsuite.training.canonical.canonicalize import describe
+from optsuite.errors import InputError
+from optsuite.training.canonical.canonicalize import canonicalize
 
 Point = collections.namedtuple("Point", "a b")
 Color = enum.Enum("Color", "RED GREEN")
@@ -207,13 +207,14 @@ PAIRS: list[tuple[str, Callable[[Any], Any], Any, Any]] = [
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("make", "one", "other"), [pytest.param(*pair[1:], id=pair[0]) for pair in PAIRS])
 def test_values_are_told_from_others_of_their_kind(make: Callable[[Any], Any], one: Any, other: Any) -> None:
-    assert describe(make(one)) == describe(make(one))
-    assert describe(make(one)) != describe(make(other))
+    assert canonicalize(make(one)) == canonicalize(make(one))
+    assert canonicalize(make(one)) != canonicalize(make(other))
 
 
 def test_constants_are_described() -> None:
     assert (
-        len({describe(value) for value in (..., NotImplemented, None, True, 1, 1.0, "1", b"1", (1,), [1], {1}, {1: 1})}) == 12
+        len({canonicalize(value) for value in (..., NotImplemented, None, True, 1, 1.0, "1", b"1", (1,), [1], {1}, {1: 1})})
+        == 12
     )
 
 
@@ -221,7 +222,7 @@ def test_deep_values_are_described() -> None:
     deep: list[Any] = []
     for _ in range(5_000):
         deep = [deep]
-    assert describe(deep) != describe(deep[0])
+    assert canonicalize(deep) != canonicalize(deep[0])
 
 
 ODD: dict[str, Callable[[], object]] = {
@@ -238,8 +239,8 @@ ODD: dict[str, Callable[[], object]] = {
 @pytest.mark.parametrize("name", ODD)
 def test_nothing_but_bad_input_is_raised(name: str) -> None:
     value = ODD[name]()
-    with contextlib.suppress(BadInput):
-        assert describe(value) == describe(value)
+    with contextlib.suppress(InputError):
+        assert canonicalize(value) == canonicalize(value)
 
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.complex_numbers()
@@ -277,7 +278,7 @@ def replaced(value: Any, place: int, new: object) -> Any:
 @QUICK
 @given(NESTED)
 def test_property_equal_values_have_equal_descriptions(value: Any) -> None:
-    assert describe(copy.deepcopy(value)) == describe(value)
+    assert canonicalize(copy.deepcopy(value)) == canonicalize(value)
 
 
 @QUICK
@@ -286,7 +287,7 @@ def test_property_a_changed_part_changes_the_description(value: Any, data: st.Da
     count = leaves(value)
     if count:
         place = data.draw(st.integers(0, count - 1))
-        assert describe(replaced(value, place, "something else that no strategy draws: 1d9f")) != describe(value)
+        assert canonicalize(replaced(value, place, "something else that no strategy draws: 1d9f")) != canonicalize(value)
 
 
 HOSTILE = st.builds(Hostile) | st.builds(threading.Lock)
@@ -295,13 +296,13 @@ HOSTILE = st.builds(Hostile) | st.builds(threading.Lock)
 @QUICK
 @given(st.recursive(PLAIN | HOSTILE, lambda inner: st.lists(inner) | st.lists(inner).map(Linked)))
 def test_property_nothing_but_bad_input_is_raised(value: Any) -> None:
-    with contextlib.suppress(BadInput):
-        assert describe(value) == describe(value)
+    with contextlib.suppress(InputError):
+        assert canonicalize(value) == canonicalize(value)
 
 
 @QUICK
 @given(st.lists(st.text(), min_size=2, unique=True))
 def test_property_sets_have_no_order(words: list[str]) -> None:
     turned = words[::-1]
-    assert describe(set(words)) == describe(set(turned))
-    assert describe(dict.fromkeys(words)) != describe(dict.fromkeys(reversed(words)))
+    assert canonicalize(set(words)) == canonicalize(set(turned))
+    assert canonicalize(dict.fromkeys(words)) != canonicalize(dict.fromkeys(reversed(words)))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, Optimizer
 
 from optsuite import OPTIMIZERS
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.optimizers.fused import can_fuse, fused
 from optsuite.optimizers.odd import muon_groups, require_usable
 from optsuite.optimizers.packaged import any_of_pytorch_optimizer
@@ -54,7 +54,7 @@ def test_unknown_optimizer_that_wants_an_argument_names_it() -> None:
         def __init__(self, params: Any, lr: float, horizon: int, mood: str) -> None:
             super().__init__(params, lr=lr)
 
-    with pytest.raises(BadInput, match=r"optimizer pytorch_optimizer:future needs horizon, mood; write an OptimizerSpec"):
+    with pytest.raises(InputError, match=r"optimizer pytorch_optimizer:future needs horizon, mood; write an OptimizerSpec"):
         require_usable("future", Future)
 
 
@@ -79,7 +79,7 @@ def test_adammini_refuses_projections_whose_heads_it_does_not_know() -> None:
             super().__init__()
             self.q_proj = nn.Linear(8, 8)
 
-    with pytest.raises(BadInput, match=r"needs num_embeds and num_heads for q_proj.weight"):
+    with pytest.raises(InputError, match=r"needs num_embeds and num_heads for q_proj.weight"):
         build(any_of_pytorch_optimizer("adammini"), Attention(), 0.1)
 
 

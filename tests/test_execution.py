@@ -9,9 +9,9 @@ from conftest import TINY
 from suites import tiny
 
 from optsuite.execution.local.pool import LocalPool
-from optsuite.execution.pool import Fact, Lost, Task
+from optsuite.execution.pool import RunUpdate, Task, TaskLost
 from optsuite.training.identity import define
-from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.results import Measurement, Run, RunResult
 
 DEFINITIONS = {spec.name: define(tiny.BENCHMARK, spec, tiny.line()) for spec in tiny.SUITE.optimizers}
 
@@ -22,12 +22,12 @@ def task(number: int, *, optimizer: str = "sgd", priority: int = 0, n: int = 1) 
     return Task(id=number, priority=priority, engine="plain", definition=definition, runs=tuple(runs))
 
 
-def collect(pool: LocalPool, n: int, seconds: float = 90) -> list[Fact | Lost]:
+def collect(pool: LocalPool, n: int, seconds: float = 90) -> list[RunUpdate | TaskLost]:
     """The events until so many runs have ended or tasks have been lost."""
-    events: list[Fact | Lost] = []
+    events: list[RunUpdate | TaskLost] = []
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if sum(isinstance(e, Lost) or isinstance(e.fact, Ended) for e in events) == n:
+        if sum(isinstance(e, TaskLost) or isinstance(e.update, RunResult) for e in events) == n:
             return events
         events += pool.poll(0.5)
     raise AssertionError(f"only {events}")
@@ -38,19 +38,19 @@ def test_workers_train_report_die_and_are_replaced() -> None:
         for number in range(4):
             pool.submit(task(number, n=2 if number == 3 else 1))
         events = collect(pool, 5)
-        facts = [(e.task, e.index, e.fact) for e in events if isinstance(e, Fact)]
-        assert [f for t, i, f in facts if (t, i) == (3, 1) and isinstance(f, Ended)] == [Ended(outcome="finished")]
+        updates = [(e.task, e.index, e.update) for e in events if isinstance(e, RunUpdate)]
+        assert [f for t, i, f in updates if (t, i) == (3, 1) and isinstance(f, RunResult)] == [RunResult(outcome="finished")]
         curves = [
-            [(f.step, f.values) for t, i, f in facts if t == n and i == 0 and isinstance(f, Measurement)] for n in range(4)
+            [(f.step, f.values) for t, i, f in updates if t == n and i == 0 and isinstance(f, Measurement)] for n in range(4)
         ]
         assert curves[0] == curves[1] == curves[2] == curves[3]  # the same seed, whichever worker had it
 
         pool.submit(task(4, optimizer="nobody"))
         (event,) = collect(pool, 1)
-        assert isinstance(event, Fact)
-        assert isinstance(event.fact, Ended)
-        assert event.fact.outcome == "failed"
-        assert str(event.fact.error).startswith("optimizer: got 'nobody', one of")
+        assert isinstance(event, RunUpdate)
+        assert isinstance(event.update, RunResult)
+        assert event.update.outcome == "failed"
+        assert str(event.update.error).startswith("optimizer: got 'nobody', one of")
 
         while any(worker.task for worker in pool._workers):  # the word that a task is over follows its last fact
             pool.poll(0.5)
@@ -60,9 +60,9 @@ def test_workers_train_report_die_and_are_replaced() -> None:
         pool.submit(task(5))
         os.kill(victim, signal.SIGKILL)
         (lost,) = collect(pool, 1)
-        assert lost == Lost(task=5, reason="its worker died with exit code -9")
+        assert lost == TaskLost(task=5, reason="its worker died with exit code -9")
         pool.submit(task(6))
-        assert any(isinstance(e, Fact) for e in collect(pool, 1))
+        assert any(isinstance(e, RunUpdate) for e in collect(pool, 1))
         processes = [worker.process for worker in pool._workers]
     assert not any(process.is_alive() for process in processes)
 
@@ -73,9 +73,9 @@ def test_a_suite_that_breaks_in_the_worker_fails_its_runs(tmp_path: Path) -> Non
     with LocalPool(1, suite=str(path), device="cpu") as pool:
         pool.submit(task(0))
         (event,) = collect(pool, 1)
-    assert isinstance(event, Fact)
-    assert isinstance(event.fact, Ended)
-    assert "broken.py, line 1) raised RuntimeError: not today" in str(event.fact.error)
+    assert isinstance(event, RunUpdate)
+    assert isinstance(event.update, RunResult)
+    assert "broken.py, line 1) raised RuntimeError: not today" in str(event.update.error)
 
 
 def test_workers_have_the_environment_and_the_folder_of_their_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,9 +91,9 @@ def test_workers_have_the_environment_and_the_folder_of_their_driver(tmp_path: P
         with LocalPool(1, suite="asks.py", device="cpu") as pool:
             pool.submit(task(0))
             (event,) = collect(pool, 1)
-        assert isinstance(event, Fact)
-        assert isinstance(event.fact, Ended)
-        assert str(event.fact.error).endswith(f"raised RuntimeError: {value} in {tmp_path}")
+        assert isinstance(event, RunUpdate)
+        assert isinstance(event.update, RunResult)
+        assert str(event.update.error).endswith(f"raised RuntimeError: {value} in {tmp_path}")
 
 
 def test_ctrl_c_reaches_no_worker() -> None:
@@ -114,7 +114,7 @@ def test_ctrl_c_reaches_no_worker() -> None:
         assert worker.process.pid is not None
         os.kill(worker.process.pid, signal.SIGINT)
         pool.submit(task(1))
-        assert all(isinstance(event, Fact) for event in collect(pool, 1))
+        assert all(isinstance(event, RunUpdate) for event in collect(pool, 1))
         assert pool._workers == [worker]
 
 

@@ -23,10 +23,10 @@ from optsuite.analysis.leaderboard import leaderboard
 from optsuite.campaign import study
 from optsuite.campaign.events import Event, Ready
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import drive, studies_of
-from optsuite.errors import BadInput, StoreLost
+from optsuite.campaign.runner import run_campaign, studies_of
+from optsuite.errors import InputError, StoreUnavailableError
 from optsuite.execution.local.pool import LocalPool
-from optsuite.execution.pool import Fact, Lost
+from optsuite.execution.pool import RunUpdate, TaskLost
 from optsuite.tracking import retry
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.query import read_runs
@@ -47,7 +47,7 @@ def pool() -> InlinePool:
 
 def go(pool: InlinePool) -> list[Event]:
     studies = studies_of(SUITE, prepare(SUITE, device="cpu")[0], device="cpu")
-    return list(drive(studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
+    return list(run_campaign(studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
 
 
 def everything() -> pd.DataFrame:
@@ -146,14 +146,14 @@ def test_a_worker_that_eats_its_memory_is_stopped_and_tried_once_more_alone(fold
     with LocalPool(2, suite=str(BROKEN), device="cpu", memory_bytes=2 * 2**30) as pool:
         poll = pool.poll
 
-        def watched(timeout: float) -> list[Fact | Lost]:
+        def watched(timeout: float) -> list[RunUpdate | TaskLost]:
             events = poll(timeout)
-            lost.extend(event.reason for event in events if isinstance(event, Lost))
+            lost.extend(event.reason for event in events if isinstance(event, TaskLost))
             return events
 
         pool.poll = watched  # type: ignore[method-assign]
         studies = studies_of(suite, [problem], device="cpu")
-        list(drive(studies, uri=tracking_uri(), campaign="c", suite="broken", pool=pool, stop=lambda: False))
+        list(run_campaign(studies, uri=tracking_uri(), campaign="c", suite="broken", pool=pool, stop=lambda: False))
     assert set(lost) == {"its worker ran out of memory"}
     assert studies[0].error is not None
     assert len(lost) > 2  # one in each worker, and at least one of them again, alone
@@ -164,7 +164,7 @@ def test_a_stack_alone_waits_for_the_others_and_shares_with_none() -> None:
     from test_execution import collect, task
 
     with LocalPool(2, suite=str(TINY), device="cpu") as pool:
-        pool.submit(replace(task(0), alone=True, priority=-1))
+        pool.submit(replace(task(0), exclusive=True, priority=-1))
         for number in (1, 2, 3):
             pool.submit(task(number, n=3))
         together = []
@@ -177,9 +177,9 @@ def test_a_stack_alone_waits_for_the_others_and_shares_with_none() -> None:
         assert all(ids == {0} for ids in together if 0 in ids)
         pool.submit(task(4))
         pool.submit(task(5))
-        pool.submit(replace(task(6), alone=True, priority=-1))
+        pool.submit(replace(task(6), exclusive=True, priority=-1))
         pool.submit(task(7))
-        order = [event.task for event in collect(pool, 4) if isinstance(event, Fact)]
+        order = [event.task for event in collect(pool, 4) if isinstance(event, RunUpdate)]
         assert order[-1] == 6
         pool.submit(task(8))
         pool.submit(task(9))
@@ -225,7 +225,9 @@ def test_a_full_disk_keeps_what_was_trained_for_the_next_start(
             return train(task)  # type: ignore[arg-type]
 
         pool.train = filling  # type: ignore[assignment]
-        with pytest.raises(StoreLost, match=r"database or disk is full; \d+ runs are kept in \S+/spool/mlflow.db/c and"):
+        with pytest.raises(
+            StoreUnavailableError, match=r"database or disk is full; \d+ runs are kept in \S+/spool/mlflow.db/c and"
+        ):
             go(pool)
         pool.train = train
         kept = list(Path("mlruns/spool/mlflow.db/c").glob("*.json"))
@@ -233,7 +235,7 @@ def test_a_full_disk_keeps_what_was_trained_for_the_next_start(
         trained = pool.n_trained
         fill(Path("mlruns/more"), 0)  # what had been set aside
         pool.clear()
-        with pytest.raises((StoreLost, BadInput), match=r"disk is full|No space left on device"):
+        with pytest.raises((StoreUnavailableError, InputError), match=r"disk is full|No space left on device"):
             go(pool)
         assert len(list(Path("mlruns/spool/mlflow.db/c").glob("*.json"))) == len(kept)
         Path("mlruns/filler").unlink()
@@ -316,7 +318,7 @@ def test_a_server_that_goes_away_is_waited_for_and_one_that_stays_away_loses_not
         return train(task)  # type: ignore[arg-type]
 
     pool.train = going  # type: ignore[assignment]
-    with pytest.raises(StoreLost, match=r"cannot be written to: .*; \d+ runs are kept in \S+ and delivered"):
+    with pytest.raises(StoreUnavailableError, match=r"cannot be written to: .*; \d+ runs are kept in \S+ and delivered"):
         go(pool)
     assert caplog.text.count("The store does not answer") == 1
     kept = len(list(Path(os.environ["XDG_STATE_HOME"]).rglob("*.json")))

@@ -19,7 +19,7 @@ from suites import tiny
 from optsuite import OPTIMIZERS
 from optsuite.analysis.changes import ENVIRONMENT, environment
 from optsuite.training.canonical import names
-from optsuite.training.canonical.canonicalize import describe
+from optsuite.training.canonical.canonicalize import canonicalize
 from optsuite.training.canonical.contents import contents
 from optsuite.training.canonical.descriptions import Descriptions
 from optsuite.training.canonical.names import PARTS, public_name
@@ -39,7 +39,7 @@ SAID = {"lr": "0.1", "seed": 3, "kind": "evaluation", "arm": "tuned"}
 
 def test_a_fingerprint_is_read_as_it_was_written() -> None:
     assert Fingerprint.parse(str(OWN)) == OWN
-    assert read_fingerprint("1-2-f") == FormerFingerprint(setting="1", method="2", run="f")
+    assert read_fingerprint("1-2-f") == FormerFingerprint(benchmark_hash="1", optimizer_hash="2", run="f")
 
 
 @pytest.mark.parametrize("text", ["1-2-3", "1-2-3-4-5", "1-2-3-4-5-", "1-2-g-4-5-plain", "1-2-3-4-5-plain\n", "", None, 1.0])
@@ -55,7 +55,7 @@ def test_what_is_no_fingerprint_of_any_schema_is_none(text: object) -> None:
 def test_the_parts_of_a_fingerprint_tell_what_two_runs_share() -> None:
     elsewhere = replace(OWN, environment=replace(OWN.environment, benchmark="9"))
     assert (elsewhere.task, elsewhere.definition) == (OWN.task, OWN.definition)
-    assert (elsewhere.basis, elsewhere.setting) != (OWN.basis, OWN.setting)
+    assert (elsewhere.basis, elsewhere.benchmark_hash) != (OWN.basis, OWN.benchmark_hash)
     other_run = replace(OWN, run="9", environment=replace(OWN.environment, engine="plain"))
     assert (other_run.definition, other_run.basis) == (OWN.definition, OWN.basis)
     assert other_run.task != OWN.task
@@ -114,9 +114,9 @@ def test_an_installed_package_is_a_version_where_only_the_text_of_its_importer_t
 ) -> None:
     write(tmp_path, {"suite.py": OPTIONAL})
     with loaded(tmp_path) as suite:
-        before = describe(suite.benchmarks[0].model)
+        before = canonicalize(suite.benchmarks[0].model)
         monkeypatch.setattr(names, "version", lambda package: "0.1")
-        after = describe(suite.benchmarks[0].model)
+        after = canonicalize(suite.benchmarks[0].model)
     assert before.text == after.text
     assert dict(after.packages)["scipy"] == "0.1" != dict(before.packages)["scipy"]
     assert dict(after.packages)["no_such_package_of_anybody"] == "absent"
@@ -147,7 +147,7 @@ def test_modules_of_optsuite_have_public_names(module: str, name: str) -> None:
 def test_each_part_of_optsuite_can_be_described_whole(part: str) -> None:
     found = contents(part)
     assert found
-    assert describe(found) == describe(contents(part))
+    assert canonicalize(found) == canonicalize(contents(part))
 
 
 READERS = {
@@ -168,9 +168,9 @@ import json, sys
 from optsuite.registry import load_suite
 from optsuite.training.canonical.descriptions import Descriptions, benchmark_parts, spec_parts
 from optsuite.optimizers import OPTIMIZERS
-from optsuite.training.canonical.canonicalize import describe
+from optsuite.training.canonical.canonicalize import canonicalize
 def told(parts):
-    return {name: describe(part).text for name, part in parts.items()}
+    return {name: canonicalize(part).text for name, part in parts.items()}
 found = {}
 suite = load_suite(sys.argv[1])
 for benchmark in suite.benchmarks + suite.on_request:

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from suites import tiny
 
 from optsuite import OPTIMIZERS, LogUniform, Target, models
-from optsuite.errors import BadInput
-from optsuite.training.canonical.canonicalize import describe
+from optsuite.errors import InputError
+from optsuite.training.canonical.canonicalize import canonicalize
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import Definition, define, derived_seed, hash_splits, identify_optimizer
 from optsuite.training.results import Run
@@ -180,8 +180,8 @@ def called():
 def test_edits_of_what_a_definition_reads_are_noticed(tmp_path: Path, name: str, old: str, new: str) -> None:
     (tmp_path / "neighbour.py").write_text("WIDTH = 1\n")
     before, after = load(tmp_path, TEXT), load(tmp_path, TEXT.replace(old, new))
-    assert describe(getattr(before, name)) != describe(getattr(after, name))
-    assert describe(before.loss) == describe(after.loss)
+    assert canonicalize(getattr(before, name)) != canonicalize(getattr(after, name))
+    assert canonicalize(before.loss) == canonicalize(after.loss)
 
 
 @pytest.mark.parametrize("name", ["imported", "called"])
@@ -189,7 +189,7 @@ def test_edits_in_another_file_are_noticed(tmp_path: Path, name: str) -> None:
     descriptions = []
     for text in ("WIDTH = 1\n", "WIDTH = 2\n"):
         (tmp_path / "neighbour.py").write_text(text)
-        descriptions.append(describe(getattr(load(tmp_path, TEXT), name)))
+        descriptions.append(canonicalize(getattr(load(tmp_path, TEXT), name)))
     assert descriptions[0] != descriptions[1]
 
 
@@ -211,12 +211,14 @@ def test_edits_in_another_file_are_noticed(tmp_path: Path, name: str) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_values_are_told_apart(one: object, other: object) -> None:
-    assert describe(one) != describe(other)
-    assert describe(one) == describe(one)
+    assert canonicalize(one) != canonicalize(other)
+    assert canonicalize(one) == canonicalize(one)
 
 
 def test_numbers_of_numpy_are_their_own() -> None:
-    assert describe(np.float64(0.9)) == describe(np.float64(0.9)) != describe(0.9)  # in sums with float32, they count more
+    assert (
+        canonicalize(np.float64(0.9)) == canonicalize(np.float64(0.9)) != canonicalize(0.9)
+    )  # in sums with float32, they count more
 
 
 def test_a_class_that_has_been_used_is_still_the_same() -> None:
@@ -230,23 +232,23 @@ def test_a_class_that_has_been_used_is_still_the_same() -> None:
 
 
 def test_what_cannot_be_told_apart_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"element 'lock': got a value of type lock, which cannot be told from others"):
-        describe({"lock": threading.Lock()})
+    with pytest.raises(InputError, match=r"element 'lock': got a value of type lock, which cannot be told from others"):
+        canonicalize({"lock": threading.Lock()})
 
 
 def test_what_a_function_closes_over_is_noticed(tmp_path: Path) -> None:
     before, after = load(tmp_path, TEXT), load(tmp_path, TEXT.replace("made(2.0)", "made(3.0)"))
-    assert describe(before.loss) != describe(after.loss)
+    assert canonicalize(before.loss) != canonicalize(after.loss)
 
 
 def test_functions_that_call_each_other_are_described(tmp_path: Path) -> None:
     module = load(tmp_path, "def even(n):\n    return n == 0 or odd(n - 1)\ndef odd(n):\n    return n != 0 and even(n - 1)\n")
-    assert describe(module.even) != describe(module.odd)
+    assert canonicalize(module.even) != canonicalize(module.odd)
 
 
 def test_classes_and_partials_are_described_by_source_and_arguments() -> None:
-    assert describe(partial(models.mlp, (3, 1))) != describe(partial(models.mlp, (3, 2)))
-    assert describe(partial(models.mlp, (3, 1))) == describe(partial(models.mlp, (3, 1)))
+    assert canonicalize(partial(models.mlp, (3, 1))) != canonicalize(partial(models.mlp, (3, 2)))
+    assert canonicalize(partial(models.mlp, (3, 1))) == canonicalize(partial(models.mlp, (3, 1)))
 
 
 def test_data_are_hashed_by_content() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from optsuite.errors import BadInput, StoreLost
+from optsuite.errors import InputError, StoreUnavailableError
 from optsuite.tracking import lease
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.schema import CLAIM_BEAT
@@ -30,7 +30,7 @@ def on(machine: str, store: Store) -> str:
     def claim() -> None:
         try:
             found.append(lease._claim(store, "c"))
-        except BadInput as error:
+        except InputError as error:
             found.append(str(error))
 
     thread = threading.Thread(target=claim, name=machine)
@@ -64,7 +64,7 @@ def test_a_claim_that_nobody_renews_expires_and_its_owner_notices(store: Store, 
     own.require()
     store.delete(first)
     assert wait_for_loss(own)
-    with pytest.raises(StoreLost, match="another machine has taken it over"):
+    with pytest.raises(StoreUnavailableError, match="another machine has taken it over"):
         own.require()
     second = on("two", store)
     store.tag(second, CLAIM_BEAT, repr(time.time() - 200))
@@ -111,7 +111,7 @@ def test_a_machine_that_slept_or_was_cut_off_stops_without_being_told(
     now = time.monotonic(), time.time()
     later = (now[0] + 170, now[1]) if clock == "monotonic" else (now[0], now[1] + 170)
     monkeypatch.setattr(lease, "_clocks", lambda: later)
-    with pytest.raises(StoreLost, match="asleep or cut off from the store for 170 seconds"):
+    with pytest.raises(StoreUnavailableError, match="asleep or cut off from the store for 170 seconds"):
         own.require()
     monkeypatch.undo()
     assert own.is_lost
@@ -126,7 +126,7 @@ def test_of_machines_that_claim_at_once_one_wins(store: Store) -> None:
 
         def claim(gate: threading.Barrier = gate, won: list[str] = won) -> None:
             gate.wait()
-            with contextlib.suppress(BadInput):
+            with contextlib.suppress(InputError):
                 won.append(lease._claim(store, "c"))
 
         threads = [threading.Thread(target=claim, name=name) for name in names]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from optsuite import OPTIMIZERS, Benchmark, Splits, Target, accuracy, models
 from optsuite.analysis.leaderboard import leaderboard
 from optsuite.analysis.statements import warnings
-from optsuite.errors import BadInput, warn_once
+from optsuite.errors import InputError, warn_once
 from optsuite.reporting.text import readable
 from optsuite.training import plain, stacked
 from optsuite.training.identity import define
@@ -147,7 +147,7 @@ def test_what_is_no_mean_is_measured_whole_or_must_say_so(change: Any, name: str
     assert note == (
         f"benchmark tiny_line: its {name} no mean over examples; measured on each whole split (whole_split=True says so)"
     )
-    with pytest.raises(BadInput, match=f"tiny_line: its {name} no mean over examples, and splits of more than 2000") as error:
+    with pytest.raises(InputError, match=f"tiny_line: its {name} no mean over examples, and splits of more than 2000") as error:
         notes(of(2_100, **change))
     assert "say whole_split=True" in str(error.value)
     assert notes(of(2_100, whole_split=True, **change)) == ()
@@ -178,7 +178,7 @@ def test_splits_that_are_sorted_are_tried_all_over() -> None:
 )
 def test_sums_are_refused_by_name(change: Any) -> None:
     name = next(iter(change.get("metrics", {"loss": 0})))
-    with pytest.raises(BadInput, match=f"tiny_line: its {name} is the sum over the examples, allowed: their mean; say"):
+    with pytest.raises(InputError, match=f"tiny_line: its {name} is the sum over the examples, allowed: their mean; say"):
         notes(line(**change))
 
 
@@ -197,7 +197,7 @@ def test_sums_are_refused_by_name(change: Any) -> None:
     ids=["targets (n,)", "sum / n", "whole", "outputs (n,)", "targets (n, 1, 1)"],
 )
 def test_a_loss_that_broadcasts_is_refused(change: Any, others: Any) -> None:
-    with pytest.raises(BadInput, match="tiny_line: its loss broadcasts outputs and targets of different shapes"):
+    with pytest.raises(InputError, match="tiny_line: its loss broadcasts outputs and targets of different shapes"):
         notes(line(change, **others))
 
 
@@ -208,7 +208,7 @@ def test_a_metric_that_broadcasts_classes_is_refused() -> None:
         loss=lambda o, y: F.cross_entropy(o, y[:, 0]),
         metrics={"accuracy": lambda o, y: (o.argmax(1) == y).float().mean()},
     )
-    with pytest.raises(BadInput, match="its accuracy broadcasts"):
+    with pytest.raises(InputError, match="its accuracy broadcasts"):
         notes(benchmark)
 
 
@@ -268,12 +268,12 @@ def test_outputs_that_cannot_be_put_together_say_so(monkeypatch: pytest.MonkeyPa
     large = Splits(**{name: (x.repeat(32, 1), y.repeat(32, 1)) for name, (x, y) in vars(tiny.line()).items()})
     with monkeypatch.context() as patch:
         patch.setattr("optsuite.training.validation.definitions.CHUNK", 5)
-        with pytest.raises(BadInput, match="tiny_line: whole_split: the model's outputs for several chunks"):
+        with pytest.raises(InputError, match="tiny_line: whole_split: the model's outputs for several chunks"):
             notes(replace(benchmark, dataset=lambda: large))
-    penalised = line(model=Penalised, loss=lambda o, y: F.mse_loss(o[0], y) + o[1], whole_split=True)
-    model, split = initial_model(penalised, 0), penalised.dataset().validation
-    (value,) = values_of(penalised, model, split).values()
-    assert value == pytest.approx(penalised.loss(model(split[0]), split[1]).item())
+    penalized = line(model=Penalised, loss=lambda o, y: F.mse_loss(o[0], y) + o[1], whole_split=True)
+    model, split = initial_model(penalized, 0), penalized.dataset().validation
+    (value,) = values_of(penalized, model, split).values()
+    assert value == pytest.approx(penalized.loss(model(split[0]), split[1]).item())
 
 
 def test_a_target_says_its_direction() -> None:
@@ -282,9 +282,9 @@ def test_a_target_says_its_direction() -> None:
     assert [loss.reached({"test/loss": v}) for v in (2, 3)] == [False, True]
     assert (str(error), str(loss)) == ("validation/error <= 0.1", "test/loss >= 3")
     for wrong in ({}, {"at_least": 1.0, "at_most": 2.0}, {"value": 1.0, "at_most": 2.0}):
-        with pytest.raises(BadInput, match=r"target validation/a: got .*, allowed: either at_least=\.\.\. or at_most"):
+        with pytest.raises(InputError, match=r"target validation/a: got .*, allowed: either at_least=\.\.\. or at_most"):
             Target("validation/a", **wrong)
-    with pytest.raises(BadInput, match="target at_most: got nan"):
+    with pytest.raises(InputError, match="target at_most: got nan"):
         Target("validation/a", at_most=math.nan)
 
 
@@ -312,7 +312,7 @@ def test_a_target_of_the_older_form_that_is_met_untrained_is_refused() -> None:
 
     guessed = of(metrics={"error": error}, target=Target("validation/error", 0.1))
     with pytest.raises(
-        BadInput, match=r"target validation/error >= 0.1 is met before training \(0.*say at_most=0.1 or at_least=0.1"
+        InputError, match=r"target validation/error >= 0.1 is met before training \(0.*say at_most=0.1 or at_least=0.1"
     ):
         notes(guessed)
     assert notes(replace(guessed, target=Target("validation/error", at_most=0.1))) == ()

@@ -17,10 +17,10 @@ from optsuite.analysis.leaderboard import leaderboard
 from optsuite.campaign import migration
 from optsuite.campaign.events import Event, Ready, RunEnded
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import drive, given_study, missing, studies_of
-from optsuite.campaign.stored_runs import Held
+from optsuite.campaign.runner import given_study, missing, run_campaign, studies_of
+from optsuite.campaign.stored_runs import StoredRuns
 from optsuite.campaign.study import Study
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.tracking import seal
 from optsuite.tracking.legacy_rows import FORMER, has_former_rows
 from optsuite.tracking.location import tracking_uri
@@ -55,7 +55,7 @@ def go(pool: InlinePool, suite: Suite = SUITE, own: list[Study] | None = None) -
     pool.load(suite)
     pool.n_trained, pool.checks = 0, []
     asked = studies(suite) if own is None else own
-    return list(drive(asked, uri=tracking_uri(), campaign="c", suite="s", pool=pool, stop=lambda: False))
+    return list(run_campaign(asked, uri=tracking_uri(), campaign="c", suite="s", pool=pool, stop=lambda: False))
 
 
 def raw() -> Iterator[dict[Any, Any]]:
@@ -76,7 +76,9 @@ def make_former(suite: Suite, own: list[Study] | None = None) -> None:
         rest = digest(*study.own_task(study.budget()), engine)
         if row["kind"] != "study":
             rest = digest(float(row["lr"]), int(row["seed"]), row["kind"], arm, engine)
-        own_text = str(FormerFingerprint(setting=study.former.setting, method=study.former.method, run=rest))
+        own_text = str(
+            FormerFingerprint(benchmark_hash=study.former.benchmark_hash, optimizer_hash=study.former.optimizer_hash, run=rest)
+        )
         columns = {name: row.get(name) for name in SEALED} | {"fingerprint": own_text, "schema": "2"}
         text = " ".join(("2", seal._digest(columns), *str(row["seal"]).split(" ")[2:]))
         store.log(row["run_id"], tags={FINGERPRINT: own_text, SCHEMA: "2", SEAL: text}, time=0.0)
@@ -253,8 +255,8 @@ def test_rows_of_a_newer_optsuite_are_refused_and_left_alone(folder: Path, pool:
     expected = (
         r"^campaign c: 2 runs were written by a newer optsuite \(schema 4; this one knows 3\); update optsuite, or use another"
     )
-    with pytest.raises(BadInput, match=expected) as error:
+    with pytest.raises(InputError, match=expected) as error:
         go(pool)
     assert "\n" not in str(error.value)
     assert sorted(map(str, raw())) == before
-    assert len(Held(everything()).by_fingerprint) == N_RUNS + N_STUDIES - 2
+    assert len(StoredRuns(everything()).by_fingerprint) == N_RUNS + N_STUDIES - 2

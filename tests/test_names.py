@@ -20,7 +20,7 @@ from suites import tiny
 from optsuite.campaign.events import Prepared, Ready
 from optsuite.campaign.lock import check_campaign_name
 from optsuite.cli.progress import Display
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.reporting.campaign_page import LONGEST_NAME, name_of
 from optsuite.tracking.store import open_store
 
@@ -54,14 +54,14 @@ SUITE = Suite(
 @pytest.mark.parametrize("name", [*REFUSED, *UNPRINTABLE, *COMPUTED])
 def test_a_name_that_could_leave_its_place_is_refused(name: str) -> None:
     for definition in (tiny.BENCHMARK, tiny.SUITE.optimizers[0], tiny.SUITE):
-        with pytest.raises(BadInput, match=r"name: got .*, allowed: 1 to 100 printable characters") as error:
+        with pytest.raises(InputError, match=r"name: got .*, allowed: 1 to 100 printable characters") as error:
             replace(definition, name=name)
         assert str(error.value).isprintable()
 
 
 @pytest.mark.parametrize("name", [*REFUSED, *UNPRINTABLE, *COMPUTED, *ODD])
 def test_a_campaign_has_a_plain_name(name: str) -> None:
-    with pytest.raises(BadInput, match=r"campaign: got .*, allowed: 1 to 100 letters"):
+    with pytest.raises(InputError, match=r"campaign: got .*, allowed: 1 to 100 letters"):
         check_campaign_name(name)
 
 

@@ -25,7 +25,7 @@ from optsuite.analysis import night_statements
 from optsuite.analysis.changes import Change, changes, environment
 from optsuite.campaign.events import RunEnded
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import drive, studies_of
+from optsuite.campaign.runner import run_campaign, studies_of
 from optsuite.nights.remeasure import confirmed
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.nights import ORDINARY, REFERENCE, judge, last, nights, prune, rates
@@ -57,7 +57,9 @@ def night(pool: InlinePool, campaign: str, suite: Suite = SUITE) -> int:
     studies = studies_of(suite, problems, device="cpu", rates=rates(store, reference))
     kind = ORDINARY if reference else REFERENCE
     events = list(
-        drive(studies, uri=tracking_uri(), campaign=campaign, suite=suite.name, pool=pool, stop=lambda: False, night=kind)
+        run_campaign(
+            studies, uri=tracking_uri(), campaign=campaign, suite=suite.name, pool=pool, stop=lambda: False, night=kind
+        )
     )
     return sum(isinstance(event, RunEnded) and not event.reused for event in events)
 

@@ -16,15 +16,15 @@ from suites import tiny
 from torch import Tensor, nn
 
 from optsuite import OPTIMIZERS, Benchmark, LogUniform, OptimizerSpec, Splits
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.schedules import cosine
 from optsuite.training import plain, stacked
 from optsuite.training.identity import identify_benchmark
 from optsuite.training.numerics import Fitted, fit, holds
 from optsuite.training.plain import initial_model
 from optsuite.training.plan import plan
-from optsuite.training.results import Ended, Measurement, Run
-from optsuite.training.train_step import build, set_rate, take_step
+from optsuite.training.results import Measurement, Run, RunResult
+from optsuite.training.train_step import build, set_lr, take_step
 from optsuite.training.validation.definitions import check_benchmark, check_pair, check_repeatable
 
 SGD, ADAM = OPTIMIZERS["sgd"], OPTIMIZERS["adam"]
@@ -53,14 +53,14 @@ def final(benchmark: Benchmark, spec: OptimizerSpec = SGD, *, lr: float = 0.05, 
     """The last measured values of one run, on the data as they are made fit for the model."""
     splits = fit(benchmark, benchmark.dataset(), device="cpu").splits
     run = Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr, seed=seed, kind="trial")
-    facts = [fact for index, fact in engine.train(benchmark, spec, [run], splits) if index == 0]
-    assert facts[-1] == Ended(outcome="finished"), facts[-1]
-    assert isinstance(facts[-2], Measurement)
-    return facts[-2].values
+    updates = [update for index, update in engine.train(benchmark, spec, [run], splits) if index == 0]
+    assert updates[-1] == RunResult(outcome="finished"), updates[-1]
+    assert isinstance(updates[-2], Measurement)
+    return updates[-2].values
 
 
 def checked(benchmark: Benchmark) -> tuple[str, ...]:
-    """The notes on a benchmark. Raises BadInput as a command would."""
+    """The notes on a benchmark. Raises InputError as a command would."""
     return check_benchmark(benchmark, fit(benchmark, benchmark.dataset(), device="cpu").splits)
 
 
@@ -214,7 +214,7 @@ def test_data_that_the_dtype_cannot_hold_are_refused(change: Any, message: str |
     if message is None:
         assert fit(of(splits), splits, device="cpu").cast
         return
-    with pytest.raises(BadInput, match=f"benchmark tiny_line: .*{message}"):
+    with pytest.raises(InputError, match=f"benchmark tiny_line: .*{message}"):
         fit(of(splits), splits, device="cpu")
 
 
@@ -239,7 +239,7 @@ def test_bfloat16_holds_no_fine_numbers_but_whole_ones() -> None:
 @pytest.mark.parametrize("model", [lambda: nn.Linear(3, 1, dtype=torch.float64), Spectral, nn.BatchNorm1d(3).double])
 def test_numbers_that_apples_devices_lack_are_refused(model: Any) -> None:
     splits = shifted() if model is Spectral else LINE
-    with pytest.raises(BadInput, match="which mps cannot train; use --device cpu"):
+    with pytest.raises(InputError, match="which mps cannot train; use --device cpu"):
         fit(of(splits, model=model), splits, device="mps")
 
 
@@ -355,22 +355,22 @@ def test_an_optimizer_with_rates_of_its_own_is_left_alone(kind: Any, factor: flo
     by_ours = replace(spec_of(torch.optim.SGD), schedule=lambda step, max_steps: factor ** (step - 1))
     expected = final(benchmark, by_ours, lr=0.1)
     assert final(benchmark, spec, lr=0.1)["validation/loss"] == pytest.approx(expected["validation/loss"], rel=1e-5)
-    with pytest.raises(BadInput, match=r"own on benchmark tiny_line: its step.*sets its own learning rate"):
+    with pytest.raises(InputError, match=r"own on benchmark tiny_line: its step.*sets its own learning rate"):
         check_pair(benchmark, replace(spec, schedule=cosine), LINE)
 
 
 def test_a_rate_that_changes_later_is_noticed_and_groups_without_one_are_named() -> None:
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     for fraction in (0.5, 0.25):
-        set_rate(optimizer, fraction)
+        set_lr(optimizer, fraction)
         assert optimizer.param_groups[0]["lr"] == fraction
     assert "initial_lr" not in optimizer.param_groups[0]
     optimizer.param_groups[0]["lr"] = 7.0
-    with pytest.raises(BadInput, match="leave its schedule constant"):
-        set_rate(optimizer, 0.5)
+    with pytest.raises(InputError, match="leave its schedule constant"):
+        set_lr(optimizer, 0.5)
     del optimizer.param_groups[0]["lr"]
-    with pytest.raises(BadInput, match="schedule=None"):
-        set_rate(optimizer, 0.5)
+    with pytest.raises(InputError, match="schedule=None"):
+        set_lr(optimizer, 0.5)
 
 
 class Sam(torch.optim.Optimizer):
@@ -430,7 +430,7 @@ def strict_sam(params: Any, lr: float) -> Sam:
     ],
 )
 def test_closures_that_do_not_fit_are_refused(kind: Any, closure: bool, message: str) -> None:
-    with pytest.raises(BadInput, match=message) as error:
+    with pytest.raises(InputError, match=message) as error:
         check_pair(of(), spec_of(kind, closure=closure), LINE)
     assert str(error.value).startswith("optimizer own on benchmark tiny_line: its step, called with")
     assert "\n" not in str(error.value)
@@ -530,10 +530,10 @@ def test_initial_weights_from_elsewhere_are_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x @ self.w
 
-    with pytest.raises(BadInput, match="initial weights differ each time"):
+    with pytest.raises(InputError, match="initial weights differ each time"):
         checked(of(model=drawn))
     for model, name in ((Sharing, "w"), (lambda: layer, "weight")):
-        with pytest.raises(BadInput, match=f"its model shares the weight {name} with the next one"):
+        with pytest.raises(InputError, match=f"its model shares the weight {name} with the next one"):
             checked(of(model=model))
 
 
@@ -561,7 +561,7 @@ def test_checks_use_the_modes_of_training_and_measuring() -> None:
     def either(outputs: Any, targets: Tensor) -> Tensor:
         return always(outputs, targets) if isinstance(outputs, tuple) else F.mse_loss(outputs, targets)
 
-    with pytest.raises(BadInput, match=r"its loss, given outputs \(16, 1\) of the model in eval mode, raised"):
+    with pytest.raises(InputError, match=r"its loss, given outputs \(16, 1\) of the model in eval mode, raised"):
         checked(of(model=Auxiliary, loss=always))
     assert checked(of(model=Auxiliary, loss=either, metrics={"error": F.l1_loss})) == ()
 
@@ -574,9 +574,9 @@ def test_data_that_differ_each_time_are_refused(draw: Any) -> None:
             **{name: (p, p.sum(1, keepdim=True)) for name, p in zip(vars(LINE), torch.split(x, [64, 16, 16]), strict=True)}
         )
 
-    with pytest.raises(BadInput, match="its dataset differs each time it is made; seed a generator inside the function"):
+    with pytest.raises(InputError, match="its dataset differs each time it is made; seed a generator inside the function"):
         check_repeatable(of(dataset=noisy), noisy())
     cached = cache(noisy)
-    with pytest.raises(BadInput, match="its dataset differs"):
+    with pytest.raises(InputError, match="its dataset differs"):
         check_repeatable(of(dataset=cached), cached())
     check_repeatable(of(), LINE)

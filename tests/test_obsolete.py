@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from optsuite.campaign.housekeeping.obsolete import obsolete
-from optsuite.tracking.inventory import StoredRun
+from optsuite.tracking.inventory import InventoryRow
 
 KILLED = {"fingerprint": "a-c-1", "status": "KILLED", "tried": "1 2"}
 DELETED = {"fingerprint": "a-b-2", "deleted": "", "engine": "stacked"}
 
 
-def stored(run_id: str, **texts: str) -> StoredRun:
+def stored(run_id: str, **texts: str) -> InventoryRow:
     known = {"kind": "study", "benchmark": "b", "optimizer": "o", "campaign": "c"}
     tags = {f"optsuite.{key}": value for key, value in known.items()}
     named = {
@@ -19,7 +19,7 @@ def stored(run_id: str, **texts: str) -> StoredRun:
         for key, value in texts.items()
         if key not in ("status", "deleted")
     }
-    return StoredRun(
+    return InventoryRow(
         run_id=run_id,
         status=texts.get("status", "FINISHED"),
         started=float(ord(run_id)),

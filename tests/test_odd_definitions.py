@@ -23,16 +23,16 @@ from optsuite.cli.console import Output, console
 from optsuite.definitions.benchmark import Benchmark
 from optsuite.definitions.names import RUN_PARAMS
 from optsuite.definitions.optimizer import OptimizerSpec
-from optsuite.errors import BadInput
-from optsuite.execution.pool import Fact, Task
-from optsuite.execution.worker import facts
+from optsuite.errors import InputError
+from optsuite.execution.pool import RunUpdate, Task
+from optsuite.execution.worker import updates
 from optsuite.reporting.write import _csv
 from optsuite.training import stacked
 from optsuite.training.canonical.descriptions import Descriptions, Identity
 from optsuite.training.engines import PLAIN, STACKED
 from optsuite.training.equivalence.trial import LACKS
 from optsuite.training.identity import define, identify_optimizer
-from optsuite.training.results import Ended, Run
+from optsuite.training.results import Run, RunResult
 
 SPEC = tiny.SUITE.optimizers[1]
 
@@ -87,8 +87,8 @@ def test_a_run_that_leaves_fails_and_its_worker_stays() -> None:
     run = Run(benchmark="b", optimizer="o", lr=0.1, seed=0, kind="trial")
     definition = define(tiny.BENCHMARK, tiny.SUITE.optimizers[0], tiny.line())
     task = Task(id=1, priority=0, engine="plain", definition=definition, runs=(run, run))
-    found = [fact.fact for fact in facts(task, leave) if isinstance(fact, Fact)]
-    assert [fact.outcome for fact in found if isinstance(fact, Ended)] == ["failed", "failed"]
+    found = [update.update for update in updates(task, leave) if isinstance(update, RunUpdate)]
+    assert [update.outcome for update in found if isinstance(update, RunResult)] == ["failed", "failed"]
     assert "SystemExit" in str(found[0])
 
 
@@ -113,7 +113,7 @@ def test_a_run_that_leaves_fails_and_its_worker_stays() -> None:
     ],
 )
 def test_a_fixed_value_that_the_store_would_refuse_is_refused_when_it_is_written(fixed: Any) -> None:
-    with pytest.raises(BadInput, match="optimizer sign: fixed") as error:
+    with pytest.raises(InputError, match="optimizer sign: fixed") as error:
         replace(SPEC, fixed=fixed)
     assert len(str(error.value).splitlines()) == 1
     assert len(str(error.value)) < 500
@@ -127,14 +127,14 @@ def test_whatever_runs_are_told_is_no_name_for_a_fixed_value() -> None:
 
 @pytest.mark.parametrize("name", ["m" * 201, "", ".", "..", "a/b", "loss", "a\n", "é"])
 def test_a_metric_name_that_the_store_would_refuse_is_refused(name: str) -> None:
-    with pytest.raises(BadInput, match="metric name: got"):
+    with pytest.raises(InputError, match="metric name: got"):
         replace(tiny.BENCHMARK, metrics={name: tiny.BENCHMARK.loss})
     replace(tiny.BENCHMARK, metrics={"m" * 200: tiny.BENCHMARK.loss})
 
 
 @pytest.mark.parametrize("change", [{"n_trials": 10**20}, {"n_trials": 1_001}, {"n_tuning_seeds": 10**9}, {"n_seeds": 10**20}])
 def test_numbers_have_an_upper_bound(change: dict[str, int]) -> None:
-    with pytest.raises(BadInput, match="allowed: a whole number from 1 to 1000"):
+    with pytest.raises(InputError, match="allowed: a whole number from 1 to 1000"):
         replace(tiny.SUITE, **change)  # type: ignore[arg-type]
 
 
@@ -146,7 +146,7 @@ def test_nor_does_the_command_line_take_more(empty: Path, call: Call, option: st
 
 
 def test_no_optimizer_is_named_all() -> None:
-    with pytest.raises(BadInput, match="optimizer name: got 'all'"):
+    with pytest.raises(InputError, match="optimizer name: got 'all'"):
         replace(SPEC, name="all")
 
 
@@ -209,5 +209,5 @@ def test_an_optimizer_that_cannot_be_timed_leaves_the_others(
     assert problem.plans["sgd"].engine == "stacked"
     assert is_broken or problem.plans["sign"].reason == LACKS.format("memory")
     assert problem.seconds_per_run > 0
-    with pytest.raises(BadInput, match="optimizer sign on benchmark tiny_line") if is_broken else nullcontext():
+    with pytest.raises(InputError, match="optimizer sign on benchmark tiny_line") if is_broken else nullcontext():
         prepare(replace(tiny.SUITE, optimizers=tiny.SUITE.optimizers[1:]), device="cpu")

@@ -14,14 +14,14 @@ from torch import nn
 
 from benchmarks import SUITE
 from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec, Splits
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.optimizers.muon import Together, muon
 from optsuite.optimizers.packaged import Packaged, any_of_pytorch_optimizer, is_available
 from optsuite.schedules import cosine, schedule_name
 from optsuite.training.engines import ENGINES
 from optsuite.training.plain import initial_model, train
 from optsuite.training.plan import plan
-from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.results import Measurement, Run, RunResult
 from optsuite.training.step_cost import measure_costs
 from optsuite.training.validation.definitions import check_pair
 from optsuite.tuning.search import initial_rates
@@ -49,15 +49,15 @@ def trained(benchmark: Benchmark, spec: OptimizerSpec, rates: list[float], *, n_
     short = replace(benchmark, max_steps=n_steps, eval_every=n_steps // 2)
     for lr in rates:
         run = Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr, seed=0, kind="trial")
-        facts = [fact for _, fact in train(short, spec, [run], dataset(benchmark.name))]
-        assert isinstance(facts[-1], Ended)
-        yield [(f.step, dict(f.values)) for f in facts if isinstance(f, Measurement)], facts[-1]
+        updates = [update for _, update in train(short, spec, [run], dataset(benchmark.name))]
+        assert isinstance(updates[-1], RunResult)
+        yield [(f.step, dict(f.values)) for f in updates if isinstance(f, Measurement)], updates[-1]
 
 
 @pytest.mark.parametrize(("benchmark", "spec"), PAIRS)
 def test_contract_same_seed_same_curve(benchmark: Benchmark, spec: OptimizerSpec) -> None:
     (first, ended), (second, _) = trained(benchmark, spec, [spec.lr.low] * 2, n_steps=20)
-    assert ended == Ended(outcome="finished")
+    assert ended == RunResult(outcome="finished")
     assert first == second
 
 
@@ -101,9 +101,9 @@ def test_every_optimizer_reaches_the_target_at_some_rate(spec: OptimizerSpec) ->
     engine = plan(benchmark, spec, splits, device="cpu").engine
     runs = [Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr, seed=0, kind="trial") for lr in rates]
     reached = any(
-        benchmark.target.reached(fact.values)
-        for _, fact in ENGINES[engine].train(benchmark, spec, runs, splits)
-        if isinstance(fact, Measurement)
+        benchmark.target.reached(update.values)
+        for _, update in ENGINES[engine].train(benchmark, spec, runs, splits)
+        if isinstance(update, Measurement)
     )
     assert reached != (spec.name in NEVER)
     assert NEVER.get(spec.name, "") in spec.not_for
@@ -122,9 +122,9 @@ def test_an_error_of_an_optimizer_that_has_overflown_is_divergence() -> None:
     spec = replace(OPTIMIZERS["sgd"], name="fragile", build=fragile, fixed={}, proportional=False)
     runs = [Run(benchmark="tiny_line", optimizer="fragile", lr=lr, seed=0, kind="trial") for lr in (1e30, 0.05)]
     for engine in ENGINES.values():
-        facts = list(engine.train(tiny.BENCHMARK, spec, runs, tiny.line()))
-        ended = {index: fact for index, fact in facts if isinstance(fact, Ended)}
-        assert ended == {0: Ended(outcome="diverged"), 1: Ended(outcome="finished")}
+        updates = list(engine.train(tiny.BENCHMARK, spec, runs, tiny.line()))
+        ended = {index: update for index, update in updates if isinstance(update, RunResult)}
+        assert ended == {0: RunResult(outcome="diverged"), 1: RunResult(outcome="finished")}
 
 
 def test_muon_leaves_to_adamw_what_is_no_matrix() -> None:
@@ -146,7 +146,7 @@ def test_a_closure_makes_one_gradient_a_step() -> None:
 
     benchmark = replace(tiny.BENCHMARK, loss=loss, max_steps=7, eval_every=7)
     run = Run(benchmark="tiny_line", optimizer="lbfgs", lr=0.1, seed=0, kind="trial")
-    assert [f for _, f in train(benchmark, OPTIMIZERS["lbfgs"], [run], tiny.line())][-1] == Ended(outcome="finished")
+    assert [f for _, f in train(benchmark, OPTIMIZERS["lbfgs"], [run], tiny.line())][-1] == RunResult(outcome="finished")
     assert sum(calls) == 7
 
 
@@ -163,7 +163,7 @@ def test_schedule_free_optimizers_are_measured_in_eval_mode(name: str) -> None:
         return built[-1][1]  # type: ignore[no-any-return]
 
     splits = tiny.line()
-    *_, last, _ = (fact for _, fact in train(short, replace(spec, build=build), [run], splits))
+    *_, last, _ = (update for _, update in train(short, replace(spec, build=build), [run], splits))
     assert isinstance(last, Measurement)
     ((model, optimizer),) = built
     losses = {}
@@ -179,18 +179,18 @@ def test_any_other_optimizer_of_pytorch_optimizer_can_be_named() -> None:
     spec = any_of_pytorch_optimizer("lamb")
     assert (spec.name, spec.default_lr, spec.fixed) == ("pytorch_optimizer:lamb", 1e-3, {"weight_decay": 0.0})
     (curve, ended), *_ = trained(SUITE.benchmarks[1], spec, [0.1], n_steps=50)
-    assert ended == Ended(outcome="finished")
+    assert ended == RunResult(outcome="finished")
     assert curve[-1][1]["validation/loss"] < curve[0][1]["validation/loss"]
-    with pytest.raises(BadInput, match="optimizer of pytorch_optimizer: got 'nosuch', one of: a2grad, "):
+    with pytest.raises(InputError, match="optimizer of pytorch_optimizer: got 'nosuch', one of: a2grad, "):
         any_of_pytorch_optimizer("nosuch")
-    with pytest.raises(BadInput, match="pytorch_optimizer:alig needs max_lr, a bound of its learning rate"):
+    with pytest.raises(InputError, match="pytorch_optimizer:alig needs max_lr, a bound of its learning rate"):
         any_of_pytorch_optimizer("alig")
 
 
 def test_a_package_that_is_not_there_is_named_with_its_remedy() -> None:
     build = Packaged("nosuchpackage", "Best")
     assert not is_available(replace(OPTIMIZERS["sgd"], build=build))
-    with pytest.raises(BadInput, match=r"nosuchpackage, which is not installed; .*optsuite\[optimizers\]"):
+    with pytest.raises(InputError, match=r"nosuchpackage, which is not installed; .*optsuite\[optimizers\]"):
         build(nn.Linear(1, 1), 0.1)
 
 
@@ -249,7 +249,7 @@ def test_a_schedule_that_is_no_fraction_is_named() -> None:
     values: list[Any] = [-1.0, "half", math.nan]
     for value in values:
         spec = replace(OPTIMIZERS["sgd"], schedule=partial(lambda value, step, max_steps: value, value))
-        with pytest.raises(BadInput, match=r"optimizer sgd on benchmark tiny_line: .*schedule at step 1: got .*from 0 to 1"):
+        with pytest.raises(InputError, match=r"optimizer sgd on benchmark tiny_line: .*schedule at step 1: got .*from 0 to 1"):
             check_pair(tiny.BENCHMARK, spec, tiny.line())
 
 

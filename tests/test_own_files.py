@@ -18,12 +18,12 @@ from mlflow.tracking._tracking_service import utils
 from test_report import made, whole
 
 import optsuite.benchmarks
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.registry import load_suite
 from optsuite.reporting.folder import MANIFEST, add_file
 from optsuite.tracking.artifacts import is_elsewhere
 from optsuite.tracking.location import campaign_names, database_path, store_exists, tracking_uri
-from optsuite.tracking.outbox import Spool
+from optsuite.tracking.outbox import Outbox
 from optsuite.tracking.store import open_store
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +85,7 @@ def test_a_folder_of_a_person_is_left_as_it_is(tmp_path: Path, make: Callable[[P
     (folder := tmp_path / "out").mkdir()
     make(folder)
     before = contents(tmp_path)
-    with pytest.raises(BadInput, match=r"report folder: got .*; nothing is changed there; allowed: another --out") as error:
+    with pytest.raises(InputError, match=r"report folder: got .*; nothing is changed there; allowed: another --out") as error:
         made(folder, *seeds("a", [1.0, 2.0]))
     assert "\n" not in str(error.value)
     assert contents(tmp_path) == before
@@ -97,7 +97,7 @@ def test_a_link_in_a_report_of_ours_is_not_written_through(tmp_path: Path, name:
     (tmp_path / "elsewhere").write_text("mine")
     (tmp_path / "out" / name).unlink(missing_ok=True)
     (tmp_path / "out" / name).symlink_to(tmp_path / "elsewhere")
-    with suppress(BadInput):
+    with suppress(InputError):
         made(tmp_path / "out", *whole(["a"], ["b"], 1))
     assert (tmp_path / "elsewhere").read_text() == "mine"
 
@@ -162,7 +162,7 @@ def test_a_file_beside_a_suite_replaces_no_library(place: Path, name: str) -> No
         (place / "sword.py").write_text("")
         load_suite("mine.py")
         return
-    with pytest.raises(BadInput, match=rf"mine.py imports {name}: .*{name}.py is hidden by .*; rename it$"):
+    with pytest.raises(InputError, match=rf"mine.py imports {name}: .*{name}.py is hidden by .*; rename it$"):
         load_suite("mine.py")
 
 
@@ -173,7 +173,7 @@ def test_what_a_module_of_a_suite_imports_is_looked_at_too(place: Path) -> None:
     (place / "helper.py").write_text("import random\n")
     (place / "random.py").write_text("raise RuntimeError('imported')")
     (place / "mine.py").write_text("import parts.one\n" + MAKES_A_SUITE)
-    with pytest.raises(BadInput, match=r"helper.py imports random: .*random.py is hidden by Python's own module"):
+    with pytest.raises(InputError, match=r"helper.py imports random: .*random.py is hidden by Python's own module"):
         load_suite("mine.py")
 
 
@@ -241,7 +241,7 @@ def test_broken_or_empty_foreign_benchmarks_harm_nothing(place: Path) -> None:
         assert load_suite("mine.py").name == "tiny"
         assert load_suite("mine").name == "tiny"
     said = r"suite benchmarks \(.*, line 1\) raised RuntimeError: imported"
-    with pytest.raises(BadInput, match=said):
+    with pytest.raises(InputError, match=said):
         load_suite("benchmarks")
 
 
@@ -310,7 +310,7 @@ def test_a_file_that_mlflow_has_not_made_is_named_and_kept(tmp_path: Path, chang
     change(path := tmp_path / "mlflow.db")
     before = None if path.is_symlink() else path.read_bytes()
     for ask in (open_store, campaign_names):
-        with pytest.raises(BadInput, match=f"store: got .*{said}") as error:
+        with pytest.raises(InputError, match=f"store: got .*{said}") as error:
             ask(f"sqlite:///{path}")
         assert "\n" not in str(error.value)
     assert path.is_symlink() if before is None else path.read_bytes() == before
@@ -318,20 +318,20 @@ def test_a_file_that_mlflow_has_not_made_is_named_and_kept(tmp_path: Path, chang
 
 def test_a_damaged_database_is_not_an_empty_one(folder: Path) -> None:
     cut(folder / "mlruns" / "mlflow.db")
-    with pytest.raises(BadInput, match=r"it is damaged \(database disk image is malformed\); allowed: restore a backup"):
+    with pytest.raises(InputError, match=r"it is damaged \(database disk image is malformed\); allowed: restore a backup"):
         campaign_names(tracking_uri())
 
 
 def test_a_folder_that_is_a_link_to_nowhere_is_no_new_store(tmp_path: Path) -> None:
     (tmp_path / "mlruns").symlink_to(tmp_path / "not-mounted")
-    with pytest.raises(BadInput, match="which is not there"):
+    with pytest.raises(InputError, match="which is not there"):
         store_exists(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     assert not (tmp_path / "not-mounted").exists()
 
 
 @pytest.mark.parametrize("uri", ["./mlruns", "mlruns", "/data/mlruns", "file:///data/mlruns", "file:mlruns", "C:\\mlruns"])
 def test_the_former_store_of_mlflow_is_named(uri: str) -> None:
-    with pytest.raises(BadInput, match="MLflow's former store; allowed: a database or a server, as in sqlite:///"):
+    with pytest.raises(InputError, match="MLflow's former store; allowed: a database or a server, as in sqlite:///"):
         database_path(uri)
 
 
@@ -367,8 +367,8 @@ def test_a_link_in_the_spool_is_neither_read_nor_written_through(folder: Path, c
         (own / name).symlink_to(folder / "mine")
     os.mkfifo(own / "b.json")
     (own / "c.json").mkdir()
-    with Spool(tracking_uri(), "c") as spool:
-        assert spool.deliver(open_store(tracking_uri())) == 0
+    with Outbox(tracking_uri(), "c") as outbox:
+        assert outbox.deliver(open_store(tracking_uri())) == 0
     assert (folder / "mine").read_text() == "{}"
     for name in ("a.json", "b.json", "c.json"):
         assert f"{own / name} cannot be delivered and is left there: ValueError: it is no file" in caplog.text

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optsuite.errors import BadInput, one_line, require_name
+from optsuite.errors import InputError, one_line, require_name
 from optsuite.redact import printable, redact
-from optsuite.tracking.outbox import Record, Spool, _read, _record
+from optsuite.tracking.outbox import Outbox, Record, _read, _record
 from optsuite.tracking.query import read_runs
-from optsuite.tracking.run_logger import Recording
+from optsuite.tracking.run_logger import RunLogger
 from optsuite.tracking.store import Store, open_store
-from optsuite.training.results import Ended, Measurement, Outcome, Run
+from optsuite.training.results import Measurement, Outcome, Run, RunResult
 
 QUICK = settings(max_examples=50, deadline=None, database=None)
 FEW = settings(max_examples=8, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -99,7 +99,7 @@ def test_an_error_is_one_line_that_a_terminal_shows(text: str) -> None:
 def test_a_name_is_taken_as_it_is_or_refused_in_one_line(name: object) -> None:
     try:
         require_name("name", name)
-    except BadInput as error:
+    except InputError as error:
         line = one_line(error)
     else:
         line = name if isinstance(name, str) else ""
@@ -132,9 +132,9 @@ RECORDS = st.builds(
 @given(RECORDS)
 def test_what_is_kept_in_the_spool_comes_back_equal(tmp_path_factory: pytest.TempPathFactory, record: Record) -> None:
     folder = tmp_path_factory.mktemp("spool")
-    spool = Spool(f"sqlite:///{folder}/mlflow.db", "c")
-    spool.keep(record)
-    (path,) = spool.waiting
+    outbox = Outbox(f"sqlite:///{folder}/mlflow.db", "c")
+    outbox.keep(record)
+    (path,) = outbox.waiting
     assert _record(json.loads(_read(path))) == record
 
 
@@ -172,9 +172,9 @@ def test_what_is_recorded_of_a_run_is_read_back(
 ) -> None:
     run = Run(benchmark="b", optimizer="adam", lr=lr, seed=seed, kind="evaluation", arm="tuned")
     tags = {"kind": "evaluation", "arm": "tuned", "benchmark": "b", "optimizer": "adam", "campaign": "c", "seed": str(seed)}
-    own = Recording(
+    own = RunLogger(
         store=store,
-        spool=Spool(store.uri, "c"),
+        outbox=Outbox(store.uri, "c"),
         run=run,
         parent=lambda: None,
         target=None,
@@ -183,7 +183,7 @@ def test_what_is_recorded_of_a_run_is_read_back(
     )
     for step, loss in enumerate(losses):
         own.add(Measurement(step=step, values={"validation/loss": loss, "train/loss": loss}, time=1.0 + step))
-    own.end(Ended(outcome=outcome, error=said if outcome == "failed" else None))
+    own.end(RunResult(outcome=outcome, error=said if outcome == "failed" else None))
     (row,) = read_runs(store, "c").to_dict("records")
     assert (row["lr"], row["seed"], row["outcome"]) == (lr, seed, outcome)
     assert row["score"] == min(losses) if outcome == "finished" else row["score"] != row["score"]

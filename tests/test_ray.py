@@ -23,12 +23,12 @@ from test_execution import collect, task
 import optsuite
 from optsuite.campaign import study
 from optsuite.definitions.benchmark import Benchmark
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.execution import open_pool
 from optsuite.execution.options import ExecutionOptions
-from optsuite.execution.pool import Fact, Lost
+from optsuite.execution.pool import RunUpdate, TaskLost
 from optsuite.training.identity import Definition, define
-from optsuite.training.results import Ended, Measurement
+from optsuite.training.results import Measurement, RunResult
 
 ray = pytest.importorskip("ray", reason="needs the extra optsuite[ray]")
 pytestmark = [  # Ray's own: handles that it leaves to the garbage collector
@@ -259,11 +259,11 @@ def test_a_thousand_stacks_of_nothing_are_dispatched_in_seconds(three: Three) ->
         started = time.monotonic()
         for number in range(1_000):
             pool.submit(replace(nothing, id=number))
-        facts = [event.fact for event in collect(pool, 1_000) if isinstance(event, Fact)]
+        updates = [event.update for event in collect(pool, 1_000) if isinstance(event, RunUpdate)]
         seconds = time.monotonic() - started
     sys.stdout.write(f"1,000 stacks in {seconds:.1f} s\n")  # pytest -s shows it
-    assert [fact.outcome for fact in facts if isinstance(fact, Ended)] == ["finished"] * 1_000
-    assert sum(isinstance(fact, Measurement) for fact in facts) == 2_000
+    assert [update.outcome for update in updates if isinstance(update, RunResult)] == ["finished"] * 1_000
+    assert sum(isinstance(update, Measurement) for update in updates) == 2_000
     assert seconds < 60
 
 
@@ -274,7 +274,7 @@ def test_another_try_with_other_results_is_not_mixed_with_the_first(three: Three
     with open_ray(three.address, suite="otherwise.py") as pool:
         pool.submit(replace(task(0), definition=found))
         *measured, lost = collect(pool, 1)
-    assert lost == Lost(task=0, reason="another try of it gave other results")
+    assert lost == TaskLost(task=0, reason="another try of it gave other results")
     assert len(measured) > 1
 
 
@@ -326,12 +326,12 @@ def test_a_node_without_the_folder_of_the_driver_says_so(three: Three, tmp_path:
         pool._arguments = (*sound[:2], replace(sound[2], folder=str(tmp_path / "absent")))
         pool.submit(task(0))
         (lost,) = collect(pool, 1)
-        assert isinstance(lost, Lost)
+        assert isinstance(lost, TaskLost)
         assert lost.reason.startswith("FileNotFoundError: ")
         pool._arguments = sound
-        pool.submit(replace(task(1, n=3), alone=True))
-        facts = [event for event in collect(pool, 3) if isinstance(event, Fact)]
-    assert {event.index for event in facts} == {0, 1, 2}
+        pool.submit(replace(task(1, n=3), exclusive=True))
+        updates = [event for event in collect(pool, 3) if isinstance(event, RunUpdate)]
+    assert {event.index for event in updates} == {0, 1, 2}
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "nonsense", "ray://127.0.0.1:10001", "mute"])
@@ -341,7 +341,9 @@ def test_an_address_without_a_cluster_gets_one_line(address: str, monkeypatch: p
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}" if address == "mute" else address
         started = time.monotonic()
-        with pytest.raises(BadInput, match=rf"--ray: got '{address}', which cannot be reached \(.*\); allowed: auto, or HOST"):
+        with pytest.raises(
+            InputError, match=rf"--ray: got '{address}', which cannot be reached \(.*\); allowed: auto, or HOST"
+        ):
             open_ray(address)
     assert time.monotonic() - started < 10
 

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks import mnist_mlp, mnist_vae, shakespeare_gpt
 from optsuite import Benchmark, Splits, data
-from optsuite.errors import DatasetUnavailable
+from optsuite.errors import DatasetUnavailableError
 from optsuite.registry import find_optimizer
 from optsuite.training.plain import initial_model, measure, train
 from optsuite.training.results import Measurement, Run
@@ -52,8 +52,8 @@ def curve(benchmark: Benchmark, optimizer: str, lr: float, *, n_steps: int, spli
 
     short = replace(benchmark, max_steps=n_steps, eval_every=n_steps)
     run = Run(benchmark=benchmark.name, optimizer=optimizer, lr=lr, seed=0, kind="trial")
-    facts = train(short, find_optimizer(SUITE, optimizer), [run], splits)
-    return [fact for _, fact in facts if isinstance(fact, Measurement)]
+    updates = train(short, find_optimizer(SUITE, optimizer), [run], splits)
+    return [update for _, update in updates if isinstance(update, Measurement)]
 
 
 @needs("MNIST")
@@ -114,7 +114,7 @@ def test_a_missing_dataset_is_named_and_leaves_no_folder(
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(urllib.request, "_opener", None)
     monkeypatch.setenv("OPTSUITE_DATA", str(tmp_path / "nowhere"))
-    with pytest.raises(DatasetUnavailable, match=rf"dataset: {name} is not in .*nowhere"):
+    with pytest.raises(DatasetUnavailableError, match=rf"dataset: {name} is not in .*nowhere"):
         dataset()
     assert list(tmp_path.iterdir()) == []
 
@@ -128,5 +128,7 @@ def test_a_damaged_dataset_is_named_with_its_folder(tmp_path: Path, monkeypatch:
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (raw / f"{name}-ubyte").write_bytes(b"\0" * 16)
     for name, dataset in (("tinyshakespeare", data.tinyshakespeare), ("MNIST", data.mnist)):
-        with pytest.raises(DatasetUnavailable, match=rf"dataset: {name} in {tmp_path}.* is damaged \(.*\); remove it, or set"):
+        with pytest.raises(
+            DatasetUnavailableError, match=rf"dataset: {name} in {tmp_path}.* is damaged \(.*\); remove it, or set"
+        ):
             dataset()

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from optsuite import OPTIMIZERS, Benchmark, LogUniform, OptimizerSpec, Splits, Suite, data
 from optsuite.campaign.prepare import prepare
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.training.engines import ENGINES
 from optsuite.training.losses import placed
 from optsuite.training.plain import train
-from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.results import Measurement, Run, RunResult
 from optsuite.training.step_cost import measure_costs
 from optsuite.training.validation.definitions import check_benchmark, check_pair, load_splits
 
@@ -87,7 +87,7 @@ def refusal(benchmark: Benchmark, spec: OptimizerSpec = SGD) -> str:
         splits = load_splits(benchmark)
         check_benchmark(benchmark, splits)
         check_pair(benchmark, spec, splits)
-    except BadInput as error:
+    except InputError as error:
         line = str(error)
     assert not line or benchmark.name in line
     assert "\n" not in line
@@ -98,9 +98,9 @@ def losses(benchmark: Benchmark, spec: OptimizerSpec = SGD, *, lr: float = 0.1) 
     """The validation losses of one run, which must be accepted and finish."""
     assert refusal(benchmark, spec) == ""
     run = Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr, seed=0, kind="trial")
-    *facts, (_, ended) = train(benchmark, spec, [run], benchmark.dataset())
-    assert ended == Ended(outcome="finished")
-    return [fact.values["validation/loss"] for _, fact in facts if isinstance(fact, Measurement)]
+    *updates, (_, ended) = train(benchmark, spec, [run], benchmark.dataset())
+    assert ended == RunResult(outcome="finished")
+    return [update.values["validation/loss"] for _, update in updates if isinstance(update, Measurement)]
 
 
 def learns(benchmark: Benchmark, spec: OptimizerSpec = SGD, *, lr: float = 0.1) -> bool:
@@ -189,9 +189,11 @@ def test_large_numbers_that_vary_little_are_no_constant() -> None:
 
 
 def test_standardised_names_what_it_cannot_scale() -> None:
-    with pytest.raises(BadInput, match=r"training inputs: got 1 NaN of 144 values, the first in row 4, column 2"):
+    with pytest.raises(InputError, match=r"training inputs: got 1 NaN of 144 values, the first in row 4, column 2"):
         data.standardised(flawed(numbers, "train", 0, (4, 2), NAN)())
-    with pytest.raises(BadInput, match=r"training inputs: got 'torch.int64', allowed: a dtype with a fraction; use .float\(\)"):
+    with pytest.raises(
+        InputError, match=r"training inputs: got 'torch.int64', allowed: a dtype with a fraction; use .float\(\)"
+    ):
         data.standardised(words())
 
 
@@ -223,7 +225,7 @@ def test_batch_without_a_loss_late_in_training_is_no_divergence(engine: str) -> 
     benchmark = replace(CLASSES, dataset=ignoring(2), batch_size=2)
     run = Run(benchmark="classes", optimizer="sgd", lr=0.1, seed=5, kind="trial")
     *_, (_, ended) = ENGINES[engine].train(benchmark, SGD, [run], benchmark.dataset())
-    assert isinstance(ended, Ended)
+    assert isinstance(ended, RunResult)
     assert ended.outcome == "failed"
     assert "does it hold ignored labels only?" in (ended.error or "")
 
@@ -231,7 +233,7 @@ def test_batch_without_a_loss_late_in_training_is_no_divergence(engine: str) -> 
 def test_divergence_stays_divergence() -> None:
     run = Run(benchmark="line", optimizer="sgd", lr=1e30, seed=0, kind="trial")
     *_, (_, ended) = train(LINE, SGD, [run], numbers())
-    assert ended == Ended(outcome="diverged")
+    assert ended == RunResult(outcome="diverged")
 
 
 def test_validation_of_ignored_labels_only_is_named() -> None:
@@ -480,7 +482,7 @@ def test_variant_that_this_device_lacks_leaves_the_others_to_train() -> None:
     (problem,), (skipped,) = prepare(suite, device="cpu", named=["line"])
     assert set(problem.plans) == {"adam"}
     assert str(skipped).startswith("Broken line capturable: optimizer capturable on benchmark line: its step")
-    with pytest.raises(BadInput, match="optimizer capturable on benchmark line"):
+    with pytest.raises(InputError, match="optimizer capturable on benchmark line"):
         prepare(replace(suite, optimizers=suite.optimizers[1:]), device="cpu")
 
 

@@ -23,7 +23,7 @@ from optsuite.analysis.overall import overall, win_tie_loss
 from optsuite.analysis.statements import headline
 from optsuite.analysis.time_to_target import difficulty, profile
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import drive, studies_of
+from optsuite.campaign.runner import run_campaign, studies_of
 from optsuite.reporting.write import build
 from optsuite.tracking.links import Links
 from optsuite.tracking.location import tracking_uri
@@ -225,7 +225,7 @@ def test_links_lead_to_the_runs_in_mlflow(folder: Path, browser: Any) -> None:
     pool = InlinePool()
     pool.load(suite)
     studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu")
-    list(drive(studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
+    list(run_campaign(studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -20,9 +20,9 @@ def final_losses(optimizer: str, lr: float, epochs: list[int]) -> dict[int, np.n
     benchmark, spec = find_benchmark(suite, "quadratic_deep"), find_optimizer(suite, optimizer)
     runs = [Run(benchmark=benchmark.name, optimizer=optimizer, lr=lr, seed=seed, kind="trial") for seed in range(N_SEEDS)]
     losses: dict[int, list[float]] = {epoch: [] for epoch in epochs}
-    for _, fact in stacked.train(benchmark, spec, runs, benchmark.dataset()):
-        if isinstance(fact, Measurement) and fact.step / STEPS_PER_EPOCH in losses:
-            losses[fact.step // STEPS_PER_EPOCH].append(fact.values["test/loss"])
+    for _, update in stacked.train(benchmark, spec, runs, benchmark.dataset()):
+        if isinstance(update, Measurement) and update.step / STEPS_PER_EPOCH in losses:
+            losses[update.step // STEPS_PER_EPOCH].append(update.values["test/loss"])
     return {epoch: np.array(values) for epoch, values in losses.items()}
 
 

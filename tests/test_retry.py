@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from mlflow.exceptions import MlflowException
 
-from optsuite.errors import StoreLost
+from optsuite.errors import StoreUnavailableError
 from optsuite.tracking import retry
 from optsuite.tracking.retry import RetryPolicy
 
@@ -51,7 +51,7 @@ def test_transient_error_is_retried_with_one_warning(
 @pytest.mark.parametrize("text", ["database or disk is full", "no such table: runs", "Read-only file system"])
 def test_permanent_error_loses_the_store_at_once(policy: Callable[[], RetryPolicy], text: str) -> None:
     own, calls = policy(), Calls(OSError(text))
-    with pytest.raises(StoreLost, match=rf"^store: http://host:5000 cannot be written to: OSError: {text}$"):
+    with pytest.raises(StoreUnavailableError, match=rf"^store: http://host:5000 cannot be written to: OSError: {text}$"):
         own.call(calls)
     assert calls.n == 1
     assert not own.has_waited
@@ -59,14 +59,14 @@ def test_permanent_error_loses_the_store_at_once(policy: Callable[[], RetryPolic
 
 def test_lost_store_is_not_called_again(policy: Callable[[], RetryPolicy]) -> None:
     own, calls = policy(), Calls()
-    with pytest.raises(StoreLost):
+    with pytest.raises(StoreUnavailableError):
         own.call(Calls(OSError("disk is full")))
-    with pytest.raises(StoreLost, match="disk is full"):
+    with pytest.raises(StoreUnavailableError, match="disk is full"):
         own.call(calls)
     assert calls.n == 0
 
 
-@pytest.mark.parametrize(("code", "expected"), [("PERMISSION_DENIED", StoreLost), ("BAD_REQUEST", MlflowException)])
+@pytest.mark.parametrize(("code", "expected"), [("PERMISSION_DENIED", StoreUnavailableError), ("BAD_REQUEST", MlflowException)])
 def test_refused_request_is_not_retried(policy: Callable[[], RetryPolicy], code: str, expected: type[Exception]) -> None:
     error = MlflowException("no")
     error.error_code = code
@@ -88,7 +88,7 @@ def test_store_that_stays_away_is_lost_after_the_timeout(
 ) -> None:
     monkeypatch.setattr(retry, "TIMEOUT_SECONDS", 0.05)
     calls = Calls(*[AWAY] * 1_000)
-    with pytest.raises(StoreLost, match=r"connection refused$"):
+    with pytest.raises(StoreUnavailableError, match=r"connection refused$"):
         policy().call(calls)
     assert 2 <= calls.n < 1_000
 
@@ -96,7 +96,7 @@ def test_store_that_stays_away_is_lost_after_the_timeout(
 def test_stop_waiting_ends_a_wait_under_way() -> None:
     own, started = RetryPolicy(ADDRESS), time.monotonic()
     threading.Timer(0.1, own.stop_waiting).start()
-    with pytest.raises(StoreLost, match=r"connection refused$"):
+    with pytest.raises(StoreUnavailableError, match=r"connection refused$"):
         own.call(Calls(*[AWAY] * 1_000))
     assert time.monotonic() - started < 1.0  # the first wait is one second
     assert own.has_waited

@@ -21,7 +21,7 @@ from optsuite.campaign import reuse
 from optsuite.campaign.events import Event, Ready, ReuseChecked, StudyEnded, StudyRestarted
 from optsuite.campaign.guard import NUDGES, RUNS
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import drive, given_study, studies_of
+from optsuite.campaign.runner import given_study, run_campaign, studies_of
 from optsuite.execution.pool import Task
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.plans import read_plans
@@ -29,7 +29,7 @@ from optsuite.tracking.query import read_runs
 from optsuite.tracking.schema import PROPOSED, TRIED
 from optsuite.tracking.store import open_store
 from optsuite.training.equivalence.trial import rates_tried
-from optsuite.training.results import Ended, Measurement
+from optsuite.training.results import Measurement, RunResult
 from optsuite.tuning import search as tuning
 
 SUITE = replace(tiny.SUITE, n_trials=4, n_seeds=2)
@@ -50,7 +50,7 @@ def resume(pool: InlinePool, suite: Suite = SUITE, *, trust_store: bool = False)
     pool.n_trained, pool.checks = 0, []
     studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu")
     return list(
-        drive(
+        run_campaign(
             studies,
             uri=tracking_uri(),
             campaign="c",
@@ -165,7 +165,7 @@ def test_a_run_that_cannot_be_repeated_stops_its_study_and_leaves_the_results(fo
     go(pool)
     before = leaderboard(optsuite.runs("c"))
 
-    def failing(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+    def failing(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
         raise FileNotFoundError("weights.pt")
 
     pool.train = failing
@@ -180,12 +180,12 @@ def _noisy(pool: InlinePool, noise: Callable[[], float]) -> None:
     train = pool.train
     assert train is not None
 
-    def noisy(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+    def noisy(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
         factor = 1 + noise()
-        for index, fact in train(task):
-            if isinstance(fact, Measurement):
-                fact = replace(fact, values={name: value * factor for name, value in fact.values.items()})
-            yield index, fact
+        for index, update in train(task):
+            if isinstance(update, Measurement):
+                update = replace(update, values={name: value * factor for name, value in update.values.items()})
+            yield index, update
 
     pool.train = noisy
 
@@ -262,12 +262,12 @@ def test_stacks_that_drift_are_told_from_rounding_by_nudged_runs(
     train = pool.train
     assert train is not None
 
-    def drifting(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
-        for index, fact in train(task):
+    def drifting(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
+        for index, update in train(task):
             drifts = task.engine != "plain" and task.runs[index].optimizer == "sgd" and task.runs[index].seed in seeds
-            if drifts and isinstance(fact, Measurement) and fact.step > 10:
-                fact = replace(fact, values={name: value * (1 + drift) for name, value in fact.values.items()})
-            yield index, fact
+            if drifts and isinstance(update, Measurement) and update.step > 10:
+                update = replace(update, values={name: value * (1 + drift) for name, value in update.values.items()})
+            yield index, update
 
     pool.train = drifting
     events = resume(pool, suite)
@@ -283,7 +283,7 @@ def test_a_plain_run_that_fails_says_nothing_against_a_stack(
     train = pool.train
     assert train is not None
 
-    def failing(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+    def failing(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
         if task.until is not None:
             raise FileNotFoundError("data on this node")
         yield from train(task)
@@ -305,7 +305,9 @@ def test_given_rates_are_compared_once_and_refusals_of_them_remembered(folder: P
         pool.checks = []
         (problem,), _ = prepare(SUITE, device="cpu")
         study = given_study(SUITE, problem, lr=0.05, seeds=seeds, device="cpu")
-        run = drive([study], uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False, trust_store=True)
+        run = run_campaign(
+            [study], uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False, trust_store=True
+        )
         return list(run)
 
     go_given([0, 1])
@@ -313,11 +315,11 @@ def test_given_rates_are_compared_once_and_refusals_of_them_remembered(folder: P
     go_given([0, 1])
     assert pool.checks == []
 
-    def drifting(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
-        for index, fact in train(task):
-            if task.engine != "plain" and isinstance(fact, Measurement) and fact.step > 10:
-                fact = replace(fact, values={name: value * 1.5 for name, value in fact.values.items()})
-            yield index, fact
+    def drifting(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
+        for index, update in train(task):
+            if task.engine != "plain" and isinstance(update, Measurement) and update.step > 10:
+                update = replace(update, values={name: value * 1.5 for name, value in update.values.items()})
+            yield index, update
 
     pool.train = drifting
     assert [event for event in go_given([5, 6]) if isinstance(event, StudyRestarted)]
@@ -333,13 +335,13 @@ def test_stacks_that_part_from_the_plain_loop_are_trained_plainly_and_never_stac
     train = pool.train
     assert train is not None
 
-    def drifting(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+    def drifting(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
         """Stacks of one optimizer that part from the plain loop late, where no trial has looked."""
-        for index, fact in train(task):
+        for index, update in train(task):
             drifts = task.engine != "plain" and task.runs[0].optimizer == "sgd"
-            if drifts and isinstance(fact, Measurement) and fact.step > 10:
-                fact = replace(fact, values={name: value * 1.5 for name, value in fact.values.items()})
-            yield index, fact
+            if drifts and isinstance(update, Measurement) and update.step > 10:
+                update = replace(update, values={name: value * 1.5 for name, value in update.values.items()})
+            yield index, update
 
     pool.train = drifting
     events = resume(pool)

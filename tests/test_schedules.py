@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks import SUITE
-from optsuite.errors import BadInput, UnknownName
+from optsuite.errors import InputError, UnknownNameError
 from optsuite.optimizers.packaged import is_available
 from optsuite.registry import find_benchmark, find_optimizer, optimizer_choices, select
 from optsuite.schedules import SCHEDULES, constant, cosine
@@ -44,7 +44,7 @@ def test_a_schedule_makes_an_optimizer_of_its_own() -> None:
         ("adam+cosine+constant", "schedule: got constant for adam\\+cosine"),
         ("nosuch+cosine", "optimizer: got 'nosuch', one of: "),
     ):
-        with pytest.raises(BadInput, match=message):
+        with pytest.raises(InputError, match=message):
             find_optimizer(SUITE, name)
 
 
@@ -64,8 +64,10 @@ def test_a_benchmark_can_be_given_another_budget() -> None:
     assert find_benchmark(SUITE, "digits_mlp@1000").name == "digits_mlp"
     for steps in ("", "x", "-1", "007", "0", "1e3", "9" * 5_000):
         with pytest.raises(
-            BadInput, match=f"benchmark digits_mlp: steps: got '{steps[:100]}.*, allowed: a whole number from 1"
+            InputError, match=f"benchmark digits_mlp: steps: got '{steps[:100]}.*, allowed: a whole number from 1"
         ):
             find_benchmark(SUITE, f"digits_mlp@{steps}")
-    with pytest.raises(UnknownName, match=r"benchmark: got 'digit_mlp', one of: .*; or NAME@STEPS; did you mean digits_mlp\?"):
+    with pytest.raises(
+        UnknownNameError, match=r"benchmark: got 'digit_mlp', one of: .*; or NAME@STEPS; did you mean digits_mlp\?"
+    ):
         find_benchmark(SUITE, "digit_mlp")

@@ -73,7 +73,7 @@ def compared(server: Server, databases: Postgres, tmp_path_factory: pytest.TempP
     command = ("run", "--suite", str(ROOT / "tests" / "suites" / "small.py"), "--workers", "1")
     with ExitStack() as running, pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        alone = running.enter_context(ended(start(*command, folder=folders[0])))
+        exclusive = running.enter_context(ended(start(*command, folder=folders[0])))
         for name, value in server.client_environment.items():
             patch.setenv(name, value)
         through_server = running.enter_context(ended(start(*command, folder=folders[1])))
@@ -82,7 +82,7 @@ def compared(server: Server, databases: Postgres, tmp_path_factory: pytest.TempP
         time.sleep(AWAY)
         assert through_server.poll() is None
         server.start()
-        for process in (alone, through_server):
+        for process in (exclusive, through_server):
             out, err = process.communicate(timeout=PATIENCE)
             assert process.returncode == 0, out + err
     assert "The store does not answer" in err

@@ -19,7 +19,7 @@ from optsuite.optimizers.packaged import is_available
 from optsuite.training import plain, stacked
 from optsuite.training.equivalence.flat_trial import NOT_AS_DECLARED
 from optsuite.training.plan import group, max_stack, needed_bytes, plan, step_flops
-from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.results import Measurement, Run, RunResult
 
 ROOT = Path(__file__).parents[1]
 SGD = OPTIMIZERS["sgd"]
@@ -42,9 +42,9 @@ def curves(engine: Any, benchmark: Benchmark, spec: OptimizerSpec, runs: Sequenc
     """Everything measured, by index of the run, step and curve."""
     splits = dataset(benchmark.name).to("cpu", dtype)
     own = replace(benchmark, model=lambda: benchmark.model().to(dtype))
-    facts = list(engine.train(own, spec, runs, splits))
-    assert [f for _, f in facts if isinstance(f, Ended)] == [Ended(outcome="finished")] * len(runs)
-    return {(i, f.step, name): v for i, f in facts if isinstance(f, Measurement) for name, v in f.values.items()}
+    updates = list(engine.train(own, spec, runs, splits))
+    assert [f for _, f in updates if isinstance(f, RunResult)] == [RunResult(outcome="finished")] * len(runs)
+    return {(i, f.step, name): v for i, f in updates if isinstance(f, Measurement) for name, v in f.values.items()}
 
 
 def largest_difference(one: Curves, other: Curves) -> float:
@@ -91,21 +91,21 @@ def test_contract_the_bits_of_a_run_do_not_depend_on_its_stack(benchmark: Benchm
     many = runs(benchmark, [lr * (1 + i / 10) for i in range(19)], [i % 3 for i in range(19)])
     together = curves(stacked, short, spec, many, torch.float32)
     for place in (0, 8, 18):
-        alone = curves(stacked, short, spec, [many[place]], torch.float32)
+        exclusive = curves(stacked, short, spec, [many[place]], torch.float32)
         assert {key[1:]: value for key, value in together.items() if key[0] == place} == {
-            key[1:]: value for key, value in alone.items()
+            key[1:]: value for key, value in exclusive.items()
         }
 
 
 def test_a_diverging_neighbour_disturbs_nobody() -> None:
     splits = dataset("tiny_line")
     together = list(stacked.train(tiny.BENCHMARK, SGD, runs(tiny.BENCHMARK, [0.05, 1e6, 0.1], [0, 1, 2]), splits))
-    alone = list(stacked.train(tiny.BENCHMARK, SGD, runs(tiny.BENCHMARK, [0.1], [2]), splits))
-    ended = {index: fact for index, fact in together if isinstance(fact, Ended)}
+    exclusive = list(stacked.train(tiny.BENCHMARK, SGD, runs(tiny.BENCHMARK, [0.1], [2]), splits))
+    ended = {index: update for index, update in together if isinstance(update, RunResult)}
     assert [ended[i].outcome for i in range(3)] == ["finished", "diverged", "finished"]
     values = [
-        [f.values for i, f in facts if i == index and isinstance(f, Measurement)]
-        for facts, index in ((together, 2), (alone, 0))
+        [f.values for i, f in updates if i == index and isinstance(f, Measurement)]
+        for updates, index in ((together, 2), (exclusive, 0))
     ]
     assert values[0] == values[1]
     steps = [f.step for i, f in together if i == 1 and isinstance(f, Measurement)]
@@ -114,8 +114,8 @@ def test_a_diverging_neighbour_disturbs_nobody() -> None:
 
 
 def test_a_stack_in_which_all_diverge_stops_early() -> None:
-    facts = list(stacked.train(tiny.BENCHMARK, SGD, runs(tiny.BENCHMARK, [1e6] * 2, [0, 1]), dataset("tiny_line")))
-    assert max(f.step for _, f in facts if isinstance(f, Measurement)) == 10
+    updates = list(stacked.train(tiny.BENCHMARK, SGD, runs(tiny.BENCHMARK, [1e6] * 2, [0, 1]), dataset("tiny_line")))
+    assert max(f.step for _, f in updates if isinstance(f, Measurement)) == 10
 
 
 def test_batch_norm_keeps_statistics_of_its_own_in_every_run() -> None:
@@ -204,7 +204,7 @@ import torch
 from benchmarks import mnist_mlp
 from optsuite import OPTIMIZERS, Splits
 from optsuite.training import stacked
-from optsuite.training.results import Ended, Run
+from optsuite.training.results import Run, RunResult
 
 def examples(n):  # as many and as large as MNIST's
     return torch.randint(256, (n, 1, 28, 28), dtype=torch.uint8), torch.randint(10, (n,))
@@ -214,7 +214,7 @@ splits = Splits(train=examples(50_000), validation=examples(10_000), test=exampl
 benchmark = replace(mnist_mlp.BENCHMARK, max_steps=4, eval_every=2)
 runs = [Run(benchmark="mnist_mlp", optimizer="adam", lr=0.001, seed=seed, kind="trial") for seed in range(64)]
 facts = list(stacked.train(benchmark, OPTIMIZERS["adam"], runs, splits))
-assert sum(fact == Ended(outcome="finished") for _, fact in facts) == 64
+assert sum(fact == RunResult(outcome="finished") for _, fact in facts) == 64
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

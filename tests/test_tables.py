@@ -42,8 +42,8 @@ def test_an_optimizer_entered_twice_is_never_ranked_apart() -> None:
     assert [result[name, "tuned"]["rank"] for name in "abc"] == [1, 1, 3]
     assert [result[name, "tuned"]["verdict"] for name in "ab"] == ["tied"] * 2
     assert verdict(result["c", "tuned"]) == "30x worse"
-    alone = table(*seeds("a", scores), *seeds("b", scores))
-    assert {row["verdict"] for row in alone.values()} == {"tied"}
+    exclusive = table(*seeds("a", scores), *seeds("b", scores))
+    assert {row["verdict"] for row in exclusive.values()} == {"tied"}
 
 
 def test_a_certain_difference_below_the_tolerance_is_a_tie() -> None:

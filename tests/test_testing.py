@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from optsuite import OPTIMIZERS, LogUniform, OptimizerSpec, Splits
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.testing import BenchmarkContract, OptimizerContract
 
 CALLS = itertools.count()
-BROKEN = (AssertionError, BadInput)
+BROKEN = (AssertionError, InputError)
 
 
 class TestAdam(OptimizerContract):

@@ -11,14 +11,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND
 
 from optsuite.definitions.target import Target
-from optsuite.errors import BadInput, UnknownName
+from optsuite.errors import InputError, UnknownNameError
 from optsuite.tracking.location import campaign_names, database_path, require_campaign, tracking_uri
-from optsuite.tracking.outbox import Spool
+from optsuite.tracking.outbox import Outbox
 from optsuite.tracking.query import read_campaigns, read_curves, read_runs
-from optsuite.tracking.run_logger import Recording
+from optsuite.tracking.run_logger import RunLogger
 from optsuite.tracking.schema import COLUMNS, CURVES
 from optsuite.tracking.store import Store, open_store
-from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.results import Measurement, Run, RunResult
 
 RUN = Run(benchmark="b", optimizer="adam", lr=0.00316, seed=4, kind="evaluation", arm="tuned")
 TAGS = {
@@ -37,12 +37,12 @@ def store(folder: Path) -> Store:
     return open_store(tracking_uri())
 
 
-def recording(store: Store, run: Run = RUN) -> Recording:
+def run_logger(store: Store, run: Run = RUN) -> RunLogger:
     params = {"optimizer": "adam", "lr": run.lr, "seed": run.seed}
     tags = TAGS | {"optsuite.seed": str(run.seed), "optsuite.fingerprint": f"1-2-{run.seed}-4-5-plain"}
     target = Target("validation/loss", 1.0)
-    return Recording(
-        store=store, spool=Spool(store.uri, "c"), run=run, parent=lambda: None, target=target, tags=tags, params=params
+    return RunLogger(
+        store=store, outbox=Outbox(store.uri, "c"), run=run, parent=lambda: None, target=target, tags=tags, params=params
     )
 
 
@@ -54,10 +54,10 @@ def measurement(step: int, loss: float) -> Measurement:
 def record(
     store: Store, losses: list[float], outcome: str = "finished", error: str | None = None, seed: int = RUN.seed
 ) -> None:
-    own = recording(store, replace(RUN, seed=seed))
+    own = run_logger(store, replace(RUN, seed=seed))
     for step, loss in enumerate(losses):
         own.add(measurement(step * 10, loss))
-    own.end(Ended(outcome=outcome, error=error))  # type: ignore[arg-type]
+    own.end(RunResult(outcome=outcome, error=error))  # type: ignore[arg-type]
 
 
 def test_what_is_recorded_comes_back(store: Store) -> None:
@@ -96,16 +96,16 @@ def test_a_failed_run_says_why(store: Store) -> None:
 
 def test_a_long_run_lives_in_the_store_while_it_trains(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("optsuite.tracking.run_logger.FLUSH_SECONDS", 0.0)
-    own = recording(store)
+    own = run_logger(store)
     own.add(measurement(0, 3.0))
     own.add(measurement(10, 2.0))
     (row,) = read_runs(store, "c", everything=True).to_dict("records")
     assert row["status"] == "RUNNING"
     assert store.curves(row["run_id"], ["validation/loss"]) == {"validation/loss": {0: 3.0, 10: 2.0}}
     assert read_runs(store, "c").empty
-    own.end(Ended(outcome="finished"))
+    own.end(RunResult(outcome="finished"))
     assert read_runs(store, "c")["score"].tolist() == [2.0]
-    unfinished = recording(store)
+    unfinished = run_logger(store)
     unfinished.add(measurement(0, 3.0))
     unfinished.discard()
     assert len(read_runs(store, "c", everything=True)) == 1
@@ -147,12 +147,12 @@ def test_campaigns_are_named_without_mlflow(store: Store) -> None:
     record(store, [1.0, 0.5])
     assert campaign_names(store.uri) == read_campaigns(store) == ["c"]
     require_campaign(store.uri, "c")
-    with pytest.raises(UnknownName, match="campaign: got 'd', one of: c"):
+    with pytest.raises(UnknownNameError, match="campaign: got 'd', one of: c"):
         require_campaign(store.uri, "d")
 
 
 def test_nothing_is_made_by_asking_for_an_unknown_campaign(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"there is no campaign yet in .*; 'optsuite run' makes one"):
+    with pytest.raises(InputError, match=r"there is no campaign yet in .*; 'optsuite run' makes one"):
         require_campaign(f"sqlite:///{tmp_path}/no/mlflow.db", "default")
     assert list(tmp_path.iterdir()) == []
 
@@ -182,7 +182,7 @@ def test_a_store_of_another_mlflow_version_is_named(folder: Path) -> None:
     connection.commit()
     connection.close()
     with pytest.raises(
-        BadInput, match=r"store: got sqlite:.*written by a newer version of MLflow.*install the MLflow"
+        InputError, match=r"store: got sqlite:.*written by a newer version of MLflow.*install the MLflow"
     ) as error:
         open_store(tracking_uri())
     assert "\n" not in str(error.value)
@@ -191,13 +191,13 @@ def test_a_store_of_another_mlflow_version_is_named(folder: Path) -> None:
 @pytest.mark.parametrize("uri", ["file:/tmp/somewhere", "nonsense://x", "http://127.0.0.1:9"])
 def test_a_store_that_cannot_be_opened_is_named(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(BadInput, match=f"store: got {uri}, which cannot be opened"):
+    with pytest.raises(InputError, match=f"store: got {uri}, which cannot be opened"):
         open_store(uri)
 
 
 def test_a_file_that_is_no_database_is_named_and_kept(folder: Path) -> None:
     (folder / "mlruns" / "mlflow.db").write_text("some other file, longer than the header of a database" * 20)
-    with pytest.raises(BadInput, match="file is not a database") as error:
+    with pytest.raises(InputError, match="file is not a database") as error:
         open_store(tracking_uri())
     assert "\n" not in str(error.value)
     assert (folder / "mlruns" / "mlflow.db").read_text().startswith("some other file")
@@ -212,7 +212,7 @@ def test_a_database_and_a_server_are_read_alike(store: Store, monkeypatch: pytes
     record(store, [3.0, 0.5, 2.0])
     record(store, [3.0, math.nan], outcome="diverged", seed=1)
     record(store, [3.0, 2.0], outcome="failed", error="it broke", seed=2)
-    own = recording(store)
+    own = run_logger(store)
     own.add(measurement(0, 3.0))
     own._flush({}, {"optsuite.superseded": "true"})
     record(store, [4.0, 3.0], seed=3)

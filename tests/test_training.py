@@ -12,11 +12,11 @@ from suites import tiny
 from torch import nn
 
 from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec, Splits, Target
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.optimizers.packaged import is_available
 from optsuite.training.device import check_device
 from optsuite.training.plain import batch_indices, train
-from optsuite.training.results import Ended, Measurement, Run, Score, penalised, penalty, summarise
+from optsuite.training.results import Measurement, Run, RunResult, RunScore, penalized, penalty, summarize
 from optsuite.training.step_cost import measure_costs
 from optsuite.training.validation.definitions import check_benchmark, check_pair, load_splits
 
@@ -28,11 +28,11 @@ def run(lr: float = 0.05, seed: int = 0, benchmark: Benchmark = tiny.BENCHMARK) 
     return Run(benchmark=benchmark.name, optimizer="sgd", lr=lr, seed=seed, kind="evaluation", arm="tuned")
 
 
-def curve(benchmark: Benchmark, spec: OptimizerSpec, runs: Sequence[Run], splits: Splits) -> tuple[list[Any], list[Ended]]:
+def curve(benchmark: Benchmark, spec: OptimizerSpec, runs: Sequence[Run], splits: Splits) -> tuple[list[Any], list[RunResult]]:
     """The measured (index, step, values) of the runs, without their times, and how each ended."""
-    facts = list(train(benchmark, spec, runs, splits))
-    measured = [(i, f.step, dict(f.values)) for i, f in facts if isinstance(f, Measurement)]
-    return measured, [f for _, f in facts if isinstance(f, Ended)]
+    updates = list(train(benchmark, spec, runs, splits))
+    measured = [(i, f.step, dict(f.values)) for i, f in updates if isinstance(f, Measurement)]
+    return measured, [f for _, f in updates if isinstance(f, RunResult)]
 
 
 def test_measures_at_the_start_every_so_often_and_at_the_end() -> None:
@@ -41,15 +41,15 @@ def test_measures_at_the_start_every_so_often_and_at_the_end() -> None:
     assert [step for _, step, _ in measured] == [0, 10, 20, 25]
     assert set(measured[0][2]) == {"validation/loss", "test/loss"}
     assert set(measured[1][2]) == {"train/loss", "train/lr", "validation/loss", "test/loss"}
-    assert ended == [Ended(outcome="finished")]
+    assert ended == [RunResult(outcome="finished")]
 
 
 def test_a_run_is_a_function_of_its_identity_alone() -> None:
     together, _ = curve(tiny.BENCHMARK, SGD, [run(seed=3), run(seed=4)], SPLITS)
     torch.manual_seed(99)
-    alone, _ = curve(tiny.BENCHMARK, SGD, [run(seed=4)], SPLITS)
-    assert [m[1:] for m in together if m[0] == 1] == [m[1:] for m in alone]
-    assert [m[1:] for m in together if m[0] == 0] != [m[1:] for m in alone]
+    exclusive, _ = curve(tiny.BENCHMARK, SGD, [run(seed=4)], SPLITS)
+    assert [m[1:] for m in together if m[0] == 1] == [m[1:] for m in exclusive]
+    assert [m[1:] for m in together if m[0] == 0] != [m[1:] for m in exclusive]
 
 
 def test_training_equals_the_loop_written_by_hand() -> None:
@@ -86,7 +86,7 @@ def test_batches_are_full_and_cover_the_epoch_in_an_order_of_the_seed() -> None:
 
 def test_a_rate_that_diverges_is_an_outcome() -> None:
     measured, ended = curve(tiny.BENCHMARK, SGD, [run(lr=1e6), run()], SPLITS)
-    assert ended == [Ended(outcome="diverged"), Ended(outcome="finished")]
+    assert ended == [RunResult(outcome="diverged"), RunResult(outcome="finished")]
     assert max(step for i, step, _ in measured if i == 0) < tiny.BENCHMARK.max_steps
     assert all(math.isfinite(value) for _, _, values in measured for value in values.values())
 
@@ -130,7 +130,7 @@ def test_summaries_are_read_at_the_step_of_the_score() -> None:
         measured(10, 1.0, test__loss=1.5, test__accuracy=0.9, train__loss=0.9),
         measured(20, 2.0, test__loss=0.1, test__accuracy=1.0, train__loss=0.2),
     ]
-    assert summarise(curve, "finished", Target("test/accuracy", 0.85)) == {
+    assert summarize(curve, "finished", Target("test/accuracy", 0.85)) == {
         "initial/validation_loss": 3.0,
         "initial/test_loss": 3.5,
         "early/train_loss": 0.9,
@@ -141,21 +141,21 @@ def test_summaries_are_read_at_the_step_of_the_score() -> None:
         "final/train_loss": 0.2,
         "steps_to_target": 10,
     }
-    assert "steps_to_target" not in summarise(curve, "finished", Target("test/accuracy", 2))
+    assert "steps_to_target" not in summarize(curve, "finished", Target("test/accuracy", 2))
 
 
 def test_a_diverged_run_has_no_score_that_looks_healthy() -> None:
-    assert summarise([measured(0, 3.0), measured(10, 0.5)], "diverged", None) == {"initial/validation_loss": 3.0}
+    assert summarize([measured(0, 3.0), measured(10, 0.5)], "diverged", None) == {"initial/validation_loss": 3.0}
 
 
 def test_the_penalty_is_the_worst_of_initial_losses_and_healthy_scores() -> None:
     nan = math.nan
     scores = [
-        Score(outcome="finished", score=1.0, initial_loss=3.0),
-        Score(outcome="diverged", score=nan, initial_loss=4.0),
-        Score(outcome="diverged", score=nan, initial_loss=nan),
+        RunScore(outcome="finished", value=1.0, initial_loss=3.0),
+        RunScore(outcome="diverged", value=nan, initial_loss=4.0),
+        RunScore(outcome="diverged", value=nan, initial_loss=nan),
     ]
-    assert penalised(scores) == [1.0, 4.0, 4.0]
+    assert penalized(scores) == [1.0, 4.0, 4.0]
     assert penalty([3.0, nan], [5.0]) == 5.0
     assert math.isnan(penalty([], []))
 
@@ -163,13 +163,13 @@ def test_the_penalty_is_the_worst_of_initial_losses_and_healthy_scores() -> None
 def test_test_data_decide_nothing() -> None:
     splits = replace(SPLITS, test=(SPLITS.test[0] * math.inf, SPLITS.test[1]))
     measured, ended = curve(tiny.BENCHMARK, SGD, [run()], splits)
-    assert ended == [Ended(outcome="finished")]
+    assert ended == [RunResult(outcome="finished")]
     assert not any("test/loss" in values for _, _, values in measured)
 
 
 @pytest.mark.parametrize("change", [{"lr": -1.0}, {"lr": math.nan}, {"lr": 0.0}, {"seed": -1}, {"seed": 2**31}])
 def test_runs_are_checked(change: dict[str, Any]) -> None:
-    with pytest.raises(BadInput, match="got"):
+    with pytest.raises(InputError, match="got"):
         replace(run(), **change)
 
 
@@ -187,7 +187,7 @@ def test_runs_are_checked(change: dict[str, Any]) -> None:
 )
 def test_a_definition_that_cannot_be_trained_is_named(change: dict[str, Any], message: str) -> None:
     benchmark = replace(tiny.BENCHMARK, **change)
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(InputError, match=message):
         check_benchmark(benchmark, load_splits(benchmark))
 
 
@@ -195,15 +195,15 @@ def test_an_optimizer_that_cannot_be_built_is_named() -> None:
     def nothing(model: nn.Module, lr: float, **fixed: object) -> Any:
         return None
 
-    with pytest.raises(BadInput, match="optimizer sgd on benchmark tiny_line: its build raised TypeError"):
+    with pytest.raises(InputError, match="optimizer sgd on benchmark tiny_line: its build raised TypeError"):
         check_pair(tiny.BENCHMARK, replace(SGD, fixed={"nesterov_": True}), SPLITS)
-    with pytest.raises(BadInput, match=r"its build returned NoneType, allowed: a torch.optim.Optimizer"):
+    with pytest.raises(InputError, match=r"its build returned NoneType, allowed: a torch.optim.Optimizer"):
         check_pair(tiny.BENCHMARK, replace(SGD, build=nothing), SPLITS)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "", "meta", "cpu:5"])
 def test_devices_are_checked(device: str) -> None:
-    with pytest.raises(BadInput, match=f"device: got '{device}', allowed on this machine: cpu"):
+    with pytest.raises(InputError, match=f"device: got '{device}', allowed on this machine: cpu"):
         check_device(device)
 
 

@@ -15,7 +15,7 @@ from torch.optim import SGD, Adam
 
 from optsuite import Benchmark, LogUniform, OptimizerSpec
 from optsuite.campaign.prepare import prepare
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.training import plain
 from optsuite.training.engines import ENGINES
 from optsuite.training.equivalence import trial
@@ -43,8 +43,8 @@ def over_parameters(kind: Any) -> Any:
 
 def curves(engine: str, benchmark: Benchmark, optimizer: OptimizerSpec) -> dict[tuple[int, int, str], float]:
     runs = [Run(benchmark="b", optimizer="o", lr=lr, seed=seed, kind="trial") for lr in (1e-3, 2e-2) for seed in (0, 1)]
-    facts = ENGINES[engine].train(benchmark, optimizer, runs, tiny.line())
-    return {(i, f.step, name): v for i, f in facts if isinstance(f, Measurement) for name, v in f.values.items()}
+    updates = ENGINES[engine].train(benchmark, optimizer, runs, tiny.line())
+    return {(i, f.step, name): v for i, f in updates if isinstance(f, Measurement) for name, v in f.values.items()}
 
 
 def planned(benchmark: Benchmark, optimizer: OptimizerSpec) -> Plan:
@@ -149,7 +149,7 @@ def test_an_optimizer_that_draws_random_numbers_is_trained_plainly() -> None:
 )
 @pytest.mark.parametrize("engine", ["plain", "stacked"])
 def test_runs_that_depend_on_those_before_them_are_refused(model: Any, engine: str) -> None:
-    with pytest.raises(BadInput, match="depend on what was trained before"):
+    with pytest.raises(InputError, match="depend on what was trained before"):
         plan(replace(BENCHMARK, model=model), spec(), tiny.line(), device="cpu", engine=engine)
 
 
@@ -164,7 +164,7 @@ def test_runs_that_depend_on_those_before_them_are_refused(model: Any, engine: s
 )
 def test_what_runs_share_and_change_is_refused(state: dict[str, Any]) -> None:
     splits, original = tiny.line(), tiny.line()
-    with pytest.raises(BadInput, match="depend on what was trained before"):
+    with pytest.raises(InputError, match="depend on what was trained before"):
         plan(replace(BENCHMARK, **state), spec(), splits, device="cpu")
     assert torch.equal(splits.validation[0], original.validation[0])
 
@@ -212,7 +212,7 @@ def test_rounding_of_a_loss_near_zero_repeats() -> None:
 
     for noise in (0.0, 1e-7):
         check_repeats(rounded(noise), spec(), splits, n_steps=400, device="cpu")
-    with pytest.raises(BadInput, match="chance that has no seed"):
+    with pytest.raises(InputError, match="chance that has no seed"):
         check_repeats(rounded(1e-3), spec(), splits, n_steps=400, device="cpu")
 
 

@@ -6,7 +6,7 @@ import pytest
 from suites import tiny
 
 from optsuite import OPTIMIZERS, LogUniform, OptimizerSpec
-from optsuite.training.results import Run, Score
+from optsuite.training.results import Run, RunScore
 from optsuite.tuning.search import (
     Proposals,
     Trial,
@@ -27,18 +27,18 @@ ADAM = OPTIMIZERS["adam"]  # searched from 1e-5 to 1e-1
 SUITE = replace(tiny.SUITE, n_trials=16, n_tuning_seeds=1)
 
 
-def answer(optimum: float, cliff: float = math.inf) -> Callable[[Run], Score]:
+def answer(optimum: float, cliff: float = math.inf) -> Callable[[Run], RunScore]:
     """A loss that is a parabola over the decades, and diverges above the cliff."""
 
-    def score(run: Run) -> Score:
+    def score(run: Run) -> RunScore:
         if run.lr > cliff:
-            return Score(outcome="diverged", score=math.nan, initial_loss=3.0)
-        return Score(outcome="finished", score=0.1 + 0.2 * math.log10(run.lr / optimum) ** 2, initial_loss=3.0)
+            return RunScore(outcome="diverged", value=math.nan, initial_loss=3.0)
+        return RunScore(outcome="finished", value=0.1 + 0.2 * math.log10(run.lr / optimum) ** 2, initial_loss=3.0)
 
     return score
 
 
-def study(answer: Callable[[Run], Score], spec: OptimizerSpec = ADAM, n_trials: int = 16) -> tuple[list[list[Run]], Tuned]:
+def study(answer: Callable[[Run], RunScore], spec: OptimizerSpec = ADAM, n_trials: int = 16) -> tuple[list[list[Run]], Tuned]:
     """The rounds that the study asked for, and what it found."""
     generator = tune("b", spec, replace(SUITE, n_trials=n_trials), Proposals())
     rounds = [next(generator)]
@@ -123,8 +123,8 @@ def test_a_trial_is_the_mean_over_its_seeds_and_diverged_if_one_is() -> None:
     generator = tune("b", replace(ADAM, default_lr=None), replace(SUITE, n_trials=2, n_tuning_seeds=2), Proposals())
     runs = next(generator)
     assert [(run.lr, run.seed) for run in runs] == [(1e-5, 1000), (1e-5, 1001), (0.1, 1000), (0.1, 1001)]
-    scores = [Score(outcome="finished", score=value, initial_loss=9.0) for value in (1.0, 3.0, 1.0)]
-    scores.append(Score(outcome="diverged", score=math.nan, initial_loss=9.0))
+    scores = [RunScore(outcome="finished", value=value, initial_loss=9.0) for value in (1.0, 3.0, 1.0)]
+    scores.append(RunScore(outcome="diverged", value=math.nan, initial_loss=9.0))
     with pytest.raises(StopIteration) as stop:
         generator.send(scores)
     assert [trial.score for trial in stop.value.value.trials] == pytest.approx([2.0, math.nan], nan_ok=True)

@@ -11,7 +11,7 @@ from conftest import InlinePool
 
 from optsuite.campaign.events import ReuseChecked
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import drive, studies_of
+from optsuite.campaign.runner import run_campaign, studies_of
 from optsuite.registry import load_suite
 from optsuite.tracking.location import tracking_uri
 
@@ -142,6 +142,6 @@ def trained() -> tuple[int, list[str]]:
     pool = InlinePool()
     pool.load(suite)
     studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu")
-    events = list(drive(studies, uri=tracking_uri(), campaign="c", suite="unseen", pool=pool, stop=lambda: False))
+    events = list(run_campaign(studies, uri=tracking_uri(), campaign="c", suite="unseen", pool=pool, stop=lambda: False))
     findings = [line for event in events if isinstance(event, ReuseChecked) for line in event.findings]
     return pool.n_trained, findings

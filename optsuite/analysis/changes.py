@@ -84,7 +84,7 @@ def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[Change]:
     found = [
         *_missing(old, new),
         *_diverged(pairs),
-        *_tested(pairs, "score", _penalised(pairs), limit),
+        *_tested(pairs, "score", _penalized(pairs), limit),
         *_tested(pairs, "early_train_loss", _early(pairs), EARLY_TOLERANCE),
         *_tested(pairs, "steps_to_target", _steps(pairs), STEPS_TOLERANCE),
         *_slower(before, after),
@@ -195,7 +195,7 @@ def _tested(pairs: pd.DataFrame, quantity: Quantity, values: NDArray[np.float64]
                 )
 
 
-def _penalised(pairs: pd.DataFrame) -> NDArray[np.float64]:
+def _penalized(pairs: pd.DataFrame) -> NDArray[np.float64]:
     """The scores (2, rows of `pairs`), before and after; a diverged run counts its `penalty`."""
     finished = np.stack([pairs[f"outcome{when}"] == "finished" for when in WHEN])
     scores = np.stack([pairs[f"score{when}"] for when in WHEN]).astype(float)

@@ -15,14 +15,14 @@ def trials(runs: pd.DataFrame) -> pd.DataFrame:
     """
     studies = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")]
     rows = runs[(runs["kind"] == "trial") & runs["parent"].isin(studies["run_id"])]
-    tables = [_penalised(group) for _, group in rows.groupby(["benchmark", "optimizer"])]
+    tables = [_penalized(group) for _, group in rows.groupby(["benchmark", "optimizer"])]
     if not tables:
         return pd.DataFrame(columns=["benchmark", "optimizer", "lr", "diverged", "score"])
     by_rate = pd.concat(tables).groupby(["benchmark", "optimizer", "lr"], as_index=False)
     return by_rate.agg(diverged=("diverged", "any"), score=("score", "mean"))
 
 
-def _penalised(study: pd.DataFrame) -> pd.DataFrame:
+def _penalized(study: pd.DataFrame) -> pd.DataFrame:
     diverged = study["outcome"] == "diverged"
     worst = penalty(study["initial/validation_loss"], study.loc[~diverged, "score"])
     return study.assign(diverged=diverged, score=study["score"].mask(diverged, worst)).sort_values(["lr", "seed"])

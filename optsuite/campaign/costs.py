@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable
 
-from optsuite.campaign.recorder import Ledger
+from optsuite.campaign.recorder import Recorder
 from optsuite.campaign.study import Study
 from optsuite.errors import location, one_line
 from optsuite.training.numerics import fit
@@ -13,14 +13,14 @@ from optsuite.training.validation.definitions import load_splits
 LOGGER = logging.getLogger("optsuite")
 
 
-def record_costs(studies: Iterable[Study], ledger: Ledger, stop: Callable[[], bool]) -> None:
+def record_costs(studies: Iterable[Study], recorder: Recorder, stop: Callable[[], bool]) -> None:
     """Measure the optimizers of each benchmark side by side, where one of its finished studies lacks its cost."""
     by_benchmark: dict[str, list[Study]] = {}
     for study in studies:
         if study.ended and not study.error and not study.is_given:
             by_benchmark.setdefault(study.name[0], []).append(study)
     for own in by_benchmark.values():
-        if stop() or all(ledger.knows_cost(study) for study in own):
+        if stop() or all(recorder.knows_cost(study) for study in own):
             continue
         benchmark, device = own[0].problem.benchmark, own[0].device
         try:
@@ -33,4 +33,4 @@ def record_costs(studies: Iterable[Study], ledger: Ledger, stop: Callable[[], bo
             continue
         for study in own:
             if study.spec.name in costs:
-                ledger.record_cost(study, costs[study.spec.name])
+                recorder.record_cost(study, costs[study.spec.name])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from optsuite.campaign.prepare import Skipped
-from optsuite.training.results import Run, Score
+from optsuite.training.results import Run, RunScore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class RunEnded:
     """A run has its score: trained just now, or `reused` from the store."""
 
     run: Run
-    score: Score
+    score: RunScore
     reused: bool
 
 

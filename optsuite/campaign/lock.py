@@ -10,21 +10,21 @@ from pathlib import Path
 
 import filelock
 
-from optsuite.errors import BadInput, require
+from optsuite.errors import InputError, require
 from optsuite.files import write_atomically
 from optsuite.redact import redact
-from optsuite.tracking.location import beside_store, store_exists
+from optsuite.tracking.location import state_dir, store_exists
 
 
 def check_campaign_name(name: str) -> None:
-    """Raise BadInput unless the name is safe in a file name and in a query."""
+    """Raise InputError unless the name is safe in a file name and in a query."""
     usable = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name)
     require(usable, "campaign", name, "1 to 100 letters, digits, dots, dashes and underscores")
 
 
 @contextmanager
 def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
-    """Hold the campaign, or raise BadInput that names the process that does and when it started.
+    """Hold the campaign, or raise InputError that names the process that does and when it started.
 
     For a store behind a server the lock holds among the processes of one person on one machine.
     """
@@ -39,7 +39,7 @@ def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
     except filelock.Timeout:
         raise _taken(campaign, owner) from None
     except OSError as error:
-        raise BadInput(
+        raise InputError(
             f"store: got {redact(uri)}, cannot write to {folder} ({error.strerror}); allowed: a writable folder"
         ) from None
     try:
@@ -50,7 +50,7 @@ def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
 
 
 def require_free(uri: str, campaign: str) -> None:
-    """Raise BadInput where another process holds the campaign. Writes nothing."""
+    """Raise InputError where another process holds the campaign. Writes nothing."""
     _, path, owner = _place(uri, campaign)
     if not path.exists():
         return
@@ -71,20 +71,20 @@ def lock_files(uri: str, campaign: str) -> list[Path]:
 
 def locked_campaigns(uri: str) -> list[str]:
     """The campaigns of which there is a lock file, whether or not somebody holds it."""
-    folder = beside_store(uri) / "locks"
+    folder = state_dir(uri) / "locks"
     return sorted({path.stem for suffix in ("lock", "json") for path in folder.glob(f"*.{suffix}")})
 
 
 def _place(uri: str, campaign: str) -> tuple[Path, Path, Path]:
     """The folder of the locks, the lock of a campaign, and the file that names its owner."""
-    folder = beside_store(uri) / "locks"
+    folder = state_dir(uri) / "locks"
     return folder, folder / f"{campaign}.lock", folder / f"{campaign}.json"
 
 
-def _taken(campaign: str, owner: Path) -> BadInput:
+def _taken(campaign: str, owner: Path) -> InputError:
     other = _read(owner)
     by = f"process {other['pid']} since {other['start']}" if other else "another process"
-    return BadInput(
+    return InputError(
         f"campaign: got {campaign!r}, which is being run by {by}; allowed: another --campaign, or waiting for it to end"
     )
 

@@ -9,7 +9,7 @@ from optsuite.campaign.run_cost import seconds_per_run
 from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.suite import Suite
-from optsuite.errors import BadInput, DatasetUnavailable, location, one_line
+from optsuite.errors import DatasetUnavailableError, InputError, location, one_line
 from optsuite.tracking.plans import Plans, decided
 from optsuite.training.canonical.descriptions import Descriptions, Identity
 from optsuite.training.device import check_device
@@ -20,12 +20,19 @@ from optsuite.training.numerics import Fitted, fit
 from optsuite.training.plan import Plan, plan
 from optsuite.training.repeatable import make_repeatable
 from optsuite.training.train_step import is_out_of_memory
-from optsuite.training.validation.definitions import blamed, check_benchmark, check_pair, check_repeatable, limited, load_splits
+from optsuite.training.validation.definitions import (
+    check_benchmark,
+    check_pair,
+    check_repeatable,
+    error_context,
+    load_splits,
+    time_limit,
+)
 
-LOAD_SECONDS = 3_600  # a download may be slow
+LOAD_TIMEOUT_SECONDS = 3_600  # a download may be slow
 REPEAT_SECONDS = 5  # data that are made faster are made twice, to see whether they differ
-TRY_SECONDS = 600  # a few steps of the largest model on a slow machine
-Broken = list[tuple[str, BadInput]]  # optimizers that cannot train a benchmark, and why
+TRIAL_TIMEOUT_SECONDS = 600  # a few steps of the largest model on a slow machine
+Broken = list[tuple[str, InputError]]  # optimizers that cannot train a benchmark, and why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +102,7 @@ def prepare(
 
     `known` are the engines that earlier starts found for some rates, with reasons; others are
     found by trial. `is_former` also computes the digests of schema 2.
-    What cannot be trained is skipped, so that the others can. Raises BadInput where that is a benchmark that was named, or
+    What cannot be trained is skipped, so that the others can. Raises InputError where that is a benchmark that was named, or
     where nothing is left.
     """
     make_repeatable()
@@ -105,16 +112,16 @@ def prepare(
     named = set(named)
     problems: list[Problem] = []
     skipped: list[Skipped] = []
-    last: BadInput | None = None
+    last: InputError | None = None
     for benchmark in suite.benchmarks:
         try:
             problem, broken = _try(benchmark, how)
             problems.append(problem)
             skipped += [Skipped(benchmark=benchmark.name, optimizer=name, reason=str(error)) for name, error in broken]
-        except BadInput as error:
+        except InputError as error:
             if benchmark.name in named:
                 raise
-            missing = isinstance(error, DatasetUnavailable)
+            missing = isinstance(error, DatasetUnavailableError)
             skipped.append(Skipped(benchmark=benchmark.name, reason=str(error), broken=not missing))
             last = error
         except (Exception, SystemExit) as error:  # whatever a definition raises is its own trouble
@@ -140,14 +147,14 @@ class _How:
 
 
 def _try(benchmark: Benchmark, how: _How) -> tuple[Problem, Broken]:
-    """The problem, and which optimizers cannot train it. Raises BadInput where none can."""
+    """The problem, and which optimizers cannot train it. Raises InputError where none can."""
     started = time.perf_counter()
-    with limited(LOAD_SECONDS):
+    with time_limit(LOAD_TIMEOUT_SECONDS):
         given = load_splits(benchmark)
         seconds_to_load = time.perf_counter() - started
         if seconds_to_load < REPEAT_SECONDS:
             check_repeatable(benchmark, given)
-    with limited(TRY_SECONDS):
+    with time_limit(TRIAL_TIMEOUT_SECONDS):
         fitted = fit(benchmark, given, device=how.device)
         seen = {"dtype": fitted.dtype, "device": how.device}
         own = identify_benchmark(benchmark, fitted.splits, described=how.described, **seen)
@@ -180,14 +187,14 @@ def _planned(
     broken: Broken = []
     for spec in how.specs:
         try:
-            with limited(TRY_SECONDS):
+            with time_limit(TRIAL_TIMEOUT_SECONDS):
                 definitions[spec.name] = identify_optimizer(spec, how.described)
                 check_pair(benchmark, spec, splits)
-                with blamed(f"optimizer {spec.name} on benchmark {benchmark.name}: planning its training"):
+                with error_context(f"optimizer {spec.name} on benchmark {benchmark.name}: planning its training"):
                     basis = Definition(benchmark=own, optimizer=definitions[spec.name]).basis
                     found = decided(how.known, basis, former.get(spec.name), *rates_tried(spec))
                     plans[spec.name] = planning(benchmark, spec, splits, known=found)
-        except BadInput as error:
+        except InputError as error:
             broken.append((spec.name, error))
         except (Exception, SystemExit) as error:
             broken.append((spec.name, _unforeseen(f"optimizer {spec.name} on benchmark {benchmark.name}", error)))
@@ -199,20 +206,20 @@ def _timed(
     specs: Sequence[OptimizerSpec],
     splits: Splits,
     plans: dict[str, Plan],
-    broken: list[tuple[str, BadInput]],
+    broken: list[tuple[str, InputError]],
 ) -> float:
     """The cost of a run by the last optimizer whose training can be timed; those that fail go from the plans to the broken.
 
-    Raises BadInput where none can.
+    Raises InputError where none can.
     """
     for spec in reversed(specs):
         what = f"optimizer {spec.name} on benchmark {benchmark.name}: training it for some steps"
         while spec.name in plans:
             planned = plans[spec.name]
             try:
-                with blamed(what), limited(TRY_SECONDS):
+                with error_context(what), time_limit(TRIAL_TIMEOUT_SECONDS):
                     return seconds_per_run(benchmark, spec, splits, planned.engine)
-            except BadInput as error:
+            except InputError as error:
                 if planned.stacks and is_out_of_memory(error.__cause__ or error):
                     plans[spec.name] = replace(planned, engine="plain", max_stack=1, reason=LACKS.format("memory"))
                     continue
@@ -226,6 +233,6 @@ def _casts(benchmark: Benchmark, fitted: Fitted) -> Iterator[str]:
         yield f"benchmark {benchmark.name}: its model cannot be trained on the data as given; cast: {fitted.cast}"
 
 
-def _unforeseen(what: str, error: BaseException) -> BadInput:
+def _unforeseen(what: str, error: BaseException) -> InputError:
     """What nobody has foreseen, as an error of the definition that raised it."""
-    return BadInput(f"{what}{location(error)} raised {one_line(error)}")
+    return InputError(f"{what}{location(error)} raised {one_line(error)}")

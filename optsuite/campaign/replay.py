@@ -4,20 +4,20 @@ import math
 from collections.abc import Iterator, Sequence
 
 from optsuite.campaign.events import RunEnded
-from optsuite.campaign.stored_runs import Held
+from optsuite.campaign.stored_runs import StoredRuns
 from optsuite.campaign.study import Study
 from optsuite.training.results import Run
 
 
-class Campaign:
+class Replay:
     """A named set of studies and what the store already holds of them. Writes nothing."""
 
-    def __init__(self, studies: Sequence[Study], held: Held) -> None:
+    def __init__(self, studies: Sequence[Study], stored_runs: StoredRuns) -> None:
         """Studies that come first are trained first."""
         self.studies = studies
-        self.held = held
+        self.stored_runs = stored_runs
         for study in studies:
-            study.proposals.update(held.proposals(study))
+            study.proposals.update(stored_runs.proposals(study))
         self._initial_losses: dict[tuple[str, int], tuple[float, str]] = {}
 
     def replay(self) -> Iterator[RunEnded]:
@@ -30,7 +30,7 @@ class Campaign:
         answered = True
         while answered and not study.ended:
             for run in study.requested:
-                score = self.held.score(study.fingerprint(run), run)
+                score = self.stored_runs.score(study.fingerprint(run), run)
                 if run not in study.answers and score is not None:
                     study.answers[run] = score
                     self.why_unpaired(run, score.initial_loss)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from optsuite.campaign.events import Event, Heartbeat, ReuseChecked
-from optsuite.campaign.stored_runs import Held
+from optsuite.campaign.stored_runs import StoredRuns
 from optsuite.campaign.study import Study
-from optsuite.execution.pool import Fact, Lost, Pool
+from optsuite.execution.pool import Pool, RunUpdate, TaskLost
 from optsuite.training.equivalence.agreement import parted, repeats
 from optsuite.training.fingerprint import Fingerprint
-from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.results import Measurement, Run, RunResult
 
 SHARE = 0.03  # of what reuse saves, spent on the check of a study
 POLL_SECONDS = 0.2
@@ -54,9 +54,9 @@ class Verdict:
 class ReuseCheck:
     """Trains one stored run of each study again, in the pool that will train the rest."""
 
-    def __init__(self, held: Held, stored: Stored, pool: Pool, ids: Iterator[int]) -> None:
+    def __init__(self, stored_runs: StoredRuns, stored: Stored, pool: Pool, ids: Iterator[int]) -> None:
         """`stored` reads curves by fingerprint; `ids` numbers tasks."""
-        self._held = held
+        self._stored_runs = stored_runs
         self._stored = stored
         self._pool = pool
         self._ids = ids
@@ -91,20 +91,20 @@ class ReuseCheck:
         self._checks[task.id] = check
         self._pool.submit(task)
 
-    def _receive(self, event: Fact | Lost) -> None:
+    def _receive(self, event: RunUpdate | TaskLost) -> None:
         check = self._checks.get(event.task)
         if check is None:
             return
-        if isinstance(event, Lost):
+        if isinstance(event, TaskLost):
             del self._checks[event.task]
             self._lose(check, event.reason)
-        elif isinstance(event.fact, Ended):
+        elif isinstance(event.update, RunResult):
             del self._checks[event.task]
-            check.error = event.fact.error or ""
+            check.error = event.update.error or ""
             check.trained.append(check.fresh)
             self._judge(check)
         else:
-            check.fresh.append(event.fact)
+            check.fresh.append(event.update)
 
     def _lose(self, check: _Check, reason: str) -> None:
         if not check.is_lost:
@@ -127,7 +127,7 @@ class ReuseCheck:
             self.verdicts[check.study] = Verdict(keep=True)
             return
         beyond_noise = parted(stored, first) or ("" if ends_alike else "it ends at another step")
-        mark, is_here = self._held.reuse_of(check.study)
+        mark, is_here = self._stored_runs.reuse_of(check.study)
         if mark and is_here and not beyond_noise:
             self.verdicts[check.study] = Verdict(keep=True, mark=mark)
         elif len(check.trained) < 2:
@@ -138,7 +138,7 @@ class ReuseCheck:
     def _verdict(self, check: _Check, beyond_noise: str) -> Verdict:
         """What two fresh trainings of a run say of stored ones that they do not repeat."""
         name, run = _name(check), check.run
-        elsewhere = self._held.trained_elsewhere(check.study, run)
+        elsewhere = self._stored_runs.trained_elsewhere(check.study, run)
         if not beyond_noise and not repeats(*check.trained):
             line = f"{name}: not reproducible on this device: two trainings of one run differ, and agree with the store "
             return Verdict(keep=True, mark=NOT_REPRODUCIBLE, line=f"{line}within noise: its results are kept")

@@ -10,7 +10,7 @@ from typing import Literal
 from optsuite.campaign.events import Event, Interrupted, Prepared, RunEnded, StudyEnded
 from optsuite.campaign.lock import check_campaign_name
 from optsuite.campaign.prepare import Problem, Skipped, broken_pairs, prepare
-from optsuite.campaign.runner import drive, missing
+from optsuite.campaign.runner import missing, run_campaign
 from optsuite.campaign.study import Study
 from optsuite.definitions.suite import Suite
 from optsuite.execution import open_pool
@@ -83,7 +83,7 @@ class Session:
         return missing(studies, uri=self.uri, campaign=self.campaign)
 
     def _events(self, studies: Sequence[Study], night: str | None, stop: Callable[[], bool]) -> Iterator[Event]:
-        return drive(
+        return run_campaign(
             studies,
             uri=self.uri,
             campaign=self.campaign,
@@ -114,7 +114,7 @@ def open_session(
     named: Sequence[str] = (),
     listener: Listener = ignore,
 ) -> Iterator[Session]:
-    """Try out the definitions of a suite, with the pool that will train it. Raises BadInput.
+    """Try out the definitions of a suite, with the pool that will train it. Raises InputError.
 
     Workers load the suite from `source`. A benchmark that is `named` must be trainable.
     """

@@ -17,12 +17,12 @@ from optsuite.tracking.store import MACHINE, VERSIONS
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import digest
 from optsuite.training.machine import machine_class
-from optsuite.training.results import Measurement, Run, Score, penalised
-from optsuite.tuning.protocol import Asks
+from optsuite.training.results import Measurement, Run, RunScore, penalized
+from optsuite.tuning.protocol import Requests
 from optsuite.tuning.search import SEARCH, Proposals, Tuned
 
 STARTING_SECONDS = 60.0  # what a worker may take to import, to load the suite, and to be scheduled on a busy machine
-SLOWER = 20.0  # than estimated is still believed to be training: optimizers differ, and so do hours of a machine
+TIMEOUT_FACTOR = 20.0  # than estimated is still believed to be training: optimizers differ, and so do hours of a machine
 Curves = Mapping[str, Mapping[int, float]]
 
 
@@ -38,14 +38,14 @@ class Study:
     problem: Problem
     spec: OptimizerSpec
     suite: Suite
-    ask: Callable[[], Asks]
+    ask: Callable[[], Requests]
     device: str
     n_runs: int
     is_given: bool = False
     reuse: str = ""
     proposals: Proposals = field(default_factory=Proposals)
     requested: list[Run] = field(default_factory=list)
-    answers: dict[Run, Score] = field(default_factory=dict)
+    answers: dict[Run, RunScore] = field(default_factory=dict)
     tuned: Tuned | None = None
     ended: bool = False
     error: str | None = None
@@ -58,7 +58,7 @@ class Study:
 
     def restart(self) -> None:
         """Begin again, without any answer."""
-        self._asks = self.ask()
+        self._requests = self.ask()
         self.requested, self.answers = [], {}
         self.tuned, self.ended, self.error = None, False, None
         self.advance()
@@ -101,7 +101,7 @@ class Study:
             engine=engine,
             definition=self.definition,
             runs=runs,
-            patience_seconds=STARTING_SECONDS + SLOWER * self.problem.seconds_to_report(n_trained),
+            timeout_seconds=STARTING_SECONDS + TIMEOUT_FACTOR * self.problem.seconds_to_report(n_trained),
             memory_bytes=replace(self.plan, engine=engine).stack_bytes(len(runs)),
             until=until,
         )
@@ -118,7 +118,7 @@ class Study:
                 self.stop()
                 return
             try:
-                self.requested = self._asks.send(scores) if self.requested else next(self._asks)
+                self.requested = self._requests.send(scores) if self.requested else next(self._requests)
             except StopIteration as stop:
                 self.tuned, self.ended = stop.value, True
 
@@ -153,7 +153,7 @@ class Study:
         numbers = {"n_trials": suite.n_trials, "n_tuning_seeds": suite.n_tuning_seeds, "n_seeds": suite.n_seeds}
         return numbers | {"tolerance": suite.tolerance}
 
-    def findings(self) -> dict[str, object]:
+    def result_params(self) -> dict[str, object]:
         """What the study found out, as params."""
         assert self.tuned is not None
         interval = self.tuned.interval
@@ -173,7 +173,7 @@ class Study:
 
     def score(self) -> float:
         """The interquartile mean of these evaluations' scores, a diverged run counting its penalty; nan without any."""
-        return interquartile_mean(penalised([self.answers[run] for run in self.evaluations()]))
+        return interquartile_mean(penalized([self.answers[run] for run in self.evaluations()]))
 
     def median_curves(self, curves: Mapping[Run, Curves]) -> list[Measurement]:
         """The median over the tuned evaluations at each step, where it is finite; a run that has diverged is infinitely bad."""

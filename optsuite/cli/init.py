@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.files import write_atomically
 
 NEXT = {
@@ -31,13 +31,13 @@ def init(file: Path) -> int:
 
 
 def write_template(file: Path) -> None:
-    """Write the template to a new file. Raises BadInput."""
+    """Write the template to a new file. Raises InputError."""
     if file.suffix != ".py":
-        raise BadInput(f"file: got {str(file)!r}, allowed: a Python file, named *.py")
+        raise InputError(f"file: got {str(file)!r}, allowed: a Python file, named *.py")
     template = files("optsuite.cli") / "suite_template.py"
     try:
         write_atomically(file, template.read_bytes(), replace=False)
     except FileExistsError:
-        raise BadInput(f"file: {file} exists and is left as it is; choose another name") from None
+        raise InputError(f"file: {file} exists and is left as it is; choose another name") from None
     except OSError as error:
-        raise BadInput(f"file: {file} cannot be written ({error.strerror})") from None
+        raise InputError(f"file: {file} cannot be written ({error.strerror})") from None

@@ -17,7 +17,7 @@ from optsuite.cli.report import report
 from optsuite.cli.run import run
 from optsuite.cli.train import train
 from optsuite.cli.ui import ui
-from optsuite.errors import BadInput, ClusterLost, StoreLost, one_line
+from optsuite.errors import ClusterUnavailableError, InputError, StoreUnavailableError, one_line
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -44,9 +44,9 @@ def main() -> NoReturn:
         sys.exit(0)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
-    except BadInput as error:
+    except InputError as error:
         _fail(one_line(error), 2)
-    except (StoreLost, ClusterLost) as error:
+    except (StoreUnavailableError, ClusterUnavailableError) as error:
         _fail(str(error), 1)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; what had ended is kept", 130)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from optsuite.cli import guard
 from optsuite.cli.console import console
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.redact import redact
 from optsuite.tracking.links import charts
 from optsuite.tracking.location import database_path, require_campaign, tracking_uri
@@ -85,7 +85,7 @@ def _require_free(port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise BadInput(f"port: got {port}, which cannot be used ({error.strerror}); allowed: a free --port") from None
+            raise InputError(f"port: got {port}, which cannot be used ({error.strerror}); allowed: a free --port") from None
 
 
 def _wait(server: subprocess.Popen[bytes], address: str, log: IO[str]) -> None:

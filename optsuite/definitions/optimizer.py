@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from optsuite.definitions.names import LONGEST_PARAM, PARAM_NAME, RUN_PARAMS
 from optsuite.definitions.space import LogUniform
-from optsuite.errors import BadInput, one_line, require, require_name, require_rate
+from optsuite.errors import InputError, one_line, require, require_name, require_rate
 from optsuite.schedules import Schedule, constant
 
 
@@ -53,13 +53,13 @@ class OptimizerSpec:
         require(named, f"{where}: includes", self.includes, "a tuple of names of optimizers")
         require(not (self.closure and self.proportional), f"{where}: closure", True, "False where proportional")
 
-    def fraction(self, step: int, max_steps: int) -> float:
+    def lr_multiplier(self, step: int, max_steps: int) -> float:
         """The fraction of lr that one of the steps 1 to `max_steps` uses."""
         return 1.0 if self.schedule is None else self.schedule(step, max_steps)
 
 
 def _check_fixed(where: str, fixed: object) -> None:
-    """Raise BadInput unless the hyperparameters can be handed on by name and kept in the store."""
+    """Raise InputError unless the hyperparameters can be handed on by name and kept in the store."""
     require(isinstance(fixed, Mapping), f"{where}: fixed", fixed, "a mapping of names to values")
     assert isinstance(fixed, Mapping)
     for key, value in fixed.items():
@@ -67,11 +67,11 @@ def _check_fixed(where: str, fixed: object) -> None:
         named = named and key != "." and not key.startswith(("..", "/"))
         require(named, f"{where}: fixed: name", key, "up to 250 letters, digits, _ - . : / and spaces, and no path like ../x")
         if key in RUN_PARAMS:
-            raise BadInput(f"{where}: fixed: got {key!r}, allowed: names that say nothing else of a run")
+            raise InputError(f"{where}: fixed: got {key!r}, allowed: names that say nothing else of a run")
         try:
             length = len(str(value))
         except Exception as error:
-            raise BadInput(f"{where}: fixed: {key}: its text raised {one_line(error)}") from error
+            raise InputError(f"{where}: fixed: {key}: its text raised {one_line(error)}") from error
         require(
             length <= LONGEST_PARAM, f"{where}: fixed: {key}", value, f"a value whose text has up to {LONGEST_PARAM} characters"
         )

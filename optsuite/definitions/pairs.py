@@ -3,38 +3,38 @@
 import torch
 from torch import Tensor
 
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 
 PARTS = ("inputs", "targets")
 
 
 def require_pair(split: str, value: object) -> None:
-    """Raise BadInput unless the value is a pair (inputs, targets) of tensors (n, ...) for one n above 0."""
+    """Raise InputError unless the value is a pair (inputs, targets) of tensors (n, ...) for one n above 0."""
     where = f"{split} split"
     pair = isinstance(value, tuple) and len(value) == 2
     if not pair:
         size = f" of {len(value)}" if isinstance(value, tuple | list) else ""
-        raise BadInput(f"{where}: got a {type(value).__name__}{size}, allowed: a tuple (inputs, targets) of two tensors")
+        raise InputError(f"{where}: got a {type(value).__name__}{size}, allowed: a tuple (inputs, targets) of two tensors")
     assert isinstance(value, tuple)
     for name, part in zip(PARTS, value, strict=True):
         _require_tensor(f"{where}: its {name}", part)
     n_inputs, n_targets = (len(part) for part in value)
     received = f"{n_inputs} inputs and {n_targets} targets"
     if not n_inputs == n_targets > 0:
-        raise BadInput(f"{where}: got {received}, allowed: as many inputs as targets, at least one")
+        raise InputError(f"{where}: got {received}, allowed: as many inputs as targets, at least one")
 
 
 def _require_tensor(where: str, value: object) -> None:
     if not isinstance(value, Tensor):
-        raise BadInput(f"{where}: got {_kind(value)}, allowed: a torch.Tensor; {_remedy(value)}")
+        raise InputError(f"{where}: got {_kind(value)}, allowed: a torch.Tensor; {_remedy(value)}")
     if value.is_nested or value.layout is not torch.strided:
-        raise BadInput(f"{where}: got a tensor of layout {value.layout}, allowed: a dense one; use .to_dense()")
+        raise InputError(f"{where}: got a tensor of layout {value.layout}, allowed: a dense one; use .to_dense()")
     if value.is_meta:
-        raise BadInput(f"{where}: got a tensor on the device meta, allowed: one with values")
+        raise InputError(f"{where}: got a tensor on the device meta, allowed: one with values")
     if value.requires_grad:
-        raise BadInput(f"{where}: got a tensor that requires gradients, allowed: plain values; use .detach()")
+        raise InputError(f"{where}: got a tensor that requires gradients, allowed: plain values; use .detach()")
     if value.ndim == 0:
-        raise BadInput(f"{where}: got a tensor without dimensions, allowed: one whose first dimension counts the examples")
+        raise InputError(f"{where}: got a tensor without dimensions, allowed: one whose first dimension counts the examples")
 
 
 def _kind(value: object) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def open_pool(
     suite: str | Suite, options: ExecutionOptions, *, checkpoints: Checkpoints | None = None
 ) -> AbstractContextManager[Pool]:
-    """The pool that trains a suite, which workers load by themselves. Raises BadInput.
+    """The pool that trains a suite, which workers load by themselves. Raises InputError.
 
     It consists of processes of this machine, or of a cluster where the options name one. A Suite
     with parts that no other process can import is trained in this process.
@@ -53,9 +53,9 @@ def _open_cluster(
 
     check_device(options.device)
     if checkpoints is not None:
-        raise BadInput("--checkpoint-every cannot be combined with --ray: a cluster trains lost runs again from step 0")
+        raise InputError("--checkpoint-every cannot be combined with --ray: a cluster trains lost runs again from step 0")
     if source is None:
-        raise BadInput(
+        raise InputError(
             "--ray: parts of this suite were made in a notebook or in __main__, "
             "which no worker can import; put them into a module"
         )
@@ -64,7 +64,7 @@ def _open_cluster(
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
-        raise BadInput("--ray: Ray is not installed; run: pip install 'optsuite[ray]'") from None
+        raise InputError("--ray: Ray is not installed; run: pip install 'optsuite[ray]'") from None
     return RayPool(
         address,
         n_workers=options.workers,

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 from optsuite.definitions.suite import Suite
-from optsuite.execution.pool import Fact, Lost, Queue, Task
-from optsuite.execution.worker import facts, trainer
+from optsuite.execution.pool import Queue, RunUpdate, Task, TaskLost
+from optsuite.execution.worker import trainer, updates
 from optsuite.training.checkpoint import Checkpoints
 from optsuite.training.train_step import is_out_of_memory
 
@@ -20,7 +20,7 @@ class InlinePool:
         self._train = trainer(lambda: suite, device, checkpoints)
         self._queue = Queue()
         self._task: int | None = None
-        self._facts: Iterator[Fact] = iter(())
+        self._updates: Iterator[RunUpdate] = iter(())
 
     def __enter__(self) -> "InlinePool":
         return self
@@ -38,25 +38,25 @@ class InlinePool:
         if task == self._task:
             self._stop()
 
-    def poll(self, timeout: float) -> Sequence[Fact | Lost]:
+    def poll(self, timeout: float) -> Sequence[RunUpdate | TaskLost]:
         """Train for about `timeout` seconds, and at least to the next measurement."""
         if self._task is None and not self._queue:
             time.sleep(timeout)
             return []
         if self._task is None:
             task = self._queue.pop()
-            self._task, self._facts = task.id, facts(task, self._train)
-        task_id, received = self._task, list[Fact | Lost]()
+            self._task, self._updates = task.id, updates(task, self._train)
+        task_id, received = self._task, list[RunUpdate | TaskLost]()
         until = time.monotonic() + timeout
         try:
-            for fact in self._facts:
-                received.append(fact)
+            for update in self._updates:
+                received.append(update)
                 if time.monotonic() > until:
                     return received
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            received.append(Lost(task=task_id, reason="this process ran out of memory"))
+            received.append(TaskLost(task=task_id, reason="this process ran out of memory"))
         self._stop()
         return received
 
@@ -66,4 +66,4 @@ class InlinePool:
         self._queue = Queue()
 
     def _stop(self) -> None:
-        self._task, self._facts = None, iter(())
+        self._task, self._updates = None, iter(())

@@ -9,9 +9,9 @@ from typing import Protocol
 from optsuite.training.checkpoint import Checkpoints
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import Definition
-from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.results import Measurement, Run, RunResult
 
-LACKED_MEMORY = "its worker ran out of memory"  # a reason why a task is lost
+OUT_OF_MEMORY = "its worker ran out of memory"  # a reason why a task is lost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Task:
     """Runs of one benchmark and one optimizer that one worker trains together. A lower priority number goes first.
 
     The `definition` is what the worker must find in the suite that it has loaded. A task that
-    reports nothing for `patience_seconds` is lost. One that goes `alone` waits until there is no
+    reports nothing for `timeout_seconds` is lost. One that goes `alone` waits until there is no
     other left to do. Training takes about `memory_bytes` of the device. With `until`, its single
     run only shows what it would measure up to that step: it is a check of results that there are,
     and neither uses nor leaves a checkpoint. With a `nudge`, a number from 1 on, the initial
@@ -31,8 +31,8 @@ class Task:
     engine: str
     definition: Definition
     runs: tuple[Run, ...]
-    patience_seconds: float = math.inf
-    alone: bool = False
+    timeout_seconds: float = math.inf
+    exclusive: bool = False
     memory_bytes: int = 0
     until: int | None = None
     nudge: int = 0
@@ -46,16 +46,16 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fact:
+class RunUpdate:
     """What a worker reports of one run of a task: a measurement, or how it ended."""
 
     task: int
     index: int
-    fact: Measurement | Ended
+    update: Measurement | RunResult
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lost:
+class TaskLost:
     """A task whose worker died, or was stopped because it reported nothing. Runs of it that have not ended are untrained."""
 
     task: int
@@ -79,7 +79,7 @@ class Pool(Protocol):
     def cancel(self, task: int) -> None:
         """Forget a task, whatever has become of it; nothing more is heard of it."""
 
-    def poll(self, timeout: float) -> Sequence[Fact | Lost]:
+    def poll(self, timeout: float) -> Sequence[RunUpdate | TaskLost]:
         """What has happened since the last call; waits up to `timeout` seconds for something to."""
 
 
@@ -99,7 +99,7 @@ class Queue:
 
     def push(self, task: Task) -> None:
         """Let a task wait."""
-        heapq.heappush(self._entries, (task.alone, task.priority, task.id, task))
+        heapq.heappush(self._entries, (task.exclusive, task.priority, task.id, task))
 
     def pop(self) -> Task:
         """Take the task that is next. Raises IndexError where there is none."""

@@ -23,7 +23,7 @@ SuiteSource = str | PickledSuite  # a text is what `load_suite` takes: a file, a
 
 
 def suite_from(source: SuiteSource) -> Suite:
-    """The suite in this process. Raises BadInput."""
+    """The suite in this process. Raises InputError."""
     if isinstance(source, str):
         return load_suite(source)
     sys.path += [folder for folder in source.path if folder not in sys.path]

@@ -19,8 +19,8 @@ import torch
 from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.suite import Suite
-from optsuite.errors import BadInput, location, one_line
-from optsuite.execution.pool import Fact, Task
+from optsuite.errors import InputError, location, one_line
+from optsuite.execution.pool import RunUpdate, Task
 from optsuite.execution.suite_source import SuiteSource, suite_from
 from optsuite.registry import find_benchmark, find_optimizer
 from optsuite.training.canonical.descriptions import Descriptions, Identity, difference
@@ -31,15 +31,15 @@ from optsuite.training.equivalence.agreement import nudged
 from optsuite.training.identity import identify_benchmark, identify_optimizer
 from optsuite.training.numerics import fit
 from optsuite.training.repeatable import make_repeatable
-from optsuite.training.results import Ended, Measurement
+from optsuite.training.results import Measurement, RunResult
 from optsuite.training.train_step import is_out_of_memory
 from optsuite.training.validation.definitions import load_splits
 
-OUT_OF_MEMORY = 12  # the exit code, ENOMEM
+EXIT_OUT_OF_MEMORY = 12  # the exit code, ENOMEM
 MEMORY_SHARE = 0.9  # of the machine's: who wants more is stopped before the machine is
 SEND_SECONDS = 0.25  # facts are sent together: each message costs the driver, which is busy writing, some milliseconds
 SLOW_VMAP = "There is a performance drop because we have not yet implemented the batching rule"  # nothing a person can mend
-Train = Callable[[Task], Iterator[tuple[int, Measurement | Ended]]]
+Train = Callable[[Task], Iterator[tuple[int, Measurement | RunResult]]]
 
 
 def serve(
@@ -52,7 +52,7 @@ def serve(
 ) -> None:
     """Train the tasks that arrive until the connection closes. Facts go back in lists; None follows those of a task.
 
-    Ends with OUT_OF_MEMORY where a task needs more than `memory_bytes`, or than the device has. `environment` is the driver's:
+    Ends with EXIT_OUT_OF_MEMORY where a task needs more than `memory_bytes`, or than the device has. `environment` is the driver's:
     a process may be forked from one that started under another. What libraries read while they are imported, like
     OMP_NUM_THREADS, stays as it was then.
     """
@@ -67,10 +67,10 @@ def serve(
     torch.optim.SGD([torch.zeros(1)], lr=0.0).step()  # torch imports half of itself with the first step
     try:
         while True:
-            batch: list[Fact] = []
+            batch: list[RunUpdate] = []
             sent = time.monotonic()
-            for fact in facts(connection.recv(), train):
-                batch.append(fact)
+            for update in updates(connection.recv(), train):
+                batch.append(update)
                 if time.monotonic() - sent > SEND_SECONDS:
                     connection.send(batch)
                     batch, sent = [], time.monotonic()
@@ -80,7 +80,7 @@ def serve(
         return  # the driver has gone: nobody is left to train for
     except Exception as error:
         if is_out_of_memory(error):
-            os._exit(OUT_OF_MEMORY)  # a new process starts with nothing
+            os._exit(EXIT_OUT_OF_MEMORY)  # a new process starts with nothing
         raise
 
 
@@ -108,7 +108,7 @@ def _end_with_driver() -> None:
     os._exit(1)
 
 
-def facts(task: Task, train: Train) -> Iterator[Fact]:
+def updates(task: Task, train: Train) -> Iterator[RunUpdate]:
     """Train a task and yield its facts. Whatever goes wrong, every run of it ends, as failed if need be.
 
     But for a lack of memory, which is raised: another process, or this one alone, may have it.
@@ -116,19 +116,19 @@ def facts(task: Task, train: Train) -> Iterator[Fact]:
     ended: set[int] = set()
     error = "the engine stopped without saying how the run ended"
     try:
-        for index, fact in train(task):
-            if isinstance(fact, Ended):
+        for index, update in train(task):
+            if isinstance(update, RunResult):
                 ended.add(index)
-            yield Fact(task=task.id, index=index, fact=fact)
-            if task.until is not None and isinstance(fact, Measurement) and fact.step >= task.until:
-                yield Fact(task=task.id, index=index, fact=Ended(outcome="finished"))
+            yield RunUpdate(task=task.id, index=index, update=update)
+            if task.until is not None and isinstance(update, Measurement) and update.step >= task.until:
+                yield RunUpdate(task=task.id, index=index, update=RunResult(outcome="finished"))
                 return
     except (Exception, SystemExit) as problem:  # a definition that calls sys.exit() ends its own run
         if is_out_of_memory(problem):
             raise
         error = one_line(problem) + location(problem)
     for index in set(range(len(task.runs))) - ended:
-        yield Fact(task=task.id, index=index, fact=Ended(outcome="failed", error=error))
+        yield RunUpdate(task=task.id, index=index, update=RunResult(outcome="failed", error=error))
 
 
 def trainer(suite_of: Callable[[], Suite], device: str, checkpoints: Checkpoints | None = None) -> Train:
@@ -157,7 +157,7 @@ def trainer(suite_of: Callable[[], Suite], device: str, checkpoints: Checkpoints
         spec = find_optimizer(suite, name)
         return spec, identify_optimizer(spec, described)
 
-    def train(task: Task) -> Iterator[tuple[int, Measurement | Ended]]:
+    def train(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
         benchmark, splits, own = problem(task.runs[0].benchmark)
         spec, its = optimizer(task.runs[0].optimizer)
         for found, expected, where in (
@@ -165,7 +165,7 @@ def trainer(suite_of: Callable[[], Suite], device: str, checkpoints: Checkpoints
             (its, task.definition.optimizer, f"optimizer {spec.name}"),
         ):
             if said := difference(where, expected, found):
-                raise BadInput(said)
+                raise InputError(said)
         if task.nudge:
             benchmark = replace(benchmark, model=partial(nudged, benchmark.model, seed=task.nudge))
         engine = ENGINES[task.engine]

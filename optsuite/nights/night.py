@@ -9,7 +9,7 @@ from optsuite.analysis.changes import CampaignChanges, compare_campaigns
 from optsuite.campaign.events import NightStarted
 from optsuite.campaign.runner import studies_of
 from optsuite.campaign.session import Outcome, Session
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.nights.remeasure import confirmed
 from optsuite.reporting.folder import add_file
 from optsuite.reporting.nightly_page import SHOWN, page
@@ -49,7 +49,7 @@ class NightResult:
 
 
 def run_night(session: Session, *, retune: bool, keep: int | None, folder: Path) -> NightResult:
-    """Train a night, compare it with the last good one, and remember how it was. Raises BadInput.
+    """Train a night, compare it with the last good one, and remember how it was. Raises InputError.
 
     All but the last `keep` nights are deleted, except those that later nights need.
     """
@@ -65,7 +65,7 @@ def run_night(session: Session, *, retune: bool, keep: int | None, folder: Path)
     found = nights(store, suite.name)
     this = last(found, campaign=campaign)
     if this is None:
-        raise BadInput(f"campaign {campaign}: nothing was trained in it; check the suite")
+        raise InputError(f"campaign {campaign}: nothing was trained in it; check the suite")
     baseline, state = _baseline(found, this)
     changed = None
     if baseline is not None:

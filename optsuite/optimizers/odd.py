@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from optsuite.errors import BadInput
+# The text of these functions is part of what identifies an optimizer: it keeps the older name.
+from optsuite.errors import InputError as BadInput
 
 HEADS = ("q_proj.weight", "k_proj.weight", "wq.weight", "wk.weight", "attn.attn.weight", "attn.qkv.weight")
 

@@ -12,7 +12,10 @@ from torch.optim import Optimizer
 
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.space import LogUniform
-from optsuite.errors import BadInput, UnknownName
+
+# The text of these functions is part of what identifies an optimizer: it keeps the older names.
+from optsuite.errors import InputError as BadInput
+from optsuite.errors import UnknownNameError as UnknownName
 from optsuite.optimizers.native import ADAM
 from optsuite.optimizers.odd import CLOSURES, FIXED, first_argument, require_usable
 from optsuite.schedules import constant

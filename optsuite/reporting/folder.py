@@ -7,7 +7,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.files import write_atomically
 from optsuite.reporting.style import THEME
 
@@ -33,7 +33,7 @@ class ReportFolder:
     """The folder of a report, and the list of what we wrote in it: a hash for each file, by its path there."""
 
     def __init__(self, folder: Path) -> None:
-        """Take a folder that is not there, empty, or ours. Raises BadInput before anything is touched."""
+        """Take a folder that is not there, empty, or ours. Raises InputError before anything is touched."""
         self._folder = folder
         _require_no_link(folder)
         if folder.exists() and not folder.is_dir():
@@ -45,7 +45,7 @@ class ReportFolder:
         self._written: dict[str, str] = {}
 
     def claim(self, names: Iterable[str]) -> None:
-        """Say what will be written. Raises BadInput where another's file, or a link, has that name; then nothing is."""
+        """Say what will be written. Raises InputError where another's file, or a link, has that name; then nothing is."""
         names = sorted(names)
         for name in (FIGURES, *names, MANIFEST):
             path = self._folder / name
@@ -81,7 +81,7 @@ class ReportFolder:
 
 
 def add_file(folder: Path, name: str, text: str) -> None:
-    """Write one more file into a report folder of ours. Raises BadInput."""
+    """Write one more file into a report folder of ours. Raises InputError."""
     own = ReportFolder(folder)
     own.claim([name])
     own.write(name, text)
@@ -89,7 +89,7 @@ def add_file(folder: Path, name: str, text: str) -> None:
 
 
 def _of_old_report(folder: Path) -> dict[str, str]:
-    """What a report without a manifest consists of; nothing for an empty folder. Raises BadInput for a person's folder."""
+    """What a report without a manifest consists of; nothing for an empty folder. Raises InputError for a person's folder."""
     found = {path.name for path in folder.iterdir()} - LITTER
     found = {name for name in found if not (name.startswith(".") and name.endswith(".new"))}
     if not found:
@@ -138,8 +138,8 @@ def _require_no_link(path: Path) -> None:
         raise _refused(path, "which is a link")
 
 
-def _refused(path: Path, why: str) -> BadInput:
-    return BadInput(f"report folder: got {path}, {why}; nothing is changed there; allowed: another --out, new or empty")
+def _refused(path: Path, why: str) -> InputError:
+    return InputError(f"report folder: got {path}, {why}; nothing is changed there; allowed: another --out, new or empty")
 
 
 def _hash(content: bytes) -> str:

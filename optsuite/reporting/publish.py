@@ -9,7 +9,7 @@ import pandas as pd
 
 from optsuite.analysis.leaderboard import Comparison, comparison
 from optsuite.campaign.prepare import Skipped
-from optsuite.errors import BadInput, one_line
+from optsuite.errors import InputError, one_line
 from optsuite.redact import redact
 from optsuite.reporting.write import build
 from optsuite.tracking.links import UI
@@ -42,7 +42,7 @@ class Report:
 
 
 def publish(uri: str, campaign: str, folder: Path, skipped: Sequence[Skipped] = ()) -> Report:
-    """Write the report of a campaign. Raises BadInput for a folder that cannot be written or is not ours."""
+    """Write the report of a campaign. Raises InputError for a folder that cannot be written or is not ours."""
     store = open_store(uri)
     runs = read_runs(store, campaign)
     curves = partial(read_curves, store, names=["validation/loss"])
@@ -52,7 +52,7 @@ def publish(uri: str, campaign: str, folder: Path, skipped: Sequence[Skipped] = 
     try:
         files = build(runs, curves, found, folder, campaign=campaign, ui=ui, notes=notes)
     except OSError as error:
-        raise BadInput(
+        raise InputError(
             f"report folder: {folder} cannot be written ({error.strerror or error}); choose another --out"
         ) from error
     not_kept = ""

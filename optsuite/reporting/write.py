@@ -31,7 +31,7 @@ def build(
 ) -> list[Path]:
     """Write the report of a campaign from its runs, their curves, and the comparison of its runs.
 
-    Returns the files. Raises BadInput for a folder that is not ours.
+    Returns the files. Raises InputError for a folder that is not ours.
     Everything but `cost.csv` and the page's links, costs and ledger is determined by the definitions alone.
     """
     own = ReportFolder(folder)

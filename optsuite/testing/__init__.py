@@ -6,7 +6,7 @@
         spec = LION
 
 Any runner that collects classes of test methods finds them, such as pytest; none is imported here.
-A broken contract raises AssertionError, or BadInput where the definition itself is refused.
+A broken contract raises AssertionError, or InputError where the definition itself is refused.
 """
 
 from optsuite.testing.benchmarks import BenchmarkContract

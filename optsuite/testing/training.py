@@ -14,7 +14,7 @@ from optsuite.training.checkpoint import Checkpoint
 from optsuite.training.engines import ENGINES, PLAIN
 from optsuite.training.numerics import fit
 from optsuite.training.repeatable import make_repeatable
-from optsuite.training.results import Ended, Measurement, Run, Score, score_of
+from optsuite.training.results import Measurement, Run, RunResult, RunScore, score_of
 from optsuite.training.validation.definitions import load_splits
 
 N_RATES = 5  # of the searched interval, from end to end, that stand for all of it
@@ -27,7 +27,7 @@ class Trained:
     """A run: its values by (step, curve name), its score, and the error of one that failed."""
 
     curve: Curve
-    score: Score
+    score: RunScore
     error: str
 
     @property
@@ -36,7 +36,7 @@ class Trained:
         if self.score.outcome != "finished":
             return False
         initial = self.score.initial_loss
-        return self.score.score < initial - LEAST_GAIN * abs(initial)
+        return self.score.value < initial - LEAST_GAIN * abs(initial)
 
 
 def expect(condition: bool, message: str) -> None:
@@ -78,12 +78,12 @@ def train(
     """
     own = [_run(benchmark, spec, lr, seed) for lr, seed in runs]
     measured: list[list[Measurement]] = [[] for _ in own]
-    ended: dict[int, Ended] = {}
-    for index, fact in _facts(lambda: ENGINES[engine].train(benchmark, spec, own, splits)):
-        if isinstance(fact, Ended):
-            ended[index] = fact
+    ended: dict[int, RunResult] = {}
+    for index, update in _updates(lambda: ENGINES[engine].train(benchmark, spec, own, splits)):
+        if isinstance(update, RunResult):
+            ended[index] = update
         else:
-            measured[index].append(fact)
+            measured[index].append(update)
     return [_trained(curve, ended[index]) for index, curve in enumerate(measured)]
 
 
@@ -102,21 +102,21 @@ def train_one(
     run = _run(benchmark, spec, rates_of(spec)[0], 0)
     measured: list[Measurement] = []
 
-    def engine() -> Iterator[tuple[int, Measurement | Ended]]:
+    def engine() -> Iterator[tuple[int, Measurement | RunResult]]:
         return PLAIN.train(benchmark, spec, [run], splits, checkpoint_of=lambda run: checkpoint)
 
-    for _, fact in _facts(engine):
-        if isinstance(fact, Ended):
+    for _, update in _updates(engine):
+        if isinstance(update, RunResult):
             break
-        measured.append(fact)
-        if fact.step == until:
+        measured.append(update)
+        if update.step == until:
             break
     return _curve(measured)
 
 
-def _facts(
-    engine: Callable[[], Iterator[tuple[int, Measurement | Ended]]],
-) -> Iterator[tuple[int, Measurement | Ended]]:
+def _updates(
+    engine: Callable[[], Iterator[tuple[int, Measurement | RunResult]]],
+) -> Iterator[tuple[int, Measurement | RunResult]]:
     make_repeatable()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", SLOW_VMAP)
@@ -127,7 +127,7 @@ def _run(benchmark: Benchmark, spec: OptimizerSpec, lr: float, seed: int) -> Run
     return Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr, seed=seed, kind="trial")
 
 
-def _trained(measured: Sequence[Measurement], ended: Ended) -> Trained:
+def _trained(measured: Sequence[Measurement], ended: RunResult) -> Trained:
     score = score_of(measured, ended.outcome)
     return Trained(curve=_curve(measured), score=score, error=ended.error or "")
 

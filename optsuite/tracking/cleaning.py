@@ -19,7 +19,7 @@ from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
 from mlflow.tracking import _get_store
 
 from optsuite.errors import one_line
-from optsuite.tracking.inventory import StoredRun
+from optsuite.tracking.inventory import InventoryRow
 from optsuite.tracking.location import database_path
 from optsuite.tracking.schema import CAMPAIGN, GIVEN_UP
 from optsuite.tracking.sql import query
@@ -42,7 +42,7 @@ class Shrunk:
 
 def purge(
     store: Store,
-    runs: Iterable[StoredRun],
+    runs: Iterable[InventoryRow],
     check: Callable[[], None] = lambda: None,
 ) -> list[str]:
     """Remove runs for good; from a server, move them to MLflow's trash.
@@ -63,7 +63,7 @@ def purge(
     return left
 
 
-def give_up(store: Store, runs: Sequence[StoredRun]) -> None:
+def give_up(store: Store, runs: Sequence[InventoryRow]) -> None:
     """Take runs out of their campaign and into MLflow's trash, in one transaction.
 
     So a kill leaves all of a campaign, or nothing of it that anything would read but `inventory`.
@@ -133,7 +133,7 @@ def _bytes_on_disk(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.exists())
 
 
-def artifact_bytes(run: StoredRun) -> int:
+def artifact_bytes(run: InventoryRow) -> int:
     """How many bytes the artifacts of a run take on this machine."""
     folder = _folder(run)
     if folder is None:
@@ -141,7 +141,7 @@ def artifact_bytes(run: StoredRun) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _delete_artifacts(run: StoredRun) -> list[str]:
+def _delete_artifacts(run: InventoryRow) -> list[str]:
     """Delete the artifacts of a run. Returns where they are, and why, if that failed."""
     if urlsplit(run.artifact_uri).scheme in ("", "file"):
         folder = _folder(run)
@@ -160,7 +160,7 @@ def _delete_artifacts(run: StoredRun) -> list[str]:
     return []
 
 
-def _folder(run: StoredRun) -> Path | None:
+def _folder(run: InventoryRow) -> Path | None:
     """The folder of a run's artifacts on this machine; None where there is none of its own.
 
     An address that was edited, or a link, would lead to what is somebody else's.
@@ -173,6 +173,6 @@ def _folder(run: StoredRun) -> Path | None:
     return path if path.is_dir() and not linked else None
 
 
-def _is_own_place(run: StoredRun) -> bool:
+def _is_own_place(run: InventoryRow) -> bool:
     """Whether artifacts lie where MLflow puts those of this run."""
     return urlsplit(run.artifact_uri).path.endswith(f"/{run.run_id}/artifacts")

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from optsuite.errors import BadInput, one_line
+from optsuite.errors import InputError, one_line
 
 ELSEWHERE = "set MLFLOW_TRACKING_URI to another store"
 # What a database says that no waiting mends: damage, or the tables of something else.
@@ -24,17 +24,17 @@ NEEDED = {"experiments", "runs", "tags", "params", "metrics", "latest_metrics", 
 
 
 def require_place(path: Path) -> None:
-    """Raise BadInput where the path leads through a link to what is not there, such as a disk that is not mounted."""
+    """Raise InputError where the path leads through a link to what is not there, such as a disk that is not mounted."""
     for part in (path, *path.parents):
         if part.is_symlink() and not part.exists():
-            raise BadInput(
+            raise InputError(
                 f"store: got {path}, but {part} is a link to {part.readlink()}, which is not there; "
                 f"allowed: with the disk of it in place, or {ELSEWHERE}"
             )
 
 
 def require_ours(path: Path) -> None:
-    """Raise BadInput unless the file, where there is one, holds what MLflow has made, and that can be read."""
+    """Raise InputError unless the file, where there is one, holds what MLflow has made, and that can be read."""
     require_place(path)
     if not path.exists():
         return
@@ -55,7 +55,7 @@ def require_ours(path: Path) -> None:
         raise _unusable(path, f"it lacks the table {missing[0]}", f"restore a backup, or {ELSEWHERE}")
 
 
-def explained(path: Path, error: Exception) -> BadInput:
+def explained(path: Path, error: Exception) -> InputError:
     """What SQLite or the system says of the file, with what to do."""
     cause = one_line(error).partition(": ")[2]
     damaged = any(text in cause for text in DAMAGED)
@@ -66,5 +66,5 @@ def explained(path: Path, error: Exception) -> BadInput:
     )
 
 
-def _unusable(path: Path, cause: str, remedy: str) -> BadInput:
-    return BadInput(f"store: got sqlite:///{path}, which cannot be opened: {cause}; allowed: {remedy}")
+def _unusable(path: Path, cause: str, remedy: str) -> InputError:
+    return InputError(f"store: got sqlite:///{path}, which cannot be opened: {cause}; allowed: {remedy}")

@@ -49,7 +49,7 @@ ITEMS = """
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredRun:
+class InventoryRow:
     """A run with the tags TAGS and the params PARAMS. `started` is in Unix seconds.
 
     `is_deleted` runs are in MLflow's trash. Those of an experiment in the trash come back with it.
@@ -117,7 +117,7 @@ def basis_of(fingerprint: str) -> object:
     return found.basis if found else None
 
 
-def inventory(store: Store, campaign: str | None = None) -> list[StoredRun]:
+def inventory(store: Store, campaign: str | None = None) -> list[InventoryRow]:
     """The runs of a campaign, of all campaigns where it is None, claims among them, by start.
 
     A server tells only of what is not in its trash.
@@ -126,7 +126,7 @@ def inventory(store: Store, campaign: str | None = None) -> list[StoredRun]:
     return sorted(found, key=lambda run: (run.started, run.run_id))
 
 
-def _of_database(store: Store, campaign: str | None) -> Iterator[StoredRun]:
+def _of_database(store: Store, campaign: str | None) -> Iterator[InventoryRow]:
     values: dict[str, Any] = {"owners": list(OWNERS)}
     condition = ""
     if campaign is not None:
@@ -140,7 +140,7 @@ def _of_database(store: Store, campaign: str | None) -> Iterator[StoredRun]:
             texts.setdefault(run_id, {})[key] = str(value)
     rows = query(store, RUNS.format(condition=condition), **values)
     for row in rows.drop_duplicates("run_id").to_dict("records"):
-        yield StoredRun(
+        yield InventoryRow(
             run_id=row["run_id"],
             status=str(row["status"]),
             started=_seconds(row["start_time"]),
@@ -151,15 +151,15 @@ def _of_database(store: Store, campaign: str | None) -> Iterator[StoredRun]:
         )
 
 
-def _of_server(store: Store, campaign: str | None) -> Iterator[StoredRun]:
+def _of_server(store: Store, campaign: str | None) -> Iterator[InventoryRow]:
     for owner in OWNERS:
         wanted = "LIKE '%'" if campaign is None else f"= '{campaign}'"
         for run in store.search(f"tags.`{owner}` {wanted}"):
             yield _stored(run)
 
 
-def _stored(run: MlflowRun) -> StoredRun:
-    return StoredRun(
+def _stored(run: MlflowRun) -> InventoryRow:
+    return InventoryRow(
         run_id=run.info.run_id,
         status=run.info.status,
         started=_seconds(run.info.start_time),

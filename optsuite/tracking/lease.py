@@ -21,9 +21,9 @@ from pathlib import Path
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
-from optsuite.errors import BadInput, StoreLost, one_line
+from optsuite.errors import InputError, StoreUnavailableError, one_line
 from optsuite.files import write_atomically
-from optsuite.tracking.location import database_path, state_folder
+from optsuite.tracking.location import database_path, local_state_dir
 from optsuite.tracking.schema import CLAIM_BEAT, CLAIM_MACHINE, CLAIM_OWNER, CLAIM_STATE, CLAIMS, KIND, REPORTS, quoted
 from optsuite.tracking.store import PAGE, Store
 
@@ -59,15 +59,15 @@ class Lease:
         return bool(self._lost)
 
     def require(self) -> None:
-        """Raise StoreLost where another has taken the campaign over, or may have."""
+        """Raise StoreUnavailableError where another has taken the campaign over, or may have."""
         if self.is_lost:
-            raise StoreLost(f"campaign: {self._lost}; what had ended is kept, and this one has stopped")
+            raise StoreUnavailableError(f"campaign: {self._lost}; what had ended is kept, and this one has stopped")
 
     def give_back(self) -> None:
         """Let others go on with the campaign."""
         self._over.set()
         self._thread.join(timeout=BEAT_SECONDS)
-        with suppress(MlflowException, StoreLost, OSError):
+        with suppress(MlflowException, StoreUnavailableError, OSError):
             self._store.client.delete_run(self._run_id)
 
     def _renew(self) -> None:
@@ -87,7 +87,7 @@ class Lease:
 
 @contextmanager
 def lease(store: Store, campaign: str) -> Iterator[Lease | None]:
-    """Hold the campaign for this machine, or raise BadInput that names who does. None where the lock of a file is enough."""
+    """Hold the campaign for this machine, or raise InputError that names who does. None where the lock of a file is enough."""
     if database_path(store.uri) is not None:
         yield None
         return
@@ -106,7 +106,7 @@ def claims(store: Store, campaign: str) -> list[MlflowRun]:
 
 
 def require_unclaimed(store: Store, campaign: str) -> None:
-    """Raise BadInput where another machine seems to work on a campaign. Writes nothing."""
+    """Raise InputError where another machine seems to work on a campaign. Writes nothing."""
     if database_path(store.uri) is not None:
         return
     machine = _machine(store.uri)
@@ -137,7 +137,7 @@ def _claim(store: Store, campaign: str) -> str:
                 return mine
             time.sleep(WAIT_SECONDS)
     except BaseException:
-        with suppress(MlflowException, StoreLost):
+        with suppress(MlflowException, StoreUnavailableError):
             store.delete(mine)
         raise
 
@@ -193,13 +193,13 @@ def _clocks() -> tuple[float, float]:
     return time.monotonic(), time.time()
 
 
-def _taken(campaign: str, claim: MlflowRun) -> BadInput:
+def _taken(campaign: str, claim: MlflowRun) -> InputError:
     silent = max(0.0, time.time() - _beat(claim))
     by = f"{claim.data.tags.get(CLAIM_OWNER, 'another machine')}, last heard of {silent:.0f} seconds ago"
     allowed = (
         f"another --campaign, or waiting for it to end; a machine that is gone is forgotten after {EXPIRY_SECONDS:.0f} seconds"
     )
-    return BadInput(f"campaign: got {campaign!r}, which is being run by {by}; allowed: {allowed}")
+    return InputError(f"campaign: got {campaign!r}, which is being run by {by}; allowed: {allowed}")
 
 
 def _state(claim: MlflowRun) -> str:
@@ -216,7 +216,7 @@ def _beat(claim: MlflowRun) -> float:
 
 def _machine(uri: str) -> str:
     """A name for whatever shares the lock of a file with this process: a person's state folder on a machine."""
-    path: Path = state_folder(uri) / "machine"
+    path: Path = local_state_dir(uri) / "machine"
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():

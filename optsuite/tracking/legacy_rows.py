@@ -11,9 +11,9 @@ from typing import Any
 import sqlalchemy
 from mlflow.exceptions import MlflowException
 
-from optsuite.errors import BadInput, StoreLost
+from optsuite.errors import InputError, StoreUnavailableError
 from optsuite.tracking.location import store_exists
-from optsuite.tracking.outbox import Spool
+from optsuite.tracking.outbox import Outbox
 from optsuite.tracking.rows import chunks
 from optsuite.tracking.schema import (
     CAMPAIGN,
@@ -52,8 +52,8 @@ def has_former_rows(uri: str, campaign: str) -> bool:
     """
     if not store_exists(uri):
         return False
-    with suppress(BadInput, StoreLost, MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError):
-        if any(KEPT.search(path.read_bytes()) for path in Spool(uri, campaign).waiting):
+    with suppress(InputError, StoreUnavailableError, MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError):
+        if any(KEPT.search(path.read_bytes()) for path in Outbox(uri, campaign).waiting):
             return True
         if not uri.startswith(HTTP):
             found = ask(uri, ANY, campaign=campaign, like=LIKE, former=FORMER)

@@ -7,7 +7,7 @@ from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
 
-from optsuite.errors import BadInput, UnknownName
+from optsuite.errors import InputError, UnknownNameError
 from optsuite.redact import redact
 from optsuite.tracking.database import explained, require_ours, require_place
 from optsuite.tracking.schema import CAMPAIGN
@@ -22,54 +22,54 @@ def tracking_uri() -> str:
 
 
 def database_path(uri: str) -> Path | None:
-    """The file of a SQLite store; None for any other. Raises BadInput for a path that cannot be opened."""
+    """The file of a SQLite store; None for any other. Raises InputError for a path that cannot be opened."""
     if not uri.startswith("sqlite:"):
         _require_address(uri)
         return None
     file = uri.removeprefix("sqlite:///")
     if file in ("", ":memory:", uri) or Path(file).is_dir():
-        raise BadInput(f"store: got {uri}, allowed: the path of a file, as in sqlite:////home/me/mlflow.db")
+        raise InputError(f"store: got {uri}, allowed: the path of a file, as in sqlite:////home/me/mlflow.db")
     if set(uri) & set("?%"):
-        raise BadInput(f"store: got {uri}, allowed: a path without ? and %, which SQLite's address cannot hold")
+        raise InputError(f"store: got {uri}, allowed: a path without ? and %, which SQLite's address cannot hold")
     return Path(file).absolute()
 
 
 def _require_address(uri: str) -> None:
-    """Raise BadInput for MLflow's store of files, which it has given up."""
+    """Raise InputError for MLflow's store of files, which it has given up."""
     folder = uri.removeprefix("file:")
     if uri.startswith("file:") or ("://" not in uri and (re.match(r"[./~\\]|[A-Za-z]:[/\\]", uri) or ":" not in uri)):
         place = "/" + folder.lstrip("/") if uri.startswith("file:/") else folder
         allowed = f"a database or a server, as in sqlite:///{Path(place).absolute() / 'mlflow.db'}"
-        raise BadInput(
+        raise InputError(
             f"store: got {uri}, which cannot be opened: it names a folder, MLflow's former store; allowed: {allowed}"
         )
 
 
-def state_folder(uri: str) -> Path:
+def local_state_dir(uri: str) -> Path:
     """A folder for what belongs to the store, where a person's programs keep their state: nobody else writes there."""
     try:
         states = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     except RuntimeError:
         allowed = "HOME or XDG_STATE_HOME set to a folder of yours"
-        raise BadInput(f"state: got no home folder for what belongs to {redact(uri)}; allowed: {allowed}") from None
+        raise InputError(f"state: got no home folder for what belongs to {redact(uri)}; allowed: {allowed}") from None
     return Path(states) / "optsuite" / blake2b(redact(uri.rstrip("/"), {}).encode(), digest_size=8).hexdigest()
 
 
-def beside_store(uri: str) -> Path:
+def state_dir(uri: str) -> Path:
     """The folder for what this machine keeps beside the store: that of a SQLite file, else one of this person's."""
     path = database_path(uri)
-    return state_folder(uri) if path is None else path.parent
+    return local_state_dir(uri) if path is None else path.parent
 
 
 def checkpoint_folder(uri: str) -> Path:
     """Where the checkpoints of runs lie that are to be recorded in the store."""
-    return beside_store(uri) / "checkpoints"
+    return state_dir(uri) / "checkpoints"
 
 
 def store_exists(uri: str) -> bool:
     """Whether there is anything to open. Only a missing SQLite file is known not to be there.
 
-    Raises BadInput where a link leads to what is not there: that is no new store.
+    Raises InputError where a link leads to what is not there: that is no new store.
     """
     path = database_path(uri)
     if path is not None:
@@ -96,9 +96,9 @@ def campaign_names(uri: str) -> list[str]:
 
 
 def require_campaign(uri: str, campaign: str) -> None:
-    """Raise BadInput, mostly UnknownName, unless the store holds runs of the campaign."""
+    """Raise InputError, mostly UnknownNameError, unless the store holds runs of the campaign."""
     names = campaign_names(uri) if store_exists(uri) else []
     if not names:
-        raise BadInput(f"campaign: got {campaign!r}, there is no campaign yet in {redact(uri)}; 'optsuite run' makes one")
+        raise InputError(f"campaign: got {campaign!r}, there is no campaign yet in {redact(uri)}; 'optsuite run' makes one")
     if campaign not in names:
-        raise UnknownName("campaign", campaign, names)
+        raise UnknownNameError("campaign", campaign, names)

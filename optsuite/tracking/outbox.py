@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from optsuite.errors import one_line, require_name
 from optsuite.files import write_atomically
-from optsuite.tracking.location import database_path, state_folder
+from optsuite.tracking.location import database_path, local_state_dir
 from optsuite.tracking.schema import CAMPAIGN
 from optsuite.tracking.store import Store
 from optsuite.training.results import Measurement
@@ -42,7 +42,7 @@ class Record:
     ended: float
 
 
-def spooled_campaigns(uri: str) -> list[str]:
+def outbox_campaigns(uri: str) -> list[str]:
     """The campaigns that have files in the spool."""
     return sorted({own.name for place in _places(uri) for own in place.glob("*") if own.is_dir()})
 
@@ -50,10 +50,10 @@ def spooled_campaigns(uri: str) -> list[str]:
 def _places(uri: str) -> list[Path]:
     path = database_path(uri)
     near = [] if path is None else [path.parent / "spool" / path.name]
-    return [*near, state_folder(uri) / "spool"]
+    return [*near, local_state_dir(uri) / "spool"]
 
 
-class Spool:
+class Outbox:
     """The files of one campaign: beside the database, else in a folder of this person's."""
 
     def __init__(self, uri: str, campaign: str) -> None:
@@ -62,7 +62,7 @@ class Spool:
         self._campaign = campaign
         self._n_dropped = 0
 
-    def __enter__(self) -> "Spool":
+    def __enter__(self) -> "Outbox":
         with suppress(OSError):  # it is a precaution
             self._folders[0].mkdir(parents=True, exist_ok=True)
             content = os.urandom(RESERVED_BYTES)  # which no file system makes smaller

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy
 from mlflow.exceptions import MlflowException
 
-from optsuite.errors import BadInput, StoreLost
+from optsuite.errors import InputError, StoreUnavailableError
 from optsuite.tracking.location import store_exists
 from optsuite.tracking.schema import CAMPAIGN, FINGERPRINT, KIND, REFUSAL, TRIED, having
 from optsuite.tracking.sql import ask
@@ -56,7 +56,7 @@ def read_plans(uri: str, campaign: str) -> Plans:
     refused: dict[Basis | FormerBasis, tuple[Known, ...]] = {}
     if not store_exists(uri):
         return plans
-    with suppress(BadInput, StoreLost, MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError):
+    with suppress(InputError, StoreUnavailableError, MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError):
         for study in _of_server(uri, campaign) if uri.startswith(HTTP) else _of_database(uri, campaign):
             fingerprint = read_fingerprint(study.get(FINGERPRINT))
             engine = study.get("engine")

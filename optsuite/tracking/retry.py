@@ -18,7 +18,7 @@ from tenacity import (
     wait_exponential,
 )
 
-from optsuite.errors import StoreLost, one_line
+from optsuite.errors import StoreUnavailableError, one_line
 from optsuite.redact import redact
 from optsuite.tracking.database import DAMAGED
 
@@ -66,17 +66,17 @@ class RetryPolicy:
     def call(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """Return what the function returns.
 
-        Raises StoreLost, or the store's own error about a request that is wrong.
+        Raises StoreUnavailableError, or the store's own error about a request that is wrong.
         """
         if self._lost:
-            raise StoreLost(self._lost)
+            raise StoreUnavailableError(self._lost)
         try:
             return self._retrying(function, *arguments, **named)
         except STORE_ERRORS as error:
             if _code(error) in CLIENT_ERRORS:
                 raise
             self._lost = f"store: {redact(self._uri)} cannot be written to: {cause_of(error)}"
-            raise StoreLost(self._lost) from error
+            raise StoreUnavailableError(self._lost) from error
 
     def _warn(self, state: RetryCallState) -> None:
         """Log the first failure of this store that is waited for."""

@@ -5,22 +5,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from optsuite.definitions.target import Target
-from optsuite.errors import StoreLost
-from optsuite.tracking.outbox import Record, Spool
+from optsuite.errors import StoreUnavailableError
+from optsuite.tracking.outbox import Outbox, Record
 from optsuite.tracking.schema import ERROR, OUTCOME
 from optsuite.tracking.seal import Points, sealed
 from optsuite.tracking.store import Store
-from optsuite.training.results import Ended, Measurement, Run, summarise
+from optsuite.training.results import Measurement, Run, RunResult, summarize
 
 FLUSH_SECONDS = 5.0  # so that the curves of a long run live in the UI while it trains
 
 
 @dataclass
-class Recording:
+class RunLogger:
     """Collects what a run measures and writes it. Until it ends, what the store holds of it is marked as running."""
 
     store: Store
-    spool: Spool
+    outbox: Outbox
     run: Run
     parent: Callable[[], str | None]  # asked when the run is created
     target: Target | None
@@ -39,9 +39,9 @@ class Recording:
         if time.monotonic() - self._last_flush > FLUSH_SECONDS:
             self._flush({}, {})
 
-    def end(self, ended: Ended) -> None:
-        """Write what is not yet written, and mark the run as ended. Raises StoreLost, once the run is in the spool."""
-        summary = summarise(self.measurements, ended.outcome, self.target)
+    def end(self, ended: RunResult) -> None:
+        """Write what is not yet written, and mark the run as ended. Raises StoreUnavailableError, once the run is in the spool."""
+        summary = summarize(self.measurements, ended.outcome, self.target)
         tags = {OUTCOME: ended.outcome} | ({ERROR: ended.error} if ended.error else {})
         tags |= sealed({**self.tags, **tags}, self.params, summary, Points.of(self.measurements))
         status = "FAILED" if ended.outcome == "failed" else "FINISHED"
@@ -49,8 +49,8 @@ class Recording:
             self._flush(summary, tags)
             assert self.run_id is not None
             self.store.terminate(self.run_id, status, self._now())
-        except StoreLost:
-            self.spool.keep(self._record(summary, tags, status))
+        except StoreUnavailableError:
+            self.outbox.keep(self._record(summary, tags, status))
             raise
 
     def discard(self) -> None:

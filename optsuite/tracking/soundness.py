@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optsuite.errors import BadInput, require_name
+from optsuite.errors import InputError, require_name
 from optsuite.training.legacy_fingerprint import AnyFingerprint, names_run, read_fingerprint
 
 Row = Mapping[Any, Any]
@@ -55,11 +55,11 @@ def damaged(row: Row, reason: str, *, newer: bool = False) -> Damaged:
 
 
 def require_known(campaign: str, found: Iterable[Damaged]) -> None:
-    """Raise BadInput if a newer optsuite wrote some of these rows: they must not be replaced."""
+    """Raise InputError if a newer optsuite wrote some of these rows: they must not be replaced."""
     reasons = [one.reason for one in found if one.newer]
     if reasons:
         what = f"campaign {campaign}: {len(reasons)} runs were {reasons[0]}"
-        raise BadInput(f"{what}; update optsuite, or use another --campaign")
+        raise InputError(f"{what}; update optsuite, or use another --campaign")
 
 
 def flaw(row: Row, numbers: Sequence[str]) -> str:
@@ -80,7 +80,7 @@ def _flaws(row: Row, numbers: Sequence[str]) -> Iterator[str]:
     for name in ("benchmark", "optimizer"):
         try:
             require_name(f"its {name}", row[name])
-        except BadInput as error:
+        except InputError as error:
             yield str(error) if _text(row[name]) is not None else f"its {name} is missing"
     if kind not in ARMS:
         yield f"its kind is {_shown(kind)}"

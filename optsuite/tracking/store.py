@@ -22,7 +22,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 from mlflow.tracking.context.registry import resolve_tags
 
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.redact import redact
 from optsuite.tracking.artifacts import folder_of, is_elsewhere, move_artifacts
 from optsuite.tracking.database import require_ours
@@ -45,7 +45,7 @@ MACHINE = f"{platform.node()}, {platform.machine()}, {os.cpu_count()} cores"  # 
 
 
 def open_store(uri: str) -> "Store":
-    """Open the store, a SQLite one created where there is none. Raises BadInput when it cannot be opened."""
+    """Open the store, a SQLite one created where there is none. Raises InputError when it cannot be opened."""
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs what it raises, with its stack
     path = database_path(uri)
@@ -62,7 +62,7 @@ def open_store(uri: str) -> "Store":
             sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool).connect().close()  # MLflow tries for minutes
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
-    except BadInput:
+    except InputError:
         raise
     except Exception as error:
         raise cannot_be_opened(uri, error) from error

@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 
 from optsuite.errors import one_line, require_count
 from optsuite.files import write_atomically
-from optsuite.training.canonical.canonicalize import describe
+from optsuite.training.canonical.canonicalize import canonicalize
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import digest
 from optsuite.training.results import Measurement
@@ -174,12 +174,12 @@ def _numbers(measurements: Sequence[Measurement]) -> list[tuple[int, dict[str, f
 
 
 def _seal(state: State) -> str:
-    """A hash of all that a state holds, whether or not it is in a state_dict. Raises BadInput for what has no hash."""
+    """A hash of all that a state holds, whether or not it is in a state_dict. Raises InputError for what has no hash."""
     modules = [_attributes(module, without={"_modules"}) for module in state.model.modules()]
     optimizer = _attributes(state.optimizer, without=CACHED)
     optimizer["defaults"] = LOADED | optimizer.get("defaults", {})
     parts = [modules, optimizer, state.total, state.since, state.step, _numbers(state.measurements)]
-    return digest(describe(_sorted(parts)).text)
+    return digest(canonicalize(_sorted(parts)).text)
 
 
 def _sorted(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import torch
 
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 
 KINDS = ("cpu", "cuda", "mps")
 CPU_STACK_BYTES = 2**30  # what a stack may take there; on a GPU it is half of what is free
@@ -15,7 +15,7 @@ def kind_of(device: str) -> str:
 
 
 def check_device(device: str) -> None:
-    """Raise BadInput unless tensors can be made on the device."""
+    """Raise InputError unless tensors can be made on the device."""
     try:
         found = torch.device(device)
         if found.type not in KINDS or (found.type == "cpu" and found.index):
@@ -23,7 +23,7 @@ def check_device(device: str) -> None:
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         allowed = ", ".join(_available())
-        raise BadInput(f"device: got {device!r}, allowed on this machine: {allowed}") from error
+        raise InputError(f"device: got {device!r}, allowed on this machine: {allowed}") from error
 
 
 def _available() -> list[str]:

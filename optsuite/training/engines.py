@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from optsuite.training import plain, stacked
-from optsuite.training.results import Ended, Measurement
+from optsuite.training.results import Measurement, RunResult
 from optsuite.training.stack import PAD_TO
 
-Train = Callable[..., Iterator[tuple[int, Measurement | Ended]]]
+Train = Callable[..., Iterator[tuple[int, Measurement | RunResult]]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from optsuite.definitions.benchmark import Benchmark, Splits
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.training.outputs import leaves
 from optsuite.training.train_step import evaluating
 
@@ -16,48 +16,50 @@ SPARSE = "sgd, momentum, nesterov, adagrad, or torch's SparseAdam in your suite 
 
 
 def call_model(model: nn.Module, x: Tensor) -> Any:
-    """The outputs. Raises BadInput where the dtype of the inputs, or an index among them, is what the model cannot take."""
+    """The outputs. Raises InputError where the dtype of the inputs, or an index among them, is what the model cannot take."""
     try:
         return model(x)
     except Exception as error:
         reason = _why_model_raised(model, x, error)
         if reason:
-            raise BadInput(reason) from error
+            raise InputError(reason) from error
         raise
 
 
 def call_loss(function: Callable[[Any, Tensor], Any], outputs: Any, y: Tensor) -> Any:
-    """The loss or metric. Raises BadInput where the dtype of the targets, or a label among them, is what it cannot take."""
+    """The loss or metric. Raises InputError where the dtype of the targets, or a label among them, is what it cannot take."""
     try:
         return function(outputs, y)
     except Exception as error:
         reason = _why_loss_raised(function, outputs, y)
         if reason:
-            raise BadInput(reason) from error
+            raise InputError(reason) from error
         raise
 
 
 def backward(function: Callable[[Any, Tensor], Any], value: Tensor, outputs: Any, y: Tensor) -> None:
-    """Compute the gradients of a loss. Raises BadInput where it has none, or where the dtype of the targets has none."""
+    """Compute the gradients of a loss. Raises InputError where it has none, or where the dtype of the targets has none."""
     if not value.requires_grad:
         lost = not _requires_grad(outputs)
         what = "the outputs do" if lost else "its value does"
-        raise BadInput(f"has no gradient, as {what} not depend on the weights: detach, argmax, no_grad or .item() on the way?")
+        raise InputError(
+            f"has no gradient, as {what} not depend on the weights: detach, argmax, no_grad or .item() on the way?"
+        )
     try:
         value.backward()  # type: ignore[no-untyped-call]
     except Exception as error:
         reason = _why_loss_raised(function, outputs, y, with_gradients=True)
         if reason:
-            raise BadInput(reason) from error
+            raise InputError(reason) from error
         raise
 
 
 @contextmanager
 def explained_step(benchmark: Benchmark, model: nn.Module, splits: Splits) -> Iterator[None]:
-    """Raise BadInput for an exception inside that sparse gradients or complex parameters of the model can be blamed for."""
+    """Raise InputError for an exception inside that sparse gradients or complex parameters of the model can be blamed for."""
     try:
         yield
-    except BadInput:
+    except InputError:
         raise
     except Exception as error:
         x, y = (part[: benchmark.batch_size] for part in splits.train)
@@ -65,12 +67,12 @@ def explained_step(benchmark: Benchmark, model: nn.Module, splits: Splits) -> It
         named = dict(model.named_parameters())
         sparse = [name for name, p in named.items() if p.grad is not None and p.grad.layout is not torch.strided]
         if sparse:
-            raise BadInput(
+            raise InputError(
                 f"cannot train the sparse gradients of {sparse[0]}; optimizers for sparse gradients: {SPARSE}"
             ) from error
         imaginary = [name for name, p in named.items() if p.is_complex()]
         if imaginary and "complex" in str(error).lower():
-            raise BadInput(
+            raise InputError(
                 f"cannot train the complex parameter {imaginary[0]}; "
                 "take another optimizer, such as sgd, adam or adamw, or store the parameter as torch.view_as_real gives it"
             ) from error

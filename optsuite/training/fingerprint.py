@@ -68,16 +68,16 @@ class Fingerprint:
         return self.benchmark, self.optimizer
 
     @property
-    def setting(self) -> tuple[str, str]:
+    def benchmark_hash(self) -> tuple[str, str]:
         """The benchmark and its environment: the same for all runs that may be compared."""
         return self.benchmark, self.environment.benchmark
 
     @property
-    def method(self) -> tuple[str, str]:
+    def optimizer_hash(self) -> tuple[str, str]:
         """The optimizer and its environment."""
         return self.optimizer, self.environment.optimizer
 
     @property
     def basis(self) -> Basis:
         """The same for all runs of a study in one environment, whichever engine trains them."""
-        return self.setting, self.method
+        return self.benchmark_hash, self.optimizer_hash

@@ -51,7 +51,7 @@ def identify_benchmark(
     """What all runs of a benchmark share: its code, its data, the protocol, and the numerics.
 
     `dtype` names those of the model's parameters, as `numerics.fit` found them. `described`
-    holds the descriptions of the suite from when it was loaded. Raises BadInput.
+    holds the descriptions of the suite from when it was loaded. Raises InputError.
     """
     described = described or Descriptions()
     named = benchmark_parts(benchmark)
@@ -72,7 +72,7 @@ def identify_benchmark(
 
 
 def identify_optimizer(spec: OptimizerSpec, described: Descriptions | None = None) -> Identity:
-    """What determines the steps of an optimizer, except its rate. Raises BadInput."""
+    """What determines the steps of an optimizer, except its rate. Raises InputError."""
     described = described or Descriptions()
     parts, packages = _described(spec_parts(spec), described, f"optimizer {spec.name}")
     return Identity(
@@ -130,7 +130,7 @@ def define(
     dtype: str = "float32",
     device: str = "cpu",
 ) -> Definition:
-    """The definition of an optimizer on a benchmark, described now. Raises BadInput."""
+    """The definition of an optimizer on a benchmark, described now. Raises InputError."""
     own = identify_benchmark(benchmark, splits, dtype=dtype, device=device)
     return Definition(benchmark=own, optimizer=identify_optimizer(spec))
 

@@ -16,10 +16,11 @@ import torch
 from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.suite import Suite
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.training.canonical.container_parts import scalar
 from optsuite.training.canonical.descriptions import Descriptions, Parts, benchmark_parts, spec_parts
 from optsuite.training.canonical.names import (
+    FIRST_NAMES,
     INSTALLED,
     Code,
     Member,
@@ -46,36 +47,36 @@ CLASSES = {"Benchmark", "LogUniform", "OptimizerSpec", "Splits", "Suite", "Targe
 class FormerFingerprint:
     """Digests of the benchmark, the optimizer, and the rest, which includes the engine."""
 
-    setting: str
-    method: str
+    benchmark_hash: str
+    optimizer_hash: str
     run: str
 
     @classmethod
     def parse(cls, text: object) -> Self | None:
         """The fingerprint that a text stands for; None if it is not one of schema 2."""
         found = TEXT.fullmatch(text) if isinstance(text, str) else None
-        return cls(setting=found[1], method=found[2], run=found[3]) if found else None
+        return cls(benchmark_hash=found[1], optimizer_hash=found[2], run=found[3]) if found else None
 
     def __str__(self) -> str:
-        return f"{self.setting}-{self.method}-{self.run}"
+        return f"{self.benchmark_hash}-{self.optimizer_hash}-{self.run}"
 
     @property
     def basis(self) -> FormerBasis:
         """What the runs of a study share."""
-        return self.setting, self.method
+        return self.benchmark_hash, self.optimizer_hash
 
 
 @dataclass(frozen=True, kw_only=True)
 class Former:
     """The digests that schema 2 gives to the definitions of a study."""
 
-    setting: str
-    method: str
+    benchmark_hash: str
+    optimizer_hash: str
 
     @property
     def basis(self) -> FormerBasis:
         """The basis of its fingerprints."""
-        return self.setting, self.method
+        return self.benchmark_hash, self.optimizer_hash
 
 
 Formers = Mapping[str, Former]  # by optimizer
@@ -138,7 +139,7 @@ class FormerNames(Names):
         match name:
             case Code(module, own):
                 if module.partition(".")[0] == "optsuite":
-                    return f"{DEFINITIONS if own in CLASSES else module}.{own} "
+                    return f"{DEFINITIONS if own in CLASSES else module}.{FIRST_NAMES.get(own, own)} "
                 return f"{module}.{own} {_version(module)}"
             case Own(_, own) | Module(own) | Member(own):
                 return own
@@ -183,11 +184,11 @@ class FormerDescriptions:
         numerics = (dtype, kind_of(device), torch.__version__, *self._described.numerics)
         data = {"data": hash_splits(splits), "numerics": digest(*numerics)}
         for spec in specs:
-            with suppress(BadInput):
+            with suppress(InputError):
                 parts = sorted((self._texts(benchmark_parts(benchmark)) | data).items())
-                setting = digest(PROTOCOL, benchmark.name, parts)
-                method = digest(spec.name, sorted(self._texts(spec_parts(spec)).items()))
-                found[spec.name] = Former(setting=setting, method=method)
+                benchmark_hash = digest(PROTOCOL, benchmark.name, parts)
+                optimizer_hash = digest(spec.name, sorted(self._texts(spec_parts(spec)).items()))
+                found[spec.name] = Former(benchmark_hash=benchmark_hash, optimizer_hash=optimizer_hash)
         return found
 
     def _texts(self, parts: Parts) -> dict[str, str]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from optsuite.definitions.benchmark import Benchmark
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 
 
 def placed(benchmark: Benchmark, device: str, dtype: torch.dtype | None = None) -> Benchmark:
@@ -36,10 +36,10 @@ def loss_buffers(benchmark: Benchmark) -> dict[str, Tensor]:
 
 
 def check_unchanged(benchmark: Benchmark, before: Mapping[str, Tensor]) -> None:
-    """Raise BadInput where calling a loss or metric has changed its buffers: one run would train with the state of another."""
+    """Raise InputError where calling a loss or metric has changed its buffers: one run would train with the state of another."""
     for name, buffer in loss_buffers(benchmark).items():
         if not torch.equal(buffer.nan_to_num(), before[name].nan_to_num()):
-            raise BadInput(f"benchmark {benchmark.name}: its {name} changes when it is called; keep such state in the model")
+            raise InputError(f"benchmark {benchmark.name}: its {name} changes when it is called; keep such state in the model")
 
 
 def _placed(function: Callable[..., Any], device: str, dtype: torch.dtype | None) -> Callable[..., Any]:

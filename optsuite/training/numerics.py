@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from optsuite.definitions.benchmark import Benchmark, Splits
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.training.device import kind_of, trains
 from optsuite.training.plain import CHUNK, initial_model
-from optsuite.training.validation.definitions import blamed
+from optsuite.training.validation.definitions import error_context
 
 SPLITS = ("train", "validation", "test")
 WAYS = (("inputs",), ("targets",), ("inputs", "targets"))  # what is cast, the least first
@@ -37,8 +37,8 @@ class Fitted:
 
 
 def fit(benchmark: Benchmark, splits: Splits, *, device: str) -> Fitted:
-    """Make the data fit for the model. Raises BadInput where its dtype cannot hold them, or the device has no such numbers."""
-    with blamed(f"benchmark {benchmark.name}: its model"):
+    """Make the data fit for the model. Raises InputError where its dtype cannot hold them, or the device has no such numbers."""
+    with error_context(f"benchmark {benchmark.name}: its model"):
         model = initial_model(benchmark, 0)
     splits = splits.to("cpu")
     if not isinstance(model, nn.Module):
@@ -119,7 +119,7 @@ def _require_held(benchmark: Benchmark, splits: Splits, real: torch.dtype, way: 
     for split, part, tensor in _parts(splits, way):
         goal = _goal(tensor, real)
         if not holds(goal, tensor):
-            raise BadInput(
+            raise InputError(
                 f"benchmark {benchmark.name}: its {split} {part} are {_name(tensor.dtype)}, its model is {_name(real)}, which "
                 f"cannot hold them to 1e-5 of their spread; make the model {_name(tensor.dtype)}, subtract the mean "
                 "and divide by the spread, or cast them in dataset"
@@ -164,10 +164,10 @@ def _median_and_spread(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _check_device(benchmark: Benchmark, model: nn.Module, splits: Splits, device: str) -> None:
-    """Raise BadInput where the device cannot train such numbers."""
+    """Raise InputError where the device cannot train such numbers."""
     tensors = {"model": [*model.parameters(), *model.buffers()], "data": [tensor for _, _, tensor in _parts(splits)]}
     for what, own in tensors.items():
         for dtype in sorted({_name(t.dtype) for t in own if not trains(device, t.dtype)}):
-            raise BadInput(
+            raise InputError(
                 f"benchmark {benchmark.name}: its {what} are {dtype}, which {kind_of(device)} cannot train; use --device cpu"
             )

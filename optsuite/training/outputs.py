@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 
 PLAIN = (bool, int, float, complex, str, type(None))  # what belongs to all examples
 
@@ -63,7 +63,7 @@ def sliced(outputs: Any, n: int, rows: slice | Tensor) -> Any:
 
 
 def joined(parts: Sequence[Any], lengths: Sequence[int]) -> Any:
-    """The outputs of all examples from those of one chunk after another. Raises BadInput where that cannot be told."""
+    """The outputs of all examples from those of one chunk after another. Raises InputError where that cannot be told."""
     if len(parts) == 1:
         return parts[0]
 
@@ -73,7 +73,7 @@ def joined(parts: Sequence[Any], lengths: Sequence[int]) -> Any:
             return torch.cat(own)
         if all(torch.equal(leaf, own[0]) if tensors else isinstance(leaf, PLAIN) and leaf == own[0] for leaf in own):
             return own[0]
-        raise BadInput("the model's outputs for several chunks of a split cannot be put together; return tensors (n, ...)")
+        raise InputError("the model's outputs for several chunks of a split cannot be put together; return tensors (n, ...)")
 
     columns = zip(*(list(leaves(part)) for part in parts), strict=True)
     return with_leaves(parts[0], iter([one(own) for own in columns]))

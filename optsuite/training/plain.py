@@ -17,15 +17,15 @@ from optsuite.training.explain import batch_without_loss
 from optsuite.training.identity import derived_seed
 from optsuite.training.losses import placed
 from optsuite.training.outputs import joined
-from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.results import Measurement, Run, RunResult
 from optsuite.training.train_step import (
     build,
+    eval_mode,
     evaluating,
-    has_overflown,
+    has_overflowed,
     is_out_of_memory,
-    judged,
     seed_generators,
-    set_rate,
+    set_lr,
     take_step,
 )
 
@@ -40,7 +40,7 @@ def train(
     *,
     device: str = "cpu",
     checkpoint_of: Callable[[Run], Checkpoint] | None = None,
-) -> Iterator[tuple[int, Measurement | Ended]]:
+) -> Iterator[tuple[int, Measurement | RunResult]]:
     """Train the runs and yield (index of the run, what it measured or how it ended).
 
     The splits lie on the device already; models train in the dtypes that their function gave them. An exception ends its
@@ -52,12 +52,12 @@ def train(
         try:
             checkpoint = checkpoint_of(run) if checkpoint_of else None
             state = _begin(benchmark, spec, run, checkpoint, device)
-            for fact in _train_one(benchmark, spec, run, splits, state, checkpoint):
-                yield index, fact
+            for update in _train_one(benchmark, spec, run, splits, state, checkpoint):
+                yield index, update
         except (Exception, SystemExit) as error:
             if is_out_of_memory(error):
                 raise  # it says nothing about the run
-            yield index, Ended(outcome="failed", error=one_line(error) + location(error))
+            yield index, RunResult(outcome="failed", error=one_line(error) + location(error))
 
 
 def _begin(benchmark: Benchmark, spec: OptimizerSpec, run: Run, checkpoint: Checkpoint | None, device: str) -> State:
@@ -76,7 +76,7 @@ def _begin(benchmark: Benchmark, spec: OptimizerSpec, run: Run, checkpoint: Chec
 
 def _train_one(
     benchmark: Benchmark, spec: OptimizerSpec, run: Run, splits: Splits, state: State, checkpoint: Checkpoint | None
-) -> Iterator[Measurement | Ended]:
+) -> Iterator[Measurement | RunResult]:
     """Train from the state on, which is kept up to date."""
     model, optimizer = state.model, state.optimizer
     x, y = splits.train
@@ -89,20 +89,20 @@ def _train_one(
     yield from list(state.measurements)
     for step in range(state.step + 1, benchmark.max_steps + 1):
         batch = next(batches).to(x.device)
-        fraction = spec.fraction(step, benchmark.max_steps)
-        advance = partial(_advance, benchmark, spec, x[batch], y[batch], fraction, derived_seed(run.seed, step))
+        lr_multiplier = spec.lr_multiplier(step, benchmark.max_steps)
+        advance = partial(_advance, benchmark, spec, x[batch], y[batch], lr_multiplier, derived_seed(run.seed, step))
         try:
             state.total = state.total + advance(state)  # of float64 losses in float64, of all others in float32
         except Exception:
-            if not has_overflown(model):
+            if not has_overflowed(model):
                 raise
-            yield Ended(outcome="diverged")
+            yield RunResult(outcome="diverged")
             return
         state.step, state.since = step, state.since + 1
         if step % benchmark.eval_every == 0 or step == benchmark.max_steps:
-            with judged([optimizer]):
+            with eval_mode([optimizer]):
                 measured = measure(benchmark, model, splits, run.seed)
-            measured |= {"train/loss": state.total.item() / state.since, "train/lr": run.lr * fraction}
+            measured |= {"train/loss": state.total.item() / state.since, "train/lr": run.lr * lr_multiplier}
             state.measurements.append(measurement(step, measured))
             yield state.measurements[-1]
             if not is_finite(measured):
@@ -112,10 +112,10 @@ def _train_one(
             state.since = 0
         if checkpoint and step < benchmark.max_steps:
             checkpoint.save(state, advance)
-    yield Ended(outcome="finished")
+    yield RunResult(outcome="finished")
 
 
-def ended_early(benchmark: Benchmark, run: Run, splits: Splits, step: int, measured: Mapping[str, float]) -> Ended:
+def ended_early(benchmark: Benchmark, run: Run, splits: Splits, step: int, measured: Mapping[str, float]) -> RunResult:
     """How a run ended whose loss at this step is not finite: it has failed where a batch has no loss whatever the weights."""
     if math.isnan(measured["train/loss"]):
         x = splits.train[0]
@@ -124,15 +124,15 @@ def ended_early(benchmark: Benchmark, run: Run, splits: Splits, step: int, measu
         model = initial_model(benchmark, run.seed).to(x.device)
         reason = batch_without_loss(benchmark, model, splits, enumerate(batches, start=first), run.seed)
         if reason:
-            return Ended(outcome="failed", error=reason)
-    return Ended(outcome="diverged")
+            return RunResult(outcome="failed", error=reason)
+    return RunResult(outcome="diverged")
 
 
 def _advance(
-    benchmark: Benchmark, spec: OptimizerSpec, x: Tensor, y: Tensor, fraction: float, seed: int, state: State
+    benchmark: Benchmark, spec: OptimizerSpec, x: Tensor, y: Tensor, lr_multiplier: float, seed: int, state: State
 ) -> Tensor:
     """Take one step and return the loss before it."""
-    set_rate(state.optimizer, fraction)
+    set_lr(state.optimizer, lr_multiplier)
     return take_step(benchmark, spec, state.model, state.optimizer, x, y, seed)
 
 

@@ -65,7 +65,7 @@ def plan(
     """Choose the engine: `plain` if asked for; else stacked where a trial shows it equal and, for `auto`, where it pays.
 
     `known` is an engine and a reason that were decided earlier, by a trial or by what came of one; then none is made.
-    Raises BadInput where runs depend on what was trained before them.
+    Raises InputError where runs depend on what was trained before them.
     """
     run_bytes, measuring_bytes = needed_bytes(benchmark, splits)
     sizes = {"run_bytes": run_bytes, "measuring_bytes": measuring_bytes}

@@ -39,7 +39,7 @@ class Measurement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
+class RunResult:
     """How a run ended; `error` is one line, and only a failed run has it."""
 
     outcome: Outcome
@@ -47,11 +47,11 @@ class Ended:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
+class RunScore:
     """What a study and a table need of one run: its outcome, score, and validation loss at step 0 (nan where there is none)."""
 
     outcome: Outcome
-    score: float
+    value: float
     initial_loss: float
 
 
@@ -60,7 +60,7 @@ def score(measurements: Iterable[Measurement]) -> float:
     return min((m.values["validation/loss"] for m in measurements if "validation/loss" in m.values), default=math.nan)
 
 
-def summarise(measurements: Sequence[Measurement], outcome: Outcome, target: Target | None) -> dict[str, float]:
+def summarize(measurements: Sequence[Measurement], outcome: Outcome, target: Target | None) -> dict[str, float]:
     """The summaries of a run, read at the step of its score. A run that did not finish has no score: it would look healthy."""
     first = measurements[0].values if measurements else {}
     summary = {f"initial/{name.replace('/', '_')}": value for name, value in first.items() if name.endswith("/loss")}
@@ -78,10 +78,10 @@ def summarise(measurements: Sequence[Measurement], outcome: Outcome, target: Tar
     return summary
 
 
-def score_of(measurements: Sequence[Measurement], outcome: Outcome) -> Score:
+def score_of(measurements: Sequence[Measurement], outcome: Outcome) -> RunScore:
     """The score of a run that ended so after these measurements."""
     initial = measurements[0].values.get("validation/loss", math.nan) if measurements else math.nan
-    return Score(outcome=outcome, score=score(measurements) if outcome == "finished" else math.nan, initial_loss=initial)
+    return RunScore(outcome=outcome, value=score(measurements) if outcome == "finished" else math.nan, initial_loss=initial)
 
 
 def penalty(initial_losses: Iterable[float], healthy_scores: Iterable[float]) -> float:
@@ -92,7 +92,7 @@ def penalty(initial_losses: Iterable[float], healthy_scores: Iterable[float]) ->
     return max((v for values in (initial_losses, healthy_scores) for v in values if math.isfinite(v)), default=math.nan)
 
 
-def penalised(scores: Sequence[Score]) -> list[float]:
+def penalized(scores: Sequence[RunScore]) -> list[float]:
     """The scores as numbers, each diverged run counting its penalty."""
-    worst = penalty([s.initial_loss for s in scores], [s.score for s in scores if s.outcome == "finished"])
-    return [s.score if s.outcome == "finished" else worst for s in scores]
+    worst = penalty([s.initial_loss for s in scores], [s.value for s in scores if s.outcome == "finished"])
+    return [s.value if s.outcome == "finished" else worst for s in scores]

@@ -11,7 +11,7 @@ PAD_TO = 8  # so stacks are padded to a multiple of this many runs,
 ALIGNMENT = 64  # and flat tensors to one of this many elements, four of the widest vectors
 
 
-class NotStackable(RuntimeError):
+class NotStackableError(RuntimeError):
     """Why runs cannot be trained as one stack, in words that follow the name of a benchmark or optimizer."""
 
 
@@ -19,7 +19,7 @@ class Stack:
     """The parameters and buffers of K models, of which `base` lends its structure.
 
     The models become views: their parameters, gradients and buffers are slices of the stack's, while each keeps its own
-    attributes and its own train or eval flags. A frozen parameter has no gradient here either. Raises NotStackable where
+    attributes and its own train or eval flags. A frozen parameter has no gradient here either. Raises NotStackableError where
     the models cannot be stacked.
     """
 
@@ -29,7 +29,7 @@ class Stack:
         self.size = len(models)
         named = [dict(model.named_parameters()) for model in models]
         if len({parameter.dtype for parameter in named[0].values()}) > 1:
-            raise NotStackable("its parameters have more than one dtype")
+            raise NotStackableError("its parameters have more than one dtype")
         first = next(iter(named[0].values()))
         n = sum(parameter.numel() for parameter in named[0].values())
         self.flat = torch.zeros(-(-n * self.size // ALIGNMENT) * ALIGNMENT, dtype=first.dtype, device=first.device)

@@ -18,10 +18,10 @@ from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.training.losses import placed
 from optsuite.training.plain import batch_indices, ended_early, initial_model, is_finite, measure, measurement
-from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.results import Measurement, Run, RunResult
 from optsuite.training.stack import PAD_TO, Stack
 from optsuite.training.stepper import FlatStepper, Stepper, ViewsStepper
-from optsuite.training.train_step import judged, without_draws
+from optsuite.training.train_step import eval_mode, without_draws
 
 
 def train(
@@ -32,7 +32,7 @@ def train(
     *,
     device: str = "cpu",
     flat: bool = True,
-) -> Iterator[tuple[int, Measurement | Ended]]:
+) -> Iterator[tuple[int, Measurement | RunResult]]:
     """Train the runs as one stack, with the meaning of `plain.train`. An exception ends all of them.
 
     Without `flat`, each run has an optimizer of its own even where the spec calls its step proportional. Raises RuntimeError
@@ -56,26 +56,29 @@ def train(
     yield from _start(measured(), live)
     total, since = torch.zeros(stack.size, device=device, dtype=torch.float32), 0
     for step, losses in enumerate(_losses(benchmark, stack, padded, splits, device), start=1):
-        fraction = spec.fraction(step, benchmark.max_steps)
-        for index in live & stepper.step(fraction):
+        lr_multiplier = spec.lr_multiplier(step, benchmark.max_steps)
+        for index in live & stepper.step(lr_multiplier):
             live.discard(index)
-            yield index, Ended(outcome="diverged")
+            yield index, RunResult(outcome="diverged")
         total = total + losses
         since += 1
         if step % benchmark.eval_every and step != benchmark.max_steps:
             continue
-        with judged(stepper.optimizers):
+        with eval_mode(stepper.optimizers):
             rows = measured()
         for index, mean in enumerate((total / since).tolist()[: len(runs)]):
-            rows.get(index, {}).update({"train/loss": mean, "train/lr": runs[index].lr * fraction})
-        for index, fact in _facts(step, rows, live):
-            yield index, ended_early(benchmark, runs[index], splits, step, rows[index]) if isinstance(fact, Ended) else fact
+            rows.get(index, {}).update({"train/loss": mean, "train/lr": runs[index].lr * lr_multiplier})
+        for index, update in _updates(step, rows, live):
+            yield (
+                index,
+                ended_early(benchmark, runs[index], splits, step, rows[index]) if isinstance(update, RunResult) else update,
+            )
         if not live:
             return
         total.zero_()
         since = 0
     for index in sorted(live):
-        yield index, Ended(outcome="finished")
+        yield index, RunResult(outcome="finished")
 
 
 train_views = partial(train, flat=False)
@@ -94,23 +97,25 @@ def _losses(benchmark: Benchmark, stack: Stack, runs: Sequence[Run], splits: Spl
         yield losses.detach()
 
 
-def _start(rows: Mapping[int, Mapping[str, float]], live: set[int]) -> Iterator[tuple[int, Measurement | Ended]]:
+def _start(rows: Mapping[int, Mapping[str, float]], live: set[int]) -> Iterator[tuple[int, Measurement | RunResult]]:
     """What was measured before training. Runs without a finite loss there have failed, and leave `live`."""
     for index, values in rows.items():
         if is_finite(values):
             yield index, measurement(0, values)
         else:
             live.discard(index)
-            yield index, Ended(outcome="failed", error=f"ValueError: a loss is not finite before training: {values}")
+            yield index, RunResult(outcome="failed", error=f"ValueError: a loss is not finite before training: {values}")
 
 
-def _facts(step: int, rows: Mapping[int, Mapping[str, float]], live: set[int]) -> Iterator[tuple[int, Measurement | Ended]]:
+def _updates(
+    step: int, rows: Mapping[int, Mapping[str, float]], live: set[int]
+) -> Iterator[tuple[int, Measurement | RunResult]]:
     """What the live runs measured at a step. Those that have diverged end, and leave `live`."""
     for index in sorted(live):
         yield index, measurement(step, rows[index])
         if not is_finite(rows[index]):
             live.discard(index)
-            yield index, Ended(outcome="diverged")
+            yield index, RunResult(outcome="diverged")
 
 
 def _loss(benchmark: Benchmark, base: nn.Module) -> Callable[..., Tensor]:

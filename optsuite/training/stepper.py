@@ -8,8 +8,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from optsuite.definitions.optimizer import OptimizerSpec
-from optsuite.training.stack import NotStackable, Stack
-from optsuite.training.train_step import build, has_overflown, set_rate
+from optsuite.training.stack import NotStackableError, Stack
+from optsuite.training.train_step import build, has_overflowed, set_lr
 
 RATES = ("lr", "initial_lr")  # of a parameter group; they differ between runs, and are 1 in the flat one
 
@@ -17,27 +17,27 @@ RATES = ("lr", "initial_lr")  # of a parameter group; they differ between runs, 
 class FlatStepper:
     """One optimizer steps the flat tensor with rate 1; each run's step is then scaled by the run's own rate.
 
-    Right for a step that is elementwise and proportional to the rate. Raises NotStackable where the optimizer of a run,
+    Right for a step that is elementwise and proportional to the rate. Raises NotStackableError where the optimizer of a run,
     built on its true module, is visibly more than that.
     """
 
     def __init__(self, spec: OptimizerSpec, stack: Stack, rates: Sequence[float]) -> None:
         own = build(spec, stack.views[0], rates[0])
         if reason := _why_not_flat(own, stack.views[0]):
-            raise NotStackable(reason)
+            raise NotStackableError(reason)
         flat = build(spec, _Flat(stack), 1.0)
         if _options(own) != _options(flat):
-            raise NotStackable("its optimizer depends on the rate or the shapes in more than its steps")
+            raise NotStackableError("its optimizer depends on the rate or the shapes in more than its steps")
         self.optimizers = [flat]
         self._stack = stack
         self._rates = stack.rates(rates)
         self._before = torch.empty_like(stack.flat)
 
-    def step(self, fraction: float) -> set[int]:
+    def step(self, lr_multiplier: float) -> set[int]:
         """Step every run with this fraction of its rate. Returns no run: a flat step fails for all or none."""
         self._before.copy_(self._stack.flat)
         self.optimizers[0].step()
-        rates = self._rates if fraction == 1.0 else self._rates * fraction
+        rates = self._rates if lr_multiplier == 1.0 else self._rates * lr_multiplier
         torch.lerp(self._before, self._stack.flat, rates, out=self._stack.flat)
         return set()
 
@@ -50,16 +50,16 @@ class ViewsStepper:
         self.optimizers = [build(spec, view, lr, seed) for view, lr, seed in own]
         self._stack = stack
 
-    def step(self, fraction: float) -> set[int]:
+    def step(self, lr_multiplier: float) -> set[int]:
         """Step every run with this fraction of its rate. Returns the runs whose optimizer could not, as they had diverged."""
-        return {index for index in range(self._stack.size) if not self._step_one(index, fraction)}
+        return {index for index in range(self._stack.size) if not self._step_one(index, lr_multiplier)}
 
-    def _step_one(self, index: int, fraction: float) -> bool:
-        set_rate(self.optimizers[index], fraction)
+    def _step_one(self, index: int, lr_multiplier: float) -> bool:
+        set_lr(self.optimizers[index], lr_multiplier)
         try:
             self.optimizers[index].step()
         except Exception:
-            if not has_overflown(self._stack.views[index]):
+            if not has_overflowed(self._stack.views[index]):
                 raise
             return False
         return True

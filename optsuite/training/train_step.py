@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from optsuite.definitions.benchmark import Benchmark
 from optsuite.definitions.optimizer import OptimizerSpec
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.training.device import seed_device
 from optsuite.training.identity import derived_seed
 
@@ -69,28 +69,28 @@ def take_step(
             parameter.grad = None
         optimizer.step(loss_and_gradients)  # type: ignore[arg-type]
         if not losses:
-            raise BadInput("never called it; closure=False is for a step that needs none")
+            raise InputError("never called it; closure=False is for a step that needs none")
     else:
         loss_and_gradients()
         optimizer.step()
     return losses[0]
 
 
-def set_rate(optimizer: Optimizer, fraction: float) -> None:
+def set_lr(optimizer: Optimizer, lr_multiplier: float) -> None:
     """Let the next step use this fraction of the rates that the optimizer was built with.
 
-    A constant rate leaves the optimizer alone, which may have a scheduler of its own. Raises BadInput where it has one
+    A constant rate leaves the optimizer alone, which may have a scheduler of its own. Raises InputError where it has one
     beside ours.
     """
     for group in optimizer.param_groups:
-        if fraction == 1 and BASE_LR not in group:
+        if lr_multiplier == 1 and BASE_LR not in group:
             continue
         if "lr" not in group:
-            raise BadInput("its parameter groups have no lr that a schedule could set; give it schedule=None")
+            raise InputError("its parameter groups have no lr that a schedule could set; give it schedule=None")
         base = group.setdefault(BASE_LR, _copied(group["lr"]))
         if GIVEN_LR in group and bool(group["lr"] != group[GIVEN_LR]):
-            raise BadInput(OWN_RATE)
-        group["lr"] = base * fraction
+            raise InputError(OWN_RATE)
+        group["lr"] = base * lr_multiplier
         group[GIVEN_LR] = _copied(group["lr"])
 
 
@@ -101,7 +101,7 @@ def _copied(rate: float | Tensor) -> float | Tensor:
     return rate.clone() if isinstance(rate, Tensor) else rate
 
 
-def has_overflown(model: nn.Module) -> bool:
+def has_overflowed(model: nn.Module) -> bool:
     """Whether a weight is not finite, or a gradient too large to be squared: then an error of an optimizer is divergence."""
     for parameter in model.parameters():
         gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
@@ -118,7 +118,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def judged(optimizers: Iterable[Optimizer]) -> Iterator[None]:
+def eval_mode(optimizers: Iterable[Optimizer]) -> Iterator[None]:
     """Put the weights in place that an optimizer wants to be judged by, where it trains with others, and back again."""
     own: list[Any] = [optimizer for optimizer in optimizers if _has_modes(optimizer)]
     for optimizer in own:

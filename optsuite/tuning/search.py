@@ -15,7 +15,7 @@ from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.space import LogUniform
 from optsuite.definitions.suite import Suite
 from optsuite.training.identity import derived_seed, digest
-from optsuite.training.results import Arm, Run, Score, penalised
+from optsuite.training.results import Arm, Run, RunScore, penalized
 
 SEARCH = f"1, optuna {optuna.__version__}"  # what proposes the rates: raise the number when it is changed here
 N_INITIAL = 8  # log-spaced rates of the first round: 8 + 2 rounds of 4 had the least regret of the searches we tried
@@ -61,7 +61,9 @@ class Proposals(dict[str, list[float]]):
         return cls(json.loads(own)) if said == digest("proposals", own) else cls()
 
 
-def tune(benchmark: str, spec: OptimizerSpec, suite: Suite, proposals: Proposals) -> Generator[list[Run], list[Score], Tuned]:
+def tune(
+    benchmark: str, spec: OptimizerSpec, suite: Suite, proposals: Proposals
+) -> Generator[list[Run], list[RunScore], Tuned]:
     """Search the learning rate in `suite.n_trials` trials: a log-spaced round, then rounds that a Gaussian process proposes.
 
     When the best rate lies at the edge of the interval, the remaining rounds search one decade further out. The rates
@@ -69,7 +71,7 @@ def tune(benchmark: str, spec: OptimizerSpec, suite: Suite, proposals: Proposals
     computed anew, and what is proposed is added.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    interval, trials, received = spec.lr, list[Trial](), list[Score]()
+    interval, trials, received = spec.lr, list[Trial](), list[RunScore]()
     first, *later = round_sizes(suite.n_trials)
     rates = initial_rates(interval, first, spec.default_lr)
     seeds = suite.tuning_seeds
@@ -80,12 +82,12 @@ def tune(benchmark: str, spec: OptimizerSpec, suite: Suite, proposals: Proposals
         for position, lr in enumerate(rates):
             own = scores[position * len(seeds) : (position + 1) * len(seeds)]
             healthy = all(score.outcome == "finished" for score in own)
-            trials.append(Trial(lr=lr, score=float(np.mean([s.score for s in own])) if healthy else math.nan))
+            trials.append(Trial(lr=lr, score=float(np.mean([s.value for s in own])) if healthy else math.nan))
         if not next_size:
             break
         interval = widen(interval, best_rate(trials))
         seed = derived_seed("round", benchmark, round_number) % 2**32
-        worst = max(penalised(received))
+        worst = max(penalized(received))
         key = digest(SEARCH, [(t.lr, t.score) for t in trials], worst, interval.low, interval.high, next_size, seed)
         if key not in proposals:
             proposals[key] = propose(trials, worst, interval, next_size, seed)

@@ -20,7 +20,7 @@ from tabulate import tabulate
 
 from optsuite import OPTIMIZERS
 from optsuite.definitions.benchmark import Benchmark, Splits
-from optsuite.errors import DatasetUnavailable
+from optsuite.errors import DatasetUnavailableError
 from optsuite.execution.local.pool import LocalPool
 from optsuite.training.plan import plan, step_flops
 from optsuite.training.validation.definitions import load_splits
@@ -53,7 +53,7 @@ def _problems() -> Iterator[tuple[Benchmark, Splits]]:
     for benchmark in SHORT:
         try:
             yield benchmark, load_splits(benchmark)
-        except DatasetUnavailable as error:
+        except DatasetUnavailableError as error:
             print(error, file=sys.stderr)
 
 

@@ -74,12 +74,12 @@ def compare(
                 clauses.append(f"{benchmark.name} {spec.name} at {run.lr:g}, seed {run.seed}: {clause}")
 
 
-def curves(facts: Iterable[tuple[int, object]]) -> Curves:
+def curves(updates: Iterable[tuple[int, object]]) -> Curves:
     """The measurements of each run."""
     own: dict[int, list[Measurement]] = defaultdict(list)
-    for index, fact in facts:
-        if isinstance(fact, Measurement):
-            own[index].append(fact)
+    for index, update in updates:
+        if isinstance(update, Measurement):
+            own[index].append(update)
     return own
 
 

@@ -10,11 +10,11 @@ from speed.suite import SUITE
 
 from optsuite.definitions.benchmark import Benchmark
 from optsuite.execution.local.pool import LocalPool
-from optsuite.execution.pool import Fact, Pool, Task
+from optsuite.execution.pool import Pool, RunUpdate, Task
 from optsuite.registry import find_benchmark
 from optsuite.training.identity import define
 from optsuite.training.plan import group, plan
-from optsuite.training.results import Ended, Run
+from optsuite.training.results import Run, RunResult
 from optsuite.training.validation.definitions import load_splits
 
 HERE = Path(__file__).parent
@@ -100,7 +100,7 @@ def _seconds(pool: Pool, tasks: Sequence[Task]) -> float:
         pool.submit(task)
     left = sum(len(task.runs) for task in tasks)
     while left:
-        ended = [e.fact for e in pool.poll(1.0) if isinstance(e, Fact) and isinstance(e.fact, Ended)]
-        assert all(fact.outcome == "finished" for fact in ended), ended
+        ended = [e.update for e in pool.poll(1.0) if isinstance(e, RunUpdate) and isinstance(e.update, RunResult)]
+        assert all(update.outcome == "finished" for update in ended), ended
         left -= len(ended)
     return time.perf_counter() - started

@@ -14,12 +14,12 @@ from torch.utils.data import DataLoader, TensorDataset
 from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.execution.local.pool import LocalPool
-from optsuite.execution.pool import Fact, Task
+from optsuite.execution.pool import RunUpdate, Task
 from optsuite.training import plain
 from optsuite.training.engines import ENGINES
 from optsuite.training.identity import define
 from optsuite.training.plan import group
-from optsuite.training.results import Ended, Run
+from optsuite.training.results import Run, RunResult
 
 Loader = DataLoader[tuple[torch.Tensor, ...]]
 
@@ -61,8 +61,8 @@ def workers(
             pool.submit(Task(id=number, priority=0, engine=engine, definition=found, runs=stack))
         left = n_runs
         while left:
-            ended = [e.fact for e in pool.poll(1.0) if isinstance(e, Fact) and isinstance(e.fact, Ended)]
-            assert all(fact.outcome == "finished" for fact in ended), ended
+            ended = [e.update for e in pool.poll(1.0) if isinstance(e, RunUpdate) and isinstance(e.update, RunResult)]
+            assert all(update.outcome == "finished" for update in ended), ended
             left -= len(ended)
 
     ways = {

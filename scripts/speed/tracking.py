@@ -10,14 +10,14 @@ import sqlalchemy
 
 from optsuite.analysis.leaderboard import comparison
 from optsuite.reporting.write import build
-from optsuite.tracking.outbox import Spool
+from optsuite.tracking.outbox import Outbox
 from optsuite.tracking.query import read_curves, read_runs
 from optsuite.tracking.rows import chunks
-from optsuite.tracking.run_logger import Recording
+from optsuite.tracking.run_logger import RunLogger
 from optsuite.tracking.schema import SEAL, SEALED
 from optsuite.tracking.seal import Points, seal
 from optsuite.tracking.store import Store, open_store
-from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.results import Measurement, Run, RunResult
 
 CURVES = ("train/loss", "validation/loss", "validation/accuracy", "test/loss", "test/accuracy")
 ORIGINAL = "run_uuid NOT LIKE 'copy%'"
@@ -34,9 +34,9 @@ def seconds_per_run(folder: Path, n_runs: int) -> float:
     seconds = []
     for seed in range(n_runs):
         started = time.perf_counter()
-        recording = Recording(
+        run_logger = RunLogger(
             store=store,
-            spool=Spool(store.uri, "speed"),
+            outbox=Outbox(store.uri, "speed"),
             run=Run(benchmark="speed", optimizer="adam", lr=0.001, seed=seed, kind="trial"),
             parent=lambda: None,
             target=None,
@@ -44,8 +44,8 @@ def seconds_per_run(folder: Path, n_runs: int) -> float:
             params={f"param_{i}": i for i in range(16)},
         )
         for step in range(0, 1_050, 50):
-            recording.add(Measurement(step=step, values=dict.fromkeys(CURVES, 1.0), time=time.time()))
-        recording.end(Ended(outcome="finished"))
+            run_logger.add(Measurement(step=step, values=dict.fromkeys(CURVES, 1.0), time=time.time()))
+        run_logger.end(RunResult(outcome="finished"))
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds)
 

@@ -14,12 +14,12 @@ from optsuite.campaign.lock import (
     locked_campaigns,
     require_free,
 )
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.tracking.cleaning import purge, shrink, sizes
-from optsuite.tracking.inventory import StoredRun, basis_of, inventory
+from optsuite.tracking.inventory import InventoryRow, basis_of, inventory
 from optsuite.tracking.lease import lease, require_unclaimed
 from optsuite.tracking.location import require_campaign, store_exists
-from optsuite.tracking.outbox import Spool, spooled_campaigns
+from optsuite.tracking.outbox import Outbox, outbox_campaigns
 from optsuite.tracking.store import Store, open_store
 
 
@@ -30,7 +30,7 @@ def clean_store(
     dry_run: bool = False,
     rejected: bool = False,
 ) -> Removal:
-    """Clean a campaign, or all of them where it is None. Raises BadInput.
+    """Clean a campaign, or all of them where it is None. Raises InputError.
 
     A campaign under way is left alone. `rejected` includes runs in the spool that the store did
     not take.
@@ -58,15 +58,15 @@ class _Cleaning:
 
     def run(self, campaign: str | None) -> Removal:
         runs = inventory(self._store)
-        by_campaign: dict[str, list[StoredRun]] = {}
+        by_campaign: dict[str, list[InventoryRow]] = {}
         for run in runs:
             by_campaign.setdefault(run.campaign, []).append(run)
-        everywhere = {*by_campaign, *spooled_campaigns(self._uri), *locked_campaigns(self._uri)}
+        everywhere = {*by_campaign, *outbox_campaigns(self._uri), *locked_campaigns(self._uri)}
         for name in sorted(everywhere) if campaign is None else [campaign]:
             try:
                 check_campaign_name(name)
                 self._clean(name, by_campaign.get(name, []))
-            except BadInput as error:  # somebody works on it, or the name is not one of ours
+            except InputError as error:  # somebody works on it, or the name is not one of ours
                 if campaign is not None:
                     raise
                 self._skipped[name] = str(error)
@@ -81,57 +81,57 @@ class _Cleaning:
             shrunk=shrink(self._store) if shrinks else None,
         )
 
-    def _clean(self, name: str, runs: Sequence[StoredRun]) -> None:
-        """Clean one campaign. Raises BadInput where somebody works on it."""
-        found, spool = self._obsolete(runs), Spool(self._uri, name)
+    def _clean(self, name: str, runs: Sequence[InventoryRow]) -> None:
+        """Clean one campaign. Raises InputError where somebody works on it."""
+        found, outbox = self._obsolete(runs), Outbox(self._uri, name)
         locks = lock_files(self._uri, name)
-        set_aside = spool.set_aside if self._takes_rejected else []
-        if self._dry_run or not (found.runs or locks or spool.litter or set_aside):
+        set_aside = outbox.set_aside if self._takes_rejected else []
+        if self._dry_run or not (found.runs or locks or outbox.litter or set_aside):
             require_free(self._uri, name)
             require_unclaimed(self._store, name)
-            self._count(found, spool, locks)
+            self._count(found, outbox, locks)
             return
         with campaign_lock(self._uri, name):
             if found.runs:
-                self._purge(name, spool, locks)
+                self._purge(name, outbox, locks)
             else:
-                self._count(found, spool, locks)
-            remove([*spool.litter, *set_aside])
-            spool.remove_empty_folders()
+                self._count(found, outbox, locks)
+            remove([*outbox.litter, *set_aside])
+            outbox.remove_empty_folders()
             remove(lock_files(self._uri, name))
 
-    def _purge(self, name: str, spool: Spool, locks: Sequence[Path]) -> None:
+    def _purge(self, name: str, outbox: Outbox, locks: Sequence[Path]) -> None:
         """Remove what is obsolete of a campaign whose lock is held, as it is now."""
         with lease(self._store, name) as own:
             self._store.come_home()
             found = self._obsolete(inventory(self._store, name))
-            self._count(found, spool, locks)
+            self._count(found, outbox, locks)
             check = own.require if own else lambda: None
             self._left += purge(self._store, found.runs, check)
         purge_claims(self._store, name)
 
-    def _obsolete(self, runs: Sequence[StoredRun]) -> Obsolete:
+    def _obsolete(self, runs: Sequence[InventoryRow]) -> Obsolete:
         return obsolete(runs, frozenset(checkpoints(self._uri).values()))
 
-    def _count(self, found: Obsolete, spool: Spool, locks: Sequence[Path]) -> None:
+    def _count(self, found: Obsolete, outbox: Outbox, locks: Sequence[Path]) -> None:
         tally = self._tally
         tally.runs("superseded", found.superseded)
         tally.runs("refuted", found.refuted)
         tally.runs("unfinished", found.unfinished)
         tally.runs("trash", found.trash)
-        tally.files("litter", spool.litter)
-        tally.files("set_aside", spool.set_aside, kept=not self._takes_rejected)
+        tally.files("litter", outbox.litter)
+        tally.files("set_aside", outbox.set_aside, kept=not self._takes_rejected)
         tally.files("locks", locks)
         tally.runs("unreplaced", found.unreplaced, kept=True)
         tally.runs("remembered", found.remembered, kept=True)
-        tally.files("waiting", spool.waiting, kept=True)
+        tally.files("waiting", outbox.waiting, kept=True)
 
-    def _clean_checkpoints(self, runs: Sequence[StoredRun], campaign: str | None) -> None:
+    def _clean_checkpoints(self, runs: Sequence[InventoryRow], campaign: str | None) -> None:
         """Remove orphaned checkpoints, which campaigns share, unless one of them is under way."""
         try:
             for name in locked_campaigns(self._uri):
                 require_free(self._uri, name)
-        except BadInput:
+        except InputError:
             return
         bases = {run.basis for run in runs if run.campaign == campaign}
         found = [

@@ -7,13 +7,13 @@ from pathlib import Path
 from optsuite.campaign.housekeeping.leftovers import checkpoints_of, remove
 from optsuite.campaign.housekeeping.removal import Removal, Tally
 from optsuite.campaign.lock import campaign_lock, check_campaign_name, lock_files, require_free
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.tracking.cleaning import give_up, purge, shrink, sizes
-from optsuite.tracking.inventory import StoredRun, inventory
+from optsuite.tracking.inventory import InventoryRow, inventory
 from optsuite.tracking.lease import lease, require_unclaimed
 from optsuite.tracking.location import require_campaign, store_exists
 from optsuite.tracking.nights import needed, nights
-from optsuite.tracking.outbox import Spool, spooled_campaigns
+from optsuite.tracking.outbox import Outbox, outbox_campaigns
 from optsuite.tracking.schema import CAMPAIGN, NIGHT, SUITE
 from optsuite.tracking.store import Store, open_store
 
@@ -25,7 +25,7 @@ def delete_campaign(
     dry_run: bool = False,
     force: bool = False,
 ) -> Removal:
-    """Delete a campaign that nobody works on. Raises BadInput, also for a night that others need.
+    """Delete a campaign that nobody works on. Raises InputError, also for a night that others need.
 
     A kill halfway leaves nothing of it that a report or a start would read; the next deletion of
     the same campaign, or the next cleaning, removes the rest. On a server, which has no
@@ -36,7 +36,7 @@ def delete_campaign(
         require_campaign(uri, campaign)
     store = open_store(uri)
     runs = inventory(store, campaign)
-    if not runs and campaign not in spooled_campaigns(uri):
+    if not runs and campaign not in outbox_campaigns(uri):
         require_campaign(uri, campaign)
     if not force:
         _require_unneeded(store, campaign, runs)
@@ -55,9 +55,9 @@ def delete_campaign(
 class _Holdings:
     """All that there is of a campaign."""
 
-    runs: Sequence[StoredRun]
-    foreign: Sequence[StoredRun]
-    spool: Spool
+    runs: Sequence[InventoryRow]
+    foreign: Sequence[InventoryRow]
+    outbox: Outbox
     checkpoints: Sequence[Path]
 
     @classmethod
@@ -69,13 +69,13 @@ class _Holdings:
         return cls(
             runs=sorted(ours, key=lambda run: run.kind == "study" or run.is_given),
             foreign=[run for run in runs if not run.is_ours],
-            spool=Spool(store.uri, campaign),
+            outbox=Outbox(store.uri, campaign),
             checkpoints=checkpoints_of(store.uri, ours, others),
         )
 
     @property
-    def spooled(self) -> list[Path]:
-        return [*self.spool.waiting, *self.spool.set_aside, *self.spool.litter]
+    def waiting(self) -> list[Path]:
+        return [*self.outbox.waiting, *self.outbox.set_aside, *self.outbox.litter]
 
     def tally(self, known: dict[str, int], locks: Sequence[Path]) -> Tally:
         tally = Tally(known)
@@ -83,9 +83,9 @@ class _Holdings:
         tally.runs("runs", [run for run in active if run.kind != "report"])
         tally.runs("reports", [run for run in active if run.kind == "report"])
         tally.runs("trash", [run for run in self.runs if run.is_deleted])
-        tally.files("waiting", self.spool.waiting)
-        tally.files("set_aside", self.spool.set_aside)
-        tally.files("litter", self.spool.litter)
+        tally.files("waiting", self.outbox.waiting)
+        tally.files("set_aside", self.outbox.set_aside)
+        tally.files("litter", self.outbox.litter)
         tally.files("checkpoints", self.checkpoints)
         tally.files("locks", locks)
         tally.runs("foreign", self.foreign, kept=True)
@@ -100,8 +100,8 @@ def _delete(store: Store, campaign: str, locks: Sequence[Path], *, force: bool) 
         if not force:  # nights may have come meanwhile
             _require_unneeded(store, campaign, found.runs)
         tally = found.tally(sizes(store), locks)
-        remove(found.spooled)  # first: a later start would deliver them to a new campaign
-        found.spool.remove_empty_folders()
+        remove(found.waiting)  # first: a later start would deliver them to a new campaign
+        found.outbox.remove_empty_folders()
         if store.is_database:
             give_up(store, [run for run in found.runs if CAMPAIGN in run.texts])
         remove(found.checkpoints)
@@ -125,17 +125,17 @@ def purge_claims(store: Store, campaign: str) -> None:
         purge(store, [run for run in runs if run.kind == "claim" and run.is_deleted])
 
 
-def _is_live_claim(run: StoredRun) -> bool:
+def _is_live_claim(run: InventoryRow) -> bool:
     return run.kind == "claim" and not run.is_deleted
 
 
-def _require_unneeded(store: Store, campaign: str, runs: Sequence[StoredRun]) -> None:
-    """Raise BadInput for a night that a later one takes its rates from or is compared with."""
+def _require_unneeded(store: Store, campaign: str, runs: Sequence[InventoryRow]) -> None:
+    """Raise InputError for a night that a later one takes its rates from or is compared with."""
     active = [run for run in runs if not run.is_deleted and NIGHT in run.texts]
     for suite in sorted({run.texts[SUITE] for run in active if SUITE in run.texts}):
         what = needed(nights(store, suite)).get(campaign)
         if what is not None:
-            raise BadInput(
+            raise InputError(
                 f"campaign: got {campaign!r}, {what} of suite {suite}, which the next night needs; "
                 "allowed: another campaign, or --force (force=True) to delete it all the same"
             )

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from optsuite.campaign.housekeeping.obsolete import UNFINISHED
-from optsuite.tracking.inventory import StoredRun, basis_of
+from optsuite.tracking.inventory import InventoryRow, basis_of
 from optsuite.tracking.location import checkpoint_folder
 
 NAME = re.compile(r"\.?([0-9a-z_-]+)\.(pt|trial)(\..*\.new)?")
@@ -20,7 +20,7 @@ def checkpoints(uri: str) -> dict[Path, str]:
     return {path: match[1] for path, match in sorted(found.items()) if match and basis_of(match[1]) and path.is_file()}
 
 
-def checkpoints_of(uri: str, own: Iterable[StoredRun], others: Iterable[StoredRun]) -> list[Path]:
+def checkpoints_of(uri: str, own: Iterable[InventoryRow], others: Iterable[InventoryRow]) -> list[Path]:
     """The checkpoints of runs of one campaign, and of runs like them that no other campaign has.
 
     A run that was killed early has a checkpoint, but is not in the store.
@@ -32,7 +32,7 @@ def checkpoints_of(uri: str, own: Iterable[StoredRun], others: Iterable[StoredRu
     ]
 
 
-def orphans(uri: str, runs: Sequence[StoredRun]) -> list[Path]:
+def orphans(uri: str, runs: Sequence[InventoryRow]) -> list[Path]:
     """The checkpoints that no start will use, while nobody works on any campaign.
 
     Their runs have ended, or are of a definition that is superseded, or not in the store.
@@ -69,7 +69,7 @@ def remove(paths: Iterable[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _has_result(run: StoredRun) -> bool:
+def _has_result(run: InventoryRow) -> bool:
     return run.is_current and run.status == "FINISHED"
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
-from optsuite.tracking.inventory import StoredRun
+from optsuite.tracking.inventory import InventoryRow
 from optsuite.tracking.schema import GIVEN_UP, NIGHT, PARENT, PROPOSED, REFUSAL, SUPERSEDED, TRIED
 
 UNFINISHED = ("RUNNING", "SCHEDULED", "KILLED")
@@ -18,26 +18,26 @@ class Obsolete:
     be broken for now, and come back. `remembered` are studies that know how to train theirs.
     """
 
-    superseded: list[StoredRun]
-    refuted: list[StoredRun]
-    unfinished: list[StoredRun]
-    trash: list[StoredRun]
-    unreplaced: list[StoredRun]
-    remembered: list[StoredRun]
+    superseded: list[InventoryRow]
+    refuted: list[InventoryRow]
+    unfinished: list[InventoryRow]
+    trash: list[InventoryRow]
+    unreplaced: list[InventoryRow]
+    remembered: list[InventoryRow]
 
     @property
-    def runs(self) -> list[StoredRun]:
+    def runs(self) -> list[InventoryRow]:
         """All that can go."""
         return [*self.superseded, *self.refuted, *self.unfinished, *self.trash]
 
 
-def obsolete(runs: Sequence[StoredRun], resumable: Set[str] = frozenset()) -> Obsolete:
+def obsolete(runs: Sequence[InventoryRow], resumable: Set[str] = frozenset()) -> Obsolete:
     """Sort the runs of one campaign that nobody works on.
 
     `resumable` are the fingerprints of runs that have a checkpoint.
     """
     own = [run for run in runs if run.is_ours and not run.experiment_is_deleted]
-    sorted_out: dict[str, list[StoredRun]] = {}
+    sorted_out: dict[str, list[InventoryRow]] = {}
     current = _Current(own)
     for run in own:
         why = _why(run, current, resumable)
@@ -47,7 +47,7 @@ def obsolete(runs: Sequence[StoredRun], resumable: Set[str] = frozenset()) -> Ob
     candidates = {run.run_id for found in sorted_out.values() for run in found}
     needed = _needed(own, candidates)
     remembered = [run for run in own if run.run_id in needed]
-    going: dict[str, list[StoredRun]] = {}
+    going: dict[str, list[InventoryRow]] = {}
     for why, found in sorted_out.items():
         going[why] = [run for run in found if run.run_id not in needed]
     return Obsolete(
@@ -63,7 +63,7 @@ def obsolete(runs: Sequence[StoredRun], resumable: Set[str] = frozenset()) -> Ob
 class _Current:
     """What counts now of each pair of benchmark and optimizer."""
 
-    def __init__(self, runs: Iterable[StoredRun]) -> None:
+    def __init__(self, runs: Iterable[InventoryRow]) -> None:
         runs = [run for run in runs if run.is_current]
         finished = [run for run in runs if run.status == "FINISHED"]
         self.studies = {run.pair for run in finished if run.kind == "study"}
@@ -72,14 +72,14 @@ class _Current:
         self.definitions = {(run.pair, run.basis) for run in heads}
         self.fingerprints = Counter(run.fingerprint for run in finished)
 
-    def replaces(self, run: StoredRun) -> bool:
+    def replaces(self, run: InventoryRow) -> bool:
         """Whether newer results have taken the place of a superseded run."""
         if run.is_given:  # of the same definition, `train` may bring it back
             return run.pair in self.pairs and (run.pair, run.basis) not in self.definitions
         return run.pair in self.studies
 
 
-def _why(run: StoredRun, current: _Current, resumable: Set[str]) -> str:
+def _why(run: InventoryRow, current: _Current, resumable: Set[str]) -> str:
     """Why a run can go; empty where it stays."""
     is_study_of_night = run.kind == "study" and NIGHT in run.texts
     if run.is_deleted:
@@ -98,7 +98,7 @@ def _why(run: StoredRun, current: _Current, resumable: Set[str]) -> str:
     return "superseded" if current.replaces(run) else "unreplaced"
 
 
-def _needed(runs: Sequence[StoredRun], candidates: Set[str]) -> set[str]:
+def _needed(runs: Sequence[InventoryRow], candidates: Set[str]) -> set[str]:
     """Which candidates must stay all the same: what only they know, and parents of what stays."""
     staying = [run for run in runs if run.run_id not in candidates]
     is_alive = any(not run.is_deleted for run in staying)
@@ -114,8 +114,8 @@ def _needed(runs: Sequence[StoredRun], candidates: Set[str]) -> set[str]:
     return needed
 
 
-def _marks(run: StoredRun, *, is_alive: bool) -> set[tuple[object, ...]]:
-    """What a later start would learn from the run of a study, in `read_plans` or in `Held`.
+def _marks(run: InventoryRow, *, is_alive: bool) -> set[tuple[object, ...]]:
+    """What a later start would learn from the run of a study, in `read_plans` or in `StoredRuns`.
 
     Of a campaign that is wholly in the trash, only what warns of wrong results.
     """

@@ -7,7 +7,7 @@ from typing import Literal
 
 from optsuite.campaign.housekeeping.leftovers import size
 from optsuite.tracking.cleaning import Shrunk, artifact_bytes
-from optsuite.tracking.inventory import StoredRun
+from optsuite.tracking.inventory import InventoryRow
 
 What = Literal[
     "runs",
@@ -74,7 +74,7 @@ class Tally:
         self._sizes = sizes
         self._counts: dict[tuple[What, bool], list[int]] = {}
 
-    def runs(self, what: What, found: Sequence[StoredRun], *, kept: bool = False) -> None:
+    def runs(self, what: What, found: Sequence[InventoryRow], *, kept: bool = False) -> None:
         """Count runs."""
         n_bytes = sum(self._sizes.get(run.run_id, 0) + artifact_bytes(run) for run in found)
         self._add(what, len(found), n_bytes, kept)

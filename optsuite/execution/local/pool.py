@@ -9,9 +9,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from optsuite.execution.local.processes import CONTEXT, start
-from optsuite.execution.pool import LACKED_MEMORY, Fact, Lost, Queue, Task
+from optsuite.execution.pool import OUT_OF_MEMORY, Queue, RunUpdate, Task, TaskLost
 from optsuite.execution.suite_source import SuiteSource
-from optsuite.execution.worker import OUT_OF_MEMORY, serve
+from optsuite.execution.worker import EXIT_OUT_OF_MEMORY, serve
 from optsuite.training.checkpoint import Checkpoints
 
 
@@ -65,16 +65,16 @@ class LocalPool:
                 self._replace(worker)
         self._dispatch()
 
-    def poll(self, timeout: float) -> list[Fact | Lost]:
+    def poll(self, timeout: float) -> list[RunUpdate | TaskLost]:
         """What has happened since the last call; waits up to `timeout` seconds for something to."""
         by_connection = {worker.connection: worker for worker in self._workers}
-        events: list[Fact | Lost] = []
+        events: list[RunUpdate | TaskLost] = []
         for connection in wait(list(by_connection), timeout):
             events += self._receive(by_connection[connection])  # type: ignore[index]
         for worker in list(self._workers):
             if worker.task is not None and time.monotonic() > worker.deadline:
-                reason = f"it reported nothing for {worker.task.patience_seconds:.0f} seconds"
-                events.append(Lost(task=worker.task.id, reason=reason))
+                reason = f"it reported nothing for {worker.task.timeout_seconds:.0f} seconds"
+                events.append(TaskLost(task=worker.task.id, reason=reason))
                 self._replace(worker)
         self._dispatch()
         return events
@@ -99,10 +99,10 @@ class LocalPool:
             if worker.task is not None or not self._queue:
                 continue
             busy = [other.task for other in self._workers if other.task is not None]
-            if busy and (self._queue.first.alone or any(task.alone for task in busy)):
+            if busy and (self._queue.first.exclusive or any(task.exclusive for task in busy)):
                 return
             worker.task = self._queue.pop()
-            worker.deadline = time.monotonic() + worker.task.patience_seconds
+            worker.deadline = time.monotonic() + worker.task.timeout_seconds
             with suppress(OSError):  # it has died: the next poll reads the end of its pipe
                 worker.connection.send(worker.task)
 
@@ -113,8 +113,8 @@ class LocalPool:
         worker.connection.close()
         self._workers[self._workers.index(worker)] = self._spawn()
 
-    def _receive(self, worker: _Worker) -> list[Fact | Lost]:
-        events: list[Fact | Lost] = []
+    def _receive(self, worker: _Worker) -> list[RunUpdate | TaskLost]:
+        events: list[RunUpdate | TaskLost] = []
         try:
             while worker.connection.poll():
                 message = worker.connection.recv()
@@ -123,15 +123,15 @@ class LocalPool:
                 else:
                     events += message
                 if worker.task is not None:
-                    worker.deadline = time.monotonic() + worker.task.patience_seconds
+                    worker.deadline = time.monotonic() + worker.task.timeout_seconds
         except (EOFError, OSError):
             worker.process.join()
             if worker.task is not None:
-                events.append(Lost(task=worker.task.id, reason=_cause(worker.process.exitcode)))
+                events.append(TaskLost(task=worker.task.id, reason=_cause(worker.process.exitcode)))
             self._replace(worker)
         return events
 
 
 def _cause(code: int | None) -> str:
     """Why a worker died."""
-    return LACKED_MEMORY if code == OUT_OF_MEMORY else f"its worker died with exit code {code}"
+    return OUT_OF_MEMORY if code == EXIT_OUT_OF_MEMORY else f"its worker died with exit code {code}"

@@ -10,17 +10,17 @@ import ray
 from ray._private.authentication import authentication_token_setup as setup
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 
-from optsuite.errors import BadInput, one_line
-from optsuite.execution.pool import LACKED_MEMORY
+from optsuite.errors import InputError, one_line
+from optsuite.execution.pool import OUT_OF_MEMORY
 
 REACH_SECONDS = 5.0
 QUIET: Mapping[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # a frame with which both sides of HTTP/2, and so of gRPC, begin
-GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS
 
 
 def connect(address: str, n_cpus: int) -> bool:
-    """Connect this process to a cluster, unless it is; whether that was done here. Raises BadInput."""
+    """Connect this process to a cluster, unless it is; whether that was done here. Raises InputError."""
     if ray.is_initialized():
         return False
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -31,12 +31,12 @@ def connect(address: str, n_cpus: int) -> bool:
         if where is None:
             ray.init(address="local", num_cpus=n_cpus, include_dashboard=False, **QUIET)
         else:
-            greet(where)
+            probe(where)
             _use_token()
             ray.init(address=where, **QUIET)
     except Exception as error:
         allowed = "auto, or HOST:PORT of the head of a cluster that this machine is a node of"
-        raise BadInput(f"--ray: got {address!r}, which cannot be reached ({one_line(error)}); allowed: {allowed}") from error
+        raise InputError(f"--ray: got {address!r}, which cannot be reached ({one_line(error)}); allowed: {allowed}") from error
     return True
 
 
@@ -47,7 +47,7 @@ def _running() -> str | None:
         return given
     found: str | None = ray._private.utils.read_ray_address()
     try:
-        greet(found or "")
+        probe(found or "")
     except (OSError, ValueError):
         return None
     return found
@@ -59,7 +59,7 @@ def _use_token() -> None:
     setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
-def greet(address: str) -> None:
+def probe(address: str) -> None:
     """Raise ValueError or OSError unless a server that speaks HTTP/2, as Ray's does, is at HOST:PORT.
 
     A TCP connection alone is not enough: at a web server, or a process that hangs, `ray.init` of
@@ -70,7 +70,7 @@ def greet(address: str) -> None:
         raise ValueError("no HOST:PORT")
     with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS) as connection:
         if os.environ.get("RAY_USE_TLS", "0") == "0":
-            connection.sendall(GREETING)
+            connection.sendall(HTTP2_PREFACE)
             if connection.makefile("rb").read(4)[3:] != SETTINGS[3:4]:
                 raise ValueError("what answers there is not Ray")
 
@@ -81,7 +81,7 @@ def cause_of(error: RayError) -> str:
         case RayTaskError():
             return one_line(error.cause) if isinstance(error.cause, BaseException) else one_line(error)
         case OutOfMemoryError():
-            return LACKED_MEMORY
+            return OUT_OF_MEMORY
         case WorkerCrashedError():
             return "its worker died"
         case NodeDiedError():

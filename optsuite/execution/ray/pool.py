@@ -14,20 +14,20 @@ from typing import Any
 import ray
 from ray.exceptions import NodeDiedError, RayError, WorkerCrashedError
 
-from optsuite.errors import ClusterLost
-from optsuite.execution.pool import Fact, Lost, Queue, Task
-from optsuite.execution.ray.connection import cause_of, connect, greet
+from optsuite.errors import ClusterUnavailableError
+from optsuite.execution.pool import Queue, RunUpdate, Task, TaskLost
+from optsuite.execution.ray.connection import cause_of, connect, probe
 from optsuite.execution.ray.resources import Resources, demand, described, fits, slots
-from optsuite.execution.ray.task import Surroundings, digest, stream
+from optsuite.execution.ray.task import WorkerEnvironment, digest, stream
 from optsuite.execution.suite_source import SuiteSource
 from optsuite.training.device import device_bytes, kind_of
 
-RETRIES = 2  # of a task whose process dies; then the campaign tries it once more, alone
-MOVES = 20  # of a task whose node is lost, which is not the task's fault: preempted nodes come and go
+MAX_RETRIES = 2  # of a task whose process dies; then the campaign tries it once more, alone
+MAX_NODE_RETRIES = 20  # of a task whose node is lost, which is not the task's fault: preempted nodes come and go
 LOST_NODE_SECONDS = 30.0  # what Ray may take to find a node dead
 HEAD_SECONDS = 20.0  # what a head may be away for; Ray itself ends the process after 60
 LOOK_SECONDS = 5.0  # how often to see which nodes there are
-AHEAD = 2  # tasks handed to Ray for each CPU, so that none waits for the driver; the others keep their order here
+PREFETCH = 2  # tasks handed to Ray for each CPU, so that none waits for the driver; the others keep their order here
 DIFFERED = "another try of it gave other results"
 LOGGER = logging.getLogger("optsuite")
 
@@ -43,7 +43,7 @@ class _Job:
     task: Task
     demand: Resources = field(default_factory=dict)
     batches: Any = None
-    heard: float = math.inf
+    last_heartbeat: float = math.inf
     position: int = 0
     handed_on: list[int] = field(default_factory=list)
     n_crashes: int = 0
@@ -51,16 +51,16 @@ class _Job:
 
     @property
     def is_started(self) -> bool:
-        return self.heard < math.inf
+        return self.last_heartbeat < math.inf
 
     @property
     def deadline(self) -> float:
         """When it is lost unless it reports something, which may be what was handed on before."""
-        return self.heard + self.task.patience_seconds + LOST_NODE_SECONDS
+        return self.last_heartbeat + self.task.timeout_seconds + LOST_NODE_SECONDS
 
-    def news(self, batch: Sequence[Fact | Lost]) -> Sequence[Fact | Lost]:
+    def new_events(self, batch: Sequence[RunUpdate | TaskLost]) -> Sequence[RunUpdate | TaskLost]:
         """The batch; nothing where an earlier try had yielded it; that the task is lost where another was in its place."""
-        self.heard = time.monotonic()
+        self.last_heartbeat = time.monotonic()
         own = digest(batch)
         self.position += 1
         if self.position > len(self.handed_on):
@@ -68,15 +68,19 @@ class _Job:
             return batch
         return [] if self.handed_on[self.position - 1] == own else [self.lost(DIFFERED)]
 
-    def lost(self, reason: str) -> Lost:
+    def lost(self, reason: str) -> TaskLost:
         """That its task is lost."""
-        return Lost(task=self.task.id, reason=reason)
+        return TaskLost(task=self.task.id, reason=reason)
 
     def may_retry(self, error: RayError) -> bool:
         """Count what its process or node has died of; whether to try again."""
         self.n_moves += isinstance(error, NodeDiedError)
         self.n_crashes += isinstance(error, WorkerCrashedError)
-        return isinstance(error, NodeDiedError | WorkerCrashedError) and self.n_crashes <= RETRIES and self.n_moves <= MOVES
+        return (
+            isinstance(error, NodeDiedError | WorkerCrashedError)
+            and self.n_crashes <= MAX_RETRIES
+            and self.n_moves <= MAX_NODE_RETRIES
+        )
 
 
 class RayPool:
@@ -87,13 +91,13 @@ class RayPool:
     def __init__(self, address: str, *, n_workers: int | None, n_cores: int, suite: SuiteSource, device: str) -> None:
         """Connect to the cluster at an address, or with `auto` to one that runs here, else start one of `n_cores` CPUs.
 
-        At most `n_workers` tasks are trained at once where it is a number. Raises BadInput where there is no cluster.
+        At most `n_workers` tasks are trained at once where it is a number. Raises InputError where there is no cluster.
         """
         self._is_mine = connect(address, n_workers or n_cores)
-        self._most = n_workers
+        self._max_workers = n_workers
         self._device = kind_of(device)  # Ray says which one it is
         self._device_bytes = device_bytes(device)
-        self._arguments = (suite, self._device, Surroundings.here())
+        self._arguments = (suite, self._device, WorkerEnvironment.here())
         options: dict[str, Any] = {"max_retries": 0}  # Ray's own retries are not seen from here, nor is when they start
         if self._device_bytes:
             options["num_gpus"] = 1  # a process that had a GPU ends with its task only where the function itself asks for one
@@ -102,11 +106,11 @@ class RayPool:
         self._queue = Queue()
         self._jobs: list[_Job] = []
         self._nodes: list[Resources] = []
-        self._looked = -math.inf
+        self._refreshed = -math.inf
         self._head: str = ray.get_runtime_context().gcs_address
         self._missed = math.inf  # when the head first did not answer, if it does not now
         self._is_short = False  # of nodes that could train what waits
-        self._look()
+        self._refresh_nodes()
 
     def __enter__(self) -> "RayPool":
         return self
@@ -118,7 +122,7 @@ class RayPool:
     def n_workers(self) -> int:
         """As many small tasks as the nodes hold, unless fewer are wanted."""
         n_slots = max(1, slots(self._nodes, self._device_bytes))
-        return n_slots if self._most is None else min(n_slots, self._most)
+        return n_slots if self._max_workers is None else min(n_slots, self._max_workers)
 
     def submit(self, task: Task) -> None:
         """Queue a task."""
@@ -132,19 +136,19 @@ class RayPool:
             self._drop(job)
         self._dispatch()
 
-    def poll(self, timeout: float) -> list[Fact | Lost]:
+    def poll(self, timeout: float) -> list[RunUpdate | TaskLost]:
         """What has happened since the last call; waits up to `timeout` seconds for something to."""
-        self._look()
+        self._refresh_nodes()
         self._dispatch()
         if not self._jobs:
             time.sleep(timeout)
             return []
-        events: list[Fact | Lost] = []
+        events: list[RunUpdate | TaskLost] = []
         for job in self._ready(0) or self._ready(timeout):
             events += self._receive(job)
         now = time.monotonic()
         for job in [job for job in self._jobs if now > job.deadline]:
-            reason = f"it reported nothing for {now - job.heard:.0f} seconds"
+            reason = f"it reported nothing for {now - job.last_heartbeat:.0f} seconds"
             events.append(job.lost(reason))
             self._drop(job)
         self._dispatch()
@@ -162,15 +166,15 @@ class RayPool:
             self._is_mine = False
 
     def _dispatch(self) -> None:
-        most = self._most or AHEAD * self.n_workers
+        most = self._max_workers or PREFETCH * self.n_workers
         while self._queue and len(self._jobs) < most:
-            self._jobs.append(self._given(_Job(self._queue.pop())))
+            self._jobs.append(self._resubmit(_Job(self._queue.pop())))
 
-    def _given(self, job: _Job) -> _Job:
+    def _resubmit(self, job: _Job) -> _Job:
         """The job, given to Ray once more."""
         job.demand = demand(job.task, self._nodes, self._device_bytes)
         job.batches = self._train.options(**job.demand).remote(job.task, *self._arguments)
-        job.heard, job.position = math.inf, 0
+        job.last_heartbeat, job.position = math.inf, 0
         return job
 
     def _ready(self, timeout: float) -> list[_Job]:
@@ -179,35 +183,35 @@ class RayPool:
         ready, _ = ray.wait(list(by_batches), num_returns=1 if timeout else len(by_batches), timeout=timeout)
         return [by_batches[batches] for batches in ready]
 
-    def _receive(self, job: _Job) -> Sequence[Fact | Lost]:
+    def _receive(self, job: _Job) -> Sequence[RunUpdate | TaskLost]:
         try:
-            batch: Sequence[Fact | Lost] = ray.get(next(job.batches))
+            batch: Sequence[RunUpdate | TaskLost] = ray.get(next(job.batches))
         except StopIteration:
             self._jobs.remove(job)
             return [] if job.position == len(job.handed_on) else [job.lost(DIFFERED)]
         except RayError as error:
             if job.may_retry(error):
-                self._given(job)
+                self._resubmit(job)
                 return []
             self._jobs.remove(job)
             return [job.lost(cause_of(error))]
-        news = job.news(batch)
-        if any(isinstance(event, Lost) for event in news):
+        new_events = job.new_events(batch)
+        if any(isinstance(event, TaskLost) for event in new_events):
             self._drop(job)
-        return news
+        return new_events
 
     def _drop(self, job: _Job) -> None:
         self._jobs.remove(job)
         ray.cancel(job.batches, force=True)
 
-    def _look(self) -> None:
+    def _refresh_nodes(self) -> None:
         """See which nodes there are. A task that waits for more than any of them has is asked for again, with less.
 
         Less than one CPU, and without a GPU where that is the device, is not asked for: more nodes may come.
         """
-        if time.monotonic() - self._looked < LOOK_SECONDS:
+        if time.monotonic() - self._refreshed < LOOK_SECONDS:
             return
-        self._looked = time.monotonic()
+        self._refreshed = time.monotonic()
         if not self._is_reached():
             return
         nodes: Any = ray.nodes
@@ -215,22 +219,22 @@ class RayPool:
         for job in [job for job in self._jobs if not job.is_started]:
             if demand(job.task, self._nodes, self._device_bytes) != job.demand:
                 ray.cancel(job.batches, force=True)
-                self._given(job)
+                self._resubmit(job)
         lacking = next((job.demand for job in self._jobs if not job.is_started and not fits(job.demand, self._nodes)), None)
         if lacking and not self._is_short:
             LOGGER.warning("No node of the cluster has %s; waiting for one that does.", described(lacking))
         self._is_short = bool(lacking)
 
     def _is_reached(self) -> bool:
-        """Whether the cluster's head answers. Raises ClusterLost when it has not for HEAD_SECONDS."""
+        """Whether the cluster's head answers. Raises ClusterUnavailableError when it has not for HEAD_SECONDS."""
         try:
-            greet(self._head)
+            probe(self._head)
         except (OSError, ValueError) as error:
             self._missed = min(self._missed, time.monotonic())
             away = time.monotonic() - self._missed
             if away > HEAD_SECONDS:
                 self._jobs = []  # there is nobody to be told that they are not wanted
-                raise ClusterLost(
+                raise ClusterUnavailableError(
                     f"Ray: the head of the cluster, {self._head}, has not answered for {away:.0f} seconds; "
                     "nothing is lost: the same command goes on, there or elsewhere"
                 ) from error

@@ -23,11 +23,11 @@ def demand(task: Task, nodes: Sequence[Resources], device_bytes: int) -> dict[st
     needed = PROCESS_BYTES + (0 if device_bytes else task.memory_bytes)
     memory = -(-needed // MEMORY_STEP) * MEMORY_STEP
     asked = {
-        "num_cpus": max(1.0, largest.get("CPU", 1.0)) if task.alone else 1.0,
+        "num_cpus": max(1.0, largest.get("CPU", 1.0)) if task.exclusive else 1.0,
         "memory": min(memory, int(largest.get("memory", memory))),
     }
     if device_bytes:
-        asked["num_gpus"] = 1.0 if task.alone else _share(task.memory_bytes, device_bytes)
+        asked["num_gpus"] = 1.0 if task.exclusive else _share(task.memory_bytes, device_bytes)
     return asked
 
 

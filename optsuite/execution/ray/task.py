@@ -14,19 +14,19 @@ from pathlib import Path
 
 import torch
 
-from optsuite.execution.pool import LACKED_MEMORY, Fact, Lost, Task
+from optsuite.execution.pool import OUT_OF_MEMORY, RunUpdate, Task, TaskLost
 from optsuite.execution.suite_source import SuiteSource, suite_from
-from optsuite.execution.worker import Train, facts, limit_memory, trainer
+from optsuite.execution.worker import Train, limit_memory, trainer, updates
 from optsuite.training.device import is_host
 from optsuite.training.repeatable import WORKSPACE
-from optsuite.training.results import Ended, Measurement
+from optsuite.training.results import Measurement, RunResult
 from optsuite.training.train_step import is_out_of_memory
 
 OURS = "OPTSUITE_"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class WorkerEnvironment:
     """What a worker on any node must have of its driver: where it is, what it imports from, what it was told."""
 
     folder: str
@@ -34,7 +34,7 @@ class Surroundings:
     environment: tuple[tuple[str, str], ...]
 
     @classmethod
-    def here(cls) -> "Surroundings":
+    def here(cls) -> "WorkerEnvironment":
         """Those of this process."""
         told = dict([WORKSPACE]) | {name: value for name, value in os.environ.items() if name.startswith((OURS, WORKSPACE[0]))}
         return cls(folder=str(Path.cwd()), path=tuple(sys.path), environment=tuple(told.items()))
@@ -50,7 +50,9 @@ class Surroundings:
         os.environ.update(self.environment)
 
 
-def stream(task: Task, suite: SuiteSource, device: str, driver: Surroundings) -> Iterator[Sequence[Fact] | Sequence[Lost]]:
+def stream(
+    task: Task, suite: SuiteSource, device: str, driver: WorkerEnvironment
+) -> Iterator[Sequence[RunUpdate] | Sequence[TaskLost]]:
     """Train a task as a worker does, in the surroundings of its driver. An empty batch says that it starts.
 
     Where memory lacks, the last batch says that it is lost, and the process waits to be ended: it may hold on to too much.
@@ -62,44 +64,44 @@ def stream(task: Task, suite: SuiteSource, device: str, driver: Surroundings) ->
     try:
         train = _trainer(suite, device, driver)
         torch.set_num_threads(1)  # it may be another thread than the last task's
-        yield from batches(facts(task, train), len(task.runs))
+        yield from batches(updates(task, train), len(task.runs))
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        yield [Lost(task=task.id, reason=LACKED_MEMORY)]
+        yield [TaskLost(task=task.id, reason=OUT_OF_MEMORY)]
         threading.Event().wait()
 
 
-def batches(facts: Iterator[Fact], n_runs: int) -> Iterator[list[Fact]]:
+def batches(updates: Iterator[RunUpdate], n_runs: int) -> Iterator[list[RunUpdate]]:
     """The facts, those together that a stack finds out together: of one step, or of the end."""
     live = set(range(n_runs))
-    batch: list[Fact] = []
-    for fact in facts:
-        batch.append(fact)
-        if isinstance(fact.fact, Ended):
-            live.discard(fact.index)
-        elif fact.index == max(live, default=fact.index):
+    batch: list[RunUpdate] = []
+    for update in updates:
+        batch.append(update)
+        if isinstance(update.update, RunResult):
+            live.discard(update.index)
+        elif update.index == max(live, default=update.index):
             yield batch
             batch = []
     yield batch
 
 
-def digest(batch: Sequence[Fact | Lost]) -> int:
+def digest(batch: Sequence[RunUpdate | TaskLost]) -> int:
     """What two batches share that say the same, whatever time it took."""
     return zlib.crc32(repr([_said(event) for event in batch]).encode())
 
 
-def _said(event: Fact | Lost) -> object:
+def _said(event: RunUpdate | TaskLost) -> object:
     match event:
-        case Fact(fact=Measurement(step=step, values=values), index=index):
+        case RunUpdate(update=Measurement(step=step, values=values), index=index):
             return index, step, sorted(values.items())
-        case Fact(fact=Ended(outcome=outcome, error=error), index=index):
+        case RunUpdate(update=RunResult(outcome=outcome, error=error), index=index):
             return index, outcome, error
         case _:
             return event
 
 
 @cache
-def _trainer(suite: SuiteSource, device: str, driver: Surroundings) -> Train:
+def _trainer(suite: SuiteSource, device: str, driver: WorkerEnvironment) -> Train:
     """One for all tasks of a process: the suite and its data are loaded once."""
     return trainer(partial(suite_from, suite), device)

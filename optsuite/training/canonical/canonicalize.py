@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.training.canonical.array_parts import tensor_bytes
 from optsuite.training.canonical.code_parts import Steps, class_steps, function_steps, module_steps
 from optsuite.training.canonical.container_parts import Apart, is_absolute, scalar
@@ -41,7 +41,7 @@ from optsuite.training.canonical.own_code import (
 from optsuite.training.canonical.registered import registered
 from optsuite.training.canonical.value_parts import value_steps
 
-__all__ = ["Description", "describe", "tensor_bytes"]
+__all__ = ["Description", "canonicalize", "tensor_bytes"]
 
 LONGEST = 200  # letters of a plain value that is not hashed
 DEEPEST = 100_000  # parts within parts
@@ -57,7 +57,7 @@ class Description:
     packages: tuple[tuple[str, str], ...] = ()
 
 
-def describe(
+def canonicalize(
     value: object,
     what: str = "definition",
     names: Callable[[], Names] = Names,
@@ -65,20 +65,22 @@ def describe(
     """Describe a value.
 
     `what` names the value in errors. `names` makes the writer of the names of code. Raises
-    BadInput, and nothing else, for a value that cannot be distinguished from others of its kind.
+    InputError, and nothing else, for a value that cannot be distinguished from others of its kind.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             walk = _Walk(names=names())
-            found = walk.describe(value)
+            found = walk.canonicalize(value)
             added = registered(walk.homes.values()) if walk.homes else []
             text = _hashed(json.dumps([found, added])) if added else found
             return Description(text, tuple(sorted(walk.names.packages.items())))
-    except BadInput as error:
-        raise BadInput(f"{what}: {error}") from None
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from None
     except Exception as error:  # whatever a person's own code raises where it is looked at
-        raise BadInput(f"{what}: describing it raised {type(error).__name__}; allowed: making it inside the function") from None
+        raise InputError(
+            f"{what}: describing it raised {type(error).__name__}; allowed: making it inside the function"
+        ) from None
 
 
 @dataclass(eq=False)
@@ -103,7 +105,7 @@ class _Walk:
     homes: dict[str, Home] = field(default_factory=dict)  # by name, of all that was met
     alive: list[object] = field(default_factory=list)  # whose ids must not be taken by others while this goes on
 
-    def describe(self, root: object) -> str:
+    def canonicalize(self, root: object) -> str:
         result: Any = self._enter(root, "")
         while self.stack:
             top = self.stack[-1]
@@ -111,9 +113,9 @@ class _Walk:
                 value, where = top.steps.send(result)
             except StopIteration as stop:
                 result = self._leave(stop.value)
-            except BadInput:
+            except InputError:
                 raise
-            except Exception:  # Opaque among them: what a person's own code raises here is its own
+            except Exception:  # OpaqueError among them: what a person's own code raises here is its own
                 if top.is_coarse:
                     raise
                 top.steps, top.is_coarse, result = self._coarse(top), True, None
@@ -139,7 +141,7 @@ class _Walk:
         if id(value) in self.places:
             return f"again {len(self.stack) - self.places[id(value)]}"
         if len(self.stack) > DEEPEST:
-            raise BadInput(f"got a value nested more than {DEEPEST} deep, allowed: less")
+            raise InputError(f"got a value nested more than {DEEPEST} deep, allowed: less")
         self.alive.append(value)
         if (home := _home(value)) is not None:
             self.homes[home.name] = home
@@ -174,7 +176,7 @@ class _Walk:
         kind = type(opened.value)
         if not homes:
             where = " of ".join([o.where for o in reversed(self.stack) if o.where][:N_NAMED])
-            raise BadInput(
+            raise InputError(
                 f"{where}{': ' if where else ''}got a value of type {kind.__name__}, which cannot be told from "
                 "others of its kind; allowed: making it inside the function that uses it"
             )

@@ -8,7 +8,7 @@ import numpy as np
 from optsuite.training.canonical.code_parts import Steps
 
 
-class Opaque(Exception):
+class OpaqueError(Exception):
     """A value of which nothing can be told."""
 
 

@@ -9,8 +9,8 @@ from optsuite.definitions.benchmark import Benchmark
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.suite import Suite
 from optsuite.definitions.target import Target
-from optsuite.errors import BadInput
-from optsuite.training.canonical.canonicalize import Description, describe
+from optsuite.errors import InputError
+from optsuite.training.canonical.canonicalize import Description, canonicalize
 from optsuite.training.canonical.names import Names
 
 Parts = dict[str, object]
@@ -43,7 +43,7 @@ class Descriptions:
         self.numerics = _numerics()
         self._names = names
         # By id, which stays unique because the value is kept.
-        self._known: dict[int, tuple[object, Description | BadInput]] = {}
+        self._known: dict[int, tuple[object, Description | InputError]] = {}
         if suite is None:
             return
         for benchmark in suite.benchmarks + suite.on_request:
@@ -52,12 +52,12 @@ class Descriptions:
             self._describe_all(spec_parts(spec).values())
 
     def of(self, value: object, what: str) -> Description:
-        """The description of a part. Raises BadInput that says `what` it is of, where there is none."""
+        """The description of a part. Raises InputError that says `what` it is of, where there is none."""
         if id(value) not in self._known:
             self._describe_all([value])
         found = self._known[id(value)][1]
-        if isinstance(found, BadInput):
-            raise BadInput(f"{what}{str(found).removeprefix('definition')}")
+        if isinstance(found, InputError):
+            raise InputError(f"{what}{str(found).removeprefix('definition')}")
         return found
 
     def _describe_all(self, values: Iterable[object]) -> None:
@@ -65,8 +65,8 @@ class Descriptions:
             if id(value) in self._known:
                 continue
             try:
-                self._known[id(value)] = value, describe(value, names=self._names)
-            except BadInput as error:
+                self._known[id(value)] = value, canonicalize(value, names=self._names)
+            except InputError as error:
                 self._known[id(value)] = value, error
 
 

@@ -13,7 +13,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourcelessFileLoader
 from pathlib import Path
 from typing import Any
 
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.training.canonical import source
 from optsuite.training.canonical.names import ABSENT, INSTALLED
 from optsuite.training.canonical.own_code import SITES, Home, is_installed, is_ours, kind_of
@@ -232,7 +232,7 @@ def _files_below(folder: Path) -> dict[str, str]:
             texts[f"file {path.relative_to(folder).as_posix()}"] = _text(Place(Home(path.stem, str(path))))
         if len(texts) > N_FILES or n > N_FOLDERS:
             found = f"more than {N_FILES} Python files" if len(texts) > N_FILES else f"more than {N_FOLDERS} folders"
-            raise BadInput(
+            raise InputError(
                 f"modules are imported by computed names, so that any file below {folder} may be among them: got {found}, "
                 "allowed: fewer; move these modules to a folder of their own"
             )

@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from optsuite.training.canonical.code_parts import Steps
-from optsuite.training.canonical.container_parts import Apart, Opaque, each, pairs, scalar
+from optsuite.training.canonical.container_parts import Apart, OpaqueError, each, pairs, scalar
 from optsuite.training.canonical.names import public_name, versioned
 from optsuite.training.canonical.own_code import by_name, class_kind, class_module, module_kind, qualname
 
@@ -37,7 +37,7 @@ def instance_steps(value: Any) -> Steps:
         if isinstance(reduced, str) and not _is_installed_as(reduced, value):  # the name tells where it is, not what
             names = [name for name in NAMED if hasattr(value, name)]
             if not names:
-                raise Opaque
+                raise OpaqueError
             for name in names:
                 parts.append([name, (yield getattr(value, name), name)])
     elif content is not None:
@@ -45,7 +45,7 @@ def instance_steps(value: Any) -> Steps:
     elif not own_provider and not _is_all_visible(value):
         text = repr(value)
         if kind.__repr__ is object.__dict__["__repr__"] or ADDRESS.search(text) or class_kind(kind) == "own":
-            raise Opaque
+            raise OpaqueError
         parts.append(text)
     if class_kind(kind) == "own" or provider is None:
         named = f"{public_name(class_module(kind))}.{qualname(kind)}"

@@ -14,6 +14,11 @@ from optsuite.training.canonical.own_code import module_kind, version
 PARTS = ("data", "models", "optimizers", "schedules")  # of optsuite, used in definitions
 INSTALLED = "installed"  # the text of a module that is not a person's own
 ABSENT = "absent"  # the text of a module that is not there
+FIRST_NAMES = {  # of what has been renamed: descriptions keep the first one, so that no run is trained again
+    "InputError": "BadInput",
+    "UnknownNameError": "UnknownName",
+    "DatasetUnavailableError": "DatasetUnavailable",
+}
 # Attributes that hold the version of a package, with the attribute that names the package.
 VERSIONS = {("optsuite.optimizers.Packaged", "version"): "package"}
 
@@ -100,7 +105,7 @@ class Names:
         match name:
             case Code(module, own):
                 if module.partition(".")[0] == "optsuite":
-                    return own or "optsuite"
+                    return FIRST_NAMES.get(own, own) or "optsuite"
                 self._use(module)
                 return f"{module}.{own}"
             case Own(module, own):

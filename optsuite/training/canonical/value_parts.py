@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from optsuite.training.canonical.array_parts import array_steps, tensor_steps
 from optsuite.training.canonical.code_parts import Steps
-from optsuite.training.canonical.container_parts import Apart, Opaque, each, pairs
+from optsuite.training.canonical.container_parts import Apart, OpaqueError, each, pairs
 from optsuite.training.canonical.instance_parts import instance_steps, path_steps
 from optsuite.training.canonical.members import added
 from optsuite.training.canonical.names import Code
@@ -55,7 +55,7 @@ DICT_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.item
 
 
 def value_steps(value: Any) -> Steps:
-    """A value that is neither code nor a module. Raises Opaque where nothing tells it from others of its kind."""
+    """A value that is neither code nor a module. Raises OpaqueError where nothing tells it from others of its kind."""
     kind = type(value)
     if id(value) in SEEDED:
         return ["seeded", SEEDED[id(value)]]
@@ -82,7 +82,7 @@ def value_steps(value: Any) -> Steps:
     if issubclass(kind, memoryview):
         return [kind.__name__, value.format, list(value.shape or ()), value.tobytes().hex()]
     if issubclass(kind, io.IOBase):
-        raise Opaque
+        raise OpaqueError
     if issubclass(kind, ctypes.CDLL):
         return ["library", *_library(value._name)]
     if issubclass(kind, PurePath):

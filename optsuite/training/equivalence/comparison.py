@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from optsuite.training.equivalence.twin import Observed, Twin
-from optsuite.training.results import Ended, Measurement
+from optsuite.training.results import Measurement, RunResult
 
 CHAOS = 10.0  # times what a twin has parted, engines may
 CALM = 1e-5  # at small rates no more: what is chaotic there is decided by rounding, as SOAP's eigenvectors are
@@ -15,8 +15,8 @@ OF_LOSS = 1e3  # times the tolerance of weights is that of losses, which they de
 ALONE = "its stacked runs do not equal plain ones: some diverge by one of both alone"
 
 Row = Mapping[int, Measurement]
-Held = Mapping[str, Tensor]
-Triple = tuple[Held, Held, Held]  # plain, stacked, and the twin in the stack
+Snapshot = Mapping[str, Tensor]
+Triple = tuple[Snapshot, Snapshot, Snapshot]  # plain, stacked, and the twin in the stack
 
 
 class Comparison:
@@ -42,7 +42,7 @@ class Comparison:
             pair = stack.models[index : 2 * self._n : self._n]  # those behind were made to explain losses
             plain, view, twin = (_tensors(model) for model in (plains[index].models[0], *pair))
             if index not in self._large:
-                self._large[index] = {name for name in plain if _has_overflown(plain, {name}, self._twin.dtype)}
+                self._large[index] = {name for name in plain if _has_overflowed(plain, {name}, self._twin.dtype)}
             measured = (expected[index].get(0), received.get(index), received.get(index + self._n))
             ended = (plains[index].ended.get(0), stack.ended.get(index), stack.ended.get(index + self._n))
             over = [self._is_over(index, *of) for of in zip((plain, view, twin), measured, ended, strict=True)]
@@ -74,7 +74,7 @@ class Comparison:
         most = max((parted for (of, _), parted in self._parted.items() if of == index), default=0.0)
         return self._is_small(index) or CHAOS * most < 1
 
-    def _is_over(self, index: int, held: Held, measured: Measurement | None, ended: Ended | None) -> bool:
+    def _is_over(self, index: int, held: Snapshot, measured: Measurement | None, ended: RunResult | None) -> bool:
         """Whether a run has diverged, or soon will have."""
         if ended is not None:
             return ended.outcome == "diverged"
@@ -82,7 +82,7 @@ class Comparison:
             names = {"validation/loss"} | ({"train/loss"} if measured.step else set())
             if not measured.values.keys() >= names:
                 return True
-        return _has_overflown(held, held.keys() - self._large[index], self._twin.dtype)
+        return _has_overflowed(held, held.keys() - self._large[index], self._twin.dtype)
 
     def _lost_buffer(self, index: int, view: nn.Module) -> str:
         now = {name: buffer.data_ptr() for name, buffer in view.named_buffers()}
@@ -157,7 +157,7 @@ def _distance(one: Tensor, other: Tensor) -> float:
     return (one - other)[apart].abs().nan_to_num(nan=math.inf, posinf=math.inf).max().item()
 
 
-def _has_overflown(tensors: Held, names: Set[str], dtype: torch.dtype) -> bool:
+def _has_overflowed(tensors: Snapshot, names: Set[str], dtype: torch.dtype) -> bool:
     """Whether values are not finite, or soon will not be."""
     limit = math.sqrt(torch.finfo(dtype).max)
     numbers = (tensors[name] for name in names if name in tensors)

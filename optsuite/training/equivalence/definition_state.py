@@ -2,8 +2,8 @@
 
 from optsuite.definitions.benchmark import Benchmark
 from optsuite.definitions.optimizer import OptimizerSpec
-from optsuite.errors import BadInput
-from optsuite.training.canonical.canonicalize import describe
+from optsuite.errors import InputError
+from optsuite.training.canonical.canonicalize import canonicalize
 from optsuite.training.equivalence.module_state import token_of
 
 
@@ -29,6 +29,6 @@ class DefinitionState:
 
 def _described(part: object) -> object:
     try:
-        return describe(part), token_of(part)
-    except BadInput:  # whoever asks for its identity is told
+        return canonicalize(part), token_of(part)
+    except InputError:  # whoever asks for its identity is told
         return token_of(part)

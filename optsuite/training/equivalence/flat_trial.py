@@ -5,9 +5,9 @@ from torch import Tensor
 
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.training.equivalence.twin import Twin
-from optsuite.training.stack import NotStackable, Stack
+from optsuite.training.stack import NotStackableError, Stack
 from optsuite.training.stepper import FlatStepper, Stepper, ViewsStepper
-from optsuite.training.train_step import judged
+from optsuite.training.train_step import eval_mode
 
 STEPS = 120  # more than some optimizers look ahead, or warm up for
 CLOSELY = 20  # of them are compared one by one, later ones
@@ -26,7 +26,7 @@ def why_not_flat(twin: Twin, spec: OptimizerSpec) -> str:
     try:
         flat, views = (Stack([twin.model(seed) for seed in range(len(rates))]) for _ in range(2))
         steppers: list[Stepper] = [FlatStepper(spec, flat, rates), ViewsStepper(spec, views, rates)]
-    except NotStackable as error:
+    except NotStackableError as error:
         return str(error)
     generator = torch.Generator().manual_seed(0)
     gradients = [_gradients(flat, scale, generator) for scale in SCALES]
@@ -34,10 +34,10 @@ def why_not_flat(twin: Twin, spec: OptimizerSpec) -> str:
         for stack in (flat, views):
             stack.grad.copy_(gradients[step % len(SCALES)])
         for stepper in steppers:
-            stepper.step(spec.fraction(step, STEPS))
+            stepper.step(spec.lr_multiplier(step, STEPS))
         if (step <= CLOSELY or step % EVERY == 0) and not _is_same(flat, views, twin.floor):
             return NOT_AS_DECLARED
-    with judged([optimizer for stepper in steppers for optimizer in stepper.optimizers]):
+    with eval_mode([optimizer for stepper in steppers for optimizer in stepper.optimizers]):
         return "" if _is_same(flat, views, twin.floor) else NOT_AS_DECLARED
 
 

@@ -13,18 +13,18 @@ from torch import Tensor, nn
 
 from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
-from optsuite.errors import BadInput, one_line
+from optsuite.errors import InputError, one_line
 from optsuite.training import plain, stacked
 from optsuite.training.device import trial_device
 from optsuite.training.equivalence.agreement import TINY, nudge
 from optsuite.training.equivalence.comparison import Comparison
 from optsuite.training.equivalence.definition_state import DefinitionState
 from optsuite.training.equivalence.flat_trial import why_not_flat
-from optsuite.training.equivalence.twin import CannotRun, Facts, Observed, Twin, own_twins, twins
-from optsuite.training.equivalence.watch import Refused, Watch
+from optsuite.training.equivalence.twin import CannotRunError, Facts, Observed, Twin, own_twins, twins
+from optsuite.training.equivalence.watch import StackRefusedError, Watch
 from optsuite.training.plain import initial_model
-from optsuite.training.results import Ended, Measurement, Run
-from optsuite.training.stack import NotStackable
+from optsuite.training.results import Measurement, Run, RunResult
+from optsuite.training.stack import NotStackableError
 from optsuite.training.train_step import is_out_of_memory
 
 STEPS = 50  # enough for what is done every few, every ten or after twenty steps
@@ -38,7 +38,7 @@ Values = Mapping[str, float]
 def choose(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, device: str) -> tuple[str, str]:
     """The engine that trains as the plain one does, and why it is not the fastest, in one clause; empty where it is.
 
-    Raises BadInput where the runs of the benchmark depend on what was trained before them.
+    Raises InputError where the runs of the benchmark depend on what was trained before them.
     """
     on = trial_device(device)
     check_repeats(benchmark, spec, splits, n_steps=STEPS // 4, device=on)
@@ -64,10 +64,10 @@ def _tried(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: st
     for twin in twins(benchmark, splits, max_steps=n_steps, eval_every=every, device=device):
         try:
             engine, reason = _choose(twin, spec, deadline)
-        except CannotRun as error:
+        except CannotRunError as error:
             failure = failure or str(error)
             continue
-        except Refused as refused:
+        except StackRefusedError as refused:
             return "plain", str(refused)
         if engine != "plain" and (changed := before.change()):
             return "plain", changed
@@ -82,18 +82,18 @@ def rates_tried(spec: OptimizerSpec) -> tuple[float, float]:
 
 
 def check_repeats(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, n_steps: int, device: str) -> None:
-    """Raise BadInput unless a run that is trained twice in this process measures the same."""
+    """Raise InputError unless a run that is trained twice in this process measures the same."""
     run = _run(benchmark, spec, _middle(spec), 0)
     for twin in own_twins(benchmark, splits, max_steps=n_steps, eval_every=n_steps, device=device):
         first, second = (
-            [fact for _, fact in plain.train(twin.benchmark, spec, [run], twin.splits, device=device)] for _ in range(2)
+            [update for _, update in plain.train(twin.benchmark, spec, [run], twin.splits, device=device)] for _ in range(2)
         )
-        if not any(isinstance(fact, Ended) and fact.outcome == "failed" for fact in (*first, *second)):
+        if not any(isinstance(update, RunResult) and update.outcome == "failed" for update in (*first, *second)):
             break
     for one, other in zip(first, second, strict=False):
-        values = [fact.values if isinstance(fact, Measurement) else {} for fact in (one, other)]
+        values = [update.values if isinstance(update, Measurement) else {} for update in (one, other)]
         if not _is_close(*values, near=first[0].values if isinstance(first[0], Measurement) else {}):
-            raise BadInput(
+            raise InputError(
                 "found that its runs depend on what was trained before them, or on chance that has no seed; "
                 "keep all state in the module, which model() makes anew"
             )
@@ -135,7 +135,7 @@ def _choose(twin: Twin, spec: OptimizerSpec, deadline: float) -> tuple[str, str]
 
 
 def _why_not(engine: Callable[..., Facts], twin: Twin, spec: OptimizerSpec, deadline: float = math.inf) -> str:
-    """What stands against this way to stack. Raises Refused for what stands against any, CannotRun for a twin that fails."""
+    """What stands against this way to stack. Raises StackRefusedError for what stands against any, CannotRunError for a twin that fails."""
     low, high = rates_tried(spec)
     if not twin.is_double:
         low = _middle(spec)  # in lower precision, the smallest rates move nothing
@@ -162,12 +162,12 @@ def _why_not(engine: Callable[..., Facts], twin: Twin, spec: OptimizerSpec, dead
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of what vmap does slowly
                 received = stack.advance()
-        except (CannotRun, TimeoutError):
+        except (CannotRunError, TimeoutError):
             raise
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            return str(error) if isinstance(error, NotStackable) else one_line(error).partition(". ")[0][:200]
+            return str(error) if isinstance(error, NotStackableError) else one_line(error).partition(". ")[0][:200]
         if parted := comparison.parted(plains, expected, stack, received):
             return parted
     if left := comparison.left():

@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from optsuite.definitions.benchmark import Benchmark, Split, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.training.plain import initial_model
-from optsuite.training.results import Ended, Measurement, Run
+from optsuite.training.results import Measurement, Run, RunResult
 
 N_BATCHES = 16  # of training data: enough that their order matters
 MEASURED = 64  # examples of the other splits; measuring them is part of the trial, its cost is not
 
-Facts = Iterator[tuple[int, Measurement | Ended]]
+Facts = Iterator[tuple[int, Measurement | RunResult]]
 
 
-class CannotRun(Exception):
+class CannotRunError(Exception):
     """A twin that fails where the benchmark itself may not."""
 
 
@@ -114,7 +114,7 @@ class Observed:
         before_step: Callable[[nn.Module], None] = lambda model: None,
     ) -> None:
         self.models: list[nn.Module] = []
-        self.ended: dict[int, Ended] = {}
+        self.ended: dict[int, RunResult] = {}
         self._live = set(range(len(runs)))
 
         def model() -> nn.Module:
@@ -139,19 +139,19 @@ class Observed:
             return optimizer
 
         benchmark = replace(twin.benchmark, model=model)
-        self._facts = engine(benchmark, replace(spec, build=build), runs, twin.splits, device=twin.device)
+        self._updates = engine(benchmark, replace(spec, build=build), runs, twin.splits, device=twin.device)
 
     def advance(self) -> dict[int, Measurement]:
-        """Train to the next measurement; what each run measured that has not ended. Raises CannotRun where one fails."""
+        """Train to the next measurement; what each run measured that has not ended. Raises CannotRunError where one fails."""
         found: dict[int, Measurement] = {}
         while self._live and not found.keys() >= {max(self._live)}:
-            index, fact = next(self._facts)
-            if isinstance(fact, Measurement):
-                found[index] = fact
+            index, update = next(self._updates)
+            if isinstance(update, Measurement):
+                found[index] = update
                 continue
-            if fact.outcome == "failed":
-                raise CannotRun(fact.error)
-            self.ended[index] = fact
+            if update.outcome == "failed":
+                raise CannotRunError(update.error)
+            self.ended[index] = update
             self._live.discard(index)
         return found
 

@@ -13,12 +13,12 @@ EACH_STEP = 3  # steps after which all is looked at each time: what soon returns
 EACH_LATER = 10  # and later only now and then
 
 
-class Refused(Exception):
+class StackRefusedError(Exception):
     """What stands against every kind of stack, in one clause."""
 
 
 class Watch:
-    """Looks at one model while it is trained. `check` and `finish` raise Refused for what was seen."""
+    """Looks at one model while it is trained. `check` and `finish` raise StackRefusedError for what was seen."""
 
     def __init__(self) -> None:
         self._seen = ""
@@ -40,18 +40,18 @@ class Watch:
         self._seen = self._seen or _without_gradient(model)
 
     def check(self) -> None:
-        """Raise Refused for what was seen so far, or is to be seen now."""
+        """Raise StackRefusedError for what was seen so far, or is to be seen now."""
         if reason := self._seen or self._changed():
-            raise Refused(reason)
+            raise StackRefusedError(reason)
 
     def finish(self, view: nn.Module) -> None:
         """Compare the contents of all state with what it was before, and with that of the same run in a stack."""
         assert self._model is not None
         after = state_of(self._model)
         if changed := change(self._whole, after):
-            raise Refused(f"its forward changes the attribute {changed}")
+            raise StackRefusedError(f"its forward changes the attribute {changed}")
         if changed := change(after, state_of(view)):
-            raise Refused(f"the attribute {changed} is another in a stack")
+            raise StackRefusedError(f"the attribute {changed} is another in a stack")
 
     def _changed(self) -> str:
         assert self._model is not None

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from optsuite.definitions.benchmark import Benchmark, Split, Splits
 from optsuite.definitions.pairs import PARTS, not_finite
 from optsuite.definitions.suite import FIRST_TUNING_SEED
-from optsuite.errors import BadInput, one_line
+from optsuite.errors import InputError, one_line
 from optsuite.training.explain import batch_without_loss, call_loss, call_model
 from optsuite.training.plain import CHUNK, batch_indices
 from optsuite.training.train_step import evaluating
@@ -21,7 +21,7 @@ N_NUMBERS = 2 * 10**7  # of outputs that are looked through at most: a second on
 
 
 def check_finite(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
-    """Raise BadInput for values that are not finite, naming split, part, row and column.
+    """Raise InputError for values that are not finite, naming split, part, row and column.
 
     A loss that leaves out missing targets keeps its NaN: what counts is whether the loss and its gradients, with the initial
     weights of the model, are finite on a batch that holds the first of them.
@@ -31,18 +31,18 @@ def check_finite(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None
         for part, values in zip(PARTS, split, strict=True):
             flawed = not_finite(values)
             if flawed and not _copes(benchmark, model, split, _first_flawed(values)):
-                raise BadInput(f"{_of(benchmark, name)} {part} hold {flawed}; leave out or replace such rows in its dataset")
+                raise InputError(f"{_of(benchmark, name)} {part} hold {flawed}; leave out or replace such rows in its dataset")
 
 
 def check_ranges(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
-    """Raise BadInput for labels and tokens out of range, wherever in the splits they are."""
+    """Raise InputError for labels and tokens out of range, wherever in the splits they are."""
     with evaluating(model):
         for name in NAMES:
             _check_extremes(benchmark, model, name, getattr(splits, name))
 
 
 def check_batches(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
-    """Raise BadInput where the loss of the validation split, or of an early batch, is not finite with the initial weights."""
+    """Raise InputError where the loss of the validation split, or of an early batch, is not finite with the initial weights."""
     with evaluating(model):
         _check_validation(benchmark, model, splits.validation)
         _check_batches(benchmark, model, splits)
@@ -53,7 +53,7 @@ def _of(benchmark: Benchmark, split: str) -> str:
 
 
 def _check_batches(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
-    """Raise BadInput where the loss of some batch of targets is not finite for outputs that are."""
+    """Raise InputError where the loss of some batch of targets is not finite for outputs that are."""
     x, _ = splits.train
     with torch.no_grad():
         outputs = model(x[: benchmark.batch_size])
@@ -63,25 +63,25 @@ def _check_batches(benchmark: Benchmark, model: nn.Module, splits: Splits) -> No
         batches = islice(batch_indices(len(x), benchmark, seed), n_batches)
         reason = batch_without_loss(benchmark, model, splits, enumerate(batches, start=1), seed)
         if reason:
-            raise BadInput(f"benchmark {benchmark.name}: {reason}")
+            raise InputError(f"benchmark {benchmark.name}: {reason}")
 
 
 def _check_validation(benchmark: Benchmark, model: nn.Module, split: Split) -> None:
-    """Raise BadInput where the loss on the first examples is not finite, and stays so with all that are measured with them."""
+    """Raise InputError where the loss on the first examples is not finite, and stays so with all that are measured with them."""
     x, y = split
     with torch.no_grad():
         for n in (benchmark.batch_size, CHUNK):
             value = benchmark.loss(model(x[:n]), y[:n])
             if not isinstance(value, Tensor) or value.ndim or value.isfinite():
                 return
-    raise BadInput(
+    raise InputError(
         f"benchmark {benchmark.name}: its loss on the validation split is {value.item()} before training, allowed: a finite "
         "number; are all its labels ignored?"
     )
 
 
 def _check_extremes(benchmark: Benchmark, model: nn.Module, name: str, split: Split) -> None:
-    """Raise BadInput where the smallest or largest whole numbers of a split, such as labels or tokens, cannot be used."""
+    """Raise InputError where the smallest or largest whole numbers of a split, such as labels or tokens, cannot be used."""
     rows = sorted({row for values in split for row in _extreme_rows(values)})
     n = min(benchmark.batch_size, len(split[0]))
     for start in range(0, len(rows), n):
@@ -91,10 +91,10 @@ def _check_extremes(benchmark: Benchmark, model: nn.Module, name: str, split: Sp
         try:
             with torch.no_grad():
                 call_loss(benchmark.loss, call_model(model, x), y)
-        except BadInput as error:
-            raise BadInput(f"{where} {error}") from error
+        except InputError as error:
+            raise InputError(f"{where} {error}") from error
         except Exception as error:
-            raise BadInput(f"{where} raised {one_line(error)}") from error
+            raise InputError(f"{where} raised {one_line(error)}") from error
 
 
 def _extreme_rows(values: Tensor) -> list[int]:

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from optsuite.definitions.benchmark import Benchmark, Split, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
-from optsuite.errors import BadInput, one_line, require
+from optsuite.errors import InputError, one_line, require
 from optsuite.training.explain import backward, call_loss, call_model, explained_step
 from optsuite.training.identity import hash_splits
 from optsuite.training.losses import check_unchanged, loss_buffers
@@ -27,25 +27,27 @@ from optsuite.training.validation.step import try_steps
 
 
 def load_splits(benchmark: Benchmark) -> Splits:
-    """The dataset of a benchmark. Raises BadInput, DatasetUnavailable among it."""
-    with blamed(f"benchmark {benchmark.name}: its dataset"):
+    """The dataset of a benchmark. Raises InputError, DatasetUnavailableError among it."""
+    with error_context(f"benchmark {benchmark.name}: its dataset"):
         splits = benchmark.dataset()
         if not isinstance(splits, Splits):
-            raise BadInput(f"got {type(splits).__name__}, allowed: Splits")
+            raise InputError(f"got {type(splits).__name__}, allowed: Splits")
     n = len(splits.train[0])
     if n < benchmark.batch_size:
-        raise BadInput(f"benchmark {benchmark.name}: got batch_size {benchmark.batch_size}, allowed: at most {n}, its examples")
+        raise InputError(
+            f"benchmark {benchmark.name}: got batch_size {benchmark.batch_size}, allowed: at most {n}, its examples"
+        )
     return splits
 
 
 def check_repeatable(benchmark: Benchmark, splits: Splits) -> None:
-    """Make the data again. Raises BadInput where they differ from the splits, as they then would in every worker."""
+    """Make the data again. Raises InputError where they differ from the splits, as they then would in every worker."""
     forget = getattr(benchmark.dataset, "cache_clear", None)  # of functools.cache, which every process has its own of
     if forget:
         forget()
     again = load_splits(benchmark)
     if hash_splits(again) != hash_splits(splits):
-        raise BadInput(
+        raise InputError(
             f"benchmark {benchmark.name}: its dataset differs each time it is made; "
             "seed a generator inside the function, as torch.Generator().manual_seed(0)"
         )
@@ -54,12 +56,12 @@ def check_repeatable(benchmark: Benchmark, splits: Splits) -> None:
 def check_benchmark(benchmark: Benchmark, splits: Splits) -> tuple[str, ...]:
     """Try the benchmark on fresh models, as training and measuring use it; return what a person should know, in lines.
 
-    Raises BadInput that names the benchmark and what is wrong with it.
+    Raises InputError that names the benchmark and what is wrong with it.
     """
-    with blamed(f"benchmark {benchmark.name}: its model"):
+    with error_context(f"benchmark {benchmark.name}: its model"):
         model, other = initial_model(benchmark, 0), initial_model(benchmark, 0)
         if not isinstance(model, nn.Module):
-            raise BadInput(f"returned {type(model).__name__}, allowed: a function that returns an nn.Module")
+            raise InputError(f"returned {type(model).__name__}, allowed: a function that returns an nn.Module")
         check_model(model, splits.train[0])
     check_losses(benchmark)
     buffers = loss_buffers(benchmark)
@@ -77,17 +79,17 @@ def check_benchmark(benchmark: Benchmark, splits: Splits) -> tuple[str, ...]:
 
 
 def _check_weights(benchmark: Benchmark, model: nn.Module, other: nn.Module) -> None:
-    """Raise BadInput unless two models of one seed have equal weights, and none in common."""
+    """Raise InputError unless two models of one seed have equal weights, and none in common."""
     where = f"benchmark {benchmark.name}"
     own, others = (dict([*m.named_parameters(), *m.named_buffers()]) for m in (model, other))
     if own.keys() != others.keys() or not all(_equal(own[name], others[name]) for name in own):
-        raise BadInput(
+        raise InputError(
             f"{where}: got a model whose initial weights differ each time, allowed: "
             "the global generators of torch, NumPy and Python alone, which each run seeds"
         )
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and _address(parameter) == _address(others[name]) is not None:
-            raise BadInput(
+            raise InputError(
                 f"{where}: its model shares the weight {name} with the next one that its function makes, so that no run would "
                 "start afresh; make or clone it inside the function"
             )
@@ -113,12 +115,12 @@ def _check_training(benchmark: Benchmark, model: nn.Module, splits: Splits) -> N
     """A forward and a backward pass on the first batch, in the modes that the model came in."""
     where = f"benchmark {benchmark.name}"
     x, y = (part[: benchmark.batch_size] for part in splits.train)
-    with blamed(f"{where}: its model, given inputs {tuple(x.shape)},"):
+    with error_context(f"{where}: its model, given inputs {tuple(x.shape)},"):
         outputs = call_model(model, x)
-    with blamed(f"{where}: its loss, given outputs {_shape(outputs)} and targets {tuple(y.shape)},"):
+    with error_context(f"{where}: its loss, given outputs {_shape(outputs)} and targets {tuple(y.shape)},"):
         loss = _scalar(call_loss(benchmark.loss, outputs, y))
         if not loss.isfinite():
-            raise BadInput(f"returned {loss.item()}, allowed: a finite number before training")
+            raise InputError(f"returned {loss.item()}, allowed: a finite number before training")
         backward(benchmark.loss, loss, outputs, y)
 
 
@@ -130,20 +132,20 @@ def _check_measuring(benchmark: Benchmark, model: nn.Module, splits: Splits) -> 
         with evaluating(model):
             try:
                 _measure(benchmark, model, name, split, benchmark.batch_size)
-            except BadInput:  # some need more than a few, as an AUC needs both classes
+            except InputError:  # some need more than a few, as an AUC needs both classes
                 _measure(benchmark, model, name, split, CHUNK)
             if benchmark.whole_split and len(split[0]) > CHUNK:
-                with blamed(f"benchmark {benchmark.name}: whole_split:"):
+                with error_context(f"benchmark {benchmark.name}: whole_split:"):
                     joined([model(split[0][:2]), model(split[0][2:5])], [2, 3])
 
 
 def _measure(benchmark: Benchmark, model: nn.Module, name: str, split: Split, n: int) -> None:
     x, y = split[0][:n], split[1][:n]
     where = f"benchmark {benchmark.name}: measuring its {name} split of inputs {tuple(x.shape)} and targets {tuple(y.shape)}"
-    with blamed(f"{where}: its model in eval mode"):
+    with error_context(f"{where}: its model in eval mode"):
         outputs = model(x)
     for key, function in {"loss": benchmark.loss, **benchmark.metrics}.items():
-        with blamed(f"{where}: its {key}, given outputs {_shape(outputs)} of the model in eval mode,"):
+        with error_context(f"{where}: its {key}, given outputs {_shape(outputs)} of the model in eval mode,"):
             _scalar(function(outputs, y)).item()
 
 
@@ -155,12 +157,12 @@ def _scalar(value: object) -> Tensor:
     if isinstance(value, Tensor) and value.ndim == 0:
         return value
     received = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-    raise BadInput(f"returned {received}, allowed: a tensor without dimensions, the mean over the examples")
+    raise InputError(f"returned {received}, allowed: a tensor without dimensions, the mean over the examples")
 
 
 @torch.no_grad()
 def _check_target(benchmark: Benchmark, splits: Splits) -> None:
-    """Raise BadInput where a target that does not say its direction is met by an untrained model."""
+    """Raise InputError where a target that does not say its direction is met by an untrained model."""
     target = benchmark.target
     if target is None or target.value is None:
         return
@@ -169,36 +171,36 @@ def _check_target(benchmark: Benchmark, splits: Splits) -> None:
     with evaluating(model):
         value = values_of(benchmark, model, getattr(splits, split))[curve]
     if target.reached({target.metric: value}):
-        raise BadInput(
+        raise InputError(
             f"benchmark {benchmark.name}: its target {target} is met before training ({value:.4g}); "
             f"say at_most={target.value:g} or at_least={target.value:g}"
         )
 
 
 def check_pair(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> None:
-    """Build the optimizer for the benchmark's model and take a step. Raises BadInput that names both."""
+    """Build the optimizer for the benchmark's model and take a step. Raises InputError that names both."""
     where = f"optimizer {spec.name} on benchmark {benchmark.name}"
     model = initial_model(benchmark, 0)
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    with blamed(f"{where}: its build"):
+    with error_context(f"{where}: its build"):
         optimizer = build(spec, model, spec.lr.low)
         if not isinstance(optimizer, Optimizer):
-            raise BadInput(f"returned {type(optimizer).__name__}, allowed: a torch.optim.Optimizer")
+            raise InputError(f"returned {type(optimizer).__name__}, allowed: a torch.optim.Optimizer")
         if not all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)):
-            raise BadInput("changed the weights of the model, allowed: leaving them, so that all optimizers start alike")
+            raise InputError("changed the weights of the model, allowed: leaving them, so that all optimizers start alike")
         check_parameters(model, optimizer)
-    with blamed(f"{where}: its schedule"):
+    with error_context(f"{where}: its schedule"):
         for step in (1, (1 + benchmark.max_steps) // 2, benchmark.max_steps):
-            fraction = spec.fraction(step, benchmark.max_steps)
-            usable = isinstance(fraction, int | float) and 0 <= fraction <= 1
-            require(usable, f"at step {step}", fraction, "a fraction from 0 to 1")
+            lr_multiplier = spec.lr_multiplier(step, benchmark.max_steps)
+            usable = isinstance(lr_multiplier, int | float) and 0 <= lr_multiplier <= 1
+            require(usable, f"at step {step}", lr_multiplier, "a fraction from 0 to 1")
     stepping = f"{where}: its step, called {'with' if spec.closure else 'without'} a closure,"
-    with blamed(stepping), explained_step(benchmark, model, splits):
+    with error_context(stepping), explained_step(benchmark, model, splits):
         try_steps(benchmark, spec, splits)
 
 
 @contextmanager
-def limited(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float) -> Iterator[None]:
     """Raise TimeoutError inside after so long. Only in the main thread, and where there are alarms; elsewhere no limit."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
@@ -217,13 +219,13 @@ def limited(seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def blamed(culprit: str) -> Iterator[None]:
-    """Turn what goes wrong inside, warnings about shapes included, into BadInput that names the culprit."""
+def error_context(culprit: str) -> Iterator[None]:
+    """Turn what goes wrong inside, warnings about shapes included, into InputError that names the culprit."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=".*target size.*")  # a loss that broadcasts is a wrong loss
             yield
-    except BadInput as error:
-        raise error if str(error).startswith("dataset:") else BadInput(f"{culprit} {error}") from error
+    except InputError as error:
+        raise error if str(error).startswith("dataset:") else InputError(f"{culprit} {error}") from error
     except (Exception, SystemExit) as error:
-        raise BadInput(f"{culprit} raised {one_line(error)}") from error
+        raise InputError(f"{culprit} raised {one_line(error)}") from error

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from optsuite.definitions.benchmark import Benchmark, Loss, Split, Splits
-from optsuite.errors import BadInput
+from optsuite.errors import InputError
 from optsuite.training.outputs import leaves, sliced, with_leaves
 from optsuite.training.plain import CHUNK
 from optsuite.training.train_step import evaluating, seed_generators
@@ -27,19 +27,19 @@ Parts = Sequence[tuple[int, Any, Tensor]]  # the number of examples, their outpu
 
 @torch.no_grad()
 def check_means(benchmark: Benchmark, model: nn.Module, splits: Splits) -> Iterator[str]:
-    """Yield a note where a loss or metric is no mean, but measured exactly. Raises BadInput that names it where it is not."""
+    """Yield a note where a loss or metric is no mean, but measured exactly. Raises InputError that names it where it is not."""
     largest = max(splits.validation, splits.test, key=lambda split: len(split[0]))
     with evaluating(model):
         kinds = _kinds(benchmark, model, _spread(largest))
     where = f"benchmark {benchmark.name}"
     for name, kind in kinds.items():
         if kind == "broadcast":
-            raise BadInput(
+            raise InputError(
                 f"{where}: its {name} broadcasts outputs and targets of different shapes against each other; "
                 "give both the same shape, as outputs.squeeze(-1) or targets[:, None] do"
             )
         if kind == "sum" and not benchmark.whole_split:
-            raise BadInput(
+            raise InputError(
                 f"{where}: its {name} is the sum over the examples, allowed: their mean; "
                 "say reduction='mean' or divide by the number of examples"
             )
@@ -48,7 +48,7 @@ def check_means(benchmark: Benchmark, model: nn.Module, splits: Splits) -> Itera
         return
     named = f"{' and '.join(others)} {'are' if len(others) > 1 else 'is'} no mean over examples"
     if len(largest[0]) > CHUNK:
-        raise BadInput(
+        raise InputError(
             f"{where}: its {named}, and splits of more than {CHUNK} examples are measured in chunks; "
             "say whole_split=True, which computes it on the outputs of the whole split"
         )

@@ -7,27 +7,27 @@ from torch import Tensor, nn
 
 from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
-from optsuite.errors import BadInput, one_line
+from optsuite.errors import InputError, one_line
 from optsuite.schedules import constant
 from optsuite.training.plain import initial_model
-from optsuite.training.train_step import OWN_RATE, build, closure, judged, set_rate, take_step
+from optsuite.training.train_step import OWN_RATE, build, closure, eval_mode, set_lr, take_step
 
 N_STEPS = 3  # for which an optimizer is tried that has a schedule, or that calls a closure
 READS_FIRST = "reads gradients before it calls its closure; call the closure first in step, to compute them on this batch"
 
 
 def try_steps(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> None:
-    """Take the steps. Raises BadInput that says what to do, or whatever the step raises."""
+    """Take the steps. Raises InputError that says what to do, or whatever the step raises."""
     try:
         _train(benchmark, spec, splits, 1)
-    except BadInput:
+    except InputError:
         raise
     except Exception as error:
         if spec.closure and _works(benchmark, spec, splits, gradients_first=True):
-            raise BadInput(READS_FIRST) from error
+            raise InputError(READS_FIRST) from error
         flipped = replace(spec, closure=not spec.closure, proportional=False)
         if _works(benchmark, flipped, splits):
-            raise BadInput(f"raised {one_line(error)}; say closure={flipped.closure}") from error
+            raise InputError(f"raised {one_line(error)}; say closure={flipped.closure}") from error
         raise
     if spec.closure:
         _try_gradients(benchmark, spec, splits)
@@ -56,7 +56,7 @@ def _train(
             optimizer.step(closure(benchmark, model, optimizer, x, y, 0, []))  # type: ignore[arg-type]
         else:
             take_step(benchmark, spec, model, optimizer, x, y, 0)
-    with judged([optimizer]):
+    with eval_mode([optimizer]):
         pass
     return [parameter.detach() for parameter in model.parameters()]
 
@@ -80,28 +80,28 @@ def _hold_gradients(benchmark: Benchmark, model: nn.Module, x: Tensor, y: Tensor
 
 
 def _try_gradients(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> None:
-    """Raise BadInput where the step differs when the gradients of its batch are there before it begins."""
+    """Raise InputError where the step differs when the gradients of its batch are there before it begins."""
     without = _train(benchmark, spec, splits, N_STEPS)
     try:
         given = _train(benchmark, spec, splits, N_STEPS, gradients_first=True)
     except Exception:
         return
     if not all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(without, given, strict=True)):
-        raise BadInput(READS_FIRST)
+        raise InputError(READS_FIRST)
 
 
 def _try_rates(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> None:
-    """Raise BadInput where the optimizer of a schedule sets its rates by itself."""
+    """Raise InputError where the optimizer of a schedule sets its rates by itself."""
     model = initial_model(benchmark, 0)
     optimizer = build(spec, model, spec.lr.low)
     if any("initial_lr" in group for group in optimizer.param_groups):  # the mark of torch's schedulers
-        raise BadInput(OWN_RATE)
+        raise InputError(OWN_RATE)
     for step in range(1, N_STEPS + 1):
-        set_rate(optimizer, spec.fraction(step, benchmark.max_steps))
+        set_lr(optimizer, spec.lr_multiplier(step, benchmark.max_steps))
         given = [_number(group.get("lr")) for group in optimizer.param_groups]
         take_step(benchmark, spec, model, optimizer, *_batch(benchmark, splits, step), 0)
         if given != [_number(group.get("lr")) for group in optimizer.param_groups]:
-            raise BadInput(OWN_RATE)
+            raise InputError(OWN_RATE)
 
 
 def _number(rate: object) -> object:
