@@ -47,7 +47,7 @@ LION = OptimizerSpec(
     build=lion,
     lr=LogUniform(low=1e-5, high=1e-1),
     default_lr=1e-4,
-    proportional=True,  # an element's step depends on that element alone, and doubles with the rate
+    lr_linear=True,  # an element's step depends on that element alone, and doubles with the rate
     fixed={"betas": (0.9, 0.99)},
     source="Chen et al. 2023",
 )

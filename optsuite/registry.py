@@ -150,8 +150,8 @@ def scheduled(spec: OptimizerSpec, schedule: str) -> OptimizerSpec:
     if spec.schedule is not constant:
         why = "must not be given one" if spec.schedule is None else f"has {schedule_name(spec.schedule)}"
         raise InputError(f"schedule: got {schedule} for {spec.name}, allowed: none, as it {why}")
-    includes = tuple(f"{name}+{schedule}" for name in spec.includes)
-    return replace(spec, name=f"{spec.name}+{schedule}", schedule=SCHEDULES[schedule], includes=includes)
+    special_cases = tuple(f"{name}+{schedule}" for name in spec.special_cases)
+    return replace(spec, name=f"{spec.name}+{schedule}", schedule=SCHEDULES[schedule], special_cases=special_cases)
 
 
 def unavailable(suite: Suite, names: Iterable[str]) -> list[str]:
@@ -186,7 +186,7 @@ def select(
         specs += every
     specs = specs or list(suite.optimizers)
     for spec in specs:
-        for name in spec.includes:
+        for name in spec.special_cases:
             find_optimizer(suite, name)
     return replace(
         suite,

@@ -150,7 +150,7 @@ def test_a_twin_is_never_ranked_apart_and_training_beats_not_training(folder: Pa
     def frozen(model: nn.Module, lr: float) -> torch.optim.Optimizer:
         return torch.optim.SGD(model.parameters(), lr=0.0)
 
-    still = OptimizerSpec(name="frozen", build=frozen, lr=sgd.lr, includes=("sgd",))
+    still = OptimizerSpec(name="frozen", build=frozen, lr=sgd.lr, special_cases=("sgd",))
     suite = replace(SUITE, optimizers=(sgd, replace(sgd, name="twin"), still), n_seeds=12)
     go(pool, suite)
     table = leaderboard(read_runs(open_store(tracking_uri()), "c"))

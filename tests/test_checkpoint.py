@@ -184,7 +184,7 @@ class Forgetful(torch.optim.SGD):
 def test_what_is_not_in_a_state_dict_is_noticed(
     tmp_path: Path, steps: list[int], make: Callable[[], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    spec = replace(OPTIMIZERS["sgd"], build=lambda m, lr: Forgetful(m.parameters(), lr, make()), fixed={}, proportional=False)
+    spec = replace(OPTIMIZERS["sgd"], build=lambda m, lr: Forgetful(m.parameters(), lr, make()), fixed={}, lr_linear=False)
     undisturbed = trained(spec, None)
     trained(spec, tmp_path, until=MIDDLE)
     steps.clear()
@@ -238,7 +238,7 @@ class Accumulating(torch.optim.SGD):
 
 @pytest.mark.parametrize("kind", [OnParameters, Accumulating])
 def test_what_is_kept_elsewhere_shows_with_the_next_step(tmp_path: Path, kind: Any) -> None:
-    spec = replace(OPTIMIZERS["sgd"], build=lambda model, lr: kind(model.parameters(), lr=0.01), proportional=False)
+    spec = replace(OPTIMIZERS["sgd"], build=lambda model, lr: kind(model.parameters(), lr=0.01), lr_linear=False)
     undisturbed = trained(spec, None)
     interrupted = trained(spec, tmp_path, until=MIDDLE)
     assert interrupted == undisturbed[: len(interrupted)]

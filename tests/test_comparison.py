@@ -50,7 +50,7 @@ def other_rate(benchmark: Benchmark, spec: OptimizerSpec, runs: Sequence[Run], s
 
 
 def test_a_stack_that_stays_finite_where_plain_runs_diverge_is_refused() -> None:
-    strict = replace(spec(Strict, high=1e60), proportional=False)
+    strict = replace(spec(Strict, high=1e60), lr_linear=False)
     assert _why_not(other_rate, a_twin(), strict) == ALONE
     assert _why_not(stacked.train, a_twin(), strict) == ""
 
@@ -85,7 +85,7 @@ def test_large_buffers_hide_nothing(value: float) -> None:
     chosen = plan(unlike, spec(), tiny.line(), device="cpu", engine="stacked")
     assert (chosen.engine, chosen.reason[:44]) == ("plain", "its stacked runs do not equal plain ones: mo")
     alike = replace(BENCHMARK, model=partial(WithBuffer, partial(nn.Linear, 3, 1), value))
-    chosen = plan(alike, replace(spec(), proportional=True), tiny.line(), device="cpu", engine="stacked")
+    chosen = plan(alike, replace(spec(), lr_linear=True), tiny.line(), device="cpu", engine="stacked")
     assert (chosen.engine, chosen.reason) == ("stacked", "")
 
 

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from optsuite import OPTIMIZERS, Benchmark, LogUniform, OptimizerSpec, Splits, Suite, Target
-from optsuite.errors import InputError, UnknownNameError
+from optsuite import OPTIMIZERS, Benchmark, LogUniform, OptimizerSpec, Splits, Suite, Target, errors
+from optsuite.errors import FORMER_NAMES, InputError, UnknownNameError
+from optsuite.training.identity import identify_optimizer
 
 X, Y = torch.zeros(4, 2), torch.zeros(4)
 SPLITS = Splits(train=(X, Y), validation=(X, Y), test=(X, Y))
@@ -124,3 +125,29 @@ def test_unknown_name_lists_the_choices() -> None:
 
 def test_optimizer_without_a_default_rate_is_allowed() -> None:
     assert OptimizerSpec(name="x", build=OPTIMIZERS["sgd"].build, lr=LogUniform(low=0.1, high=1.0)).default_lr is None
+
+
+@pytest.mark.parametrize(
+    ("former", "name", "value"),
+    [
+        ("proportional", "lr_linear", True),
+        ("includes", "special_cases", ("sgd",)),
+        ("not_for", "limitations", "haste"),
+    ],
+)
+def test_former_field_of_optimizer_warns_and_has_same_fingerprint(former: str, name: str, value: object) -> None:
+    adam = OPTIMIZERS["adam"]
+    with pytest.warns(DeprecationWarning, match=f"OptimizerSpec: {former} is now {name}"):
+        old: OptimizerSpec = replace(adam, **{former: value})  # type: ignore[arg-type]
+    assert old == replace(adam, **{name: value})  # type: ignore[arg-type]
+    assert identify_optimizer(old) == identify_optimizer(replace(adam, **{name: value}))  # type: ignore[arg-type]
+    with pytest.warns(DeprecationWarning, match=f"OptimizerSpec: {former} is now {name}"):
+        assert getattr(old, former) == value
+
+
+@pytest.mark.parametrize("former", FORMER_NAMES)
+def test_former_name_of_error_warns_and_is_the_same_error(former: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"{former} is now {FORMER_NAMES[former].__name__}"):
+        assert getattr(errors, former) is FORMER_NAMES[former]
+    with pytest.raises(AttributeError, match="'Nothing'"):
+        errors.Nothing  # noqa: B018

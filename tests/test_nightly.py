@@ -167,8 +167,8 @@ def test_what_is_planted_is_found_and_unchanged_code_raises_no_alarm(later: Path
 
     assert ("sgd", "early_train_loss") in after("small", planted("sgd", partial(smaller, torch.optim.SGD)))
     assert ("adam", "early_train_loss") in after("small-adam", planted("adam", partial(smaller, torch.optim.Adam)))
-    assert ("momentum", "early_train_loss") in after("lost", planted("momentum", forgetful, proportional=False))
-    assert {name for name, _ in after("slow", planted("adam", partial(of, Slow), proportional=False))} == {"adam"}
+    assert ("momentum", "early_train_loss") in after("lost", planted("momentum", forgetful, lr_linear=False))
+    assert {name for name, _ in after("slow", planted("adam", partial(of, Slow), lr_linear=False))} == {"adam"}
     assert found([c for c in changes(before, runs("slow")) if c.quantity == "step_time"]) == {("adam", "step_time")}
     assert [name for name, *_ in environment(before, runs("slow"))] == ["definition of adam"]
     assert list(environment(runs("reference"), before)) == []
@@ -189,7 +189,7 @@ def test_nights_of_unchanged_code_and_of_float_noise_raise_no_alarm(later: Path,
         )
         assert [change for change in changes(runs("same-0"), after) if change.kind == "worse"] == [], n
         specs = [
-            replace(OPTIMIZERS[name], build=partial(noisy, kind, 100 * n + i), proportional=False)
+            replace(OPTIMIZERS[name], build=partial(noisy, kind, 100 * n + i), lr_linear=False)
             for i, (name, kind) in enumerate(kinds.items())
         ]
         night(pool, f"noisy-{n}", replace(SUITE, optimizers=tuple(specs)))

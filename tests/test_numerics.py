@@ -151,7 +151,7 @@ def test_parameters_of_several_dtypes_are_trained_one_by_one() -> None:
     benchmark = of(model=Mixed)
     assert fit(benchmark, LINE, device="cpu").dtype == "float32, float64"
     assert final(benchmark)["validation/loss"] < 1.0
-    assert plan(benchmark, replace(SGD, proportional=True), LINE, device="cpu").engine == "plain"
+    assert plan(benchmark, replace(SGD, lr_linear=True), LINE, device="cpu").engine == "plain"
 
 
 def test_the_default_dtype_of_a_person_is_kept(default_float64: None) -> None:
@@ -269,7 +269,7 @@ def test_generators_of_python_and_numpy_are_seeded_with_the_run_and_the_step(dra
     random.random(), np.random.random()
     assert final(benchmark, seed=1) == first
     assert final(benchmark, seed=2) != first
-    chosen = plan(benchmark, replace(SGD, proportional=True), LINE, device="cpu", engine="stacked")
+    chosen = plan(benchmark, replace(SGD, lr_linear=True), LINE, device="cpu", engine="stacked")
     assert chosen.engine == "plain"
     assert chosen.reason.startswith(("its forward draws random numbers from", "its forward changes the attribute draw"))
 
@@ -278,7 +278,7 @@ def test_an_optimizer_that_draws_when_it_is_built_is_paired_by_seed() -> None:
     def noisy(model: nn.Module, lr: float) -> torch.optim.Optimizer:
         return torch.optim.SGD(model.parameters(), lr=lr * (1 + random.random() + np.random.random() + torch.rand(()).item()))
 
-    spec = replace(SGD, build=noisy, fixed={}, proportional=False)
+    spec = replace(SGD, build=noisy, fixed={}, lr_linear=False)
     assert final(of(), spec, seed=3) == final(of(), spec, seed=3)
     rates = [build(spec, initial_model(of(), 0), 1.0, seed).param_groups[0]["lr"] for seed in (0, 0, 1)]
     assert rates[0] == rates[1] != rates[2]

@@ -77,11 +77,11 @@ def test_contract_a_huge_rate_is_an_outcome(benchmark: Benchmark, spec: Optimize
 @pytest.mark.parametrize("spec", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_contract_an_entry_says_all_about_itself(spec: OptimizerSpec) -> None:
     assert spec.source
-    assert spec.not_for
+    assert spec.limitations
     assert spec.default_lr is not None
     assert spec.lr.low <= spec.default_lr <= spec.lr.high
     assert spec.lr.high / spec.lr.low == pytest.approx(1e4)
-    assert set(spec.includes) <= set(OPTIMIZERS)
+    assert set(spec.special_cases) <= set(OPTIMIZERS)
     if spec.name in ("rprop", "lbfgs"):
         assert "without weight decay" in spec.source
     else:
@@ -106,7 +106,7 @@ def test_every_optimizer_reaches_the_target_at_some_rate(spec: OptimizerSpec) ->
         if isinstance(update, Measurement)
     )
     assert reached != (spec.name in NEVER)
-    assert NEVER.get(spec.name, "") in spec.not_for
+    assert NEVER.get(spec.name, "") in spec.limitations
 
 
 def test_an_error_of_an_optimizer_that_has_overflown_is_divergence() -> None:
@@ -119,7 +119,7 @@ def test_an_error_of_an_optimizer_that_has_overflown_is_divergence() -> None:
     def fragile(model: nn.Module, lr: float) -> torch.optim.Optimizer:
         return Fragile(model.parameters(), lr=lr)
 
-    spec = replace(OPTIMIZERS["sgd"], name="fragile", build=fragile, fixed={}, proportional=False)
+    spec = replace(OPTIMIZERS["sgd"], name="fragile", build=fragile, fixed={}, lr_linear=False)
     runs = [Run(benchmark="tiny_line", optimizer="fragile", lr=lr, seed=0, kind="trial") for lr in (1e30, 0.05)]
     for engine in ENGINES.values():
         updates = list(engine.train(tiny.BENCHMARK, spec, runs, tiny.line()))
@@ -234,7 +234,7 @@ def test_the_modes_of_an_optimizer_are_left_alone_before_its_first_step() -> Non
         def eval(self) -> None:
             switched.append(("eval", self.steps))
 
-    spec = replace(OPTIMIZERS["sgd"], build=lambda m, lr, **f: Switching(m.parameters(), lr), fixed={}, proportional=False)
+    spec = replace(OPTIMIZERS["sgd"], build=lambda m, lr, **f: Switching(m.parameters(), lr), fixed={}, lr_linear=False)
     short = replace(tiny.BENCHMARK, max_steps=4, eval_every=2)
     run = Run(benchmark="tiny_line", optimizer="sgd", lr=0.1, seed=0, kind="trial")
     for engine in ENGINES.values():

@@ -622,7 +622,7 @@ def test_optimizer_over_another_model_is_refused() -> None:
     def views(model: nn.Module, lr: float) -> torch.optim.Optimizer:
         return torch.optim.SGD([parameter.data for parameter in model.parameters()], lr=lr)
 
-    spec = replace(SGD, fixed={}, proportional=False)
+    spec = replace(SGD, fixed={}, lr_linear=False)
     assert "its build returned an optimizer over parameters of another model" in refusal(LINE, replace(spec, build=stranger))
     assert learns(LINE, replace(spec, build=some))
     assert "another model" not in refusal(LINE, replace(spec, build=views))

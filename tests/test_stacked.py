@@ -61,7 +61,7 @@ DECIDED_BY_ROUNDING = {"soap": "its stacked runs do not equal plain ones"}
 PAIRS = [
     pytest.param(
         benchmark,
-        replace(spec, proportional=proportional),
+        replace(spec, lr_linear=lr_linear),
         id=f"{benchmark.name}-{spec.name}-{path}",
         marks=pytest.mark.skipif(not is_available(spec), reason="needs the extra optsuite[optimizers]"),
     )
@@ -69,8 +69,8 @@ PAIRS = [
     for spec in OPTIMIZERS.values()
     if spec.name not in {**FALL_BACK, **DECIDED_BY_ROUNDING}
     and (benchmark.name == "digits_mlp" or spec.name in ("momentum", "adamw", "asgd"))
-    for proportional, path in ((True, "flat"), (False, "views"))
-    if spec.proportional or not proportional
+    for lr_linear, path in ((True, "flat"), (False, "views"))
+    if spec.lr_linear or not lr_linear
 ]
 
 
@@ -163,7 +163,7 @@ def test_an_optimizer_that_is_not_what_it_says_falls_back() -> None:
     spec = replace(SGD, build=build, fixed={})
     chosen = plan(tiny.BENCHMARK, spec, tiny.line(), device="cpu")
     assert (chosen.engine, chosen.reason) == ("stacked_views", NOT_AS_DECLARED)
-    honest = plan(tiny.BENCHMARK, replace(spec, proportional=False), tiny.line(), device="cpu")
+    honest = plan(tiny.BENCHMARK, replace(spec, lr_linear=False), tiny.line(), device="cpu")
     assert (honest.engine, honest.reason) == ("stacked", "")
 
 

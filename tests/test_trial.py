@@ -29,12 +29,12 @@ BENCHMARK = replace(tiny.BENCHMARK, max_steps=60, eval_every=20)
 DEEP = replace(BENCHMARK, model=lambda: nn.Sequential(nn.Linear(3, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 1)))
 
 
-def spec(build: Any = None, *, proportional: bool = True) -> OptimizerSpec:
+def spec(build: Any = None, *, lr_linear: bool = True) -> OptimizerSpec:
     def of_torch(model: nn.Module, lr: float) -> torch.optim.Optimizer:
         return SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=1e-3)
 
     interval = LogUniform(low=1e-4, high=1e-1)
-    return OptimizerSpec(name="o", build=build or of_torch, lr=interval, default_lr=1e-2, proportional=proportional)
+    return OptimizerSpec(name="o", build=build or of_torch, lr=interval, default_lr=1e-2, lr_linear=lr_linear)
 
 
 def over_parameters(kind: Any) -> Any:
@@ -132,7 +132,7 @@ def test_weights_clamped_beside_autograd_end_alike_by_both_engines() -> None:
 def test_optimizers_that_are_not_what_they_say_step_each_run_by_itself(build: Any, reason: str) -> None:
     chosen = planned(DEEP, spec(build))
     assert (chosen.engine, chosen.reason) == ("stacked_views", reason)
-    honest = plan(DEEP, spec(build, proportional=False), tiny.line(), device="cpu", engine="stacked")
+    honest = plan(DEEP, spec(build, lr_linear=False), tiny.line(), device="cpu", engine="stacked")
     assert (honest.engine, honest.reason) == ("stacked", "")
 
 
@@ -141,7 +141,7 @@ def test_an_optimizer_that_counts_its_steps_is_stacked() -> None:
 
 
 def test_an_optimizer_that_draws_random_numbers_is_trained_plainly() -> None:
-    assert planned(DEEP, spec(over_parameters(kinds.Noisy), proportional=False)).engine == "plain"
+    assert planned(DEEP, spec(over_parameters(kinds.Noisy), lr_linear=False)).engine == "plain"
 
 
 @pytest.mark.parametrize(

@@ -187,13 +187,13 @@ def _rank(rows: list[Row], studies: pd.DataFrame) -> tuple[pd.DataFrame, Pairs]:
     matrix = np.column_stack([row["scores"] for row in rows])
     found = compare(matrix, tolerance(studies))
     pairs = {(names[i], names[j]): verdict for (i, j), verdict in found.items()}
-    includes = studies.drop_duplicates("optimizer").set_index("optimizer")["includes"].dropna()
+    special_cases = studies.drop_duplicates("optimizer").set_index("optimizer")["includes"].dropna()
     places = ranked(matrix, found)
     leader = next(i for i, place in enumerate(places) if place.gap == 0)
     for row, place, column in zip(rows, places, matrix.T, strict=True):
         row |= asdict(place)
         row["prob_improvement"] = probability_of_improvement(column, matrix[:, leader])
-        row["beaten_by"] = _beaten_by(row["optimizer"], pairs, includes.get(row["optimizer"], "[]"))
+        row["beaten_by"] = _beaten_by(row["optimizer"], pairs, special_cases.get(row["optimizer"], "[]"))
     return pd.DataFrame(matrix, columns=names), pairs
 
 

@@ -88,7 +88,7 @@ class Study:
     def own_task(self, budget: Mapping[str, object]) -> tuple[object, ...]:
         """What determines the study's own run besides its definition, with this budget."""
         spec = self.spec
-        searched = (SEARCH, spec.lr.low, spec.lr.high, spec.default_lr, spec.includes)
+        searched = (SEARCH, spec.lr.low, spec.lr.high, spec.default_lr, spec.special_cases)
         return ("study", *searched, *budget.values())
 
     def task(self, id: int, runs: tuple[Run, ...], *, priority: int = 0, plain: bool = False, until: int | None = None) -> Task:
@@ -165,7 +165,7 @@ class Study:
         }
         if self.tuned.n_tied > 1:
             found["n_tied"] = self.tuned.n_tied
-        return found | ({"includes": json.dumps(self.spec.includes)} if self.spec.includes else {})
+        return found | ({"includes": json.dumps(self.spec.special_cases)} if self.spec.special_cases else {})
 
     def evaluations(self) -> list[Run]:
         """The evaluations at the tuned or given rate, once they have been asked for."""

@@ -46,7 +46,7 @@ def _optimizers(suite: Suite) -> Table:
         fixed = ", ".join(f"{key}={value}" for key, value in spec.fixed.items())
         default = "" if spec.default_lr is None else f"{spec.default_lr:g}"
         rates = f"{spec.lr.low:g} to {spec.lr.high:g}"
-        table.add_row(spec.name, rates, default, fixed, spec.source, spec.not_for, _when(spec, suite))
+        table.add_row(spec.name, rates, default, fixed, spec.source, spec.limitations, _when(spec, suite))
     return table
 
 

@@ -1,9 +1,11 @@
 """An optimizer: a named way to build one, with what is searched and what is held fixed."""
 
+import functools
 import posixpath
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch.optim import Optimizer
 
@@ -18,25 +20,25 @@ class OptimizerSpec:
     """A named way to build an optimizer, the rates that are searched for it, and what it holds fixed.
 
     `build(model, lr, **fixed)` gets one run's module. `default_lr` is the rate that `source` (its paper or
-    documentation) recommends; without one the optimizer has no default arm. `proportional` says that an element's step
+    documentation) recommends; without one the optimizer has no default arm. `lr_linear` says that an element's step
     depends on that element alone and is proportional to lr, so that many runs can share one instance; `closure`, that its
     step calls a function that computes the loss and its gradients. A step uses the fraction of lr that `schedule` says;
     None is for an optimizer that must not be given one. An optimizer with `train` and `eval` methods, as schedule-free ones
-    have, is measured in its eval mode. `includes` names optimizers that other values of what is held fixed would turn this
-    one into: being worse than they are then says that too little was tuned. `not_for` says what it is no choice for.
+    have, is measured in its eval mode. `special_cases` names optimizers that other values of what is held fixed would turn this
+    one into: being worse than they are then says that too little was tuned. `limitations` says what it is no choice for.
     """
 
     name: str
     build: Callable[..., Optimizer]
     lr: LogUniform
     default_lr: float | None = None
-    proportional: bool = False
+    lr_linear: bool = False
     closure: bool = False
     fixed: Mapping[str, Any] = field(default_factory=dict)
     schedule: Schedule | None = constant
-    includes: tuple[str, ...] = ()
+    special_cases: tuple[str, ...] = ()
     source: str = ""
-    not_for: str = ""
+    limitations: str = ""
 
     def __post_init__(self) -> None:
         require_name("optimizer name", self.name)
@@ -49,13 +51,41 @@ class OptimizerSpec:
             require_rate(f"{where}: default_lr", self.default_lr)
         scheduled = self.schedule is None or callable(self.schedule)
         require(scheduled, f"{where}: schedule", self.schedule, "a function (step, max_steps) -> fraction of lr, or None")
-        named = isinstance(self.includes, tuple) and all(isinstance(name, str) for name in self.includes)
-        require(named, f"{where}: includes", self.includes, "a tuple of names of optimizers")
-        require(not (self.closure and self.proportional), f"{where}: closure", True, "False where proportional")
+        named = isinstance(self.special_cases, tuple) and all(isinstance(name, str) for name in self.special_cases)
+        require(named, f"{where}: special_cases", self.special_cases, "a tuple of names of optimizers")
+        require(not (self.closure and self.lr_linear), f"{where}: closure", True, "False where lr_linear")
 
     def lr_multiplier(self, step: int, max_steps: int) -> float:
         """The fraction of lr that one of the steps 1 to `max_steps` uses."""
         return 1.0 if self.schedule is None else self.schedule(step, max_steps)
+
+    if not TYPE_CHECKING:  # a type checker is told of the present names alone
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in FORMER_FIELDS:
+                raise AttributeError(f"OptimizerSpec has no attribute {name!r}")
+            warnings.warn(f"OptimizerSpec: {name} is now {FORMER_FIELDS[name]}", DeprecationWarning, stacklevel=2)
+            return getattr(self, FORMER_FIELDS[name])
+
+
+FORMER_FIELDS = {  # accepted until 0.4
+    "proportional": "lr_linear",
+    "includes": "special_cases",
+    "not_for": "limitations",
+}
+_init = OptimizerSpec.__init__
+
+
+@functools.wraps(_init)
+def _init_with_former_fields(self: OptimizerSpec, **fields: Any) -> None:
+    for former, name in FORMER_FIELDS.items():
+        if former in fields:
+            warnings.warn(f"OptimizerSpec: {former} is now {name}", DeprecationWarning, stacklevel=2)
+            fields[name] = fields.pop(former)
+    _init(self, **fields)
+
+
+OptimizerSpec.__init__ = _init_with_former_fields  # type: ignore[method-assign]
 
 
 def _check_fixed(where: str, fixed: object) -> None:

@@ -44,7 +44,7 @@ def train(
     stack = Stack([initial_model(benchmark, run.seed).to(device) for run in padded])
     rates = [run.lr for run in padded]
     stepper: Stepper
-    if flat and spec.proportional:
+    if flat and spec.lr_linear:
         stepper = FlatStepper(spec, stack, rates)
     else:
         stepper = ViewsStepper(spec, stack, rates, [run.seed for run in padded])

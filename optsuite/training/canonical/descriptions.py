@@ -91,7 +91,7 @@ def benchmark_parts(benchmark: Benchmark) -> Parts:
 
 def spec_parts(spec: OptimizerSpec) -> Parts:
     """What the steps of an optimizer are determined by, but for its rate."""
-    flags = (spec.closure, spec.proportional)
+    flags = (spec.closure, spec.lr_linear)
     return {"build": spec.build, "fixed hyperparameters": spec.fixed, "schedule": spec.schedule, "flags": flags}
 
 

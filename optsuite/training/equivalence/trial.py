@@ -124,7 +124,7 @@ def _named(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def _choose(twin: Twin, spec: OptimizerSpec, deadline: float) -> tuple[str, str]:
     """The fastest engine that passes, and what stands against a faster one."""
-    if not spec.proportional:
+    if not spec.lr_linear:
         reason = _why_not(stacked.train, twin, spec, deadline)
         return ("plain", reason) if reason else ("stacked", "")
     against_flat = why_not_flat(twin, spec) or _why_not(stacked.train, twin, spec, deadline)

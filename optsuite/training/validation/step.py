@@ -25,7 +25,7 @@ def try_steps(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> None
     except Exception as error:
         if spec.closure and _works(benchmark, spec, splits, gradients_first=True):
             raise InputError(READS_FIRST) from error
-        flipped = replace(spec, closure=not spec.closure, proportional=False)
+        flipped = replace(spec, closure=not spec.closure, lr_linear=False)
         if _works(benchmark, flipped, splits):
             raise InputError(f"raised {one_line(error)}; say closure={flipped.closure}") from error
         raise
