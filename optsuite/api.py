@@ -16,7 +16,7 @@ from optsuite.analysis.leaderboard import leaderboard as leaderboard_of
 from optsuite.campaign.housekeeping.cleaning import clean_store
 from optsuite.campaign.housekeeping.deletion import delete_campaign
 from optsuite.campaign.housekeeping.removal import Removal
-from optsuite.campaign.runner import given_study, studies_of
+from optsuite.campaign.runner import manual_study, studies_of
 from optsuite.campaign.session import Listener, ignore, notes_of, open_session, runs_by_benchmark
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.suite import Suite
@@ -132,11 +132,11 @@ def train(
         listener=listener,
     ) as session:
         problem = session.problems[0]
-        study = given_study(chosen, problem, lr=lr, seeds=seeds, device=options.device)
+        study = manual_study(chosen, problem, lr=lr, seeds=seeds, device=options.device)
         outcome = session.run([study])
     found = read_runs(open_store(session.uri), campaign)
     own = (found["benchmark"] == study.name[0]) & (found["optimizer"] == study.name[1])
-    own &= (found["arm"] == "given") & (found["lr"] == study.lr)
+    own &= (found["arm"] == "manual") & (found["lr"] == study.lr)
     return Result(
         uri=session.uri,
         campaign=campaign,

@@ -284,7 +284,7 @@ def _edits() -> Iterator[tuple[str, Apply]]:
         )
         yield f"{name}: started of text", sql(f"UPDATE runs SET start_time = 'today' WHERE run_uuid = {run}")
     yield "tuned: arm unknown", tag(TUNED, "optsuite.arm", "leg")
-    yield "tuned: arm edited", tag(TUNED, "optsuite.arm", "given")
+    yield "tuned: arm edited", tag(TUNED, "optsuite.arm", "manual")
     yield "tuned: made a trial", tag(TUNED, "optsuite.kind", "trial")
     yield "tuned: made divergent", tag(TUNED, "optsuite.outcome", "diverged")
     yield "tuned: optimizer edited", tag(TUNED, "optsuite.optimizer", "adam")

@@ -20,7 +20,7 @@ from optsuite.analysis.leaderboard import comparison, leaderboard
 from optsuite.campaign.events import Event, Ready, RunEnded, StudyEnded
 from optsuite.campaign.lock import campaign_lock, check_campaign_name
 from optsuite.campaign.prepare import Problem, prepare
-from optsuite.campaign.runner import given_study, missing, run_campaign, studies_of
+from optsuite.campaign.runner import manual_study, missing, run_campaign, studies_of
 from optsuite.errors import InputError
 from optsuite.execution.pool import RunUpdate, Task, TaskLost
 from optsuite.tracking.location import tracking_uri
@@ -422,13 +422,13 @@ def test_an_experiment_deleted_in_the_ui_comes_back_with_its_runs(folder: Path, 
 def test_given_rates_are_tracked_and_never_ranked(folder: Path, pool: InlinePool) -> None:
     go(pool)
     for _ in range(2):
-        study = given_study(SUITE, problems()[0], lr=0.05, seeds=[0, 5], device="cpu")
+        study = manual_study(SUITE, problems()[0], lr=0.05, seeds=[0, 5], device="cpu")
         list(run_campaign([study], uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
     assert pool.n_trained == N_SGD + N_SIGN + 2
     table = leaderboard(optsuite.runs("c"))
     runs = everything()
-    assert runs[runs["arm"] == "given"]["parent"].isna().all()
-    (row,) = table[table["arm"] == "given"].to_dict("records")
+    assert runs[runs["arm"] == "manual"]["parent"].isna().all()
+    (row,) = table[table["arm"] == "manual"].to_dict("records")
     assert (row["lr"], row["seeds"], row["verdict"]) == (0.05, 2, "manual")
     assert pd.isna(row["rank"])
     go(pool)

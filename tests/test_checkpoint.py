@@ -19,7 +19,7 @@ from torch import nn
 
 from optsuite import OPTIMIZERS, OptimizerSpec
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import given_study, run_campaign
+from optsuite.campaign.runner import manual_study, run_campaign
 from optsuite.errors import InputError
 from optsuite.execution.pool import Task
 from optsuite.execution.worker import trainer
@@ -274,7 +274,7 @@ def test_a_checkpoint_goes_when_the_store_holds_the_run(folder: Path, lr: float)
     pool = InlinePool()
     for loss in (torch.nn.functional.l1_loss, None):  # the first is not what the run was asked for: it fails
         (problem,), _ = prepare(suite, device="cpu", engine="plain")
-        study = given_study(suite, problem, lr=lr, seeds=[0], device="cpu")
+        study = manual_study(suite, problem, lr=lr, seeds=[0], device="cpu")
         own = kept / f"{study.fingerprint(study.requested[0])}.pt"
         for name in (own.name, f"{own.name}.123", "other.pt"):
             (kept / name).touch()
@@ -356,7 +356,7 @@ def test_a_killed_command_goes_on_from_its_checkpoint(folder: Path) -> None:
     assert not list(kept.iterdir())
 
     undisturbed = replace(load_suite("long.py").benchmarks[0], model=lambda: nn.Linear(3, 1))
-    run = Run(benchmark="tiny_line", optimizer="adam", lr=0.01, seed=0, kind="evaluation", arm="given")
+    run = Run(benchmark="tiny_line", optimizer="adam", lr=0.01, seed=0, kind="evaluation", arm="manual")
     updates = [update for _, update in plain.train(undisturbed, ADAM, [run], SPLITS) if isinstance(update, Measurement)]
     store = open_store(tracking_uri())
     (row,) = read_runs(store, "default").to_dict("records")

@@ -17,7 +17,7 @@ from optsuite.analysis.leaderboard import leaderboard
 from optsuite.campaign import migration
 from optsuite.campaign.events import Event, Ready, RunEnded
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import given_study, missing, run_campaign, studies_of
+from optsuite.campaign.runner import manual_study, missing, run_campaign, studies_of
 from optsuite.campaign.stored_runs import StoredRuns
 from optsuite.campaign.study import Study
 from optsuite.errors import InputError
@@ -27,7 +27,7 @@ from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.plans import read_plans
 from optsuite.tracking.query import read_rows, read_runs
 from optsuite.tracking.rows import chunks
-from optsuite.tracking.schema import FINGERPRINT, REFUSAL, REFUTED, SCHEMA, SEAL, SEALED, SUPERSEDED
+from optsuite.tracking.schema import ARM, FINGERPRINT, REFUSAL, REFUTED, SCHEMA, SEAL, SEALED, SUPERSEDED
 from optsuite.tracking.store import Store, open_store
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import digest
@@ -73,13 +73,16 @@ def make_former(suite: Suite, own: list[Study] | None = None) -> None:
         parsed = Fingerprint.parse(row["fingerprint"])
         assert parsed is not None
         arm, engine = row["arm"] if isinstance(row["arm"], str) else None, parsed.environment.engine
+        if arm == "manual":
+            arm = "given"  # as schema 2 calls it
+            store.tag(row["run_id"], ARM, arm)
         rest = digest(*study.own_task(study.budget()), engine)
         if row["kind"] != "study":
             rest = digest(float(row["lr"]), int(row["seed"]), row["kind"], arm, engine)
         own_text = str(
             FormerFingerprint(benchmark_hash=study.former.benchmark_hash, optimizer_hash=study.former.optimizer_hash, run=rest)
         )
-        columns = {name: row.get(name) for name in SEALED} | {"fingerprint": own_text, "schema": "2"}
+        columns = {name: row.get(name) for name in SEALED} | {"fingerprint": own_text, "schema": "2", "arm": arm}
         text = " ".join(("2", seal._digest(columns), *str(row["seal"]).split(" ")[2:]))
         store.log(row["run_id"], tags={FINGERPRINT: own_text, SCHEMA: "2", SEAL: text}, time=0.0)
 
@@ -202,12 +205,13 @@ def test_a_study_of_another_budget_keeps_its_runs_and_what_it_was(folder: Path, 
 def test_runs_at_a_given_rate_are_reused(folder: Path, pool: InlinePool) -> None:
     def own(*, is_former: bool) -> list[Study]:
         (problem,), _ = prepare(SUITE, device="cpu", is_former=is_former)
-        return [given_study(SUITE, problem, lr=1, seeds=(0, 1), device="cpu")]
+        return [manual_study(SUITE, problem, lr=1, seeds=(0, 1), device="cpu")]
 
     go(pool, own=own(is_former=False))
     make_former(SUITE, own(is_former=True))
     go(pool, own=own(is_former=True))
     assert (pool.n_trained, forms()) == (0, {NEW})
+    assert set(everything()["arm"]) == {"manual"}
 
 
 def test_a_refusal_to_stack_is_remembered(folder: Path, pool: InlinePool) -> None:

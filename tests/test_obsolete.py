@@ -34,8 +34,8 @@ def stored(run_id: str, **texts: str) -> InventoryRow:
     ("texts", "why"),
     [
         ({"fingerprint": "a-c-1", "superseded": "true"}, "superseded"),
-        ({"fingerprint": "a-c-1", "superseded": "true", "arm": "given"}, "superseded"),
-        ({"fingerprint": "a-b-2", "superseded": "true", "arm": "given"}, "unreplaced"),
+        ({"fingerprint": "a-c-1", "superseded": "true", "arm": "manual"}, "superseded"),
+        ({"fingerprint": "a-b-2", "superseded": "true", "arm": "manual"}, "unreplaced"),
         ({"fingerprint": "a-b-1", "superseded": "true"}, ""),  # disagrees with the current one
         ({"fingerprint": "a-c-1", "superseded": "true", "night": "ordinary"}, ""),
         (KILLED | {"engine": "stacked"}, "remembered"),

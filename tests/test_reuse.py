@@ -21,7 +21,7 @@ from optsuite.campaign import reuse
 from optsuite.campaign.events import Event, Ready, ReuseChecked, StudyEnded, StudyRestarted
 from optsuite.campaign.guard import NUDGES, RUNS
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import given_study, run_campaign, studies_of
+from optsuite.campaign.runner import manual_study, run_campaign, studies_of
 from optsuite.execution.pool import Task
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.plans import read_plans
@@ -304,7 +304,7 @@ def test_given_rates_are_compared_once_and_refusals_of_them_remembered(folder: P
     def go_given(seeds: list[int]) -> list[Event]:
         pool.checks = []
         (problem,), _ = prepare(SUITE, device="cpu")
-        study = given_study(SUITE, problem, lr=0.05, seeds=seeds, device="cpu")
+        study = manual_study(SUITE, problem, lr=0.05, seeds=seeds, device="cpu")
         run = run_campaign(
             [study], uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False, trust_store=True
         )

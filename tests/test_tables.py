@@ -188,9 +188,9 @@ def test_only_the_evaluations_of_the_finished_study_count() -> None:
 
 def test_given_runs_move_no_other_number() -> None:
     rows = [run("a", NAN), run("a", 1.0, 1), study("a", 2), run("b", 2.0), run("b", 2.0, 1), study("b", 2)]
-    wild = run("a", NAN, arm="given", parent=None) | {"initial/validation_loss": 1000.0}
+    wild = run("a", NAN, arm="manual", parent=None) | {"initial/validation_loss": 1000.0}
     assert str(table(*rows)["a", "tuned"]) == str(table(*rows, wild)["a", "tuned"])  # nan is nan
-    assert table(*rows, wild)["a", "given"]["score"] == 1000.0
+    assert table(*rows, wild)["a", "manual"]["score"] == 1000.0
 
 
 def test_a_target_that_is_missed_and_none_at_all() -> None:

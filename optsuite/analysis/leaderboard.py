@@ -16,7 +16,7 @@ from optsuite.definitions.suite import TOLERANCE
 from optsuite.statistics.differences import Verdict, compare, probability_of_improvement
 
 BUDGET = ("n_trials", "n_tuning_seeds", "n_seeds")
-ARMS = ("tuned", "default", "given")  # in the order of the table
+ARMS = ("tuned", "default", "manual")  # in the order of the table
 OF_STUDY = ("optimizer", *BUDGET, "at_edge", "n_tied", "reuse")  # what its rows take from a study
 
 Pairs = dict[tuple[str, str], Verdict]
@@ -81,9 +81,9 @@ def comparison(runs: pd.DataFrame) -> Comparison:
     columns = columns_for(metrics_of(evaluations))
     for name in sorted({*evaluations["benchmark"], *failed}):
         own, own_studies, own_trials = (part[part["benchmark"] == name] for part in (evaluations, studies, trials))
-        compared = _of_one_study(own[own["arm"] != "given"], own_studies)
+        compared = _of_one_study(own[own["arm"] != "manual"], own_studies)
         used.append(compared)
-        table = _rows(compared, own[own["arm"] == "given"], own_studies, own_trials, columns)
+        table = _rows(compared, own[own["arm"] == "manual"], own_studies, own_trials, columns)
         rows: list[Row] = table.to_dict("records")
         _compare_defaults(rows, tolerance(own_studies))
         rankable = [row for row in rows if row["rankable"]]
@@ -137,7 +137,7 @@ def _rows(
     table["reuse"] = table["reuse"].astype("object").where(tuned).fillna("")
     table["tied_rates"] = table["n_tied"].where(tuned)
     is_whole = (table["seeds"] == table["n_seeds"]) & (table["failed"] == 0)
-    table["complete"] = (table["arm"] != "given") & is_whole
+    table["complete"] = (table["arm"] != "manual") & is_whole
     same_budget = table["same_budget"] == True  # noqa: E712, it is nan without a finished study
     table["rankable"] = tuned & table["complete"] & same_budget & (table["diverged"] < table["seeds"])
     excess = (table["score"] - table["trial_score"]) / table["trial_score"].abs()
@@ -154,7 +154,7 @@ def _unranked(row: Row) -> Unranked:
     """Why a row has no rank, for those that are not ranked later."""
     if row["failed"]:
         return "failed"
-    if row["arm"] == "given":
+    if row["arm"] == "manual":
         return "manual"
     if not row["complete"]:
         return "incomplete"

@@ -17,7 +17,7 @@ def record_costs(studies: Iterable[Study], recorder: Recorder, stop: Callable[[]
     """Measure the optimizers of each benchmark side by side, where one of its finished studies lacks its cost."""
     by_benchmark: dict[str, list[Study]] = {}
     for study in studies:
-        if study.ended and not study.error and not study.is_given:
+        if study.ended and not study.error and not study.is_manual:
             by_benchmark.setdefault(study.name[0], []).append(study)
     for own in by_benchmark.values():
         if stop() or all(recorder.knows_cost(study) for study in own):

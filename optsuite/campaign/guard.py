@@ -78,7 +78,7 @@ class Guards:
 
     def remember(self, study: Study, run: Run, curve: Curve) -> None:
         """Keep what an evaluation has measured, of a study that is stacked."""
-        if study.plan.stacks and run.arm in ("tuned", "given"):
+        if study.plan.stacks and run.arm in ("tuned", "manual"):
             self._measured.setdefault(study, {})[run] = curve
 
     def forget(self, study: Study) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from optsuite.campaign.study import Study
 from optsuite.tracking.legacy_rows import FORMER, former_rows
-from optsuite.tracking.schema import FINGERPRINT, REFUTED, SUPERSEDED
+from optsuite.tracking.schema import FINGERPRINT, MANUAL_ARMS, REFUTED, SUPERSEDED
 from optsuite.tracking.seal import resealed
 from optsuite.tracking.store import Store
 from optsuite.training.engines import ENGINES
@@ -39,7 +39,7 @@ def migrate(store: Store, campaign: str, studies: Sequence[Study]) -> None:
         tags = _new_tags(row, study)
         if tags:
             n_new += 1
-        elif (row["arm"] == "given") == study.is_given:
+        elif (row["arm"] in MANUAL_ARMS) == study.is_manual:
             n_other += not isinstance(row["superseded"], str)
             tags = {SUPERSEDED: FORMER}
         if tags:

@@ -64,7 +64,7 @@ class Recorder:
             store=self._store,
             outbox=self._outbox,
             run=run,
-            parent=lambda: None if study.is_given else self._study_run(study),
+            parent=lambda: None if study.is_manual else self._study_run(study),
             target=study.problem.benchmark.target,
             tags=self._tags(study, run.kind, study.fingerprint(run)) | own,
             params=study.params() | {"lr": run.lr, "seed": run.seed},
@@ -91,7 +91,7 @@ class Recorder:
                 told = self._tags(study, "study", study.identity) | failed
                 self._end_study(study, "FAILED", failed | sealed(told, study.params() | study.budget(), {}, Points.of(())))
             return
-        if study.is_given:
+        if study.is_manual:
             self._stored_runs.reconcile(self._store, study, None)
             return
         if self._stored_runs.drop_unlike(self._store, study):
@@ -134,7 +134,7 @@ class Recorder:
 
     def mark_compared(self, study: Study, run: Run, step: int) -> None:
         """Remember that a stacked run of the study equals a plain one up to a step: with the run, where it has no study."""
-        run_id = self._run_id(study, run) if study.is_given else self._study_run(study)
+        run_id = self._run_id(study, run) if study.is_manual else self._study_run(study)
         if run_id is not None:
             self._store.tag(run_id, COMPARED, str(step))
 

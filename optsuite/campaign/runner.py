@@ -55,7 +55,7 @@ def studies_of(
     return studies
 
 
-def given_study(suite: Suite, problem: Problem, *, lr: float, seeds: Sequence[int], device: str) -> Study:
+def manual_study(suite: Suite, problem: Problem, *, lr: float, seeds: Sequence[int], device: str) -> Study:
     """Runs of the suite's first optimizer at a given rate, in the shape of a study."""
     spec = suite.optimizers[0]
     return Study(
@@ -65,7 +65,7 @@ def given_study(suite: Suite, problem: Problem, *, lr: float, seeds: Sequence[in
         ask=partial(train_at, problem.benchmark.name, spec, lr, seeds),
         device=device,
         n_runs=len(seeds),
-        is_given=True,
+        is_manual=True,
     )
 
 

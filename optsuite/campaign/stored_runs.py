@@ -29,7 +29,7 @@ class StoredRun:
     run_id: str
     name: tuple[str, str]  # benchmark and optimizer
     kind: str
-    given: bool
+    is_manual: bool
     lr_and_seed: tuple[float, float]
     status: str
     fingerprint: AnyFingerprint
@@ -78,8 +78,8 @@ class StoredRuns:
         stored = self.by_fingerprint.get(fingerprint)
         if stored is None:
             return None
-        said = (stored.name, stored.lr_and_seed, stored.kind, stored.given)
-        if said == ((run.benchmark, run.optimizer), (run.lr, run.seed), run.kind, run.arm == "given"):
+        said = (stored.name, stored.lr_and_seed, stored.kind, stored.is_manual)
+        if said == ((run.benchmark, run.optimizer), (run.lr, run.seed), run.kind, run.arm == "manual"):
             return stored.score
         self._disbelieve(stored, "it says that it is another run than its fingerprint does")
         return None
@@ -113,7 +113,7 @@ class StoredRuns:
 
     def is_compared(self, study: Study) -> bool:
         """Whether one of its stacked runs has been compared with a plain one."""
-        own = [study.fingerprint(run) for run in study.answers] if study.is_given else [study.identity]
+        own = [study.fingerprint(run) for run in study.answers] if study.is_manual else [study.identity]
         return any(stored is not None and stored.compared for stored in map(self.by_fingerprint.get, own))
 
     def proposals(self, study: Study) -> Proposals:
@@ -143,7 +143,7 @@ class StoredRuns:
 
     def replaced_by(self, studies: Iterable[Study]) -> tuple[str, ...]:
         """The benchmarks on which these studies take the place of others that only had another budget."""
-        wanted = {study.name: study for study in studies if not study.is_given}
+        wanted = {study.name: study for study in studies if not study.is_manual}
         replaced = set()
         for stored in self.by_fingerprint.values():
             study = wanted.get(stored.name)
@@ -162,15 +162,15 @@ class StoredRuns:
         """
         settings, methods = _current(studies)
         for stored in self._leftover:
-            if stored.status != "FAILED" or (stored.name, stored.given) in methods:
+            if stored.status != "FAILED" or (stored.name, stored.is_manual) in methods:
                 store.delete(stored.run_id)
         self._leftover = []
         self._repair(store)
         for stored in self.by_fingerprint.values():
             benchmark_hash, optimizer_hash = stored.fingerprint.benchmark_hash, stored.fingerprint.optimizer_hash
             is_broken = stored.name in broken or (stored.name[0], None) in broken
-            is_current = benchmark_hash in settings.get((stored.name[0], stored.given), {benchmark_hash})
-            is_current = is_current and optimizer_hash in methods.get((stored.name, stored.given), {optimizer_hash})
+            is_current = benchmark_hash in settings.get((stored.name[0], stored.is_manual), {benchmark_hash})
+            is_current = is_current and optimizer_hash in methods.get((stored.name, stored.is_manual), {optimizer_hash})
             if is_broken or not is_current:
                 _supersede(store, stored)
 
@@ -188,11 +188,11 @@ class StoredRuns:
         requested = {study.fingerprint(run) for run in study.answers} | {study.identity}
         rates = {(run.lr, run.seed) for run in study.answers}
         for stored in list(self.by_fingerprint.values()):  # another thread may drop some meanwhile
-            if stored.name != study.name or stored.given != study.is_given:
+            if stored.name != study.name or stored.is_manual != study.is_manual:
                 continue
             if stored.fingerprint in requested:
                 _restore(store, stored, study_run if stored.kind != "study" else None)
-            elif not stored.given or stored.lr_and_seed in rates:
+            elif not stored.is_manual or stored.lr_and_seed in rates:
                 _supersede(store, stored)
 
 
@@ -202,10 +202,10 @@ def _current(studies: Iterable[Study]) -> tuple[Current, Current]:
     methods: Current = {}
     for study in studies:
         for own in (study.identity, study.former or study.identity):
-            methods.setdefault((study.name, study.is_given), set()).add(own.optimizer_hash)
+            methods.setdefault((study.name, study.is_manual), set()).add(own.optimizer_hash)
             # Runs at given rates follow the definitions of a comparison, never the reverse.
-            for given in {study.is_given, True}:
-                settings.setdefault((study.name[0], given), set()).add(own.benchmark_hash)
+            for is_manual in {study.is_manual, True}:
+                settings.setdefault((study.name[0], is_manual), set()).add(own.benchmark_hash)
     return settings, methods
 
 
@@ -230,7 +230,7 @@ def _stored_run(row: dict[Any, Any], fingerprint: AnyFingerprint) -> StoredRun:
         run_id=row["run_id"],
         name=(row["benchmark"], row["optimizer"]),
         kind=row["kind"],
-        given=row["arm"] == "given",
+        is_manual=row["arm"] == "manual",
         lr_and_seed=(row["lr"], row["seed"]),
         status=row["status"],
         fingerprint=fingerprint,

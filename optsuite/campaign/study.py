@@ -41,7 +41,7 @@ class Study:
     ask: Callable[[], Requests]
     device: str
     n_runs: int
-    is_given: bool = False
+    is_manual: bool = False
     reuse: str = ""
     proposals: Proposals = field(default_factory=Proposals)
     requested: list[Run] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Study:
     @property
     def lr(self) -> float | None:
         """The rate that was tuned or given; None when the study has not come so far."""
-        if self.is_given:
+        if self.is_manual:
             return self.requested[0].lr
         return self.tuned.lr if self.tuned else None
 
@@ -169,7 +169,7 @@ class Study:
 
     def evaluations(self) -> list[Run]:
         """The evaluations at the tuned or given rate, once they have been asked for."""
-        return [run for run in self.requested if run.arm in ("tuned", "given")]
+        return [run for run in self.requested if run.arm in ("tuned", "manual")]
 
     def score(self) -> float:
         """The interquartile mean of these evaluations' scores, a diverged run counting its penalty; nan without any."""

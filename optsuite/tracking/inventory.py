@@ -15,6 +15,7 @@ from optsuite.tracking.schema import (
     FINGERPRINT,
     GIVEN_UP,
     KIND,
+    MANUAL_ARMS,
     NIGHT,
     OPTIMIZER,
     PARENT,
@@ -79,9 +80,9 @@ class InventoryRow:
         return any(name in self.texts for name in WRITTEN)
 
     @property
-    def is_given(self) -> bool:
+    def is_manual(self) -> bool:
         """Whether it was trained at a rate given by hand."""
-        return self.texts.get(ARM) == "given"
+        return self.texts.get(ARM) in MANUAL_ARMS
 
     @property
     def is_refuted(self) -> bool:

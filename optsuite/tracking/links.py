@@ -30,7 +30,7 @@ class Links:
 
     def runs(self, benchmark: str, optimizer: str, **tags: str) -> str:
         """The runs of an optimizer's study with these tags, as a list; those at given rates have no study."""
-        run = self._studies.get((benchmark, optimizer)) if tags.get("arm") != "given" else None
+        run = self._studies.get((benchmark, optimizer)) if tags.get("arm") != "manual" else None
         wanted = [having(**tags)] if tags else []
         if run is None:
             wanted.append(having(campaign=self._campaign, optimizer=optimizer))

@@ -10,7 +10,7 @@ from optsuite.redact import printable
 from optsuite.tracking.bulk_history import histories
 from optsuite.tracking.location import CAMPAIGNS
 from optsuite.tracking.rows import CHUNK, chunks, typed
-from optsuite.tracking.schema import CAMPAIGN, COLUMNS, CURVES, NUMBERS, REFUTED, having, metric_columns
+from optsuite.tracking.schema import CAMPAIGN, COLUMNS, CURVES, MANUAL_ARMS, NUMBERS, REFUTED, having, metric_columns
 from optsuite.tracking.seal import flaw_of_seal, newer
 from optsuite.tracking.soundness import Damaged, damaged, doubles, flaw, incomplete, outdated
 from optsuite.tracking.sql import DELETED, NUMBER, OF_RUNS, query
@@ -78,7 +78,7 @@ def read_campaigns(store: Store) -> list[str]:
     """The campaigns that hold runs: each has a study, or a run at a given rate."""
     if store.is_database:
         return list(query(store, CAMPAIGNS)["value"])
-    conditions = (having(kind="study"), having(arm="given"))
+    conditions = (having(kind="study"), *(having(arm=arm) for arm in MANUAL_ARMS))
     found = (run for condition in conditions for run in store.search(condition))
     return sorted({run.data.tags[CAMPAIGN] for run in found})
 

@@ -9,6 +9,7 @@ from mlflow.entities import Run as MlflowRun
 from optsuite.redact import printable
 from optsuite.tracking.schema import (
     COLUMNS,
+    MANUAL_ARMS,
     METRICS,
     NUMBERS,
     OF_SEALS,
@@ -47,6 +48,7 @@ def typed(rows: pd.DataFrame) -> pd.DataFrame:
     frame["superseded"] = frame["superseded"].notna()
     frame["at_edge"] = frame["at_edge"] == "True"
     texts = {name: [sys.intern(printable(text)) if isinstance(text, str) else None for text in frame[name]] for name in TEXT}
+    texts["arm"] = [MANUAL_ARMS[0] if arm in MANUAL_ARMS else arm for arm in texts["arm"]]
     shared = {name: pd.Series(values, index=frame.index, dtype="object") for name, values in texts.items()}
     numbers = {name: pd.to_numeric(frame[name], errors="coerce").astype("float64") for name in (*NUMBERS, *metrics)}
     return frame.assign(**shared, **numbers)

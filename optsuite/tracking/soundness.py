@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from optsuite.errors import InputError, require_name
+from optsuite.tracking.schema import MANUAL_ARMS
 from optsuite.training.legacy_fingerprint import AnyFingerprint, names_run, read_fingerprint
 
 Row = Mapping[Any, Any]
 STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 ENDED = ("FINISHED", "FAILED")
-ARMS = {"trial": (None,), "evaluation": ("tuned", "default", "given"), "study": (None,)}
+ARMS = {"trial": (None,), "evaluation": ("tuned", "default", *MANUAL_ARMS), "study": (None,)}
 OUTCOMES = {"FINISHED": ("finished", "diverged"), "FAILED": ("failed",)}
 SAME = ("benchmark", "optimizer", "kind", "arm", "lr", "seed")  # of two rows: they are the same run
 RESULT = ("outcome", "score", "initial/validation_loss")

@@ -14,6 +14,7 @@ from optsuite.training.device import kind_of
 from optsuite.training.fingerprint import Basis, Environment, Fingerprint
 from optsuite.training.results import Run
 
+FIRST_ARMS = {"manual": "given"}  # digests keep the first name of an arm: no run is trained again
 PROTOCOL = 3  # raise it when the training code changes what a run computes: older results then count as superseded
 
 
@@ -137,7 +138,7 @@ def define(
 
 def run_digest(lr: float, seed: int, kind: str, arm: str | None) -> str:
     """A digest of what distinguishes the runs of a study."""
-    return digest(float(lr), int(seed), kind, arm)
+    return digest(float(lr), int(seed), kind, FIRST_ARMS.get(str(arm), arm))
 
 
 def names_run(own: Fingerprint, *, lr: str, seed: int, kind: str, arm: str | None) -> bool:

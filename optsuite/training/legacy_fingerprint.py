@@ -34,7 +34,7 @@ from optsuite.training.canonical.names import (
 from optsuite.training.canonical.own_code import version
 from optsuite.training.device import kind_of
 from optsuite.training.fingerprint import Fingerprint
-from optsuite.training.identity import PROTOCOL, digest, hash_splits
+from optsuite.training.identity import FIRST_ARMS, PROTOCOL, digest, hash_splits
 from optsuite.training.identity import names_run as names_run_now
 
 FormerBasis = tuple[str, str]
@@ -125,6 +125,7 @@ def engine_of(
     rates: list[float] = [float(lr)]
     if lr.isdecimal():  # a rate that was given as a whole number
         rates.append(int(lr))
+    arm = FIRST_ARMS.get(str(arm), arm)
     for engine in among:
         if any(fingerprint.run == digest(rate, seed, kind, arm, engine) for rate in rates):
             return engine

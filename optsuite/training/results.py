@@ -9,7 +9,7 @@ from optsuite.definitions.target import Target
 from optsuite.errors import require_count, require_rate
 
 Kind = Literal["trial", "evaluation"]
-Arm = Literal["tuned", "default", "given"]
+Arm = Literal["tuned", "default", "manual"]
 Outcome = Literal["finished", "diverged", "failed"]
 
 

@@ -32,7 +32,7 @@ def tune_and_evaluate(benchmark: str, spec: OptimizerSpec, suite: Suite, proposa
 
 def train_at(benchmark: str, spec: OptimizerSpec, lr: float, seeds: Iterable[int]) -> Requests:
     """Evaluations at a rate given by hand; nothing is tuned."""
-    yield [Run(benchmark=benchmark, optimizer=spec.name, lr=lr, seed=seed, kind="evaluation", arm="given") for seed in seeds]
+    yield [Run(benchmark=benchmark, optimizer=spec.name, lr=lr, seed=seed, kind="evaluation", arm="manual") for seed in seeds]
     return None
 
 

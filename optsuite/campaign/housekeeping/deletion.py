@@ -67,7 +67,7 @@ class _Holdings:
         others = [run for run in everything if run.campaign != campaign and not run.is_deleted]
         ours = [run for run in runs if run.is_ours]
         return cls(
-            runs=sorted(ours, key=lambda run: run.kind == "study" or run.is_given),
+            runs=sorted(ours, key=lambda run: run.kind == "study" or run.is_manual),
             foreign=[run for run in runs if not run.is_ours],
             outbox=Outbox(store.uri, campaign),
             checkpoints=checkpoints_of(store.uri, ours, others),

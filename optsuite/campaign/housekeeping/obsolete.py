@@ -67,14 +67,14 @@ class _Current:
         runs = [run for run in runs if run.is_current]
         finished = [run for run in runs if run.status == "FINISHED"]
         self.studies = {run.pair for run in finished if run.kind == "study"}
-        heads = [run for run in finished if run.kind == "study" or run.is_given]
+        heads = [run for run in finished if run.kind == "study" or run.is_manual]
         self.pairs = {run.pair for run in heads}
         self.definitions = {(run.pair, run.basis) for run in heads}
         self.fingerprints = Counter(run.fingerprint for run in finished)
 
     def replaces(self, run: InventoryRow) -> bool:
         """Whether newer results have taken the place of a superseded run."""
-        if run.is_given:  # of the same definition, `train` may bring it back
+        if run.is_manual:  # of the same definition, `train` may bring it back
             return run.pair in self.pairs and (run.pair, run.basis) not in self.definitions
         return run.pair in self.studies
 
