@@ -179,7 +179,9 @@ def nightly(
     """
     name = campaign or f"nightly-{datetime.now(UTC):%Y-%m-%d}"
     chosen, source = _chosen(suite)
-    with open_session(chosen, source=source, campaign=name, options=options, listener=listener) as session:
+    with open_session(
+        chosen, source=source, campaign=name, options=options, listener=listener
+    ) as session:
         return run_night(session, retune=retune, keep=keep, folder=report_folder)
 
 
@@ -232,7 +234,9 @@ def _chosen(
         known = [spec for spec in whole.optimizers if spec.name not in {one.name for one in own}]
         whole = replace(whole, optimizers=(*known, *own))
     names = [spec.name if isinstance(spec, OptimizerSpec) else spec for spec in optimizers]
-    chosen = select(whole, benchmarks=benchmarks, optimizers=names, n_trials=n_trials, n_seeds=n_seeds)
+    chosen = select(
+        whole, benchmarks=benchmarks, optimizers=names, n_trials=n_trials, n_seeds=n_seeds
+    )
     return chosen, whole if own or not isinstance(suite, str) else suite
 
 

@@ -28,16 +28,25 @@ class UnknownNameError(InputError):
         known = ", ".join(sorted(choices)) + (f"; or {forms}" if forms else "")
         close = difflib.get_close_matches(name, list(choices), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        super().__init__(f"{what}: got {name!r}, " + (f"one of: {known}{hint}" if known else f"there is no {what} yet"))
+        super().__init__(
+            f"{what}: got {name!r}, "
+            + (f"one of: {known}{hint}" if known else f"there is no {what} yet")
+        )
 
 
 class DatasetUnavailableError(InputError):
     """A dataset that is neither where datasets lie nor can be downloaded, or is `damaged` there."""
 
     def __init__(self, name: str, root: object, cause: str, *, damaged: bool = False) -> None:
-        state = f"in {root} is damaged ({cause})" if damaged else f"is not in {root} and could not be downloaded ({cause})"
+        state = (
+            f"in {root} is damaged ({cause})"
+            if damaged
+            else f"is not in {root} and could not be downloaded ({cause})"
+        )
         remedy = "remove it, or " if damaged else ""
-        super().__init__(f"dataset: {name} {state}; {remedy}set OPTSUITE_DATA to the folder that holds it")
+        super().__init__(
+            f"dataset: {name} {state}; {remedy}set OPTSUITE_DATA to the folder that holds it"
+        )
 
 
 class StoreUnavailableError(Exception):
@@ -52,7 +61,9 @@ def require(condition: object, what: str, received: object, allowed: str) -> Non
     """Raise InputError naming what, received and allowed unless the condition holds."""
     if not condition:
         text = _shown(received)
-        raise InputError(f"{what}: got {text if len(text) < 200 else text[:200] + '...'}, allowed: {allowed}")
+        raise InputError(
+            f"{what}: got {text if len(text) < 200 else text[:200] + '...'}, allowed: {allowed}"
+        )
 
 
 def _shown(received: object) -> str:
@@ -69,9 +80,23 @@ def require_name(what: str, name: object) -> None:
     Spreadsheets compute what starts with = + - or @, and a CSV that marked it as text would give other names to programs; the
     command line takes a dash for an option.
     """
-    usable = isinstance(name, str) and name.isprintable() and name == name.strip() and 0 < len(name) <= 100
-    usable = usable and not re.search(r"[/\\]", str(name)) and not str(name).startswith((".", "=", "+", "-", "@"))
-    require(usable, what, name, "1 to 100 printable characters without slashes, not starting with . = + - or @")
+    usable = (
+        isinstance(name, str)
+        and name.isprintable()
+        and name == name.strip()
+        and 0 < len(name) <= 100
+    )
+    usable = (
+        usable
+        and not re.search(r"[/\\]", str(name))
+        and not str(name).startswith((".", "=", "+", "-", "@"))
+    )
+    require(
+        usable,
+        what,
+        name,
+        "1 to 100 printable characters without slashes, not starting with . = + - or @",
+    )
 
 
 def require_count(what: str, value: object, low: int = 1, high: int | None = None) -> None:

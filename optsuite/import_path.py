@@ -52,7 +52,12 @@ def require_visible(files: Sequence[Path], *folders: Path, loaded: str = "") -> 
                 require_found(name, own, f"{source.name} imports {name}: ")
             if name != "optsuite":
                 waiting += [path for first in own[:1] for path in _with_siblings(first)]
-                waiting += [path for folder in folders if not own for path in sorted((folder / name).rglob("*.py"))]
+                waiting += [
+                    path
+                    for folder in folders
+                    if not own
+                    for path in sorted((folder / name).rglob("*.py"))
+                ]
 
 
 def require_found(name: str, own: Sequence[Path], why: str = "") -> None:
@@ -118,7 +123,11 @@ def load_file(path: Path, name: str) -> ModuleType:
 def _forget(folder: Path) -> None:
     """Drop the modules that were found in a folder itself, not in others below it, such as an environment's."""
     tops = {name.partition(".")[0] for name in sys.modules} - {"optsuite", "__main__"}
-    own = {name for name in tops if (module := sys.modules.get(name)) is not None and _lies_in(module, folder)}
+    own = {
+        name
+        for name in tops
+        if (module := sys.modules.get(name)) is not None and _lies_in(module, folder)
+    }
     for name in [name for name in sys.modules if name.partition(".")[0] in own]:
         del sys.modules[name]
 
@@ -127,7 +136,10 @@ def _lies_in(module: ModuleType, folder: Path) -> bool:
     file = getattr(module, "__file__", None)
     if isinstance(file, str):
         path = Path(file)
-        return folder in (path.parent, path.parent.parent if path.name.startswith("__init__.") else None)
+        return folder in (
+            path.parent,
+            path.parent.parent if path.name.startswith("__init__.") else None,
+        )
     try:
         return any(Path(part).parent == folder for part in getattr(module, "__path__", ()))
     except TypeError:
@@ -151,7 +163,10 @@ def _imported(file: Path, names: Set[str]) -> Set[str]:
     """Which of these names a file imports anywhere in it; none where it cannot be read, which running it will say."""
     try:
         text = file.read_bytes()
-        if names.isdisjoint(word.decode() for word in re.findall(rb"\w+", text) if word.isascii()) and text.isascii():
+        if (
+            names.isdisjoint(word.decode() for word in re.findall(rb"\w+", text) if word.isascii())
+            and text.isascii()
+        ):
             return set()  # which takes a hundredth of the time
         tree = ast.parse(text)
     except (OSError, SyntaxError, ValueError, RecursionError):

@@ -18,8 +18,12 @@ QUOTED = r'\\"(?:(?!\\").)*\\"|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\''
 BARE = r"(?:(?!&|%26|[;,]\s*\w+\s*=|%3[Bb]\w+%3[Dd]|[\"'`)\]}>]+(?:[\s,;:.)\]}]|$))\S)+"
 ASSIGNED = re.compile(rf"(?i){KEY}({ASSIGN})({QUOTED}|\{{[^}}\n]*\}}|{BARE})")
 # After a colon only where the key, or the value, stands in quotes, or nothing but the value follows: prose has colons too.
-MAPPED = re.compile(rf"(?i)(\\?[\"'][A-Za-z0-9_.-]*?(?:{NAMES})[0-9]?\\?[\"']\s*:\s*|{KEY[:-1]})\s*:\s*)({QUOTED})")
-MAPPED_BARE = re.compile(rf"(?i)(\\?[\"'][A-Za-z0-9_.-]*?(?:{NAMES})[0-9]?\\?[\"']\s*:\s*)(?!\\)(?:[^\s\"',}}\]]+)")
+MAPPED = re.compile(
+    rf"(?i)(\\?[\"'][A-Za-z0-9_.-]*?(?:{NAMES})[0-9]?\\?[\"']\s*:\s*|{KEY[:-1]})\s*:\s*)({QUOTED})"
+)
+MAPPED_BARE = re.compile(
+    rf"(?i)(\\?[\"'][A-Za-z0-9_.-]*?(?:{NAMES})[0-9]?\\?[\"']\s*:\s*)(?!\\)(?:[^\s\"',}}\]]+)"
+)
 OPTION = re.compile(rf"(?i)(--?(?:[a-z]+-)*(?:{NAMES})\s+)([^\s-]\S*)")
 PROSE = re.compile(rf"(?i)({KEY}\s*:[ \t]*)(?!got\b|\*\*\*)(?:[^\s\"',;]+)(?=\s*$|\s*[,;])")
 HEADER = re.compile(r"(?i)(\bauthorization[\"']?\s*[:=]\s*[\"']?)(?:[A-Za-z-]+\s+)?[^\s\"',]+")
@@ -38,8 +42,15 @@ WITH_SPACE = re.compile(
 WITHOUT_SLASHES = re.compile(
     rf"(?i)\b({DATABASES}:)/?(?!/)[^\s:/@]+:(?:(?!://)[^\n])*@(?=[\w\[./])|\b({DATABASES}:)/?(?!/)\S*@"
 )
-ANY_SCHEME = re.compile(r"(?i)(?<![\w+.-])((?!sqlite)[a-z][a-z0-9+.-]{0,30}:)/?(?!/)[^\s:/@]+:[^\s@]+@(?=[\w\[])")
-SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY")
+ANY_SCHEME = re.compile(
+    r"(?i)(?<![\w+.-])((?!sqlite)[a-z][a-z0-9+.-]{0,30}:)/?(?!/)[^\s:/@]+:[^\s@]+@(?=[\w\[])"
+)
+SECRET_VARIABLES = (
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "PGPASSWORD",
+    "AWS_SECRET_ACCESS_KEY",
+)
 CONTROLS = re.compile(  # that move the cursor, color, hide, or turn the direction of what follows; and halves of characters
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
@@ -86,8 +97,14 @@ def _told(environment: Mapping[str, str]) -> Iterator[str]:
         user, at, _ = rest.lstrip("/").rpartition("@")
         found.add(user.partition(":")[2] if ":" in user else user if at else "")
         found |= {m[2] for m in re.finditer(rf"(?i)[?&;](?:\w*(?:{NAMES}))(=|%3D)([^&#]+)", rest)}
-    forms = {form(secret) for secret in found for form in (str, quote, quote_plus, unquote, unquote_plus, _as_repr)}
-    yield from sorted((form for form in forms if len(form) >= SHORTEST), key=lambda form: (-len(form), form))
+    forms = {
+        form(secret)
+        for secret in found
+        for form in (str, quote, quote_plus, unquote, unquote_plus, _as_repr)
+    }
+    yield from sorted(
+        (form for form in forms if len(form) >= SHORTEST), key=lambda form: (-len(form), form)
+    )
 
 
 def _as_repr(text: str) -> str:

@@ -10,7 +10,14 @@ from optsuite.definitions.benchmark import Benchmark
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.suite import Suite
 from optsuite.errors import InputError, UnknownNameError, location, one_line, require
-from optsuite.import_path import load_file, load_own, own_files, require_found, require_visible, search
+from optsuite.import_path import (
+    load_file,
+    load_own,
+    own_files,
+    require_found,
+    require_visible,
+    search,
+)
 from optsuite.optimizers import OPTIMIZERS
 from optsuite.optimizers.packaged import PYTORCH_OPTIMIZER, any_of_pytorch_optimizer, is_available
 from optsuite.schedules import SCHEDULES, constant, schedule_name
@@ -32,7 +39,11 @@ def load_suite(where: str) -> Suite:
     try:
         module = _import_file(Path(where).absolute()) if is_file else _import_module(where)
     except (Exception, SystemExit) as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == where.partition(".")[0] and not is_file:
+        if (
+            isinstance(error, ModuleNotFoundError)
+            and error.name == where.partition(".")[0]
+            and not is_file
+        ):
             names = f" or one of: {', '.join(named)}" if named else ""
             allowed = f"a Python file, a module importable from {Path.cwd()}{names}"
             raise InputError(f"suite: got {where!r}, allowed: {allowed}{broken}") from None
@@ -57,7 +68,9 @@ def _named_suites() -> tuple[Mapping[str, Suite], str]:
         found = getattr(importlib.import_module(BENCHMARKS), "SUITES", {})
     except (Exception, SystemExit) as error:
         return {}, f"; {BENCHMARKS}{location(error)} raised {one_line(error)}"
-    usable = isinstance(found, Mapping) and all(isinstance(suite, Suite) for suite in found.values())
+    usable = isinstance(found, Mapping) and all(
+        isinstance(suite, Suite) for suite in found.values()
+    )
     if not usable:
         return {}, f"; {BENCHMARKS}.SUITES is no mapping of names to suites"
     return found, ""
@@ -138,7 +151,9 @@ def find_optimizer(suite: Suite, name: str) -> OptimizerSpec:
     package, colon, kind = name.partition(":")
     if colon and package == PYTORCH_OPTIMIZER:
         return any_of_pytorch_optimizer(kind)
-    raise UnknownNameError("optimizer", name, choices, forms=f"{ALL}, NAME+SCHEDULE, {PYTORCH_OPTIMIZER}:NAME")
+    raise UnknownNameError(
+        "optimizer", name, choices, forms=f"{ALL}, NAME+SCHEDULE, {PYTORCH_OPTIMIZER}:NAME"
+    )
 
 
 def scheduled(spec: OptimizerSpec, schedule: str) -> OptimizerSpec:
@@ -148,10 +163,19 @@ def scheduled(spec: OptimizerSpec, schedule: str) -> OptimizerSpec:
     if spec.schedule is SCHEDULES[schedule]:
         return spec
     if spec.schedule is not constant:
-        why = "must not be given one" if spec.schedule is None else f"has {schedule_name(spec.schedule)}"
+        why = (
+            "must not be given one"
+            if spec.schedule is None
+            else f"has {schedule_name(spec.schedule)}"
+        )
         raise InputError(f"schedule: got {schedule} for {spec.name}, allowed: none, as it {why}")
     special_cases = tuple(f"{name}+{schedule}" for name in spec.special_cases)
-    return replace(spec, name=f"{spec.name}+{schedule}", schedule=SCHEDULES[schedule], special_cases=special_cases)
+    return replace(
+        spec,
+        name=f"{spec.name}+{schedule}",
+        schedule=SCHEDULES[schedule],
+        special_cases=special_cases,
+    )
 
 
 def unavailable(suite: Suite, names: Iterable[str]) -> list[str]:
@@ -190,7 +214,8 @@ def select(
             find_optimizer(suite, name)
     return replace(
         suite,
-        benchmarks=tuple(find_benchmark(suite, name) for name in dict.fromkeys(benchmarks)) or suite.benchmarks,
+        benchmarks=tuple(find_benchmark(suite, name) for name in dict.fromkeys(benchmarks))
+        or suite.benchmarks,
         optimizers=tuple({spec.name: spec for spec in specs}.values()),
         on_request=(),
         n_trials=suite.n_trials if n_trials is None else n_trials,

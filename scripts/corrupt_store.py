@@ -117,19 +117,32 @@ def one(kind: str, arm: str | None = None) -> str:
     return f"(SELECT run_uuid FROM runs WHERE {where} ORDER BY start_time, run_uuid LIMIT 1)"
 
 
-STUDY, TRIAL, TUNED, DEFAULT = one("study"), one("trial"), one("evaluation", "tuned"), one("evaluation", "default")
+STUDY, TRIAL, TUNED, DEFAULT = (
+    one("study"),
+    one("trial"),
+    one("evaluation", "tuned"),
+    one("evaluation", "default"),
+)
 
 
 def tag(run: str, key: str, value: str | None) -> Apply:
     """Edit a tag of a run, or remove it."""
     where = f"WHERE run_uuid = {run} AND key = '{key}'"
-    return sql(f"DELETE FROM tags {where}" if value is None else f"UPDATE tags SET value = '{value}' {where}")
+    return sql(
+        f"DELETE FROM tags {where}"
+        if value is None
+        else f"UPDATE tags SET value = '{value}' {where}"
+    )
 
 
 def param(run: str, key: str, value: str | None) -> Apply:
     """Edit a param of a run, or remove it."""
     where = f"WHERE run_uuid = {run} AND key = '{key}'"
-    return sql(f"DELETE FROM params {where}" if value is None else f"UPDATE params SET value = '{value}' {where}")
+    return sql(
+        f"DELETE FROM params {where}"
+        if value is None
+        else f"UPDATE params SET value = '{value}' {where}"
+    )
 
 
 def metric(run: str, key: str, value: str | None, *, is_nan: int = 0) -> Apply:
@@ -137,7 +150,12 @@ def metric(run: str, key: str, value: str | None, *, is_nan: int = 0) -> Apply:
     where = f"WHERE run_uuid = {run} AND key = '{key}'"
     if value is None:
         return sql(f"DELETE FROM latest_metrics {where}", f"DELETE FROM metrics {where}")
-    return sql(*(f"UPDATE {table} SET value = {value}, is_nan = {is_nan} {where}" for table in ("latest_metrics", "metrics")))
+    return sql(
+        *(
+            f"UPDATE {table} SET value = {value}, is_nan = {is_nan} {where}"
+            for table in ("latest_metrics", "metrics")
+        )
+    )
 
 
 def copied(run: str, *, score: str = "value", fingerprint: str = "value") -> Apply:
@@ -148,9 +166,15 @@ def copied(run: str, *, score: str = "value", fingerprint: str = "value") -> App
     steps.append("CREATE TEMP TABLE row AS SELECT * FROM runs WHERE " + own)
     steps += [f"UPDATE row SET run_uuid = {new}", "INSERT INTO runs SELECT * FROM row"]
     for table, names in columns.items():
-        value = f"CASE WHEN key = 'optsuite.fingerprint' THEN {fingerprint} ELSE value END" if table == "tags" else "value"
+        value = (
+            f"CASE WHEN key = 'optsuite.fingerprint' THEN {fingerprint} ELSE value END"
+            if table == "tags"
+            else "value"
+        )
         select = names.replace("value", value)
-        steps.append(f"INSERT INTO {table} ({names}, run_uuid) SELECT {select}, {new} FROM {table} WHERE {own}")
+        steps.append(
+            f"INSERT INTO {table} ({names}, run_uuid) SELECT {select}, {new} FROM {table} WHERE {own}"
+        )
     for table in ("latest_metrics", "metrics"):
         steps += [
             f"CREATE TEMP TABLE {table}_row AS SELECT * FROM {table} WHERE {own}",
@@ -208,7 +232,15 @@ def reshaped(path: Path, start: int, content: bytes) -> None:
         file.write(content)
 
 
-RECORD = {"benchmark": "line", "name": "x", "tags": {}, "params": {}, "measurements": [], "summary": {}, "status": "FINISHED"}
+RECORD = {
+    "benchmark": "line",
+    "name": "x",
+    "tags": {},
+    "params": {},
+    "measurements": [],
+    "summary": {},
+    "status": "FINISHED",
+}
 
 
 def _edits() -> Iterator[tuple[str, Apply]]:
@@ -226,13 +258,24 @@ def _edits() -> Iterator[tuple[str, Apply]]:
         yield f"{name}: score lower", metric(run, "score", "0.0001")
         yield f"{name}: score of text", metric(run, "score", "'low'")
         yield f"{name}: score nan", metric(run, "score", "0", is_nan=1)
-        yield f"{name}: status unknown", sql(f"UPDATE runs SET status = 'ASLEEP' WHERE run_uuid = {run}")
-        yield f"{name}: status running", sql(f"UPDATE runs SET status = 'RUNNING' WHERE run_uuid = {run}")
+        yield (
+            f"{name}: status unknown",
+            sql(f"UPDATE runs SET status = 'ASLEEP' WHERE run_uuid = {run}"),
+        )
+        yield (
+            f"{name}: status running",
+            sql(f"UPDATE runs SET status = 'RUNNING' WHERE run_uuid = {run}"),
+        )
         yield f"{name}: campaign lost", tag(run, "optsuite.campaign", None)
-        yield f"{name}: deleted", sql(f"UPDATE runs SET lifecycle_stage = 'deleted' WHERE run_uuid = {run}")
+        yield (
+            f"{name}: deleted",
+            sql(f"UPDATE runs SET lifecycle_stage = 'deleted' WHERE run_uuid = {run}"),
+        )
         yield (
             f"{name}: superseded by hand",
-            sql(f"INSERT INTO tags (key, value, run_uuid) SELECT 'optsuite.superseded', 'true', {run}"),
+            sql(
+                f"INSERT INTO tags (key, value, run_uuid) SELECT 'optsuite.superseded', 'true', {run}"
+            ),
         )
     for name, run in {"trial": TRIAL, "tuned": TUNED}.items():
         yield f"{name}: seed lost", tag(run, "optsuite.seed", None)
@@ -242,18 +285,27 @@ def _edits() -> Iterator[tuple[str, Apply]]:
         yield f"{name}: parent unknown", tag(run, "mlflow.parentRunId", "nobody")
         yield f"{name}: there twice", copied(run)
         yield f"{name}: there twice, another score", copied(run, score="value / 2")
-        yield f"{name}: restored from another definition", copied(run, fingerprint="'0123456789abcdef' || substr(value, 17)")
+        yield (
+            f"{name}: restored from another definition",
+            copied(run, fingerprint="'0123456789abcdef' || substr(value, 17)"),
+        )
         yield (
             f"{name}: all metrics lost",
-            sql(*(f"DELETE FROM {t} WHERE run_uuid = {run}" for t in ("metrics", "latest_metrics"))),
+            sql(
+                *(f"DELETE FROM {t} WHERE run_uuid = {run}" for t in ("metrics", "latest_metrics"))
+            ),
         )
         yield (
             f"{name}: points lost",
-            sql(f"DELETE FROM metrics WHERE run_uuid = {run} AND key = 'validation/loss' AND step > 5"),
+            sql(
+                f"DELETE FROM metrics WHERE run_uuid = {run} AND key = 'validation/loss' AND step > 5"
+            ),
         )
         yield (
             f"{name}: a point edited",
-            sql(f"UPDATE metrics SET value = 9 WHERE run_uuid = {run} AND key = 'validation/loss' AND step = 10"),
+            sql(
+                f"UPDATE metrics SET value = 9 WHERE run_uuid = {run} AND key = 'validation/loss' AND step = 10"
+            ),
         )
         yield (
             f"{name}: two points swapped",
@@ -280,9 +332,14 @@ def _edits() -> Iterator[tuple[str, Apply]]:
         )
         yield (
             f"{name}: step of text",
-            sql(f"UPDATE metrics SET step = 'last' WHERE run_uuid = {run} AND key = 'test/loss' AND step = 5"),
+            sql(
+                f"UPDATE metrics SET step = 'last' WHERE run_uuid = {run} AND key = 'test/loss' AND step = 5"
+            ),
         )
-        yield f"{name}: started of text", sql(f"UPDATE runs SET start_time = 'today' WHERE run_uuid = {run}")
+        yield (
+            f"{name}: started of text",
+            sql(f"UPDATE runs SET start_time = 'today' WHERE run_uuid = {run}"),
+        )
     yield "tuned: arm unknown", tag(TUNED, "optsuite.arm", "leg")
     yield "tuned: arm edited", tag(TUNED, "optsuite.arm", "manual")
     yield "tuned: made a trial", tag(TUNED, "optsuite.kind", "trial")
@@ -296,7 +353,10 @@ def _edits() -> Iterator[tuple[str, Apply]]:
     yield "tuned: schema lost", tag(TUNED, "optsuite.schema", None)
     yield (
         "tuned: seal lost, and a score lower",
-        lambda folder: [tag(TUNED, "optsuite.seal", None)(folder), metric(TUNED, "score", "0.0001")(folder)][0],
+        lambda folder: [
+            tag(TUNED, "optsuite.seal", None)(folder),
+            metric(TUNED, "score", "0.0001")(folder),
+        ][0],
     )
     yield "tuned: max_steps of text", param(TUNED, "max_steps", "many")
     yield "tuned: max_steps edited", param(TUNED, "max_steps", "40")
@@ -327,7 +387,9 @@ def _edits() -> Iterator[tuple[str, Apply]]:
     yield "experiment renamed", sql("UPDATE experiments SET name = 'lane' WHERE name = 'line'")
     yield (
         "artifacts elsewhere",
-        sql("UPDATE experiments SET artifact_location = 'file:///nowhere/artifacts/line' WHERE name = 'line'"),
+        sql(
+            "UPDATE experiments SET artifact_location = 'file:///nowhere/artifacts/line' WHERE name = 'line'"
+        ),
     )
     for table in ("metrics", "latest_metrics", "tags", "runs", "params", "experiments"):
         yield f"schema: no {table}", sql(f"ALTER TABLE {table} RENAME TO {table}_old")
@@ -337,9 +399,18 @@ def _edits() -> Iterator[tuple[str, Apply]]:
     yield "schema: no version", sql("DELETE FROM alembic_version")
     database = "mlflow.db"
     yield "file: empty", in_mlruns(lambda path: (path / database).write_bytes(b""))
-    yield "file: text", in_mlruns(lambda path: (path / database).write_text("not a database at all\n" * 200))
-    yield "file: cut in half", in_mlruns(lambda path: os.truncate(path / database, (path / database).stat().st_size // 2))
-    yield "file: noise at the front", in_mlruns(lambda path: reshaped(path / database, 0, os.urandom(64)))
+    yield (
+        "file: text",
+        in_mlruns(lambda path: (path / database).write_text("not a database at all\n" * 200)),
+    )
+    yield (
+        "file: cut in half",
+        in_mlruns(lambda path: os.truncate(path / database, (path / database).stat().st_size // 2)),
+    )
+    yield (
+        "file: noise at the front",
+        in_mlruns(lambda path: reshaped(path / database, 0, os.urandom(64))),
+    )
     yield "file: a folder", in_mlruns(lambda path: without(path / database).mkdir())
     yield (
         "file: a link to nowhere",
@@ -350,8 +421,14 @@ def _edits() -> Iterator[tuple[str, Apply]]:
     yield "spool: text", waiting("a.json", b"{")
     yield "spool: a list", waiting("a.json", b"[1, 2]")
     yield "spool: nothing in it", waiting("a.json", b"{}")
-    yield "spool: of wrong types", waiting("a.json", json.dumps(RECORD | {"started": "x", "ended": None, "tags": 3}).encode())
-    yield "spool: of no campaign", waiting("a.json", json.dumps(RECORD | {"started": 0, "ended": 1}).encode())
+    yield (
+        "spool: of wrong types",
+        waiting("a.json", json.dumps(RECORD | {"started": "x", "ended": None, "tags": 3}).encode()),
+    )
+    yield (
+        "spool: of no campaign",
+        waiting("a.json", json.dumps(RECORD | {"started": 0, "ended": 1}).encode()),
+    )
     yield "spool: a folder", spooled_otherwise(Path.mkdir)
     yield "spool: a link", spooled_otherwise(lambda path: path.symlink_to("/etc/passwd"))
     yield "spool: a pipe", spooled_otherwise(os.mkfifo)
@@ -441,7 +518,11 @@ class Campaign:
         finally:
             logging.getLogger("optsuite").removeHandler(handler)
         said = log.getvalue().splitlines()
-        said += [text for text in out.getvalue().splitlines() if text.startswith(("The report could not", "Broken"))]
+        said += [
+            text
+            for text in out.getvalue().splitlines()
+            if text.startswith(("The report could not", "Broken"))
+        ]
         if _tables(folder) == self.tables:
             return "healed" if said else "unchanged", said
         return "left out, and named" if said else "CHANGED in silence", said
@@ -454,7 +535,11 @@ def _tables(folder: Path) -> tuple[str, ...]:
 
 def main(wanted: Sequence[str]) -> int:
     """Try all edits whose names hold one of these words; all of them without words."""
-    chosen = {name: apply for name, apply in EDITS.items() if not wanted or any(word in name for word in wanted)}
+    chosen = {
+        name: apply
+        for name, apply in EDITS.items()
+        if not wanted or any(word in name for word in wanted)
+    }
     warnings.simplefilter("ignore")
     logging.getLogger("optsuite").propagate = False
     os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -468,7 +553,10 @@ def main(wanted: Sequence[str]) -> int:
         for number, (name, apply) in enumerate(chosen.items()):
             outcome = campaign.try_edit(apply, Path(place) / f"copy-{number}")
             failed += [name] if outcome.is_silent else []
-            print(f"{name:44} | report: {outcome.report:20} | run: {outcome.run:20} | {outcome.said}", flush=True)
+            print(
+                f"{name:44} | report: {outcome.report:20} | run: {outcome.run:20} | {outcome.said}",
+                flush=True,
+            )
             shutil.rmtree(Path(place) / f"copy-{number}")
     print(f"{len(chosen)} edits, {len(failed)} went wrong: {', '.join(failed) or 'none'}")
     return int(bool(failed))

@@ -28,7 +28,9 @@ def images() -> Splits:
     """Noise with a pattern in it or not: x (n, 1, 8, 8), y (n,) in 0..1; 64 / 32 / 32 examples."""
     generator = torch.Generator().manual_seed(0)
     y = torch.arange(128) % 2
-    x = torch.randn(128, 1, 8, 8, generator=generator) + y[:, None, None, None] * torch.linspace(-1, 1, 8)
+    x = torch.randn(128, 1, 8, 8, generator=generator) + y[:, None, None, None] * torch.linspace(
+        -1, 1, 8
+    )
 
     def part(low: int, high: int) -> tuple[Tensor, Tensor]:
         return x[low:high], y[low:high]
@@ -38,7 +40,14 @@ def images() -> Splits:
 
 def model() -> nn.Module:
     """Parameters of one to four dimensions, as optimizers tell these apart."""
-    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 8), nn.Linear(8, 2))
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(144, 8),
+        nn.Linear(8, 2),
+    )
 
 
 BENCHMARK = Benchmark(
@@ -50,12 +59,20 @@ BENCHMARK = Benchmark(
     max_steps=12,
     eval_every=4,
 )
-SUITE = Suite(name="every_optimizer", benchmarks=(BENCHMARK,), optimizers=tuple(OPTIMIZERS.values()))
+SUITE = Suite(
+    name="every_optimizer", benchmarks=(BENCHMARK,), optimizers=tuple(OPTIMIZERS.values())
+)
 
 
 def names() -> list[str]:
     """All of the registry, then all of pytorch-optimizer."""
-    return [*OPTIMIZERS, *(f"{PYTORCH_OPTIMIZER}:{name}" for name in imported(PYTORCH_OPTIMIZER).get_supported_optimizers())]
+    return [
+        *OPTIMIZERS,
+        *(
+            f"{PYTORCH_OPTIMIZER}:{name}"
+            for name in imported(PYTORCH_OPTIMIZER).get_supported_optimizers()
+        ),
+    ]
 
 
 def outcomes(chosen: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -69,7 +86,13 @@ def outcomes(chosen: Sequence[str]) -> Iterator[tuple[str, str]]:
         except InputError as error:
             yield name, str(error)
             continue
-        run = Run(benchmark=BENCHMARK.name, optimizer=name, lr=spec.default_lr or spec.lr.low, seed=0, kind="trial")
+        run = Run(
+            benchmark=BENCHMARK.name,
+            optimizer=name,
+            lr=spec.default_lr or spec.lr.low,
+            seed=0,
+            kind="trial",
+        )
         *_, (_, ended) = train(BENCHMARK, spec, [run], splits)
         finished = isinstance(ended, RunResult) and ended.outcome == "finished"
         yield name, TRAINED if finished else f"not trained: {ended}"
@@ -77,7 +100,9 @@ def outcomes(chosen: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def is_clear(outcome: str) -> bool:
     """Whether a person knows what to do: it is trained, or one line says what it needs."""
-    return outcome == TRAINED or ("\n" not in outcome and " needs " in outcome and " raised " not in outcome)
+    return outcome == TRAINED or (
+        "\n" not in outcome and " needs " in outcome and " raised " not in outcome
+    )
 
 
 def main() -> int:
@@ -90,7 +115,9 @@ def main() -> int:
         print(f"{name:40} {outcome}", flush=True)
         counts[outcome == TRAINED] += 1
         unclear += not is_clear(outcome)
-    print(f"{counts[True]} trained, {counts[False]} refused, {unclear} of them without saying what they need")
+    print(
+        f"{counts[True]} trained, {counts[False]} refused, {unclear} of them without saying what they need"
+    )
     return min(unclear, 1)
 
 

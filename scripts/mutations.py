@@ -68,10 +68,17 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--edits", type=int, default=200)
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--part", default="1/1", help="Of the edits, to share them among processes: 1/2, 2/2.")
+    options.add_argument(
+        "--part", default="1/1", help="Of the edits, to share them among processes: 1/2, 2/2."
+    )
     options.add_argument("--numbers", type=int, nargs="+", help="Of the edits, these alone.")
     options.add_argument("--out", type=Path)
-    options.add_argument("--join", type=Path, nargs="+", help="The --out files of all parts, the later counts: one table.")
+    options.add_argument(
+        "--join",
+        type=Path,
+        nargs="+",
+        help="The --out files of all parts, the later counts: one table.",
+    )
     chosen = options.parse_args()
     if chosen.join:
         found = [Outcome(**own) for path in chosen.join for own in json.loads(path.read_text())]
@@ -85,7 +92,9 @@ def main() -> int:
     return int(any(outcome.kind == "stale" for outcome in outcomes))
 
 
-def tried(n_edits: int, seed: int, part: int = 0, n_parts: int = 1, numbers: Sequence[int] | None = None) -> Iterator[Outcome]:
+def tried(
+    n_edits: int, seed: int, part: int = 0, n_parts: int = 1, numbers: Sequence[int] | None = None
+) -> Iterator[Outcome]:
     """Try so many edits, drawn from a seed; of several parts, one; of all their numbers, these."""
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
@@ -94,7 +103,9 @@ def tried(n_edits: int, seed: int, part: int = 0, n_parts: int = 1, numbers: Seq
         shutil.copytree(TWIN, package)
         sources = {file: ast.unparse(ast.parse((TWIN / file).read_text())) for file in EDITED}
         edits = list(all_edits(sources))
-        sys.path.insert(0, str(package.parent))  # before this script's folder, in which the unedited suite lies
+        sys.path.insert(
+            0, str(package.parent)
+        )  # before this script's folder, in which the unedited suite lies
         for file, text in sources.items():
             (package / file).write_text(text)
         open_store(f"sqlite:///{folder}/empty.db")  # making one takes longer than copying it
@@ -105,7 +116,11 @@ def tried(n_edits: int, seed: int, part: int = 0, n_parts: int = 1, numbers: Seq
             (package / file).write_text(text)
             outcome = one(folder, number + 1, f"{file}: {what}", before)
             (package / file).write_text(sources[file])
-            print(f"{outcome.number:>4} {outcome.kind:<8} {outcome.edit} {outcome.detail}", file=sys.stderr, flush=True)
+            print(
+                f"{outcome.number:>4} {outcome.kind:<8} {outcome.edit} {outcome.detail}",
+                file=sys.stderr,
+                flush=True,
+            )
             yield outcome
 
 
@@ -116,30 +131,48 @@ def one(folder: Path, number: int, edit: str, before: Results) -> Outcome:
     try:
         truth, _ = campaign(own / "fresh")
     except InputError as error:
-        return Outcome(number=number, edit=edit, kind="refused", n_reused=0, detail=one_line(error)[:120])
+        return Outcome(
+            number=number, edit=edit, kind="refused", n_reused=0, detail=one_line(error)[:120]
+        )
     found, n_reused = campaign(own / "reused")
     stale = [run for run in truth if found.get(run) != truth[run]]
     extra = found.keys() - truth.keys()
     if stale or extra:
         detail = f"{len(stale)} of {len(truth)} runs differ, {len(extra)} more"
         return Outcome(number=number, edit=edit, kind="stale", n_reused=n_reused, detail=detail)
-    return Outcome(number=number, edit=edit, kind="same" if truth == before else "changed", n_reused=n_reused)
+    return Outcome(
+        number=number, edit=edit, kind="same" if truth == before else "changed", n_reused=n_reused
+    )
 
 
 def campaign(folder: Path) -> tuple[Results, int]:
     """Run the suite as it is now into the folder's store: the curves of all runs that count, and how many were reused."""
     if not folder.exists():
         folder.mkdir()
-        empty = next(parent / "empty.db" for parent in folder.parents if (parent / "empty.db").exists())
+        empty = next(
+            parent / "empty.db" for parent in folder.parents if (parent / "empty.db").exists()
+        )
         shutil.copy(empty, folder / "mlflow.db")
     uri = f"sqlite:///{folder}/mlflow.db"
     suite = loaded()
     pool = InlinePool()
     pool.load(suite)
-    problems, skipped = prepare(suite, device="cpu", engine="plain")  # stacks have proofs of their own
+    problems, skipped = prepare(
+        suite, device="cpu", engine="plain"
+    )  # stacks have proofs of their own
     broken = broken_pairs(skipped)
     studies = studies_of(suite, problems, device="cpu")
-    events = list(run_campaign(studies, uri=uri, campaign="c", suite="twin", pool=pool, stop=lambda: False, broken=broken))
+    events = list(
+        run_campaign(
+            studies,
+            uri=uri,
+            campaign="c",
+            suite="twin",
+            pool=pool,
+            stop=lambda: False,
+            broken=broken,
+        )
+    )
     n_reused = sum(isinstance(event, RunEnded) and event.reused for event in events)
     store = open_store(uri)
     runs = read_runs(store, "c")
@@ -178,7 +211,11 @@ def all_edits(sources: dict[str, str]) -> Iterator[tuple[str, str, str]]:
                 edited = copy.deepcopy(tree)
                 twin = next(own for i, own in enumerate(ast.walk(edited)) if i == position)
                 change(twin)
-                yield file, f"line {getattr(node, 'lineno', '?')}: {what}", ast.unparse(ast.fix_missing_locations(edited))
+                yield (
+                    file,
+                    f"line {getattr(node, 'lineno', '?')}: {what}",
+                    ast.unparse(ast.fix_missing_locations(edited)),
+                )
 
 
 def changes(node: ast.AST) -> Iterator[tuple[str, Callable[[Any], None]]]:
@@ -197,7 +234,9 @@ def changes(node: ast.AST) -> Iterator[tuple[str, Callable[[Any], None]]]:
             yield f"{type(op).__name__} -> {other.__name__}", partial(_set, "ops", [other()])
         case ast.FunctionDef() | ast.If() | ast.For() | ast.With():
             for i, line in enumerate(node.body):
-                if isinstance(line, ast.Assign | ast.AugAssign | ast.Expr | ast.If) and not _is_text(line):
+                if isinstance(
+                    line, ast.Assign | ast.AugAssign | ast.Expr | ast.If
+                ) and not _is_text(line):
                     yield f"delete {ast.unparse(line)[:50]!r}", partial(_delete, i)
 
 

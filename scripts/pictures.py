@@ -17,7 +17,10 @@ REPORT = Path("mlruns/report/index.html")
 
 def main() -> None:
     """Take both pictures."""
-    chromium = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
+    chromium = next(
+        filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))),
+        None,
+    )
     if chromium is None or not REPORT.exists():
         sys.exit("pictures: needs a Chromium on the path, and the report that 'make bench' writes")
     with socket.socket() as probe:
@@ -27,7 +30,11 @@ def main() -> None:
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
-        link = next(line.split(": ", 1)[1].strip() for line in server.stdout if line.startswith("digits_mlp"))
+        link = next(
+            line.split(": ", 1)[1].strip()
+            for line in server.stdout
+            if line.startswith("digits_mlp")
+        )
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             _report(browser.new_page(viewport={"width": 1280, "height": 860}))
@@ -46,7 +53,9 @@ def _report(page: Page) -> None:
 def _ui(page: Page, link: str) -> None:
     page.goto(link)
     page.locator(".js-plotly-plot").first.wait_for(timeout=60_000)
-    for button in page.locator("button[aria-label*='lose']").all():  # of a panel that hides the charts
+    for button in page.locator(
+        "button[aria-label*='lose']"
+    ).all():  # of a panel that hides the charts
         button.click()
     page.wait_for_timeout(5_000)  # for the other charts
     page.screenshot(path=DOCS / "mlflow.png")

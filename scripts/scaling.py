@@ -31,10 +31,16 @@ from optsuite.tuning.search import Proposals
 
 N_OPTIMIZERS = 30
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 125, 250, 500, 1_000)
-START_SECONDS = 10.0  # of a process on a GPU, which trains one stack and ends: what torch takes to import there
+START_SECONDS = (
+    10.0  # of a process on a GPU, which trains one stack and ends: what torch takes to import there
+)
 DISPATCH_SECONDS = 0.0015  # of the driver for a stack, through Ray
 RECEIVE_SECONDS = 0.001  # for what a stack of 8 measures at one step
-SHAPES = {"fashion_mnist_2c2d": (1, 28, 28), "cifar10_3c3d": (3, 32, 32), "cifar10_resnet": (3, 32, 32)}
+SHAPES = {
+    "fashion_mnist_2c2d": (1, 28, 28),
+    "cifar10_3c3d": (3, 32, 32),
+    "cifar10_resnet": (3, 32, 32),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +59,15 @@ class Stage:
 def main() -> None:
     """Measure, simulate, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--speedup", type=float, default=1.0, help="how many times as fast as this core a worker is")
-    parser.add_argument("--write-seconds", type=float, default=0.014, help="of the driver for a run: 0.1 through a server")
+    parser.add_argument(
+        "--speedup", type=float, default=1.0, help="how many times as fast as this core a worker is"
+    )
+    parser.add_argument(
+        "--write-seconds",
+        type=float,
+        default=0.014,
+        help="of the driver for a run: 0.1 through a server",
+    )
     arguments = parser.parse_args()
     suite = replace(SUITES["full"], optimizers=(OPTIMIZERS["adam"],))
     suite = replace(suite, benchmarks=tuple(map(_available, suite.benchmarks)))
@@ -63,7 +76,8 @@ def main() -> None:
     studies = [
         stages
         for problem in problems
-        for stages in [list(_stages(suite, problem, arguments.speedup, arguments.write_seconds))] * N_OPTIMIZERS
+        for stages in [list(_stages(suite, problem, arguments.speedup, arguments.write_seconds))]
+        * N_OPTIMIZERS
     ]
     alone = sum(sum(stage.stacks) for stages in studies for stage in stages)
     longest = max(sum(max(stage.stacks) for stage in stages) for stages in studies)
@@ -71,21 +85,36 @@ def main() -> None:
     for n_workers in WORKERS:
         seconds, driving = simulate(studies, n_workers)
         busy = alone / (n_workers * seconds)
-        rows.append((n_workers, f"{seconds / 3600:,.2f}", f"{alone / seconds:,.0f}", f"{busy:.0%}", f"{driving / seconds:.0%}"))
+        rows.append(
+            (
+                n_workers,
+                f"{seconds / 3600:,.2f}",
+                f"{alone / seconds:,.0f}",
+                f"{busy:.0%}",
+                f"{driving / seconds:.0%}",
+            )
+        )
     names = ("workers", "hours", "speed-up", "of the workers used", "of the driver")
     n_runs = sum(stage.n_runs for stages in studies for stage in stages)
-    costs = [(problem.benchmark.name, f"{problem.seconds_per_run / arguments.speedup:.2g}") for problem in problems]
+    costs = [
+        (problem.benchmark.name, f"{problem.seconds_per_run / arguments.speedup:.2g}")
+        for problem in problems
+    ]
     sys.stdout.write(f"{len(studies)} studies, {n_runs:,} runs, {alone / 3600:,.0f} worker hours; ")
     sys.stdout.write(f"the longest study alone {longest / 3600:,.1f} hours.\n\n")
     sys.stdout.write(tabulate(rows, headers=names, tablefmt="github") + "\n\n")
-    sys.stdout.write(tabulate(costs, headers=("benchmark", "seconds a run"), tablefmt="github") + "\n")
+    sys.stdout.write(
+        tabulate(costs, headers=("benchmark", "seconds a run"), tablefmt="github") + "\n"
+    )
 
 
 def simulate(studies: list[list[Stage]], n_workers: int) -> tuple[float, float]:
     """The seconds until all is trained and written, and those in which the driver is busy."""
     if n_workers >= len(studies):
         studies = sorted(studies, key=lambda stages: -max(stages[0].stacks))
-    ready: list[tuple[int, int, float]] = []  # study, a tie-breaker, seconds: studies that come first go first
+    ready: list[
+        tuple[int, int, float]
+    ] = []  # study, a tie-breaker, seconds: studies that come first go first
     running: list[tuple[float, int]] = []  # when a stack ends, and whose it is
     count, stage_of, left = itertools.count(), [0] * len(studies), [0] * len(studies)
     now = free = busy = 0.0
@@ -119,7 +148,9 @@ def simulate(studies: list[list[Stage]], n_workers: int) -> tuple[float, float]:
     return max(now, free), busy
 
 
-def _stages(suite: Suite, problem: Problem, speedup: float, write_seconds: float) -> Iterator[Stage]:
+def _stages(
+    suite: Suite, problem: Problem, speedup: float, write_seconds: float
+) -> Iterator[Stage]:
     """What a study asks for, by asking it: the scores that it is sent are those of a valley."""
     (spec,) = suite.optimizers
     benchmark, plan = problem.benchmark, problem.plans[spec.name]
@@ -135,12 +166,18 @@ def _stages(suite: Suite, problem: Problem, speedup: float, write_seconds: float
             stacks = group(runs, plan.max_stack)
             yield Stage(
                 n_runs=len(runs),
-                stacks=tuple(start + -(-len(stack) // multiple) * multiple * per_run for stack in stacks),
+                stacks=tuple(
+                    start + -(-len(stack) // multiple) * multiple * per_run for stack in stacks
+                ),
                 proposing=time.perf_counter() - started,
-                receiving=n_measurements * RECEIVE_SECONDS + len(runs) / len(stacks) * write_seconds,
+                receiving=n_measurements * RECEIVE_SECONDS
+                + len(runs) / len(stacks) * write_seconds,
             )
             started = time.perf_counter()
-            scores = [RunScore(outcome="finished", value=abs(math.log10(run.lr) + 2), initial_loss=9.0) for run in runs]
+            scores = [
+                RunScore(outcome="finished", value=abs(math.log10(run.lr) + 2), initial_loss=9.0)
+                for run in runs
+            ]
 
 
 def _available(benchmark: Benchmark) -> Benchmark:

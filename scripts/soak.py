@@ -28,7 +28,9 @@ from optsuite.tracking.query import read_curves, read_runs
 from optsuite.tracking.store import open_store
 
 TINY = Path(__file__).parents[1] / "tests" / "suites" / "tiny.py"
-MOST_GROWTH = 1.05  # of memory from the second to the last quarter; files and processes must not grow at all
+MOST_GROWTH = (
+    1.05  # of memory from the second to the last quarter; files and processes must not grow at all
+)
 Sample = dict[str, float]
 
 
@@ -39,7 +41,9 @@ def main() -> None:
     arguments = parser.parse_args()
     samples = soak(60 * arguments.minutes)
     rows, grew = judge(samples)
-    print(f"\n{len(samples)} campaigns in {arguments.minutes:g} minutes\n\n{tabulate(rows, headers='keys', tablefmt='github')}")
+    print(
+        f"\n{len(samples)} campaigns in {arguments.minutes:g} minutes\n\n{tabulate(rows, headers='keys', tablefmt='github')}"
+    )
     sys.exit(1 if grew else 0)
 
 
@@ -56,7 +60,10 @@ def soak(seconds: float) -> list[Sample]:
                 samples.append({"seconds": passed} | held())
                 if passed - said >= 60 or len(samples) == 1:
                     said = passed
-                    print("  ".join(f"{name} {value:.0f}" for name, value in samples[-1].items()), flush=True)
+                    print(
+                        "  ".join(f"{name} {value:.0f}" for name, value in samples[-1].items()),
+                        flush=True,
+                    )
     return samples
 
 
@@ -65,7 +72,14 @@ def _campaign(n: int, pool: LocalPool, problems: list[Problem]) -> None:
 
     def run(own: LocalPool) -> None:
         studies = studies_of(suite, problems, device="cpu")
-        for _ in run_campaign(studies, uri=tracking_uri(), campaign=name, suite=suite.name, pool=own, stop=lambda: False):
+        for _ in run_campaign(
+            studies,
+            uri=tracking_uri(),
+            campaign=name,
+            suite=suite.name,
+            pool=own,
+            stop=lambda: False,
+        ):
             pass
 
     if n % 10 == 9:
@@ -75,7 +89,14 @@ def _campaign(n: int, pool: LocalPool, problems: list[Problem]) -> None:
         run(pool)
     store = open_store(tracking_uri())
     runs, curves = read_runs(store, name), partial(read_curves, store, names=["validation/loss"])
-    build(runs, curves, comparison(runs), Path("mlruns/report"), campaign=name, ui="http://127.0.0.1:5000")
+    build(
+        runs,
+        curves,
+        comparison(runs),
+        Path("mlruns/report"),
+        campaign=name,
+        ui="http://127.0.0.1:5000",
+    )
 
 
 def held() -> Sample:
@@ -95,7 +116,9 @@ def judge(samples: list[Sample]) -> tuple[list[dict[str, object]], bool]:
     """Each number in the middle of the second and of the last quarter, and whether any grew. The first warms up."""
     quarter = len(samples) // 4
 
-    def middle(name: str, part: list[Sample], of: Callable[[list[float]], float] = statistics.median) -> float:
+    def middle(
+        name: str, part: list[Sample], of: Callable[[list[float]], float] = statistics.median
+    ) -> float:
         return of([sample[name] for sample in part])
 
     rows: list[dict[str, object]] = []
@@ -103,10 +126,20 @@ def judge(samples: list[Sample]) -> tuple[list[dict[str, object]], bool]:
     for name in samples[0]:
         if name == "seconds":
             continue
-        before, after = middle(name, samples[quarter : 2 * quarter]), middle(name, samples[-quarter:])
+        before, after = (
+            middle(name, samples[quarter : 2 * quarter]),
+            middle(name, samples[-quarter:]),
+        )
         grown = after > before * (MOST_GROWTH if name.startswith("memory") else 1)
         grew |= grown
-        rows.append({"": name, "second quarter": before, "last quarter": after, "grew": "yes" if grown else "no"})
+        rows.append(
+            {
+                "": name,
+                "second quarter": before,
+                "last quarter": after,
+                "grew": "yes" if grown else "no",
+            }
+        )
     return rows, grew
 
 
@@ -116,7 +149,14 @@ def _megabytes(pid: int) -> float:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0.0
-    return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty"))) / 1e3
+    return (
+        sum(
+            int(line.split()[1])
+            for line in lines
+            if line.startswith(("Private_Clean", "Private_Dirty"))
+        )
+        / 1e3
+    )
 
 
 if __name__ == "__main__":

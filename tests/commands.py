@@ -14,7 +14,9 @@ Call = Callable[..., tuple[int, str, str]]
 
 def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
     command = [str(PROGRAM), *arguments]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def count(folder: Path) -> int:
@@ -22,14 +24,20 @@ def count(folder: Path) -> int:
     try:
         connection = sqlite3.connect(f"file:{folder}/mlruns/mlflow.db?mode=ro", uri=True)
         try:
-            return int(connection.execute("SELECT count(*) FROM runs WHERE status = 'FINISHED'").fetchone()[0])
+            return int(
+                connection.execute(
+                    "SELECT count(*) FROM runs WHERE status = 'FINISHED'"
+                ).fetchone()[0]
+            )
         finally:
             connection.close()
     except sqlite3.Error:
         return 0
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 90) -> None:
+def wait_until(
+    condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 90
+) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.communicate()

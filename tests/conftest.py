@@ -20,7 +20,9 @@ from optsuite.tracking.store import open_store
 
 torch.set_num_threads(1)
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="optsuite-state-")  # not a person's own
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None
+)
 TINY = Path(__file__).parent / "suites" / "tiny.py"
 
 
@@ -65,12 +67,19 @@ def opened(browser: Any, page: Path, scheme: str, width: int) -> tuple[Any, list
     tab.on("console", lambda message: trouble.append(message.text))
     tab.on("pageerror", lambda error: trouble.append(str(error)))
     tab.on("dialog", lambda dialog: trouble.append(dialog.message))
-    tab.on("request", lambda request: None if request.url.startswith("file:") else trouble.append(request.url))
+    tab.on(
+        "request",
+        lambda request: None if request.url.startswith("file:") else trouble.append(request.url),
+    )
     tab.goto(page.as_uri())
-    assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # wide tables scroll within
+    assert tab.evaluate(
+        "document.documentElement.scrollWidth <= window.innerWidth"
+    )  # wide tables scroll within
     dark = tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 27)"
     assert dark == (scheme == "dark")
-    ink = tab.evaluate("[...new Set([...document.querySelectorAll('figure svg')].map(s => getComputedStyle(s).color))]")
+    ink = tab.evaluate(
+        "[...new Set([...document.querySelectorAll('figure svg')].map(s => getComputedStyle(s).color))]"
+    )
     assert ink == ["rgb(215, 220, 226)" if dark else "rgb(27, 31, 36)"]
     return tab, trouble
 

@@ -70,5 +70,9 @@ def edits(name: str) -> list[Edit]:
         edited, _, lines = change.partition("\n")
         old, new = re.split(r"\n>>>\n", lines, maxsplit=1)
         texts = {file.partition("\n")[0]: file.partition("\n")[2] for file in files}
-        found.append(Edit(name=title.strip(), files=texts, edited=edited, old=old, new=new.removesuffix("\n")))
+        found.append(
+            Edit(
+                name=title.strip(), files=texts, edited=edited, old=old, new=new.removesuffix("\n")
+            )
+        )
     return found

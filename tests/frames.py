@@ -41,13 +41,21 @@ def run(optimizer: str, score: float, seed: int = 0, **change: Any) -> dict[str,
 
 def study(optimizer: str, n_seeds: int = 1, n_trials: int = 16, **change: Any) -> dict[str, Any]:
     budget = {"n_seeds": float(n_seeds), "n_trials": float(n_trials), "n_tuning_seeds": 1.0}
-    own = {"run_id": f"study {optimizer}", "parent": None, "kind": "study", "arm": None, "seed": NAN}
+    own = {
+        "run_id": f"study {optimizer}",
+        "parent": None,
+        "kind": "study",
+        "arm": None,
+        "seed": NAN,
+    }
     return run(optimizer, 1.0) | budget | own | change
 
 
 def frame(*rows: dict[str, Any]) -> pd.DataFrame:
     frame = pd.DataFrame(list(rows), columns=list(COLUMNS), dtype="object")
-    return frame.astype(dict.fromkeys(NUMBERS, "float64") | {"superseded": "bool", "at_edge": "bool"})
+    return frame.astype(
+        dict.fromkeys(NUMBERS, "float64") | {"superseded": "bool", "at_edge": "bool"}
+    )
 
 
 def seeds(optimizer: str, scores: Sequence[float], **change: Any) -> list[dict[str, Any]]:

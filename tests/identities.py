@@ -27,7 +27,9 @@ def loaded(folder: Path) -> Iterator[Suite]:
         torch.set_float32_matmul_precision(precision)
         sys.path[:] = path
         for name in set(sys.modules) - before:
-            places = [getattr(sys.modules[name], attribute, "") for attribute in ("__file__", "__path__")]
+            places = [
+                getattr(sys.modules[name], attribute, "") for attribute in ("__file__", "__path__")
+            ]
             if str(folder) in str(places):
                 del sys.modules[name]
 
@@ -37,7 +39,9 @@ def identities(suite: Suite) -> tuple[Identity, Identity]:
     described = Descriptions(suite)
     benchmark = suite.benchmarks[0]
     fitted = fit(benchmark, benchmark.dataset(), device="cpu")
-    own = identify_benchmark(benchmark, fitted.splits, dtype=fitted.dtype, device="cpu", described=described)
+    own = identify_benchmark(
+        benchmark, fitted.splits, dtype=fitted.dtype, device="cpu", described=described
+    )
     return own, identify_optimizer(suite.optimizers[-1], described)
 
 

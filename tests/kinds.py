@@ -134,7 +134,9 @@ class SomeSteps(nn.Module):
         self.a, self.b = nn.Linear(3, 1), nn.Linear(3, 1)
 
     def forward(self, x: Tensor) -> Any:
-        return self.a(x) if not self.training or x.shape[0] != 16 else self.a(x).detach() + self.a.bias
+        return (
+            self.a(x) if not self.training or x.shape[0] != 16 else self.a(x).detach() + self.a.bias
+        )
 
 
 class Unused(nn.Module):
@@ -367,7 +369,9 @@ class Mixed(nn.Module):
 
 def normalised() -> nn.Module:
     """BatchNorm and LayerNorm: as ordinary as models are."""
-    return nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.LayerNorm(8), nn.Linear(8, 1))
+    return nn.Sequential(
+        nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.LayerNorm(8), nn.Linear(8, 1)
+    )
 
 
 # Losses
@@ -398,7 +402,9 @@ class RunningMetric(nn.Module):
         self.register_buffer("total", torch.zeros(2))
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        self.total += torch.stack([(outputs - targets).abs().sum(), torch.tensor(float(len(targets)))])
+        self.total += torch.stack(
+            [(outputs - targets).abs().sum(), torch.tensor(float(len(targets)))]
+        )
         return self.total[0] / self.total[1]
 
 
@@ -503,12 +509,17 @@ def by_ndim(model: nn.Module, lr: float) -> Optimizer:
     """Weight decay for matrices only."""
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     others = [p for p in model.parameters() if p.ndim < 2]
-    return AdamW([{"params": matrices, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}], lr=lr)
+    return AdamW(
+        [{"params": matrices, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}], lr=lr
+    )
 
 
 def by_name(model: nn.Module, lr: float) -> Optimizer:
     """A smaller rate for biases."""
-    groups = [{"params": [p], "lr": lr * (0.1 if name.endswith("bias") else 1.0)} for name, p in model.named_parameters()]
+    groups = [
+        {"params": [p], "lr": lr * (0.1 if name.endswith("bias") else 1.0)}
+        for name, p in model.named_parameters()
+    ]
     return SGD(groups, lr=lr)
 
 

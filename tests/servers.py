@@ -18,7 +18,9 @@ from urllib.request import Request, urlopen
 
 USER, PASSWORD = "somebody", "correct horse/battery@staple"
 START_SECONDS = 120.0
-CACHE = "auth_cache_ttl_seconds = 60"  # else every request takes 0.3 s for a slow hash of the password
+CACHE = (
+    "auth_cache_ttl_seconds = 60"  # else every request takes 0.3 s for a slow hash of the password
+)
 
 
 def free_port() -> int:
@@ -31,13 +33,21 @@ def free_port() -> int:
 class Server:
     """A tracking server, started by the command `mlflow`."""
 
-    def __init__(self, folder: Path, port: int, arguments: Sequence[str], environment: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self, folder: Path, port: int, arguments: Sequence[str], environment: Mapping[str, str] = {}
+    ) -> None:
         """Its log lies in the folder."""
         self.address = f"http://127.0.0.1:{port}"
         self._folder = folder
         self._command = [str(Path(sys.executable).with_name("mlflow")), *arguments]
-        own = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", **environment}
-        self._environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")} | own
+        own = {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            **environment,
+        }
+        self._environment = {
+            k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")
+        } | own
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -49,7 +59,13 @@ class Server:
         if users is None:
             return cls(folder, port, arguments)
         config = folder / "auth.ini"
-        lines = ("[mlflow]", "default_permission = EDIT", f"admin_username = {USER}", f"database_uri = {users}", CACHE)
+        lines = (
+            "[mlflow]",
+            "default_permission = EDIT",
+            f"admin_username = {USER}",
+            f"database_uri = {users}",
+            CACHE,
+        )
         config.write_text("\n".join(lines))
         environment = {
             "MLFLOW_AUTH_CONFIG_PATH": str(config),
@@ -79,7 +95,9 @@ class Server:
                     return
             except OSError:
                 time.sleep(0.1)
-        raise AssertionError(f"the server does not start: {(self._folder / 'server.log').read_text()[-2_000:]}")
+        raise AssertionError(
+            f"the server does not start: {(self._folder / 'server.log').read_text()[-2_000:]}"
+        )
 
     def stop(self) -> None:
         """At once, as a machine that loses its power."""
@@ -114,7 +132,12 @@ class _Passing(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def _pass_on(self, body: bytes | None) -> None:
-        request = Request(f"{self.server.behind}{self.path}", body, {"Content-Type": "application/json"}, method=self.command)
+        request = Request(
+            f"{self.server.behind}{self.path}",
+            body,
+            {"Content-Type": "application/json"},
+            method=self.command,
+        )
         try:
             with urlopen(request) as response:
                 status, answer = response.status, response.read()
@@ -171,7 +194,11 @@ def lacks_postgres() -> str:
         return "needs psycopg, the extra 'postgres'"
     if _programs() is None:
         return "needs PostgreSQL's initdb and postgres"
-    return "" if os.getuid() or _exists("postgres") else "needs a user 'postgres': PostgreSQL does not start as root"
+    return (
+        ""
+        if os.getuid() or _exists("postgres")
+        else "needs a user 'postgres': PostgreSQL does not start as root"
+    )
 
 
 @contextmanager
@@ -180,27 +207,70 @@ def postgres(*settings: str) -> Iterator[Postgres]:
     programs = _programs()
     assert programs is not None
     as_user = [] if os.getuid() else ["runuser", "-u", "postgres", "--"]
-    with tempfile.TemporaryDirectory(prefix="optsuite-postgres-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(
+        prefix="optsuite-postgres-", ignore_cleanup_errors=True
+    ) as name:
         if as_user:
             shutil.chown(name, "postgres")
         data, port = f"{name}/data", free_port()
-        make = [*as_user, str(programs / "initdb"), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync", "-D", data]
+        make = [
+            *as_user,
+            str(programs / "initdb"),
+            "-A",
+            "trust",
+            "-U",
+            "postgres",
+            "-E",
+            "UTF8",
+            "--no-sync",
+            "-D",
+            data,
+        ]
         subprocess.run(make, check=True, capture_output=True, cwd=name)
-        options = ["fsync=off", "listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={name}", *settings]
+        options = [
+            "fsync=off",
+            "listen_addresses=127.0.0.1",
+            f"port={port}",
+            f"unix_socket_directories={name}",
+            *settings,
+        ]
         control = [*as_user, str(programs / "pg_ctl"), "-w", "-D", data]
-        serve = [*control, "-l", f"{name}/log", "-o", " ".join(f"-c {option}" for option in options), "start"]
+        serve = [
+            *control,
+            "-l",
+            f"{name}/log",
+            "-o",
+            " ".join(f"-c {option}" for option in options),
+            "start",
+        ]
         subprocess.run(serve, check=True, cwd=name, stdout=subprocess.DEVNULL)
         try:
             yield Postgres(port)
         finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd=name, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [*control, "-m", "immediate", "stop"],
+                check=True,
+                cwd=name,
+                stdout=subprocess.DEVNULL,
+            )
 
 
 def _programs() -> Path | None:
     """The folder of PostgreSQL's programs, the newest version's where Debian keeps several."""
     found = shutil.which("initdb")
-    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((folder for folder in folders if (folder / "initdb").exists() and (folder / "pg_ctl").exists()), None)
+    folders = (
+        [Path(found).parent]
+        if found
+        else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    )
+    return next(
+        (
+            folder
+            for folder in folders
+            if (folder / "initdb").exists() and (folder / "pg_ctl").exists()
+        ),
+        None,
+    )
 
 
 def _exists(user: str) -> bool:

@@ -5,7 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from optsuite.training.equivalence.agreement import NUDGE, differ, nudged, outgrown, parted, repeats, tolerance
+from optsuite.training.equivalence.agreement import (
+    NUDGE,
+    differ,
+    nudged,
+    outgrown,
+    parted,
+    repeats,
+    tolerance,
+)
 from optsuite.training.results import Measurement
 
 
@@ -69,7 +77,9 @@ def test_a_counter_in_forward_has_parted() -> None:
     ],
     ids=["first step", "before training", "ten steps", "not finite", "many steps"],
 )
-def test_real_differences_are_named(expected: Mapping[int, float], received: Mapping[int, float]) -> None:
+def test_real_differences_are_named(
+    expected: Mapping[int, float], received: Mapping[int, float]
+) -> None:
     assert parted(curve(expected), curve(received))
     assert parted(curve(received), curve(expected))
 
@@ -85,15 +95,27 @@ def test_real_differences_are_named(expected: Mapping[int, float], received: Map
         ({0: 2.0, 8: 1e5}, {0: 2.0, 8: math.inf}),
         ({0: 2.0, 20: 1.0, 40: 0.5}, {0: 2.0}),
     ],
-    ids=["equal", "rounding", "chaos", "a spike", "nothing but rounding", "on its way to infinity", "fewer steps"],
+    ids=[
+        "equal",
+        "rounding",
+        "chaos",
+        "a spike",
+        "nothing but rounding",
+        "on its way to infinity",
+        "fewer steps",
+    ],
 )
-def test_what_rounding_explains_agrees(expected: Mapping[int, float], received: Mapping[int, float]) -> None:
+def test_what_rounding_explains_agrees(
+    expected: Mapping[int, float], received: Mapping[int, float]
+) -> None:
     assert parted(curve(expected), curve(received)) == ""
     assert parted(curve(received), curve(expected)) == ""
 
 
 def test_a_metric_that_counts_may_differ_by_a_few_examples() -> None:
-    expected, received = (curve({0: 0.1, 5: value}, "validation/accuracy") for value in (0.5, 0.508))
+    expected, received = (
+        curve({0: 0.1, 5: value}, "validation/accuracy") for value in (0.5, 0.508)
+    )
     assert parted(expected, received, examples=360) == ""
     assert parted(expected, received, examples=10_000)
 
@@ -111,7 +133,11 @@ SPREAD = {0: 2.0, 20: 1.0, 80: 0.6, 160: 0.2, 240: 0.3}
 
 @pytest.mark.parametrize(
     "stack",
-    [CALM | {160: 1e6, 240: 1e9}, CALM | {160: math.inf, 240: math.inf}, {0: 2.0, 20: 1.0, 80: 0.5}],
+    [
+        CALM | {160: 1e6, 240: 1e9},
+        CALM | {160: math.inf, 240: math.inf},
+        {0: 2.0, 20: 1.0, 80: 0.5},
+    ],
     ids=["explodes", "is not finite", "ends"],
 )
 def test_a_stack_that_explodes_where_no_nudge_does_has_parted(stack: Mapping[int, float]) -> None:

@@ -35,11 +35,18 @@ def test_run_returns_what_the_commands_write(folder: Path) -> None:
     events: list[Event] = []
     result = optsuite.run(SMALL, options=ONE, listener=events.append)
     assert result.outcome == "done"
-    assert [type(event) for event in events if isinstance(event, Prepared | Ready)] == [Prepared, Ready]
-    assert sum(isinstance(event, RunEnded) for event in events) == len(result.runs.query("kind != 'study'"))
+    assert [type(event) for event in events if isinstance(event, Prepared | Ready)] == [
+        Prepared,
+        Ready,
+    ]
+    assert sum(isinstance(event, RunEnded) for event in events) == len(
+        result.runs.query("kind != 'study'")
+    )
     assert sum(isinstance(event, StudyEnded) for event in events) == 2
     written = pd.read_csv("mlruns/report/leaderboard.csv")
-    assert written["score"].tolist() == pytest.approx(result.leaderboard["score"].tolist(), rel=1e-5)
+    assert written["score"].tolist() == pytest.approx(
+        result.leaderboard["score"].tolist(), rel=1e-5
+    )
     assert set(result.verdicts["verdict"]) <= {"better", "worse", "tied", "open"}
     assert len(result.verdicts) == 2
     assert set(result.curves["run_id"]) == set(result.runs["run_id"])
@@ -76,7 +83,9 @@ def test_optimizer_given_as_a_value_is_compared(folder: Path) -> None:
     assert set(result.leaderboard["optimizer"]) == {"sgd", "mine"}
 
 
-def test_metric_of_a_benchmark_comes_back_and_is_sealed(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_metric_of_a_benchmark_comes_back_and_is_sealed(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     benchmark = replace(tiny.BENCHMARK, metrics={"mae": F.l1_loss})
     result = optsuite.run(replace(SMALL, benchmarks=(benchmark,)), options=ONE)
     assert (result.leaderboard["test_mae"] > 0).all()
@@ -112,10 +121,24 @@ def test_script_without_a_guard_trains_in_worker_processes(folder: Path) -> None
 
 def test_no_public_name_is_hidden_by_a_module(folder: Path) -> None:
     for module in pkgutil.walk_packages(optsuite.__path__, "optsuite."):
-        if "ray" not in module.name and "cluster" not in module.name and "__main__" not in module.name:
+        if (
+            "ray" not in module.name
+            and "cluster" not in module.name
+            and "__main__" not in module.name
+        ):
             importlib.import_module(module.name)
     functions: dict[str, Any] = {name: getattr(optsuite, name) for name in optsuite.__all__}
-    for name in ("run", "train", "report", "compare", "nightly", "preview", "runs", "curves", "leaderboard"):
+    for name in (
+        "run",
+        "train",
+        "report",
+        "compare",
+        "nightly",
+        "preview",
+        "runs",
+        "curves",
+        "leaderboard",
+    ):
         assert callable(functions[name]), name
     assert all(callable(functions[name]) for name in ("delete", "clean"))
     with pytest.raises(InputError):

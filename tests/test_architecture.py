@@ -39,14 +39,26 @@ def test_modules_stay_short_and_only_the_command_line_prints_or_exits(path: Path
 def loaded(code: str) -> set[str]:
     """The packages that are loaded after running the code in a fresh process."""
     program = f"{code}\nimport sys\nprint('\\n'.join(m for m in sys.modules if '.' not in m))"
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     return set(run.stdout.split())
 
 
 def test_help_loads_nothing_slow() -> None:
     code = "from click.testing import CliRunner\nfrom optsuite.cli.main import cli\n"
     code += "CliRunner().invoke(cli, ['run', '--help'])"
-    assert not loaded(code) & {"torch", "mlflow", "optuna", "pandas", "numpy", "rich", "sklearn", "scipy", "ray"}
+    assert not loaded(code) & {
+        "torch",
+        "mlflow",
+        "optuna",
+        "pandas",
+        "numpy",
+        "rich",
+        "sklearn",
+        "scipy",
+        "ray",
+    }
 
 
 def test_importing_optsuite_loads_nothing_and_hands_on_every_name() -> None:
@@ -57,13 +69,28 @@ def test_importing_optsuite_loads_nothing_and_hands_on_every_name() -> None:
 
 
 def test_type_checkers_are_told_of_every_public_name() -> None:
-    (block,) = [node for node in ast.parse((ROOT / "__init__.py").read_text()).body if isinstance(node, ast.If)]
-    imported = [alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    (block,) = [
+        node
+        for node in ast.parse((ROOT / "__init__.py").read_text()).body
+        if isinstance(node, ast.If)
+    ]
+    imported = [
+        alias.name
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
     assert sorted(set(imported) - {"Any"}) == sorted(optsuite.__all__)
 
 
 def test_a_suite_needs_no_store_no_study_and_no_torchvision() -> None:
-    assert not loaded("import benchmarks") & {"mlflow", "optuna", "pandas", "torchvision", "sklearn"}
+    assert not loaded("import benchmarks") & {
+        "mlflow",
+        "optuna",
+        "pandas",
+        "torchvision",
+        "sklearn",
+    }
 
 
 def test_workers_load_no_store_and_no_study() -> None:

@@ -41,16 +41,24 @@ def problems(suite: Suite = SUITE) -> list[Problem]:
     return prepare(suite, device="cpu")[0]
 
 
-def go(pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = lambda: False) -> list[Event]:
+def go(
+    pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = lambda: False
+) -> list[Event]:
     """Run the suite in the current folder and return the events."""
     pool.load(suite)
     return resume(pool, suite, stop)
 
 
-def resume(pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = lambda: False) -> list[Event]:
+def resume(
+    pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = lambda: False
+) -> list[Event]:
     """The same with whatever trains in the pool."""
     studies = studies_of(suite, problems(suite), device="cpu")
-    return list(run_campaign(studies, uri=tracking_uri(), campaign="c", suite=suite.name, pool=pool, stop=stop))
+    return list(
+        run_campaign(
+            studies, uri=tracking_uri(), campaign="c", suite=suite.name, pool=pool, stop=stop
+        )
+    )
 
 
 def everything() -> pd.DataFrame:
@@ -84,18 +92,33 @@ def test_a_campaign_holds_just_what_the_protocol_asks_for(folder: Path, pool: In
     assert set(trials["seed"]) & set(runs.loc[runs["kind"] == "evaluation", "seed"]) == set()
 
 
-def test_the_study_run_carries_the_rate_the_score_and_the_median_curves(folder: Path, pool: InlinePool) -> None:
+def test_the_study_run_carries_the_rate_the_score_and_the_median_curves(
+    folder: Path, pool: InlinePool
+) -> None:
     go(pool)
     store, runs = open_store(tracking_uri()), everything()
     study = runs[(runs["kind"] == "study") & (runs["optimizer"] == "sgd")].iloc[0]
     tuned = runs[(runs["arm"] == "tuned") & (runs["optimizer"] == "sgd")]
-    curves = [store.curves(run_id, ["validation/loss"])["validation/loss"] for run_id in tuned["run_id"]]
+    curves = [
+        store.curves(run_id, ["validation/loss"])["validation/loss"] for run_id in tuned["run_id"]
+    ]
     expected = {step: (curves[0][step] + curves[1][step]) / 2 for step in curves[0]}
-    assert store.curves(study["run_id"], ["validation/loss"])["validation/loss"] == pytest.approx(expected)
+    assert store.curves(study["run_id"], ["validation/loss"])["validation/loss"] == pytest.approx(
+        expected
+    )
     assert study["score"] == pytest.approx(tuned["score"].mean())
     params = store.client.get_run(study["run_id"]).data.params
     assert params["momentum"] == "0.0"
-    assert {"n_trials", "n_seeds", "lr", "lr_low", "lr_high", "at_edge", "torch_version", "engine"} <= params.keys()
+    assert {
+        "n_trials",
+        "n_seeds",
+        "lr",
+        "lr_low",
+        "lr_high",
+        "at_edge",
+        "torch_version",
+        "engine",
+    } <= params.keys()
 
 
 def test_the_bits_depend_on_no_stack_and_no_order(
@@ -112,14 +135,28 @@ def test_the_bits_depend_on_no_stack_and_no_order(
         enter(tmp_path / name, template, monkeypatch)
         pool.load(SUITE)
         (problem,) = problems()
-        plans = {optimizer: replace(plan, max_stack=max_stack) for optimizer, plan in problem.plans.items()}
+        plans = {
+            optimizer: replace(plan, max_stack=max_stack)
+            for optimizer, plan in problem.plans.items()
+        }
         assert {plan.engine for plan in plans.values()} == {"stacked"}
         studies = studies_of(SUITE, [replace(problem, plans=plans)], device="cpu")
-        list(run_campaign(studies, uri=tracking_uri(), campaign="c", suite=SUITE.name, pool=pool, stop=lambda: False))
+        list(
+            run_campaign(
+                studies,
+                uri=tracking_uri(),
+                campaign="c",
+                suite=SUITE.name,
+                pool=pool,
+                stop=lambda: False,
+            )
+        )
         with closing(sqlite3.connect("mlruns/mlflow.db")) as store:
             query = """SELECT tags.value AS fingerprint, metrics.key, step, metrics.value FROM metrics
                        JOIN tags USING (run_uuid) WHERE tags.key = 'optsuite.fingerprint' AND metrics.key NOT LIKE 'usage/%'"""
-            return pd.read_sql(query, store).sort_values(["fingerprint", "key", "step"], ignore_index=True)
+            return pd.read_sql(query, store).sort_values(
+                ["fingerprint", "key", "step"], ignore_index=True
+            )
 
     whole = results("whole", pool, 100)
     assert len(whole) > 100
@@ -127,7 +164,9 @@ def test_the_bits_depend_on_no_stack_and_no_order(
 
 
 @pytest.mark.parametrize(("n_workers", "first"), [(3, "tiny_line"), (4, "longer")])
-def test_the_longest_studies_go_first_where_there_is_a_worker_for_each(folder: Path, n_workers: int, first: str) -> None:
+def test_the_longest_studies_go_first_where_there_is_a_worker_for_each(
+    folder: Path, n_workers: int, first: str
+) -> None:
     class Cluster(InlinePool):
         def submit(self, task: Task) -> None:
             submitted.append(task)
@@ -138,13 +177,27 @@ def test_the_longest_studies_go_first_where_there_is_a_worker_for_each(folder: P
     pool.n_workers = n_workers
     suite = replace(SUITE, benchmarks=(tiny.BENCHMARK, replace(tiny.BENCHMARK, name="longer")))
     pool.load(suite)
-    timed = [replace(problem, seconds_per_run=s) for problem, s in zip(problems(suite), (1.0, 9.0), strict=True)]
+    timed = [
+        replace(problem, seconds_per_run=s)
+        for problem, s in zip(problems(suite), (1.0, 9.0), strict=True)
+    ]
     studies = studies_of(suite, timed, device="cpu")
-    list(run_campaign(studies, uri=tracking_uri(), campaign="c", suite=suite.name, pool=pool, stop=lambda: False))
+    list(
+        run_campaign(
+            studies,
+            uri=tracking_uri(),
+            campaign="c",
+            suite=suite.name,
+            pool=pool,
+            stop=lambda: False,
+        )
+    )
     assert min(submitted, key=lambda task: task.priority).runs[0].benchmark == first
 
 
-def test_a_twin_is_never_ranked_apart_and_training_beats_not_training(folder: Path, pool: InlinePool) -> None:
+def test_a_twin_is_never_ranked_apart_and_training_beats_not_training(
+    folder: Path, pool: InlinePool
+) -> None:
     sgd = SUITE.optimizers[0]
 
     def frozen(model: nn.Module, lr: float) -> torch.optim.Optimizer:
@@ -201,7 +254,9 @@ def test_an_interrupted_campaign_goes_on_to_the_same_end(
     assert set(everything()["status"]) == {"FINISHED"}
 
 
-def test_what_a_kill_leaves_running_is_deleted_and_trained_again(folder: Path, pool: InlinePool) -> None:
+def test_what_a_kill_leaves_running_is_deleted_and_trained_again(
+    folder: Path, pool: InlinePool
+) -> None:
     go(pool)
     store, runs = open_store(tracking_uri()), everything()
     n = pool.n_trained
@@ -237,14 +292,22 @@ def test_a_run_recorded_twice_is_kept_once(folder: Path, pool: InlinePool) -> No
     assert len(everything()) == len(runs)
 
 
-def test_a_changed_optimizer_supersedes_its_runs_and_no_others(folder: Path, pool: InlinePool) -> None:
+def test_a_changed_optimizer_supersedes_its_runs_and_no_others(
+    folder: Path, pool: InlinePool
+) -> None:
     go(pool)
     n = pool.n_trained
-    changed = replace(SUITE, optimizers=(replace(OPTIMIZERS["sgd"], fixed={"momentum": 0.5}), SUITE.optimizers[1]))
+    changed = replace(
+        SUITE, optimizers=(replace(OPTIMIZERS["sgd"], fixed={"momentum": 0.5}), SUITE.optimizers[1])
+    )
     pool.load(changed)
     studies = studies_of(changed, problems(changed), device="cpu")
     assert missing(studies, uri=tracking_uri(), campaign="c") == {"tiny_line": N_SGD}
-    list(run_campaign(studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
+    list(
+        run_campaign(
+            studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False
+        )
+    )
     assert pool.n_trained == n + N_SGD
     runs = everything()
     assert runs.groupby("optimizer")["superseded"].sum().to_dict() == {"sgd": N_SGD + 1, "sign": 0}
@@ -255,7 +318,9 @@ def test_a_changed_optimizer_supersedes_its_runs_and_no_others(folder: Path, poo
     assert runs.groupby("optimizer")["superseded"].sum().to_dict() == {"sgd": N_SGD + 1, "sign": 0}
 
 
-def test_a_changed_benchmark_supersedes_the_runs_of_all_optimizers(folder: Path, pool: InlinePool) -> None:
+def test_a_changed_benchmark_supersedes_the_runs_of_all_optimizers(
+    folder: Path, pool: InlinePool
+) -> None:
     go(pool)
     harder = replace(tiny.BENCHMARK, batch_size=8)
     only = replace(SUITE, benchmarks=(harder,), optimizers=SUITE.optimizers[:1])
@@ -264,13 +329,21 @@ def test_a_changed_benchmark_supersedes_the_runs_of_all_optimizers(folder: Path,
     assert set(runs["optimizer"]) == {"sgd"}
 
 
-def test_more_trials_reuse_the_first_and_supersede_the_old_rate(folder: Path, pool: InlinePool) -> None:
+def test_more_trials_reuse_the_first_and_supersede_the_old_rate(
+    folder: Path, pool: InlinePool
+) -> None:
     go(pool)
     n = pool.n_trained
     go(pool, replace(SUITE, n_trials=12, n_seeds=3))
     runs = optsuite.runs("c")
-    assert runs[runs["kind"] == "trial"].groupby("optimizer").size().to_dict() == {"sgd": 12, "sign": 12}
-    assert runs[runs["arm"] == "tuned"].groupby("optimizer").size().to_dict() == {"sgd": 3, "sign": 3}
+    assert runs[runs["kind"] == "trial"].groupby("optimizer").size().to_dict() == {
+        "sgd": 12,
+        "sign": 12,
+    }
+    assert runs[runs["arm"] == "tuned"].groupby("optimizer").size().to_dict() == {
+        "sgd": 3,
+        "sign": 3,
+    }
     assert len(runs[runs["kind"] == "study"]) == 2
     studies = runs[runs["kind"] == "study"].set_index("optimizer")
     children = runs[runs["kind"] != "study"]
@@ -289,7 +362,9 @@ def test_a_budget_that_replaces_another_is_announced(folder: Path, pool: InlineP
     assert replaced(SUITE) == [("tiny_line",)]
 
 
-def test_a_failed_run_ends_its_study_alone_and_is_tried_again(folder: Path, pool: InlinePool) -> None:
+def test_a_failed_run_ends_its_study_alone_and_is_tried_again(
+    folder: Path, pool: InlinePool
+) -> None:
     pool.load(SUITE)
     train, broken = pool.train, [True]
     assert train is not None
@@ -301,7 +376,9 @@ def test_a_failed_run_ends_its_study_alone_and_is_tried_again(folder: Path, pool
 
     pool.train = failing
     ended = {e.optimizer: e for e in resume(pool) if isinstance(e, StudyEnded)}
-    assert str(ended["sgd"].error).startswith("the run lr=10 seed=1000 failed: RuntimeError: disk on fire (test_campaign.py, ")
+    assert str(ended["sgd"].error).startswith(
+        "the run lr=10 seed=1000 failed: RuntimeError: disk on fire (test_campaign.py, "
+    )
     assert ended["sign"].error is None
     runs = everything()
     assert runs[(runs["status"] == "FAILED")]["kind"].tolist() == ["study", *["trial"] * 8]
@@ -311,7 +388,9 @@ def test_a_failed_run_ends_its_study_alone_and_is_tried_again(folder: Path, pool
     assert len(everything()) == N_SGD + N_SIGN + 2
 
 
-def test_a_study_that_fails_when_repeated_leaves_the_good_result(folder: Path, pool: InlinePool) -> None:
+def test_a_study_that_fails_when_repeated_leaves_the_good_result(
+    folder: Path, pool: InlinePool
+) -> None:
     go(pool)
     before = leaderboard(optsuite.runs("c"))
 
@@ -319,7 +398,9 @@ def test_a_study_that_fails_when_repeated_leaves_the_good_result(folder: Path, p
         raise RuntimeError("no")
 
     pool.train = failing
-    assert all(e.error for e in resume(pool, replace(SUITE, n_trials=12)) if isinstance(e, StudyEnded))
+    assert all(
+        e.error for e in resume(pool, replace(SUITE, n_trials=12)) if isinstance(e, StudyEnded)
+    )
     pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), before)
 
 
@@ -331,14 +412,19 @@ def test_a_task_whose_worker_dies_is_tried_once_more(folder: Path, pool: InlineP
         is_check = events[0].task in {task.id for task in pool.checks}
         if deaths[0] and isinstance(events[0], RunUpdate) and not is_check:
             deaths[0] -= 1
-            return [*events[:2], TaskLost(task=events[0].task, reason="its worker died with exit code -9")]
+            return [
+                *events[:2],
+                TaskLost(task=events[0].task, reason="its worker died with exit code -9"),
+            ]
         return events
 
     pool.poll = dying  # type: ignore[method-assign]
     assert not [e for e in go(pool) if isinstance(e, StudyEnded) and e.error]
     assert len(everything()) == N_SGD + N_SIGN + 2
     deaths[0] = 2
-    open_store(tracking_uri()).delete(everything().query("kind == 'trial' and optimizer == 'sign'").iloc[0]["run_id"])
+    open_store(tracking_uri()).delete(
+        everything().query("kind == 'trial' and optimizer == 'sign'").iloc[0]["run_id"]
+    )
     (failed,) = [e for e in go(pool) if isinstance(e, StudyEnded) and e.error]
     assert "its worker died with exit code -9" in str(failed.error)
 
@@ -351,7 +437,9 @@ def test_runs_that_do_not_start_alike_fail(folder: Path, pool: InlinePool) -> No
     def elsewhere(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
         for index, update in train(task):
             if isinstance(update, Measurement) and task.runs[0].optimizer == "sign":
-                update = replace(update, values={name: value * 2 for name, value in update.values.items()})
+                update = replace(
+                    update, values={name: value * 2 for name, value in update.values.items()}
+                )
             yield index, update
 
     pool.train = elsewhere
@@ -365,7 +453,10 @@ def test_a_suite_that_changes_while_it_runs_fails(folder: Path, pool: InlinePool
     pool.load(replace(SUITE, benchmarks=(replace(tiny.BENCHMARK, batch_size=8),)))
     errors = [str(e.error) for e in resume(pool) if isinstance(e, StudyEnded)]
     assert errors
-    assert all("benchmark tiny_line: its numbers differ each time that the suite is loaded" in error for error in errors)
+    assert all(
+        "benchmark tiny_line: its numbers differ each time that the suite is loaded" in error
+        for error in errors
+    )
 
 
 class Killed(BaseException):
@@ -378,14 +469,27 @@ def test_a_kill_before_any_write_changes_nothing(
     suite = replace(SUITE, n_trials=2, n_seeds=2, optimizers=SUITE.optimizers[:1])
     go(pool, suite)
     expected = leaderboard(optsuite.runs("c"))
-    names = ("create_run", "log_batch", "set_terminated", "delete_run", "set_tag", "delete_tag", "create_experiment")
+    names = (
+        "create_run",
+        "log_batch",
+        "set_terminated",
+        "delete_run",
+        "set_tag",
+        "delete_tag",
+        "create_experiment",
+    )
     writes = {name: getattr(MlflowClient, name) for name in names}
     for n in range(100):
         enter(folder / str(n), template, monkeypatch)
         done = [0]
 
         def write(
-            self: MlflowClient, *arguments: object, name: str, n: int = n, done: list[int] = done, **named: object
+            self: MlflowClient,
+            *arguments: object,
+            name: str,
+            n: int = n,
+            done: list[int] = done,
+            **named: object,
         ) -> object:
             done[0] += 1
             if done[0] > n:
@@ -410,7 +514,9 @@ def test_a_kill_before_any_write_changes_nothing(
     raise AssertionError("it never ended")
 
 
-def test_an_experiment_deleted_in_the_ui_comes_back_with_its_runs(folder: Path, pool: InlinePool) -> None:
+def test_an_experiment_deleted_in_the_ui_comes_back_with_its_runs(
+    folder: Path, pool: InlinePool
+) -> None:
     go(pool)
     before, n, store = everything(), pool.n_trained, open_store(tracking_uri())
     store.client.delete_experiment(before["experiment_id"].iloc[0])
@@ -423,7 +529,16 @@ def test_given_rates_are_tracked_and_never_ranked(folder: Path, pool: InlinePool
     go(pool)
     for _ in range(2):
         study = manual_study(SUITE, problems()[0], lr=0.05, seeds=[0, 5], device="cpu")
-        list(run_campaign([study], uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
+        list(
+            run_campaign(
+                [study],
+                uri=tracking_uri(),
+                campaign="c",
+                suite="tiny",
+                pool=pool,
+                stop=lambda: False,
+            )
+        )
     assert pool.n_trained == N_SGD + N_SIGN + 2
     table = leaderboard(optsuite.runs("c"))
     runs = everything()
@@ -439,7 +554,9 @@ def test_one_process_at_a_time_holds_a_campaign(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     with (
         campaign_lock(uri, "c"),
-        pytest.raises(InputError, match=r"campaign: got 'c', which is being run by process \d+ since 2"),
+        pytest.raises(
+            InputError, match=r"campaign: got 'c', which is being run by process \d+ since 2"
+        ),
         campaign_lock(uri, "c"),
     ):
         pass
@@ -453,11 +570,17 @@ def test_campaign_names_are_safe(name: str) -> None:
         check_campaign_name(name)
 
 
-def test_who_includes_another_is_no_worse_or_the_table_says_so(folder: Path, pool: InlinePool) -> None:
+def test_who_includes_another_is_no_worse_or_the_table_says_so(
+    folder: Path, pool: InlinePool
+) -> None:
     names = ("sgd", "momentum", "adam", "adagrad", "rmsprop")
     benchmark = next(b for b in DEFAULT.benchmarks if b.name == "diabetes_mlp")
     suite = replace(
-        DEFAULT, name="c", benchmarks=(benchmark,), optimizers=tuple(OPTIMIZERS[name] for name in names), on_request=()
+        DEFAULT,
+        name="c",
+        benchmarks=(benchmark,),
+        optimizers=tuple(OPTIMIZERS[name] for name in names),
+        on_request=(),
     )
     go(pool, suite)
     found = comparison(read_runs(open_store(tracking_uri()), "c"))

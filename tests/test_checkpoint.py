@@ -38,12 +38,16 @@ from optsuite.training.train_step import take_step
 
 def layers() -> nn.Module:
     """Matrices, vectors, buffers and random numbers."""
-    return nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 1))
+    return nn.Sequential(
+        nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 1)
+    )
 
 
 BENCHMARK = replace(tiny.BENCHMARK, model=layers, max_steps=50, eval_every=10)
 EVERY, MIDDLE = 7, 30
-LEFT = BENCHMARK.max_steps - MIDDLE // EVERY * EVERY  # steps from the last checkpoint before the middle
+LEFT = (
+    BENCHMARK.max_steps - MIDDLE // EVERY * EVERY
+)  # steps from the last checkpoint before the middle
 SPLITS = tiny.line()
 ADAM = OPTIMIZERS["adam"]
 DECLINED = {"shampoo"}  # keeps objects in its state, which loading weights only refuses
@@ -64,19 +68,38 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return taken
 
 
-def trained(spec: OptimizerSpec, folder: Path | None, *, benchmark: Any = BENCHMARK, until: int | None = None) -> Facts:
+def trained(
+    spec: OptimizerSpec,
+    folder: Path | None,
+    *,
+    benchmark: Any = BENCHMARK,
+    until: int | None = None,
+) -> Facts:
     """What a run measures and how it ends; it is stopped at the measurement of the step `until`."""
-    run = Run(benchmark=benchmark.name, optimizer=spec.name, lr=spec.default_lr or 0.01, seed=0, kind="trial")
+    run = Run(
+        benchmark=benchmark.name,
+        optimizer=spec.name,
+        lr=spec.default_lr or 0.01,
+        seed=0,
+        kind="trial",
+    )
     checkpoint_of = partial(in_folder, folder) if folder else None
     updates: Facts = []
     for _, update in plain.train(benchmark, spec, [run], SPLITS, checkpoint_of=checkpoint_of):
-        updates.append((update.step, dict(update.values)) if isinstance(update, Measurement) else update)
+        updates.append(
+            (update.step, dict(update.values)) if isinstance(update, Measurement) else update
+        )
         if isinstance(update, Measurement) and update.step == until:
             break
     return updates
 
 
-OWN = Fingerprint(benchmark="1", optimizer="2", run="3", environment=Environment(benchmark="4", optimizer="5", engine="plain"))
+OWN = Fingerprint(
+    benchmark="1",
+    optimizer="2",
+    run="3",
+    environment=Environment(benchmark="4", optimizer="5", engine="plain"),
+)
 
 
 def in_folder(folder: Path, run: Run) -> Checkpoint:
@@ -84,11 +107,17 @@ def in_folder(folder: Path, run: Run) -> Checkpoint:
 
 
 def needs_package(spec: OptimizerSpec) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.skipif(not is_available(spec), reason="needs the extra optsuite[optimizers]")]
+    return [
+        pytest.mark.skipif(not is_available(spec), reason="needs the extra optsuite[optimizers]")
+    ]
 
 
-@pytest.mark.parametrize("spec", [pytest.param(s, id=s.name, marks=needs_package(s)) for s in OPTIMIZERS.values()])
-def test_contract_an_interruption_changes_nothing(spec: OptimizerSpec, tmp_path: Path, steps: list[int]) -> None:
+@pytest.mark.parametrize(
+    "spec", [pytest.param(s, id=s.name, marks=needs_package(s)) for s in OPTIMIZERS.values()]
+)
+def test_contract_an_interruption_changes_nothing(
+    spec: OptimizerSpec, tmp_path: Path, steps: list[int]
+) -> None:
     undisturbed = trained(spec, None)
     interrupted = trained(spec, tmp_path, until=MIDDLE)
     steps.clear()
@@ -96,7 +125,9 @@ def test_contract_an_interruption_changes_nothing(spec: OptimizerSpec, tmp_path:
     assert interrupted == undisturbed[: len(interrupted)]
     assert undisturbed[-1] == RunResult(outcome="finished")
     assert len(steps) == (BENCHMARK.max_steps if spec.name in DECLINED else LEFT)
-    assert [path.name for path in tmp_path.iterdir()] == ([] if spec.name in DECLINED else [f"{OWN}.pt"])
+    assert [path.name for path in tmp_path.iterdir()] == (
+        [] if spec.name in DECLINED else [f"{OWN}.pt"]
+    )
 
 
 def test_the_times_of_measurements_are_kept(tmp_path: Path) -> None:
@@ -104,7 +135,9 @@ def test_the_times_of_measurements_are_kept(tmp_path: Path) -> None:
     first, second = (
         [
             f.time
-            for _, f in plain.train(BENCHMARK, ADAM, [run], SPLITS, checkpoint_of=partial(in_folder, tmp_path))
+            for _, f in plain.train(
+                BENCHMARK, ADAM, [run], SPLITS, checkpoint_of=partial(in_folder, tmp_path)
+            )
             if isinstance(f, Measurement)
         ]
         for _ in range(2)
@@ -135,7 +168,10 @@ def refuse(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [cut, flip, reshape, refuse, lambda path: path.write_bytes(b"")])
 def test_what_cannot_be_used_is_ignored(
-    tmp_path: Path, steps: list[int], damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    steps: list[int],
+    damage: Callable[[Path], object],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     undisturbed = trained(ADAM, None)
     trained(ADAM, tmp_path, until=MIDDLE)
@@ -147,7 +183,10 @@ def test_what_cannot_be_used_is_ignored(
 
 
 def test_a_full_disk_ends_no_run(
-    tmp_path: Path, steps: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    steps: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def full(descriptor: int) -> None:
         if len(steps) > 10:
@@ -184,7 +223,12 @@ class Forgetful(torch.optim.SGD):
 def test_what_is_not_in_a_state_dict_is_noticed(
     tmp_path: Path, steps: list[int], make: Callable[[], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    spec = replace(OPTIMIZERS["sgd"], build=lambda m, lr: Forgetful(m.parameters(), lr, make()), fixed={}, lr_linear=False)
+    spec = replace(
+        OPTIMIZERS["sgd"],
+        build=lambda m, lr: Forgetful(m.parameters(), lr, make()),
+        fixed={},
+        lr_linear=False,
+    )
     undisturbed = trained(spec, None)
     trained(spec, tmp_path, until=MIDDLE)
     steps.clear()
@@ -238,7 +282,11 @@ class Accumulating(torch.optim.SGD):
 
 @pytest.mark.parametrize("kind", [OnParameters, Accumulating])
 def test_what_is_kept_elsewhere_shows_with_the_next_step(tmp_path: Path, kind: Any) -> None:
-    spec = replace(OPTIMIZERS["sgd"], build=lambda model, lr: kind(model.parameters(), lr=0.01), lr_linear=False)
+    spec = replace(
+        OPTIMIZERS["sgd"],
+        build=lambda model, lr: kind(model.parameters(), lr=0.01),
+        lr_linear=False,
+    )
     undisturbed = trained(spec, None)
     interrupted = trained(spec, tmp_path, until=MIDDLE)
     assert interrupted == undisturbed[: len(interrupted)]
@@ -251,9 +299,17 @@ def test_another_definition_has_another_checkpoint(tmp_path: Path, steps: list[i
     for n, fixed in enumerate(({}, {"weight_decay": 0.1}, {}), start=1):
         spec = replace(ADAM, fixed={**ADAM.fixed, **fixed})
         suite = replace(tiny.SUITE, benchmarks=(BENCHMARK,), optimizers=(spec,))
-        task = Task(id=n, priority=0, engine="plain", definition=define(BENCHMARK, spec, SPLITS), runs=(run,))
+        task = Task(
+            id=n,
+            priority=0,
+            engine="plain",
+            definition=define(BENCHMARK, spec, SPLITS),
+            runs=(run,),
+        )
         steps.clear()
-        *_, last = trainer(lambda suite=suite: suite, "cpu", Checkpoints(folder=tmp_path, every=EVERY))(task)  # type: ignore[misc]
+        *_, last = trainer(
+            lambda suite=suite: suite, "cpu", Checkpoints(folder=tmp_path, every=EVERY)
+        )(task)  # type: ignore[misc]
         assert last == (0, RunResult(outcome="finished"))
         assert (tmp_path / f"{task.fingerprint(run)}.pt").exists()
         assert len(list(tmp_path.iterdir())) == min(n, 2)
@@ -262,7 +318,10 @@ def test_another_definition_has_another_checkpoint(tmp_path: Path, steps: list[i
 
 @pytest.mark.parametrize("every", [0, -1, 2.5, True])
 def test_the_number_of_steps_is_checked(tmp_path: Path, every: Any) -> None:
-    with pytest.raises(InputError, match=r"steps from checkpoint to checkpoint: got .*, allowed: a whole number from 1"):
+    with pytest.raises(
+        InputError,
+        match=r"steps from checkpoint to checkpoint: got .*, allowed: a whole number from 1",
+    ):
         Checkpoints(folder=tmp_path, every=every)
 
 
@@ -272,14 +331,30 @@ def test_a_checkpoint_goes_when_the_store_holds_the_run(folder: Path, lr: float)
     kept = checkpoint_folder(tracking_uri())
     kept.mkdir()
     pool = InlinePool()
-    for loss in (torch.nn.functional.l1_loss, None):  # the first is not what the run was asked for: it fails
+    for loss in (
+        torch.nn.functional.l1_loss,
+        None,
+    ):  # the first is not what the run was asked for: it fails
         (problem,), _ = prepare(suite, device="cpu", engine="plain")
         study = manual_study(suite, problem, lr=lr, seeds=[0], device="cpu")
         own = kept / f"{study.fingerprint(study.requested[0])}.pt"
         for name in (own.name, f"{own.name}.123", "other.pt"):
             (kept / name).touch()
-        pool.load(suite if loss is None else replace(suite, benchmarks=(replace(tiny.BENCHMARK, loss=loss),)))
-        list(run_campaign([study], uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
+        pool.load(
+            suite
+            if loss is None
+            else replace(suite, benchmarks=(replace(tiny.BENCHMARK, loss=loss),))
+        )
+        list(
+            run_campaign(
+                [study],
+                uri=tracking_uri(),
+                campaign="c",
+                suite="tiny",
+                pool=pool,
+                stop=lambda: False,
+            )
+        )
         assert own.exists() == (loss is not None)
     assert [path.name for path in kept.iterdir()] == ["other.pt"]
 
@@ -325,7 +400,9 @@ def start(folder: Path) -> subprocess.Popen[str]:
         "--checkpoint-every",
         "300",
     )
-    paths = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
+    paths = os.pathsep.join(
+        filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH")))
+    )
     return subprocess.Popen(
         [str(Path(sys.executable).with_name("optsuite")), *arguments],
         cwd=folder,
@@ -352,13 +429,25 @@ def test_a_killed_command_goes_on_from_its_checkpoint(folder: Path) -> None:
     process = start(folder)
     _, err = process.communicate(timeout=90)
     assert (process.returncode, err) == (0, "")
-    assert (folder / "steps").stat().st_size - before < 600 - 300 + 100  # some are for trying the definition
+    assert (
+        folder / "steps"
+    ).stat().st_size - before < 600 - 300 + 100  # some are for trying the definition
     assert not list(kept.iterdir())
 
     undisturbed = replace(load_suite("long.py").benchmarks[0], model=lambda: nn.Linear(3, 1))
-    run = Run(benchmark="tiny_line", optimizer="adam", lr=0.01, seed=0, kind="evaluation", arm="manual")
-    updates = [update for _, update in plain.train(undisturbed, ADAM, [run], SPLITS) if isinstance(update, Measurement)]
+    run = Run(
+        benchmark="tiny_line", optimizer="adam", lr=0.01, seed=0, kind="evaluation", arm="manual"
+    )
+    updates = [
+        update
+        for _, update in plain.train(undisturbed, ADAM, [run], SPLITS)
+        if isinstance(update, Measurement)
+    ]
     store = open_store(tracking_uri())
     (row,) = read_runs(store, "default").to_dict("records")
-    for name, curve in store.curves(row["run_id"], ["train/loss", "validation/loss", "test/loss"]).items():
-        assert curve == {update.step: update.values[name] for update in updates if name in update.values}
+    for name, curve in store.curves(
+        row["run_id"], ["train/loss", "validation/loss", "test/loss"]
+    ).items():
+        assert curve == {
+            update.step: update.values[name] for update in updates if name in update.values
+        }

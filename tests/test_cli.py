@@ -25,33 +25,63 @@ EMPTY_SUITE = "from optsuite import *\nSUITE = Suite(name='s', benchmarks=(), op
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("run", "-b", "digits_mpl"), "benchmark: got 'digits_mpl', one of: cifar10_3c3d, cifar10_resnet, diabetes_mlp"),
+        (
+            ("run", "-b", "digits_mpl"),
+            "benchmark: got 'digits_mpl', one of: cifar10_3c3d, cifar10_resnet, diabetes_mlp",
+        ),
         (("run", "-o", "adm"), "optimizer: got 'adm', one of: adadelta, adafactor, adagrad, adam"),
         (("run", "-o", ""), "optimizer: got '', one of"),
-        (("run", "-o", "adam+cosin"), "schedule: got 'cosin', one of: constant, cosine, step, warmup_cosine, wsd"),
+        (
+            ("run", "-o", "adam+cosin"),
+            "schedule: got 'cosin', one of: constant, cosine, step, warmup_cosine, wsd",
+        ),
         (("run", "-o", "lbfgs+x"), "schedule: got 'x', one of"),
         (("run", "-o", "all+cosin"), "schedule: got 'cosin', one of: constant"),
-        (("run", "-b", "digits_mlp@0"), "benchmark digits_mlp: steps: got '0', allowed: a whole number from 1"),
+        (
+            ("run", "-b", "digits_mlp@0"),
+            "benchmark digits_mlp: steps: got '0', allowed: a whole number from 1",
+        ),
         (("run", "--suite", "smok"), "or one of: smoke, default, vision, language, full, deepobs"),
-        (("run", "--suite", "nowhere"), "suite: got 'nowhere', allowed: a Python file, a module importable from"),
+        (
+            ("run", "--suite", "nowhere"),
+            "suite: got 'nowhere', allowed: a Python file, a module importable from",
+        ),
         (("run", "--suite", "nowhere.py"), "nowhere.py', which is not a file"),
         ((*RUN, "--device", "gpu"), "device: got 'gpu', allowed on this machine: cpu"),
         ((*RUN, "--device", "cuda:7"), "device: got 'cuda:7', allowed on this machine: cpu"),
-        ((*RUN, "--trials", "0"), "Invalid value for '--trials': 0 is not in the range 1<=x<=1000."),
-        ((*RUN, "--seeds", "-1"), "Invalid value for '--seeds': -1 is not in the range 1<=x<=1000."),
-        ((*RUN, "--seeds", "1001"), "Invalid value for '--seeds': 1001 is not in the range 1<=x<=1000."),
+        (
+            (*RUN, "--trials", "0"),
+            "Invalid value for '--trials': 0 is not in the range 1<=x<=1000.",
+        ),
+        (
+            (*RUN, "--seeds", "-1"),
+            "Invalid value for '--seeds': -1 is not in the range 1<=x<=1000.",
+        ),
+        (
+            (*RUN, "--seeds", "1001"),
+            "Invalid value for '--seeds': 1001 is not in the range 1<=x<=1000.",
+        ),
         ((*RUN, "--workers", "-2"), "Invalid value for '--workers'"),
-        ((*RUN, "--checkpoint-every", "0"), "Invalid value for '--checkpoint-every': 0 is not in the range x>=1."),
+        (
+            (*RUN, "--checkpoint-every", "0"),
+            "Invalid value for '--checkpoint-every': 0 is not in the range x>=1.",
+        ),
         (("nightly", "--checkpoint-every", "1.5"), "'1.5' is not a valid integer range"),
         ((*RUN, "--trials", "many"), "'many' is not a valid integer"),
         ((*RUN, "--engine", "warp"), "'warp' is not one of"),
         ((*RUN, "--campaign", "a/b"), "campaign: got 'a/b', allowed: 1 to 100 letters"),
         ((*RUN, "--nonsense"), "No such option '--nonsense'"),
         (("nonsense",), "No such command 'nonsense'"),
-        (("train", "digits_mlp", "adam", "--lr", "-0.1"), "Invalid value for --lr: got -0.1, allowed: a finite number above 0"),
+        (
+            ("train", "digits_mlp", "adam", "--lr", "-0.1"),
+            "Invalid value for --lr: got -0.1, allowed: a finite number above 0",
+        ),
         (("train", "digits_mlp", "adam", "--lr", "nan"), "got nan"),
         (("train", "digits_mlp", "adam", "--lr", "0.1", "--seeds", ""), "--seeds: got ''"),
-        (("train", "digits_mlp", "adam", "--lr", "0.1", "--seeds", "1,-2"), "--seeds: got '1,-2', allowed: different whole"),
+        (
+            ("train", "digits_mlp", "adam", "--lr", "0.1", "--seeds", "1,-2"),
+            "--seeds: got '1,-2', allowed: different whole",
+        ),
         (("train", "digits_mlp", "adam", "--lr", "0.1", "--seeds", "1,1"), "--seeds: got '1,1'"),
         (("train", "digits_mlp", "adam"), "Missing option '--lr'"),
         (("train", "digits_mlp", "adm", "--lr", "0.1"), "optimizer: got 'adm'"),
@@ -62,7 +92,9 @@ EMPTY_SUITE = "from optsuite import *\nSUITE = Suite(name='s', benchmarks=(), op
     ],
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, tuple) else "",
 )
-def test_bad_input_gets_one_line_and_leaves_nothing(empty: Path, call: Call, arguments: tuple[str, ...], message: str) -> None:
+def test_bad_input_gets_one_line_and_leaves_nothing(
+    empty: Path, call: Call, arguments: tuple[str, ...], message: str
+) -> None:
     code, out, err = call(*arguments)
     assert code == 2
     assert out == ""
@@ -76,7 +108,10 @@ def test_bad_input_gets_one_line_and_leaves_nothing(empty: Path, call: Call, arg
     ("text", "message"),
     [
         ("raise KeyError('x')\n", r"_suite.py \(\S+_suite.py, line 1\) raised KeyError: 'x'"),
-        ("import nowhere_to_be_found\n", "raised ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+        (
+            "import nowhere_to_be_found\n",
+            "raised ModuleNotFoundError: No module named 'nowhere_to_be_found'",
+        ),
         ("def f(:\n", "raised SyntaxError"),
         ("import sys\nsys.exit(3)\n", r"line 2\) raised SystemExit: 3"),
         ("x = 1\n", "got no SUITE, allowed: SUITE = Suite"),
@@ -85,7 +120,9 @@ def test_bad_input_gets_one_line_and_leaves_nothing(empty: Path, call: Call, arg
         (EMPTY_SUITE, "benchmarks: got (), allowed: at least one"),
     ],
 )
-def test_a_broken_suite_file_gets_one_line(empty: Path, call: Call, text: str, message: str) -> None:
+def test_a_broken_suite_file_gets_one_line(
+    empty: Path, call: Call, text: str, message: str
+) -> None:
     for command in (("run",), ("list",), ("train", "a", "b", "--lr", "0.1")):
         code, out, err = call(*command, "--suite", suite(empty, text))
         assert (code, out, err.count("\n")) == (2, "", 1)
@@ -93,7 +130,9 @@ def test_a_broken_suite_file_gets_one_line(empty: Path, call: Call, text: str, m
     assert list(empty.iterdir()) == []
 
 
-def test_a_model_that_does_not_fit_its_loss_is_named_with_its_shapes(empty: Path, call: Call) -> None:
+def test_a_model_that_does_not_fit_its_loss_is_named_with_its_shapes(
+    empty: Path, call: Call
+) -> None:
     text = TINY.read_text().replace("partial(nn.Linear, 3, 1)", "partial(nn.Linear, 3, 2)")
     code, _, err = call("run", "--suite", suite(empty, text))
     assert code == 2
@@ -110,18 +149,25 @@ SUITE = replace(SUITE, benchmarks=(BENCHMARK, replace(BENCHMARK, name="absent", 
 """
 
 
-def test_a_missing_dataset_is_bad_input_when_its_benchmark_is_named(empty: Path, call: Call) -> None:
+def test_a_missing_dataset_is_bad_input_when_its_benchmark_is_named(
+    empty: Path, call: Call
+) -> None:
     where = suite(empty, "from dataclasses import replace\n" + TINY.read_text() + MISSING)
     code, _, err = call("run", "--suite", where, "-b", "absent")
     assert code == 2
-    assert "dataset: Absent is not in /data and could not be downloaded (no network); set OPTSUITE_DATA" in err
+    assert (
+        "dataset: Absent is not in /data and could not be downloaded (no network); set OPTSUITE_DATA"
+        in err
+    )
     code, out, _ = call("run", "--suite", where, "--dry-run")
     assert code == 0
     assert "Skipped absent: dataset: Absent" in out
     assert list(empty.iterdir()) == []
 
 
-def test_mnist_that_is_not_there_is_named(empty: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mnist_that_is_not_there_is_named(
+    empty: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from torchvision.datasets import MNIST
 
     monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
@@ -152,7 +198,14 @@ def test_dry_run_says_what_there_is_to_train_and_makes_nothing(empty: Path, call
 def test_list_shows_what_there_is(empty: Path, call: Call) -> None:
     code, out, _ = call("list")
     assert code == 0
-    for text in ("Suite default", "mnist_mlp", "when named (-b)", "validation/accuracy >= 0.97", "Kingma and Ba", "none yet"):
+    for text in (
+        "Suite default",
+        "mnist_mlp",
+        "when named (-b)",
+        "validation/accuracy >= 0.97",
+        "Kingma and Ba",
+        "none yet",
+    ):
         assert text in out
     assert list(empty.iterdir()) == []
 
@@ -161,14 +214,20 @@ def store_is_whole(folder: Path) -> None:
     """No run twice, none left running, and nothing but what the protocol asks for."""
     connection = sqlite3.connect(folder / "mlruns" / "mlflow.db")
     active = "FROM runs JOIN tags USING (run_uuid) WHERE lifecycle_stage = 'active' AND key = 'optsuite.fingerprint'"
-    total, different = connection.execute(f"SELECT count(*), count(DISTINCT value) {active}").fetchone()
-    statuses = connection.execute("SELECT DISTINCT status FROM runs WHERE lifecycle_stage = 'active'").fetchall()
+    total, different = connection.execute(
+        f"SELECT count(*), count(DISTINCT value) {active}"
+    ).fetchone()
+    statuses = connection.execute(
+        "SELECT DISTINCT status FROM runs WHERE lifecycle_stage = 'active'"
+    ).fetchall()
     connection.close()
     assert total == different == 29 + 2
     assert statuses == [("FINISHED",)]
 
 
-def test_the_whole_command_killed_interrupted_and_repeated(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_whole_command_killed_interrupted_and_repeated(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One long story, since every start of the program takes seconds."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
@@ -176,7 +235,13 @@ def test_the_whole_command_killed_interrupted_and_repeated(tmp_path: Path, call:
     process = start(*RUN, folder=whole)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
-    for text in ("29 runs, 0 of them in the store already", "29/29 runs", "worse", "index.html", "optsuite ui"):
+    for text in (
+        "29 runs, 0 of them in the store already",
+        "29/29 runs",
+        "worse",
+        "index.html",
+        "optsuite ui",
+    ):
         assert text in out
     expected = (whole / "mlruns/report/leaderboard.csv").read_bytes()
     store_is_whole(whole)
@@ -206,37 +271,70 @@ def test_the_whole_command_killed_interrupted_and_repeated(tmp_path: Path, call:
     assert Path("mlruns/report/leaderboard.csv").read_bytes() == expected
     code, _, err = call("report", "--campaign", "nope")
     assert (code, err) == (2, "optsuite: campaign: got 'nope', one of: default\n")
-    given = ("train", "tiny_line", "sgd", "--suite", str(TINY), "--lr", "0.05", "--seeds", "0,7", "--checkpoint-every", "10")
+    given = (
+        "train",
+        "tiny_line",
+        "sgd",
+        "--suite",
+        str(TINY),
+        "--lr",
+        "0.05",
+        "--seeds",
+        "0,7",
+        "--checkpoint-every",
+        "10",
+    )
     code, out, _ = call(*given)
     assert code == 0
     assert "not ranked" in out
-    assert "tiny_line: trained in stacks, which save no checkpoints; --engine plain trains one by one" in out
+    assert (
+        "tiny_line: trained in stacks, which save no checkpoints; --engine plain trains one by one"
+        in out
+    )
     code, out, _ = call("list", "--suite", str(TINY))
     assert "Campaigns: default" in out
     table = pd.read_csv("mlruns/report/leaderboard.csv")
     assert table["verdict"].tolist()[0] == "leads"
 
 
-def test_a_second_run_stops_at_once_and_an_interruption_ends_with_130_and_a_report(tmp_path: Path) -> None:
-    slow = TINY.read_text().replace("max_steps=40", "max_steps=200_000").replace("eval_every=10", "eval_every=50_000")
+def test_a_second_run_stops_at_once_and_an_interruption_ends_with_130_and_a_report(
+    tmp_path: Path,
+) -> None:
+    slow = (
+        TINY.read_text()
+        .replace("max_steps=40", "max_steps=200_000")
+        .replace("eval_every=10", "eval_every=50_000")
+    )
     (tmp_path / "slow.py").write_text(slow)
     process = start("run", "--suite", "slow.py", "--workers", "1", folder=tmp_path)
     wait_until(lambda: (tmp_path / "mlruns" / "locks" / "default.json").exists(), process)
     second = start("run", "--suite", "slow.py", folder=tmp_path)
     _, err = second.communicate(timeout=90)
     assert second.returncode == 2
-    assert re.search(rf"campaign: got 'default', which is being run by process {process.pid} since 20\d\d-", err)
+    assert re.search(
+        rf"campaign: got 'default', which is being run by process {process.pid} since 20\d\d-", err
+    )
     assert err.count("\n") == 1
     wait_until(lambda: len(descendants(process.pid)) >= 1, process)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
-    for text in ("Stopping. What has ended is kept.", "Nothing has been evaluated yet", "Nothing is lost"):
+    for text in (
+        "Stopping. What has ended is kept.",
+        "Nothing has been evaluated yet",
+        "Nothing is lost",
+    ):
         assert text in out
-    assert (tmp_path / "mlruns/report/leaderboard.csv").read_text().startswith("benchmark,rank,optimizer,arm,verdict,gap")
+    assert (
+        (tmp_path / "mlruns/report/leaderboard.csv")
+        .read_text()
+        .startswith("benchmark,rank,optimizer,arm,verdict,gap")
+    )
     connection = sqlite3.connect(tmp_path / "mlruns" / "mlflow.db")
-    assert "RUNNING" not in {s for (s,) in connection.execute("SELECT status FROM runs WHERE lifecycle_stage = 'active'")}
+    assert "RUNNING" not in {
+        s for (s,) in connection.execute("SELECT status FROM runs WHERE lifecycle_stage = 'active'")
+    }
     connection.close()
     assert not descendants(process.pid)
 

@@ -22,7 +22,9 @@ from optsuite.training.results import Measurement, RunResult
 def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "optsuite.execution.ray.pool", raising=False)
-    with pytest.raises(InputError, match=r"^--ray: Ray is not installed; run: pip install 'optsuite\[ray\]'$"):
+    with pytest.raises(
+        InputError, match=r"^--ray: Ray is not installed; run: pip install 'optsuite\[ray\]'$"
+    ):
         open_pool(str(TINY), ExecutionOptions(ray="auto"))
 
 
@@ -32,8 +34,15 @@ def test_a_task_asks_for_what_its_plan_needs_and_a_node_has() -> None:
     one = replace(task(0), memory_bytes=gigabyte)
     assert demand(one, [small, large], 0) == {"num_cpus": 1, "memory": gigabyte + PROCESS_BYTES}
     assert demand(replace(one, exclusive=True), [small, large], 0)["num_cpus"] == 8
-    assert demand(replace(one, memory_bytes=99 * gigabyte), [small, large], 0)["memory"] == 16 * gigabyte
-    assert demand(one, [small], 8 * gigabyte) == {"num_cpus": 1, "memory": PROCESS_BYTES, "num_gpus": 0.2}
+    assert (
+        demand(replace(one, memory_bytes=99 * gigabyte), [small, large], 0)["memory"]
+        == 16 * gigabyte
+    )
+    assert demand(one, [small], 8 * gigabyte) == {
+        "num_cpus": 1,
+        "memory": PROCESS_BYTES,
+        "num_gpus": 0.2,
+    }
     assert demand(replace(one, memory_bytes=1), [small], 8 * gigabyte)["num_gpus"] == 0.1
     assert demand(replace(one, memory_bytes=99 * gigabyte), [small], 8 * gigabyte)["num_gpus"] == 1
     assert demand(replace(one, exclusive=True), [small], 8 * gigabyte)["num_gpus"] == 1
@@ -46,15 +55,26 @@ def test_a_task_asks_for_what_its_plan_needs_and_a_node_has() -> None:
     assert slots([large | {"GPU": 0.5}], 8 * gigabyte) == 5
 
 
-def test_batches_hold_a_step_of_a_stack_and_are_the_same_on_every_try(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_batches_hold_a_step_of_a_stack_and_are_the_same_on_every_try(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(streamed, "limit_memory", lambda most: None)
 
     def tries(engine: str) -> list[list[tuple[int, object]]]:
         monkeypatch.chdir(tmp_path)
-        found = streamed.stream(replace(task(0, n=3), engine=engine), str(TINY), "cpu", WorkerEnvironment.here())
-        return [[(e.index, getattr(e.update, "step", "end")) for e in batch if isinstance(e, RunUpdate)] for batch in found]
+        found = streamed.stream(
+            replace(task(0, n=3), engine=engine), str(TINY), "cpu", WorkerEnvironment.here()
+        )
+        return [
+            [(e.index, getattr(e.update, "step", "end")) for e in batch if isinstance(e, RunUpdate)]
+            for batch in found
+        ]
 
-    stack = [[], *([(0, step), (1, step), (2, step)] for step in (0, 10, 20, 30, 40)), [(0, "end"), (1, "end"), (2, "end")]]
+    stack = [
+        [],
+        *([(0, step), (1, step), (2, step)] for step in (0, 10, 20, 30, 40)),
+        [(0, "end"), (1, "end"), (2, "end")],
+    ]
     assert tries("stacked") == tries("stacked") == stack
     assert tries("plain") == tries("plain")
     assert [update for batch in tries("plain") for update in batch] == [
@@ -71,12 +91,17 @@ def test_a_task_that_lacks_memory_is_lost(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(streamed, "facts", fails)
     monkeypatch.chdir(tmp_path)
     found = streamed.stream(task(7), str(TINY), "cpu", WorkerEnvironment.here())
-    assert [next(found), next(found)] == [[], [TaskLost(task=7, reason="its worker ran out of memory")]]
+    assert [next(found), next(found)] == [
+        [],
+        [TaskLost(task=7, reason="its worker ran out of memory")],
+    ]
 
 
 def test_batches_that_say_the_same_have_one_digest_whenever_they_were_said() -> None:
     def measured(loss: float, time: float) -> RunUpdate:
-        return RunUpdate(task=1, index=0, update=Measurement(step=10, values={"train/loss": loss}, time=time))
+        return RunUpdate(
+            task=1, index=0, update=Measurement(step=10, values={"train/loss": loss}, time=time)
+        )
 
     assert digest([measured(0.5, 1.0)]) == digest([measured(0.5, 2.0)])
     failed = RunUpdate(task=1, index=0, update=RunResult(outcome="failed", error="no more"))

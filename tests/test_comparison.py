@@ -36,14 +36,18 @@ class Strict(torch.optim.SGD):
 
 
 def spec(build: Any = torch.optim.SGD, *, high: float = 1e-1) -> OptimizerSpec:
-    return OptimizerSpec(name="o", build=lambda m, lr: build(m.parameters(), lr), lr=LogUniform(low=1e-4, high=high))
+    return OptimizerSpec(
+        name="o", build=lambda m, lr: build(m.parameters(), lr), lr=LogUniform(low=1e-4, high=high)
+    )
 
 
 def a_twin(benchmark: Benchmark = BENCHMARK) -> Twin:
     return next(twins(benchmark, tiny.line(), max_steps=50, eval_every=7, device="cpu"))
 
 
-def other_rate(benchmark: Benchmark, spec: OptimizerSpec, runs: Sequence[Run], splits: Splits, *, device: str) -> Facts:
+def other_rate(
+    benchmark: Benchmark, spec: OptimizerSpec, runs: Sequence[Run], splits: Splits, *, device: str
+) -> Facts:
     """Stacks that never diverge, as if the rate were a small one."""
     tame = [replace(run, lr=min(run.lr, 1e-2)) for run in runs]
     return stacked.train(benchmark, spec, tame, splits, device=device)
@@ -83,9 +87,14 @@ class WithBuffer(nn.Module):
 def test_large_buffers_hide_nothing(value: float) -> None:
     unlike = replace(BENCHMARK, model=partial(WithBuffer, kinds.OwnPermutation, value))
     chosen = plan(unlike, spec(), tiny.line(), device="cpu", engine="stacked")
-    assert (chosen.engine, chosen.reason[:44]) == ("plain", "its stacked runs do not equal plain ones: mo")
+    assert (chosen.engine, chosen.reason[:44]) == (
+        "plain",
+        "its stacked runs do not equal plain ones: mo",
+    )
     alike = replace(BENCHMARK, model=partial(WithBuffer, partial(nn.Linear, 3, 1), value))
-    chosen = plan(alike, replace(spec(), lr_linear=True), tiny.line(), device="cpu", engine="stacked")
+    chosen = plan(
+        alike, replace(spec(), lr_linear=True), tiny.line(), device="cpu", engine="stacked"
+    )
     assert (chosen.engine, chosen.reason) == ("stacked", "")
 
 

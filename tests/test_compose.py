@@ -18,12 +18,23 @@ from optsuite.tracking.store import open_store
 
 FILE = Path(__file__).parents[1] / "docs" / "compose.yaml"
 COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text())
-SECRETS = {"POSTGRES_PASSWORD": "0a1b2c", "MLFLOW_ADMIN_PASSWORD": "a long enough password", "MLFLOW_SECRET_KEY": "3d4e5f"}
+SECRETS = {
+    "POSTGRES_PASSWORD": "0a1b2c",
+    "MLFLOW_ADMIN_PASSWORD": "a long enough password",
+    "MLFLOW_SECRET_KEY": "3d4e5f",
+}
 
 
 def test_it_is_valid() -> None:
     pytest.importorskip("check_jsonschema", reason="needs check-jsonschema")
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(FILE)]
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.compose-spec",
+        str(FILE),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
@@ -56,7 +67,9 @@ def filled(text: str, places: dict[str, str]) -> str:
 
 
 @pytest.mark.skipif(bool(lacks_postgres()), reason=lacks_postgres())
-def test_its_commands_start_a_server_that_wants_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_commands_start_a_server_that_wants_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("flask_wtf", reason="needs Flask-WTF, the extra 'auth' of mlflow")
     service = COMPOSE["services"]["mlflow"]
     with postgres() as databases:
@@ -74,14 +87,20 @@ def test_its_commands_start_a_server_that_wants_its_password(tmp_path: Path, mon
         (tmp_path / "auth.ini").write_text(filled(COMPOSE["configs"]["auth"]["content"], places))
         config = configparser.ConfigParser()
         config.read(tmp_path / "auth.ini")
-        environment = {name: filled(value, places) for name, value in service["environment"].items()}
+        environment = {
+            name: filled(value, places) for name, value in service["environment"].items()
+        }
         program, *arguments = shlex.split(filled(service["command"], places))
         assert program == "mlflow"
         server = Server(tmp_path, port, arguments, environment)
         server.start()
         try:
             subprocess.run(
-                [sys.executable, *service["healthcheck"]["test"][2:-1], filled(service["healthcheck"]["test"][-1], places)],
+                [
+                    sys.executable,
+                    *service["healthcheck"]["test"][2:-1],
+                    filled(service["healthcheck"]["test"][-1], places),
+                ],
                 check=True,
                 env=os.environ,
             )
@@ -93,6 +112,8 @@ def test_its_commands_start_a_server_that_wants_its_password(tmp_path: Path, mon
             store = open_store(server.address)
             (tmp_path / "index.html").write_text("a report")
             store.attach_report("c", tmp_path, [tmp_path / "index.html"])
-            assert [path.read_text() for path in (tmp_path / "files").rglob("index.html")] == ["a report"]
+            assert [path.read_text() for path in (tmp_path / "files").rglob("index.html")] == [
+                "a report"
+            ]
         finally:
             server.stop()

@@ -18,12 +18,20 @@ TOGETHER = (  # of rows that have nothing to do with each other
     "tuned: a point edited",
     "spool: text",
 )
-REFUSED = ("file: empty", "file: cut in half", "file: a link to nowhere", "schema: no runs", "schema: a newer version")
+REFUSED = (
+    "file: empty",
+    "file: cut in half",
+    "file: a link to nowhere",
+    "schema: no runs",
+    "schema: a newer version",
+)
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("corrupt_store", ROOT.parent / "scripts" / "corrupt_store.py")
+    spec = importlib.util.spec_from_file_location(
+        "corrupt_store", ROOT.parent / "scripts" / "corrupt_store.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -47,7 +55,12 @@ def test_no_edit_of_a_store_changes_a_table_in_silence(
 
     outcome = campaign.try_edit(all_of_them, tmp_path / "edited")
     assert (outcome.report, outcome.run) == ("left out, and named", "healed")
-    for said in ("edited", "its seed is 'lucky'", "its fingerprint is missing", "cannot be delivered"):
+    for said in (
+        "edited",
+        "its seed is 'lucky'",
+        "its fingerprint is missing",
+        "cannot be delivered",
+    ):
         assert said in outcome.said
     for number, name in enumerate(REFUSED):
         outcome = campaign.try_edit(script.EDITS[name], tmp_path / str(number))

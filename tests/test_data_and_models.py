@@ -17,7 +17,11 @@ from optsuite.training.validation.definitions import check_benchmark
 
 def test_digits_are_split_once_and_for_all() -> None:
     splits = data.digits()
-    assert [len(split[0]) for split in (splits.train, splits.validation, splits.test)] == [1_077, 360, 360]
+    assert [len(split[0]) for split in (splits.train, splits.validation, splits.test)] == [
+        1_077,
+        360,
+        360,
+    ]
     x = torch.cat([splits.train[0], splits.validation[0], splits.test[0]])
     assert x.shape == (1_797, 64)
     assert (x.min().item(), x.max().item()) == (0, 1)
@@ -60,7 +64,9 @@ def test_quadratic_is_the_published_problem() -> None:
     benchmark = next(b for b in SUITE.benchmarks if b.name == "quadratic_deep")
     model = benchmark.model()
     values = measure(benchmark, model, benchmark.dataset(), 0)
-    assert values["test/loss"] == pytest.approx(353.4468, abs=1e-4)  # before training, as DeepOBS has it
+    assert values["test/loss"] == pytest.approx(
+        353.4468, abs=1e-4
+    )  # before training, as DeepOBS has it
     hessian = model.hessian
     assert isinstance(hessian, Tensor)
     eigenvalues = np.linalg.eigvalsh(hessian.double().numpy())
@@ -87,11 +93,18 @@ def test_mlp_has_no_activation_at_its_end() -> None:
 
 
 def images(n: int = 64, channels: int = 3, size: int = 6) -> Tensor:
-    return torch.randint(256, (n, channels, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        256,
+        (n, channels, size, size),
+        dtype=torch.uint8,
+        generator=torch.Generator().manual_seed(0),
+    )
 
 
 def test_normalising_is_by_channel() -> None:
-    x = models.Normalise((0.5, 0.0, 0.0), (0.1, 1.0, 2.0))(torch.full((1, 3, 1, 1), 255, dtype=torch.uint8))
+    x = models.Normalise((0.5, 0.0, 0.0), (0.1, 1.0, 2.0))(
+        torch.full((1, 3, 1, 1), 255, dtype=torch.uint8)
+    )
     assert x.flatten().tolist() == pytest.approx([5.0, 1.0, 0.5])
     x = models.PerImage()(images().float())
     assert x.mean(dim=(1, 2, 3)).abs().max() < 1e-5
@@ -100,7 +113,9 @@ def test_normalising_is_by_channel() -> None:
 
 
 @pytest.mark.parametrize(
-    "layer", [models.RandomFlip(), models.RandomCrop(2), models.RandomColours()], ids=lambda layer: type(layer).__name__
+    "layer",
+    [models.RandomFlip(), models.RandomCrop(2), models.RandomColours()],
+    ids=lambda layer: type(layer).__name__,
 )
 def test_random_changes_are_for_training_and_differ_between_images(layer: nn.Module) -> None:
     x = images(1).float().expand(64, -1, -1, -1)
@@ -117,7 +132,9 @@ def test_a_crop_is_a_window_of_the_padded_image() -> None:
     torch.manual_seed(0)
     x = images()
     padded = F.pad(x, (1, 1, 1, 1))
-    windows = [padded[:, :, top : top + 6, left : left + 6] for top in range(3) for left in range(3)]
+    windows = [
+        padded[:, :, top : top + 6, left : left + 6] for top in range(3) for left in range(3)
+    ]
     cropped = models.RandomCrop(1)(x)
     found = [[torch.equal(cropped[i], window[i]) for window in windows] for i in range(64)]
     assert all(any(hits) for hits in found)
@@ -135,7 +152,9 @@ def test_colours_keep_the_hue() -> None:
 
 
 def examples(n: int, *shape: int, high: int = 256) -> Tensor:
-    return torch.randint(high, (n, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return torch.randint(
+        high, (n, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
 
 
 def labelled(n: int, *shape: int) -> tuple[Tensor, Tensor]:
@@ -154,11 +173,16 @@ LIKE = {
 
 
 @pytest.mark.parametrize("benchmark", SUITE.on_request, ids=lambda benchmark: benchmark.name)
-def test_benchmarks_that_need_a_download_train_on_examples_of_their_shape(benchmark: Benchmark) -> None:
+def test_benchmarks_that_need_a_download_train_on_examples_of_their_shape(
+    benchmark: Benchmark,
+) -> None:
     split, n_parameters = LIKE[benchmark.name]
     few = (split[0][:12], split[1][:12])
     check_benchmark(replace(benchmark, batch_size=12), Splits(train=few, validation=few, test=few))
-    assert sum(parameter.numel() for parameter in initial_model(benchmark, 0).parameters()) == n_parameters
+    assert (
+        sum(parameter.numel() for parameter in initial_model(benchmark, 0).parameters())
+        == n_parameters
+    )
 
 
 def test_weights_start_as_published() -> None:
@@ -166,7 +190,9 @@ def test_weights_start_as_published() -> None:
     weights = [p.detach() for p in models.cnn_2c2d().parameters()]
     assert max(p.abs().max().item() for p in weights if p.ndim > 1) <= 0.1
     assert all((p == 0.05).all() for p in weights if p.ndim == 1)
-    assert torch.cat([p.flatten() for p in weights if p.ndim > 1]).std().item() == pytest.approx(0.05 * 0.8796, rel=0.01)
+    assert torch.cat([p.flatten() for p in weights if p.ndim > 1]).std().item() == pytest.approx(
+        0.05 * 0.8796, rel=0.01
+    )
     _, penalty = models.cnn_3c3d().eval()(CIFAR[0][:2])
     assert penalty.item() == pytest.approx(
         1.26, abs=0.01
@@ -175,14 +201,18 @@ def test_weights_start_as_published() -> None:
 
 def test_the_penalty_is_in_the_loss_and_not_in_the_metric() -> None:
     outputs, targets = torch.tensor([[5.0, 0.0]]), torch.tensor([0])
-    assert models.penalised(F.cross_entropy, (outputs, torch.tensor(2.0)), targets).item() == pytest.approx(2.0067, abs=1e-4)
+    assert models.penalised(
+        F.cross_entropy, (outputs, torch.tensor(2.0)), targets
+    ).item() == pytest.approx(2.0067, abs=1e-4)
     assert models.unpenalised(accuracy, (outputs, torch.tensor(2.0)), targets).item() == 1
 
 
 def test_the_evidence_loss_is_its_formula() -> None:
     image = torch.tensor([[[[255, 0]]]], dtype=torch.uint8)
     outputs = (torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0]]), torch.tensor([[0.5]]))
-    assert models.evidence_loss(outputs, image).item() == pytest.approx(0.5 - 0.5 * (1 + 1 - 1 - math.e))
+    assert models.evidence_loss(outputs, image).item() == pytest.approx(
+        0.5 - 0.5 * (1 + 1 - 1 - math.e)
+    )
 
 
 def test_a_transformer_does_not_look_ahead() -> None:

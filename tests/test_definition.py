@@ -39,7 +39,10 @@ SUITE = Suite(name="s", benchmarks=(BENCHMARK,), optimizers=(OPTIMIZERS["sgd"],)
         ({"shuffle": "never"}, "shuffle: got 'never', allowed: 'epoch' or 'once'"),
         ({"metrics": {"loss": F.mse_loss}}, "metric name: got 'loss'"),
         ({"metrics": {"a/b": F.mse_loss}}, "metric name: got 'a/b'"),
-        ({"target": Target("validation/accuracy", 0.9)}, "target metric: got 'validation/accuracy', allowed: one of loss"),
+        (
+            {"target": Target("validation/accuracy", 0.9)},
+            "target metric: got 'validation/accuracy', allowed: one of loss",
+        ),
     ],
 )
 def test_benchmark_says_what_is_wrong(change: dict[str, Any], message: str) -> None:
@@ -119,12 +122,23 @@ def test_target_is_reached_from_its_side() -> None:
 
 def test_unknown_name_lists_the_choices() -> None:
     known = ["sgd", "adam"]
-    assert str(UnknownNameError("optimizer", "nobody", known)) == "optimizer: got 'nobody', one of: adam, sgd"
-    assert str(UnknownNameError("optimizer", "adm", known)) == "optimizer: got 'adm', one of: adam, sgd; did you mean adam?"
+    assert (
+        str(UnknownNameError("optimizer", "nobody", known))
+        == "optimizer: got 'nobody', one of: adam, sgd"
+    )
+    assert (
+        str(UnknownNameError("optimizer", "adm", known))
+        == "optimizer: got 'adm', one of: adam, sgd; did you mean adam?"
+    )
 
 
 def test_optimizer_without_a_default_rate_is_allowed() -> None:
-    assert OptimizerSpec(name="x", build=OPTIMIZERS["sgd"].build, lr=LogUniform(low=0.1, high=1.0)).default_lr is None
+    assert (
+        OptimizerSpec(
+            name="x", build=OPTIMIZERS["sgd"].build, lr=LogUniform(low=0.1, high=1.0)
+        ).default_lr
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,7 +149,9 @@ def test_optimizer_without_a_default_rate_is_allowed() -> None:
         ("not_for", "limitations", "haste"),
     ],
 )
-def test_former_field_of_optimizer_warns_and_has_same_fingerprint(former: str, name: str, value: object) -> None:
+def test_former_field_of_optimizer_warns_and_has_same_fingerprint(
+    former: str, name: str, value: object
+) -> None:
     adam = OPTIMIZERS["adam"]
     with pytest.warns(DeprecationWarning, match=f"OptimizerSpec: {former} is now {name}"):
         old: OptimizerSpec = replace(adam, **{former: value})  # type: ignore[arg-type]

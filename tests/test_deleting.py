@@ -155,7 +155,9 @@ def large(database: Path) -> Path:
 
 
 @pytest.mark.parametrize("left", [400, 390, 200, 10])
-def test_kill_leaves_no_half_and_next_command_completes(large: Path, folder: Path, left: int) -> None:
+def test_kill_leaves_no_half_and_next_command_completes(
+    large: Path, folder: Path, left: int
+) -> None:
     other = rows(large, "b")
 
     def count() -> int:

@@ -26,8 +26,13 @@ from optsuite.training.results import Run, RunResult
 
 TORCH = torch.__version__
 CHANGING = edits("modules") + edits("classes") + edits("functions") + edits("hidden")
-COARSE = {"operation_registered_with_torch", "divergence_registered_with_torch"}  # concern all that is in their file
-OF_ENVIRONMENT = {"default_dtype"}  # a suite that sets what torch computes with is the same task elsewhere
+COARSE = {
+    "operation_registered_with_torch",
+    "divergence_registered_with_torch",
+}  # concern all that is in their file
+OF_ENVIRONMENT = {
+    "default_dtype"
+}  # a suite that sets what torch computes with is the same task elsewhere
 OF_OPTIMIZERS = {"build", "import_in_build", "step_of_an_optimizer", "init_of_an_optimizer"}
 
 
@@ -68,13 +73,17 @@ def test_there_are_enough_kinds_of_edits() -> None:
 def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A folder for each suite that the edits are of."""
     folder = tmp_path_factory.mktemp("suites")
-    return [edit.write(folder / edit.name, after=False).parent for edit in CHANGING[::8]]  # each takes a second
+    return [
+        edit.write(folder / edit.name, after=False).parent for edit in CHANGING[::8]
+    ]  # each takes a second
 
 
 def test_another_process_finds_the_same_whatever_its_hash_seed(folders: list[Path]) -> None:
     environment = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": str(Path(__file__).parent)}
     command = [sys.executable, "-m", "identities", *map(str, folders)]
-    there = json.loads(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
+    there = json.loads(
+        subprocess.run(command, env=environment, capture_output=True, check=True).stdout
+    )
     assert [folder.name for folder in folders if there[str(folder)] != digests(folder)] == []
 
 
@@ -107,16 +116,26 @@ def test_what_a_suite_counts_and_keeps_is_described_as_it_was_loaded(tmp_path: P
         (benchmark,), described = suite.benchmarks, Descriptions(suite)
         before = described.of(benchmark.model, "its model")
         benchmark.model()
-        assert described.of(replace(benchmark, name="b@3", max_steps=3).model, "its model") == before
+        assert (
+            described.of(replace(benchmark, name="b@3", max_steps=3).model, "its model") == before
+        )
         assert Descriptions(suite).of(benchmark.model, "its model") != before
 
 
 def test_a_part_that_cannot_be_described_harms_nobody_until_it_is_asked_for(tmp_path: Path) -> None:
-    write(tmp_path, {"suite.py": "import threading\nfrom functools import partial\nmodel = partial(print, threading.Lock())\n"})
+    write(
+        tmp_path,
+        {
+            "suite.py": "import threading\nfrom functools import partial\nmodel = partial(print, threading.Lock())\n"
+        },
+    )
     with loaded(tmp_path) as suite:
         described = Descriptions(suite)
         identify_optimizer(suite.optimizers[-1], described)
-        with pytest.raises(InputError, match=r"^benchmark b: its model: argument 0: got a value of type lock, which cannot"):
+        with pytest.raises(
+            InputError,
+            match=r"^benchmark b: its model: argument 0: got a value of type lock, which cannot",
+        ):
             described.of(suite.benchmarks[0].model, "benchmark b: its model")
 
 
@@ -145,12 +164,22 @@ def test_the_benchmarks_of_a_person_are_described_as_any_module(
     text, edited, old, new = HIDDEN[name]
     net = "from torch import nn\nWIDTH = 4\nWIDTHS = []\ndef make():\n    return nn.Linear(3, WIDTHS[-1])\n"
     patch = "from benchmarks import net\nnet.WIDTHS.append(4)\n"
-    others = {known: sys.modules.pop(known) for known in list(sys.modules) if known.partition(".")[0] == "benchmarks"}
+    others = {
+        known: sys.modules.pop(known)
+        for known in list(sys.modules)
+        if known.partition(".")[0] == "benchmarks"
+    }
     found = []
     for version in (0, 1, 2):
         folder = tmp_path / str(version) / "benchmarks"
         write(
-            folder, {"suite.py": text, "net.py": net, "patch.py": patch, "__init__.py": "from benchmarks.suite import SUITE\n"}
+            folder,
+            {
+                "suite.py": text,
+                "net.py": net,
+                "patch.py": patch,
+                "__init__.py": "from benchmarks.suite import SUITE\n",
+            },
         )
         if version == 2:
             (folder / edited).write_text((folder / edited).read_text().replace(old, new))
@@ -163,19 +192,28 @@ def test_the_benchmarks_of_a_person_are_described_as_any_module(
     assert found[0] == found[1] != found[2]
 
 
-@pytest.mark.parametrize(("limit", "found"), [("N_FILES", "more than 1 Python files"), ("N_FOLDERS", "more than 1 folders")])
+@pytest.mark.parametrize(
+    ("limit", "found"),
+    [("N_FILES", "more than 1 Python files"), ("N_FOLDERS", "more than 1 folders")],
+)
 def test_a_folder_of_which_not_all_can_be_read_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, found: str
 ) -> None:
     monkeypatch.setattr(imports, limit, 1)
     write(
         tmp_path,
-        {"suite.py": "def model():\n    return globals() and eval('1')\nload = eval\n", "a/net.py": "", "b/net.py": ""},
+        {
+            "suite.py": "def model():\n    return globals() and eval('1')\nload = eval\n",
+            "a/net.py": "",
+            "b/net.py": "",
+        },
     )
     with loaded(tmp_path) as suite, pytest.raises(InputError) as error:
         Descriptions(suite).of(suite.benchmarks[0].model, "its model")
     assert str(error.value).startswith("its model: modules are imported by computed names")
-    assert f"any file below {tmp_path} may be among them: got {found}, allowed: fewer; move" in str(error.value)
+    assert f"any file below {tmp_path} may be among them: got {found}, allowed: fewer; move" in str(
+        error.value
+    )
 
 
 UNLIKE = {
@@ -183,7 +221,10 @@ UNLIKE = {
         "import uuid\nK = uuid.uuid4().hex\ndef model():\n    return nn.Linear(3, 1), K\n",
         "its model differs each time",
     ),
-    "loss": ("import time\nK = time.time_ns()\nloss = lambda y, t: F.mse_loss(y, t) + 0 * K\n", "its loss differs each time"),
+    "loss": (
+        "import time\nK = time.time_ns()\nloss = lambda y, t: F.mse_loss(y, t) + 0 * K\n",
+        "its loss differs each time",
+    ),
     "build": (
         "import uuid\nK = uuid.uuid4()\ndef build(model, lr):\n    return K, torch.optim.SGD(model.parameters(), lr=lr)\n",
         "optimizer own: its build differs each time that the suite is loaded, or its file changed",
@@ -216,18 +257,24 @@ def test_a_worker_that_finds_something_else_names_the_part(tmp_path: Path, part:
     assert message in str(update.update.error)
 
 
-def test_a_worker_that_has_other_packages_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_has_other_packages_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path, {"suite.py": ""})
     with loaded(tmp_path) as suite:
         own, its = identities(suite)
         run = Run(benchmark="b", optimizer="own", lr=0.1, seed=0, kind="trial")
-        task = Task(id=1, priority=0, engine="plain", definition=Definition(benchmark=own, optimizer=its), runs=(run,))
+        task = Task(
+            id=1,
+            priority=0,
+            engine="plain",
+            definition=Definition(benchmark=own, optimizer=its),
+            runs=(run,),
+        )
         monkeypatch.setattr(torch, "__version__", "2.0.0")
         (update,) = updates(task, trainer(lambda: suite, "cpu"))
     assert isinstance(update.update, RunResult)
-    expected = (
-        f"benchmark b: this worker's environment differs from the driver's: torch (2.0.0 instead of {TORCH}); use the same"
-    )
+    expected = f"benchmark b: this worker's environment differs from the driver's: torch (2.0.0 instead of {TORCH}); use the same"
     assert expected in str(update.update.error)
 
 
@@ -242,7 +289,9 @@ def without_source(folder: Path, width: int) -> None:
 
 
 def in_latin_1(folder: Path, width: int) -> None:
-    (folder / "net.py").write_bytes(f"# coding: latin-1\n{NET.format(width=width)}    'é'\n".encode("latin-1"))
+    (folder / "net.py").write_bytes(
+        f"# coding: latin-1\n{NET.format(width=width)}    'é'\n".encode("latin-1")
+    )
 
 
 def in_an_archive(folder: Path, width: int) -> None:
@@ -250,13 +299,27 @@ def in_an_archive(folder: Path, width: int) -> None:
         archive.writestr("net.py", NET.format(width=width))
 
 
-@pytest.mark.parametrize("write_net", [without_source, in_latin_1, in_an_archive], ids=lambda write_net: write_net.__name__)
-@pytest.mark.parametrize("text", ["from net import make as model\n", "import net\nmodel = lambda: net.make()\n"])
-def test_modules_of_any_kind_of_file_are_described(tmp_path: Path, write_net: Callable[[Path, int], None], text: str) -> None:
+@pytest.mark.parametrize(
+    "write_net",
+    [without_source, in_latin_1, in_an_archive],
+    ids=lambda write_net: write_net.__name__,
+)
+@pytest.mark.parametrize(
+    "text", ["from net import make as model\n", "import net\nmodel = lambda: net.make()\n"]
+)
+def test_modules_of_any_kind_of_file_are_described(
+    tmp_path: Path, write_net: Callable[[Path, int], None], text: str
+) -> None:
     found = []
     for version, width in enumerate((4, 4, 5)):
         folder = tmp_path / str(version)
-        write(folder, {"suite.py": "import sys\nsys.path.append(__file__.replace('suite.py', 'archive.zip'))\n" + text})
+        write(
+            folder,
+            {
+                "suite.py": "import sys\nsys.path.append(__file__.replace('suite.py', 'archive.zip'))\n"
+                + text
+            },
+        )
         write_net(folder, width)
         found.append(digests(folder))
     assert found[0] == found[1]

@@ -156,7 +156,12 @@ PAIRS: list[tuple[str, Callable[[Any], Any], Any, Any]] = [
     ("class by type()", lambda n: type("Made", (), {"n": n}), 1, 2),
     ("array of text", lambda text: np.array(["a", text]), "b", "c"),
     ("array of objects", lambda part: np.array([1, part], dtype=object), "a", None),
-    ("array of long strings", lambda text: np.array([text], dtype=np.dtypes.StringDType()), "a", "b"),
+    (
+        "array of long strings",
+        lambda text: np.array([text], dtype=np.dtypes.StringDType()),
+        "a",
+        "b",
+    ),
     ("array backwards", lambda n: np.arange(n)[::-1], 3, 4),
     ("array by fields", structured, 1.0, 2.0),
     ("array with a mask", lambda n: np.ma.array([1, 2], mask=[0, n]), 0, 1),
@@ -166,7 +171,12 @@ PAIRS: list[tuple[str, Callable[[Any], Any], Any, Any]] = [
     ("tensor in rows", lambda n: (n * torch.eye(3)).to_sparse_csr(), 1.0, 2.0),
     ("complex tensor", lambda n: torch.tensor([1 + n * 1j]), 1, 2),
     ("conjugate tensor", lambda n: torch.tensor([1 + n * 1j]).conj(), 1, -1),
-    ("nested tensor", lambda n: torch.nested.nested_tensor([torch.ones(2), n * torch.ones(1)]), 1, 2),
+    (
+        "nested tensor",
+        lambda n: torch.nested.nested_tensor([torch.ones(2), n * torch.ones(1)]),
+        1,
+        2,
+    ),
     ("meta tensor", lambda n: torch.empty(n, device="meta"), 1, 2),
     ("small floats", lambda n: torch.tensor([n]).to(torch.float8_e4m3fn), 1.0, 2.0),
     ("parameter", lambda grad: nn.Parameter(torch.ones(1), requires_grad=grad), True, False),
@@ -199,21 +209,52 @@ PAIRS: list[tuple[str, Callable[[Any], Any], Any, Any]] = [
     ("wrapper of a class", wrapped, len, callable),
     ("cache", kept, True, False),
     ("attribute of a cache", noted, "a", "b"),
-    ("script", lambda n: torch.jit.freeze(torch.jit.script(nn.Identity().eval())) if n else torch.jit.script(nn.ReLU()), 0, 1),
+    (
+        "script",
+        lambda n: (
+            torch.jit.freeze(torch.jit.script(nn.Identity().eval()))
+            if n
+            else torch.jit.script(nn.ReLU())
+        ),
+        0,
+        1,
+    ),
     ("distribution", lambda n: torch.distributions.Normal(0.0, n), 1.0, 2.0),
 ]
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("make", "one", "other"), [pytest.param(*pair[1:], id=pair[0]) for pair in PAIRS])
-def test_values_are_told_from_others_of_their_kind(make: Callable[[Any], Any], one: Any, other: Any) -> None:
+@pytest.mark.parametrize(
+    ("make", "one", "other"), [pytest.param(*pair[1:], id=pair[0]) for pair in PAIRS]
+)
+def test_values_are_told_from_others_of_their_kind(
+    make: Callable[[Any], Any], one: Any, other: Any
+) -> None:
     assert canonicalize(make(one)) == canonicalize(make(one))
     assert canonicalize(make(one)) != canonicalize(make(other))
 
 
 def test_constants_are_described() -> None:
     assert (
-        len({canonicalize(value) for value in (..., NotImplemented, None, True, 1, 1.0, "1", b"1", (1,), [1], {1}, {1: 1})})
+        len(
+            {
+                canonicalize(value)
+                for value in (
+                    ...,
+                    NotImplemented,
+                    None,
+                    True,
+                    1,
+                    1.0,
+                    "1",
+                    b"1",
+                    (1,),
+                    [1],
+                    {1},
+                    {1: 1},
+                )
+            }
+        )
         == 12
     )
 
@@ -243,11 +284,24 @@ def test_nothing_but_bad_input_is_raised(name: str) -> None:
         assert canonicalize(value) == canonicalize(value)
 
 
-PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.complex_numbers()
+PLAIN = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.complex_numbers()
+)
 KEYS = st.integers() | st.text() | st.booleans() | st.tuples(st.integers(), st.text())
 NESTED = st.recursive(
     PLAIN | st.frozensets(KEYS),
-    lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(KEYS, inner) | st.lists(inner).map(Linked),
+    lambda inner: (
+        st.lists(inner)
+        | st.lists(inner).map(tuple)
+        | st.dictionaries(KEYS, inner)
+        | st.lists(inner).map(Linked)
+    ),
     max_leaves=12,
 )
 QUICK = settings(max_examples=60, deadline=None, database=None)
@@ -257,7 +311,13 @@ def leaves(value: Any) -> int:
     """How many places of a value can be replaced."""
     if isinstance(value, Linked):
         return leaves(value.value)
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else None
+    parts = (
+        value.values()
+        if isinstance(value, dict)
+        else value
+        if isinstance(value, list | tuple)
+        else None
+    )
     return 1 if parts is None else sum(leaves(part) for part in parts)
 
 
@@ -287,7 +347,9 @@ def test_property_a_changed_part_changes_the_description(value: Any, data: st.Da
     count = leaves(value)
     if count:
         place = data.draw(st.integers(0, count - 1))
-        assert canonicalize(replaced(value, place, "something else that no strategy draws: 1d9f")) != canonicalize(value)
+        assert canonicalize(
+            replaced(value, place, "something else that no strategy draws: 1d9f")
+        ) != canonicalize(value)
 
 
 HOSTILE = st.builds(Hostile) | st.builds(threading.Lock)

@@ -16,8 +16,27 @@ from optsuite.optimizers.packaged import any_of_pytorch_optimizer
 from optsuite.training.train_step import build
 
 pytest.importorskip("pytorch_optimizer")
-GIVEN = ("adago", "adammini", "adamuon", "lbfgs", "muon", "normuon", "ranger21")  # what they want beside parameters
-ORDINARY = ("lamb", "lars", "kron", "galore", "schedulefreeradam", "came", "sgdp", "swats", "prodigy", "scion")
+GIVEN = (
+    "adago",
+    "adammini",
+    "adamuon",
+    "lbfgs",
+    "muon",
+    "normuon",
+    "ranger21",
+)  # what they want beside parameters
+ORDINARY = (
+    "lamb",
+    "lars",
+    "kron",
+    "galore",
+    "schedulefreeradam",
+    "came",
+    "sgdp",
+    "swats",
+    "prodigy",
+    "scion",
+)
 REFUSED = {
     "adahessian": "create_graph=True",
     "sophiah": "create_graph=True",
@@ -54,7 +73,10 @@ def test_unknown_optimizer_that_wants_an_argument_names_it() -> None:
         def __init__(self, params: Any, lr: float, horizon: int, mood: str) -> None:
             super().__init__(params, lr=lr)
 
-    with pytest.raises(InputError, match=r"optimizer pytorch_optimizer:future needs horizon, mood; write an OptimizerSpec"):
+    with pytest.raises(
+        InputError,
+        match=r"optimizer pytorch_optimizer:future needs horizon, mood; write an OptimizerSpec",
+    ):
         require_usable("future", Future)
 
 
@@ -103,7 +125,9 @@ def test_fused_only_where_the_model_allows_it() -> None:
 FUSED = [(SGD, {}), (SGD, {"momentum": 0.9}), (Adam, {}), (Adagrad, {})]
 
 
-def stepped(optimizer: Optimizer, parameters: list[nn.Parameter], missing: set[int], *, sparse: bool = False) -> list[Tensor]:
+def stepped(
+    optimizer: Optimizer, parameters: list[nn.Parameter], missing: set[int], *, sparse: bool = False
+) -> list[Tensor]:
     """The parameters after four steps along the same gradients; the second has none at the missing steps."""
     generator = torch.Generator().manual_seed(0)
     for step in range(4):
@@ -118,7 +142,9 @@ def stepped(optimizer: Optimizer, parameters: list[nn.Parameter], missing: set[i
 
 @pytest.mark.parametrize(("kind", "fixed"), FUSED)
 @pytest.mark.parametrize("missing", [{0}, {0, 1}, {2}, {0, 1, 2, 3}])
-def test_fused_steps_where_a_gradient_is_none(kind: type[Optimizer], fixed: dict[str, Any], missing: set[int]) -> None:
+def test_fused_steps_where_a_gradient_is_none(
+    kind: type[Optimizer], fixed: dict[str, Any], missing: set[int]
+) -> None:
     models = [nn.ParameterList([torch.ones(3, 4), torch.ones(3, 4)]) for _ in range(2)]
     ours = stepped(fused(kind, models[0], 0.1, **fixed), list(models[0]), missing)
     plain = kind(models[1].parameters(), lr=0.1, **fixed)  # type: ignore[call-arg]
@@ -127,7 +153,9 @@ def test_fused_steps_where_a_gradient_is_none(kind: type[Optimizer], fixed: dict
 
 @pytest.mark.parametrize(("kind", "fixed"), [(SGD, {}), (SGD, {"momentum": 0.9}), (Adagrad, {})])
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks")
-def test_fused_steps_where_a_gradient_turns_out_sparse(kind: type[Optimizer], fixed: dict[str, Any]) -> None:
+def test_fused_steps_where_a_gradient_turns_out_sparse(
+    kind: type[Optimizer], fixed: dict[str, Any]
+) -> None:
     models = [nn.ParameterList([torch.ones(3, 4), torch.ones(3, 4)]) for _ in range(2)]
     ours = stepped(fused(kind, models[0], 0.1, **fixed), list(models[0]), set(), sparse=True)
     dense = stepped(kind(models[1].parameters(), lr=0.1, **fixed), list(models[1]), set())  # type: ignore[call-arg]

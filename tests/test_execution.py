@@ -13,13 +13,20 @@ from optsuite.execution.pool import RunUpdate, Task, TaskLost
 from optsuite.training.identity import define
 from optsuite.training.results import Measurement, Run, RunResult
 
-DEFINITIONS = {spec.name: define(tiny.BENCHMARK, spec, tiny.line()) for spec in tiny.SUITE.optimizers}
+DEFINITIONS = {
+    spec.name: define(tiny.BENCHMARK, spec, tiny.line()) for spec in tiny.SUITE.optimizers
+}
 
 
 def task(number: int, *, optimizer: str = "sgd", priority: int = 0, n: int = 1) -> Task:
-    runs = [Run(benchmark="tiny_line", optimizer=optimizer, lr=0.01, seed=seed, kind="trial") for seed in range(n)]
+    runs = [
+        Run(benchmark="tiny_line", optimizer=optimizer, lr=0.01, seed=seed, kind="trial")
+        for seed in range(n)
+    ]
     definition = DEFINITIONS.get(optimizer, DEFINITIONS["sgd"])
-    return Task(id=number, priority=priority, engine="plain", definition=definition, runs=tuple(runs))
+    return Task(
+        id=number, priority=priority, engine="plain", definition=definition, runs=tuple(runs)
+    )
 
 
 def collect(pool: LocalPool, n: int, seconds: float = 90) -> list[RunUpdate | TaskLost]:
@@ -39,11 +46,20 @@ def test_workers_train_report_die_and_are_replaced() -> None:
             pool.submit(task(number, n=2 if number == 3 else 1))
         events = collect(pool, 5)
         updates = [(e.task, e.index, e.update) for e in events if isinstance(e, RunUpdate)]
-        assert [f for t, i, f in updates if (t, i) == (3, 1) and isinstance(f, RunResult)] == [RunResult(outcome="finished")]
-        curves = [
-            [(f.step, f.values) for t, i, f in updates if t == n and i == 0 and isinstance(f, Measurement)] for n in range(4)
+        assert [f for t, i, f in updates if (t, i) == (3, 1) and isinstance(f, RunResult)] == [
+            RunResult(outcome="finished")
         ]
-        assert curves[0] == curves[1] == curves[2] == curves[3]  # the same seed, whichever worker had it
+        curves = [
+            [
+                (f.step, f.values)
+                for t, i, f in updates
+                if t == n and i == 0 and isinstance(f, Measurement)
+            ]
+            for n in range(4)
+        ]
+        assert (
+            curves[0] == curves[1] == curves[2] == curves[3]
+        )  # the same seed, whichever worker had it
 
         pool.submit(task(4, optimizer="nobody"))
         (event,) = collect(pool, 1)
@@ -52,7 +68,9 @@ def test_workers_train_report_die_and_are_replaced() -> None:
         assert event.update.outcome == "failed"
         assert str(event.update.error).startswith("optimizer: got 'nobody', one of")
 
-        while any(worker.task for worker in pool._workers):  # the word that a task is over follows its last fact
+        while any(
+            worker.task for worker in pool._workers
+        ):  # the word that a task is over follows its last fact
             pool.poll(0.5)
         victim = pool._workers[0].process.pid
         assert victim is not None
@@ -78,7 +96,9 @@ def test_a_suite_that_breaks_in_the_worker_fails_its_runs(tmp_path: Path) -> Non
     assert "broken.py, line 1) raised RuntimeError: not today" in str(event.update.error)
 
 
-def test_workers_have_the_environment_and_the_folder_of_their_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_have_the_environment_and_the_folder_of_their_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "asks.py").write_text(
         "import os\nraise RuntimeError(f'{os.environ.get(\"OPTSUITE_ASKED\")} in {os.getcwd()}')\n"
     )

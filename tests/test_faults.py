@@ -47,7 +47,11 @@ def pool() -> InlinePool:
 
 def go(pool: InlinePool) -> list[Event]:
     studies = studies_of(SUITE, prepare(SUITE, device="cpu")[0], device="cpu")
-    return list(run_campaign(studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
+    return list(
+        run_campaign(
+            studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False
+        )
+    )
 
 
 def everything() -> pd.DataFrame:
@@ -56,7 +60,11 @@ def everything() -> pd.DataFrame:
 
 def is_whole() -> bool:
     runs = everything()
-    return len(runs) == N_RUNS + 2 and runs["fingerprint"].is_unique and set(runs["status"]) == {"FINISHED"}
+    return (
+        len(runs) == N_RUNS + 2
+        and runs["fingerprint"].is_unique
+        and set(runs["status"]) == {"FINISHED"}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +83,15 @@ def test_what_breaks_is_reported_under_its_name_and_the_others_finish(
 ) -> None:
     monkeypatch.setattr(study, "STARTING_SECONDS", 8.0)
     monkeypatch.setattr(study, "SLOWER", 0.0)  # so that the patience depends on no machine
-    names = ("raises", "never_ends", "dies", "dies_once", "not_a_number", "wrong_shape", "tiny_line")
+    names = (
+        "raises",
+        "never_ends",
+        "dies",
+        "dies_once",
+        "not_a_number",
+        "wrong_shape",
+        "tiny_line",
+    )
     chosen = tuple(benchmark for benchmark in broken.SUITE.benchmarks if benchmark.name in names)
     assert len(chosen) == len(names)
     (empty.parent / "night.py").write_text(
@@ -91,10 +107,19 @@ def test_what_breaks_is_reported_under_its_name_and_the_others_finish(
 
     assert "Broken not_a_number: benchmark not_a_number: its loss, given outputs" in out
     assert "returned nan, allowed: a finite number before training" in out
-    assert "Broken wrong_shape: benchmark wrong_shape: its loss, given outputs (16, 2) and targets (16, 1)," in out
+    assert (
+        "Broken wrong_shape: benchmark wrong_shape: its loss, given outputs (16, 2) and targets (16, 1),"
+        in out
+    )
     for optimizer in ("sgd", "adam"):
-        assert "failed: ValueError: no more (broken.py, line " in said(f"raises {optimizer} stopped: ")[0]
-        assert "failed: it reported nothing for 8 seconds" in said(f"never_ends {optimizer} stopped: ")[0]
+        assert (
+            "failed: ValueError: no more (broken.py, line "
+            in said(f"raises {optimizer} stopped: ")[0]
+        )
+        assert (
+            "failed: it reported nothing for 8 seconds"
+            in said(f"never_ends {optimizer} stopped: ")[0]
+        )
         assert "failed: its worker died with exit code 3" in said(f"dies {optimizer} stopped: ")[0]
     runs = optsuite.runs()
     sound = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")]
@@ -108,22 +133,32 @@ def test_what_breaks_is_reported_under_its_name_and_the_others_finish(
 
 
 def test_an_optimizer_that_breaks_leaves_the_others_alone(empty: Path, call: Call) -> None:
-    text = TINY.read_text().replace("return SignDescent(model", "raise KeyError('x')\n    return SignDescent(model")
+    text = TINY.read_text().replace(
+        "return SignDescent(model", "raise KeyError('x')\n    return SignDescent(model"
+    )
     text += "\nfrom dataclasses import replace\n"
     text += "SUITE = replace(SUITE, benchmarks=(BENCHMARK, replace(BENCHMARK, name='other')), n_trials=2, n_seeds=2)\n"
     path = empty.parent / "odd.py"
     path.write_text(text)
     code, out, _ = call("run", "--suite", str(path), "--workers", "1")
     assert code == 1
-    assert "Broken other sign: optimizer sign on benchmark other: its build raised KeyError: 'x'" in out
+    assert (
+        "Broken other sign: optimizer sign on benchmark other: its build raised KeyError: 'x'"
+        in out
+    )
     runs = optsuite.runs()
     assert set(runs["optimizer"]) == {"sgd"}
     assert set(runs["benchmark"]) == {"tiny_line", "other"}
 
 
-def test_what_is_broken_now_leaves_the_report_until_it_can_be_trained_again(empty: Path, call: Call) -> None:
+def test_what_is_broken_now_leaves_the_report_until_it_can_be_trained_again(
+    empty: Path, call: Call
+) -> None:
     path = empty.parent / "odd.py"
-    sound = TINY.read_text() + "\nfrom dataclasses import replace\nSUITE = replace(SUITE, n_trials=2, n_seeds=2)\n"
+    sound = (
+        TINY.read_text()
+        + "\nfrom dataclasses import replace\nSUITE = replace(SUITE, n_trials=2, n_seeds=2)\n"
+    )
     for text, code, optimizers in (
         (sound, 0, {"sgd", "sign"}),
         (sound.replace("return SignDescent(model", "return SignDescent(modle"), 1, {"sgd"}),
@@ -139,7 +174,11 @@ def test_what_is_broken_now_leaves_the_report_until_it_can_be_trained_again(empt
 
 
 def test_a_worker_that_eats_its_memory_is_stopped_and_tried_once_more_alone(folder: Path) -> None:
-    suite = replace(broken.SUITE, benchmarks=broken.SUITE.benchmarks[4:5], optimizers=broken.SUITE.optimizers[:1])
+    suite = replace(
+        broken.SUITE,
+        benchmarks=broken.SUITE.benchmarks[4:5],
+        optimizers=broken.SUITE.optimizers[:1],
+    )
     (problem,), _ = prepare(suite, device="cpu")
     assert problem.benchmark.name == "eats_memory"
     lost: list[str] = []
@@ -153,7 +192,16 @@ def test_a_worker_that_eats_its_memory_is_stopped_and_tried_once_more_alone(fold
 
         pool.poll = watched  # type: ignore[method-assign]
         studies = studies_of(suite, [problem], device="cpu")
-        list(run_campaign(studies, uri=tracking_uri(), campaign="c", suite="broken", pool=pool, stop=lambda: False))
+        list(
+            run_campaign(
+                studies,
+                uri=tracking_uri(),
+                campaign="c",
+                suite="broken",
+                pool=pool,
+                stop=lambda: False,
+            )
+        )
     assert set(lost) == {"its worker ran out of memory"}
     assert studies[0].error is not None
     assert len(lost) > 2  # one in each worker, and at least one of them again, alone
@@ -193,7 +241,9 @@ def test_a_stack_alone_waits_for_the_others_and_shares_with_none() -> None:
 def disk(folder: Path, size: str) -> Iterator[None]:
     """A real disk of so many bytes in the place of the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True
+    )
     if done.returncode:
         pytest.skip("needs to be allowed to mount a disk")
     try:
@@ -210,7 +260,11 @@ def fill(path: Path, leave: int) -> None:
 
 
 def test_a_full_disk_keeps_what_was_trained_for_the_next_start(
-    tmp_path: Path, template: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch, expected: pd.DataFrame
+    tmp_path: Path,
+    template: Path,
+    pool: InlinePool,
+    monkeypatch: pytest.MonkeyPatch,
+    expected: pd.DataFrame,
 ) -> None:
     with disk(tmp_path / "full" / "mlruns", "12m"):
         (tmp_path / "full" / "mlruns" / "mlflow.db").write_bytes(template.read_bytes())
@@ -226,7 +280,8 @@ def test_a_full_disk_keeps_what_was_trained_for_the_next_start(
 
         pool.train = filling  # type: ignore[assignment]
         with pytest.raises(
-            StoreUnavailableError, match=r"database or disk is full; \d+ runs are kept in \S+/spool/mlflow.db/c and"
+            StoreUnavailableError,
+            match=r"database or disk is full; \d+ runs are kept in \S+/spool/mlflow.db/c and",
         ):
             go(pool)
         pool.train = train
@@ -235,7 +290,9 @@ def test_a_full_disk_keeps_what_was_trained_for_the_next_start(
         trained = pool.n_trained
         fill(Path("mlruns/more"), 0)  # what had been set aside
         pool.clear()
-        with pytest.raises((StoreUnavailableError, InputError), match=r"disk is full|No space left on device"):
+        with pytest.raises(
+            (StoreUnavailableError, InputError), match=r"disk is full|No space left on device"
+        ):
             go(pool)
         assert len(list(Path("mlruns/spool/mlflow.db/c").glob("*.json"))) == len(kept)
         Path("mlruns/filler").unlink()
@@ -252,7 +309,9 @@ def test_a_full_disk_keeps_what_was_trained_for_the_next_start(
 def test_a_read_only_store_gets_one_line(tmp_path: Path) -> None:
     with disk(tmp_path / "mlruns", "12m"):
         subprocess.run(["mount", "-o", "remount,ro", str(tmp_path / "mlruns")], check=True)
-        done = subprocess.run([PROGRAM, "run", "--suite", TINY], cwd=tmp_path, capture_output=True, text=True)
+        done = subprocess.run(
+            [PROGRAM, "run", "--suite", TINY], cwd=tmp_path, capture_output=True, text=True
+        )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "(Read-only file system); allowed: a writable folder" in done.stderr
@@ -318,7 +377,10 @@ def test_a_server_that_goes_away_is_waited_for_and_one_that_stays_away_loses_not
         return train(task)  # type: ignore[arg-type]
 
     pool.train = going  # type: ignore[assignment]
-    with pytest.raises(StoreUnavailableError, match=r"cannot be written to: .*; \d+ runs are kept in \S+ and delivered"):
+    with pytest.raises(
+        StoreUnavailableError,
+        match=r"cannot be written to: .*; \d+ runs are kept in \S+ and delivered",
+    ):
         go(pool)
     assert caplog.text.count("The store does not answer") == 1
     kept = len(list(Path(os.environ["XDG_STATE_HOME"]).rglob("*.json")))
@@ -335,7 +397,11 @@ def test_a_server_that_goes_away_is_waited_for_and_one_that_stays_away_loses_not
 
 @pytest.mark.parametrize("dropped", ["runs/create", "runs/log-batch", "runs/update"])
 def test_an_answer_that_is_lost_doubles_nothing(
-    server: Server, pool: InlinePool, expected: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, dropped: str
+    server: Server,
+    pool: InlinePool,
+    expected: pd.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
+    dropped: str,
 ) -> None:
     """The server has done what it was asked to, and is asked once more."""
     with forgetful(server.address, f"/api/2.0/mlflow/{dropped}", times=3) as proxy:
@@ -377,7 +443,11 @@ def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     assert (killed / "mlruns/report/leaderboard.csv").read_bytes() == table
     with closing(sqlite3.connect(killed / "mlruns/mlflow.db")) as store:
         active = "FROM runs JOIN tags USING (run_uuid) WHERE lifecycle_stage = 'active' AND key = 'optsuite.fingerprint'"
-        total, different = store.execute(f"SELECT count(*), count(DISTINCT value) {active}").fetchone()
-        statuses = store.execute("SELECT DISTINCT status FROM runs WHERE lifecycle_stage = 'active'").fetchall()
+        total, different = store.execute(
+            f"SELECT count(*), count(DISTINCT value) {active}"
+        ).fetchone()
+        statuses = store.execute(
+            "SELECT DISTINCT status FROM runs WHERE lifecycle_stage = 'active'"
+        ).fetchall()
     assert total == different == count(killed) - 1  # and the run of the report
     assert statuses == [("FINISHED",)]

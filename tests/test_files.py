@@ -10,7 +10,9 @@ from optsuite.files import write_atomically
 
 @pytest.mark.parametrize("durable", [False, True])
 @pytest.mark.parametrize("content", ["ünïcode\n", b"\x00\xff", memoryview(b"view")])
-def test_content_is_written_and_nothing_else_is_left(tmp_path: Path, content: str | bytes | memoryview, durable: bool) -> None:
+def test_content_is_written_and_nothing_else_is_left(
+    tmp_path: Path, content: str | bytes | memoryview, durable: bool
+) -> None:
     path = tmp_path / "file"
     path.write_text("old")
     write_atomically(path, content, durable=durable)
@@ -33,7 +35,9 @@ def test_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
-def test_error_leaves_the_old_file_and_nothing_else(tmp_path: Path, failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*arguments: object) -> None:
         raise OSError("No space left on device")
 
@@ -46,7 +50,9 @@ def test_error_leaves_the_old_file_and_nothing_else(tmp_path: Path, failing: str
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_durable_content_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_durable_content_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done: list[str] = []
     monkeypatch.setattr(os, "fsync", lambda file: done.append(f"fsync {os.fstat(file).st_size}"))
     monkeypatch.setattr(os, "replace", lambda old, new: done.append("replace"))

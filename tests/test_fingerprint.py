@@ -32,17 +32,25 @@ from optsuite.training.results import Run
 ROOT = Path(__file__).parents[1]
 RUN = Run(benchmark="tiny_line", optimizer="lion", lr=0.1, seed=3, kind="evaluation", arm="tuned")
 OWN = Fingerprint(
-    benchmark="1", optimizer="2", run="3", environment=Environment(benchmark="4", optimizer="5", engine="stacked_views")
+    benchmark="1",
+    optimizer="2",
+    run="3",
+    environment=Environment(benchmark="4", optimizer="5", engine="stacked_views"),
 )
 SAID = {"lr": "0.1", "seed": 3, "kind": "evaluation", "arm": "tuned"}
 
 
 def test_a_fingerprint_is_read_as_it_was_written() -> None:
     assert Fingerprint.parse(str(OWN)) == OWN
-    assert read_fingerprint("1-2-f") == FormerFingerprint(benchmark_hash="1", optimizer_hash="2", run="f")
+    assert read_fingerprint("1-2-f") == FormerFingerprint(
+        benchmark_hash="1", optimizer_hash="2", run="f"
+    )
 
 
-@pytest.mark.parametrize("text", ["1-2-3", "1-2-3-4-5", "1-2-3-4-5-", "1-2-g-4-5-plain", "1-2-3-4-5-plain\n", "", None, 1.0])
+@pytest.mark.parametrize(
+    "text",
+    ["1-2-3", "1-2-3-4-5", "1-2-3-4-5-", "1-2-g-4-5-plain", "1-2-3-4-5-plain\n", "", None, 1.0],
+)
 def test_what_is_no_fingerprint_is_none(text: object) -> None:
     assert Fingerprint.parse(text) is None
 
@@ -68,7 +76,13 @@ def defined() -> Definition:
 def test_a_fingerprint_names_its_run_whatever_the_engine() -> None:
     own = defined().fingerprint(RUN, engine="stacked")
     assert names_run(own, lr="0.1", seed=3, kind="evaluation", arm="tuned")
-    assert names_run(defined().fingerprint(replace(RUN, lr=1), engine="plain"), lr="1", seed=3, kind="evaluation", arm="tuned")
+    assert names_run(
+        defined().fingerprint(replace(RUN, lr=1), engine="plain"),
+        lr="1",
+        seed=3,
+        kind="evaluation",
+        arm="tuned",
+    )
     for change in ({"lr": "0.2"}, {"seed": 4}, {"kind": "trial"}, {"arm": None}):
         assert not names_run_of_any(own, **{**SAID, **change}, engine="stacked")  # type: ignore[arg-type]
 
@@ -76,7 +90,9 @@ def test_a_fingerprint_names_its_run_whatever_the_engine() -> None:
 # --- Versions are of the environment -----------------------------------------------------------------------------------------
 
 
-def test_another_version_of_a_package_is_another_environment_of_the_same_task(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_of_a_package_is_another_environment_of_the_same_task(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     before = defined().fingerprint(RUN, engine="plain")
     monkeypatch.setattr(torch, "__version__", "1.0.0")
     newer = defined().fingerprint(RUN, engine="plain")
@@ -202,7 +218,9 @@ def rearranged(folder: Path) -> None:
         (package / old).rename(target)
         modules = [path.removesuffix(".py").replace("/", ".") for path in (old, new)]
         renamed[f"from optsuite.{modules[0]} import"] = f"from optsuite.{modules[1]} import"
-    renamed["from optsuite.optimizers import native, packaged"] = "from optsuite.optimizers import of_torch as native, packaged"
+    renamed["from optsuite.optimizers import native, packaged"] = (
+        "from optsuite.optimizers import of_torch as native, packaged"
+    )
     (package / "models" / "simple.py").write_text("from optsuite.models.dense.layers import *\n")
     for path in package.rglob("*.py"):
         text = path.read_text()
@@ -211,17 +229,26 @@ def rearranged(folder: Path) -> None:
         path.write_text(text)
 
 
-def test_a_rearranged_optsuite_with_its_benchmarks_inside_has_the_same_tasks(tmp_path: Path) -> None:
+def test_a_rearranged_optsuite_with_its_benchmarks_inside_has_the_same_tasks(
+    tmp_path: Path,
+) -> None:
     write(tmp_path / "own", READERS)
     rearranged(tmp_path / "copy")
     found = []
     for root, benchmarks in ((ROOT, "benchmarks"), (tmp_path / "copy", "optsuite.benchmarks")):
         command = [sys.executable, "-c", PROGRAM, benchmarks, str(tmp_path / "own" / "suite.py")]
         environment = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         found.append(json.loads(done.stdout))
-    differing = [(name, part) for name, parts in found[0].items() for part in parts if parts[part] != found[1][name][part]]
+    differing = [
+        (name, part)
+        for name, parts in found[0].items()
+        for part in parts
+        if parts[part] != found[1][name][part]
+    ]
     assert differing == []
     assert found[0].keys() == found[1].keys()
     assert len(found[0]) > 30
@@ -247,6 +274,10 @@ def test_another_definition_and_another_environment_are_told_apart() -> None:
     before = studies(OWN)
     assert list(environment(before, before)) == []
     assert list(environment(before, studies(other_code))) == [("definition of x", "1", "9")]
-    assert list(environment(before, studies(other_packages))) == [("packages or settings of x", "5", "9")]
-    assert list(environment(before, studies(other_packages, "3"))) == [("torch", "2", "3")]  # which explains it
+    assert list(environment(before, studies(other_packages))) == [
+        ("packages or settings of x", "5", "9")
+    ]
+    assert list(environment(before, studies(other_packages, "3"))) == [
+        ("torch", "2", "3")
+    ]  # which explains it
     assert list(environment(studies("1-2-3"), before)) == []  # of schema 2: nothing can be compared

@@ -21,14 +21,24 @@ from optsuite import OPTIMIZERS, LogUniform, Target, models
 from optsuite.errors import InputError
 from optsuite.training.canonical.canonicalize import canonicalize
 from optsuite.training.fingerprint import Fingerprint
-from optsuite.training.identity import Definition, define, derived_seed, hash_splits, identify_optimizer
+from optsuite.training.identity import (
+    Definition,
+    define,
+    derived_seed,
+    hash_splits,
+    identify_optimizer,
+)
 from optsuite.training.results import Run
 
 RUN = Run(benchmark="tiny_line", optimizer="sgd", lr=0.1, seed=0, kind="evaluation", arm="tuned")
 
 
 def of(
-    benchmark: Any = tiny.BENCHMARK, spec: Any = OPTIMIZERS["sgd"], *, dtype: str = "float32", device: str = "cpu"
+    benchmark: Any = tiny.BENCHMARK,
+    spec: Any = OPTIMIZERS["sgd"],
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
 ) -> Definition:
     return define(benchmark, spec, benchmark.dataset(), dtype=dtype, device=device)
 
@@ -62,7 +72,10 @@ def test_whatever_changes_a_benchmark_changes_its_task(change: dict[str, Any]) -
 
 
 def test_dtype_and_device_change_the_environment_and_not_the_task() -> None:
-    prints = [one.fingerprint(RUN, engine="plain") for one in (of(), of(dtype="float64"), of(device="cuda"))]
+    prints = [
+        one.fingerprint(RUN, engine="plain")
+        for one in (of(), of(dtype="float64"), of(device="cuda"))
+    ]
     assert len({one.environment for one in prints}) == 3
     assert len({one.task for one in prints}) == 1
     assert of(device="cuda:0") == of(device="cuda:1")
@@ -78,7 +91,9 @@ def test_the_same_definition_made_again_is_the_same() -> None:
     assert of(replace(tiny.BENCHMARK, dataset=lambda: tiny.line())) == of()
 
 
-@pytest.mark.parametrize("change", [{"lr": 0.2}, {"seed": 1}, {"kind": "trial", "arm": None}, {"arm": "default"}])
+@pytest.mark.parametrize(
+    "change", [{"lr": 0.2}, {"seed": 1}, {"kind": "trial", "arm": None}, {"arm": "default"}]
+)
 def test_whatever_changes_a_run_changes_its_fingerprint(change: dict[str, Any]) -> None:
     assert identity(replace(RUN, **change)).task != identity(RUN).task
 
@@ -86,7 +101,9 @@ def test_whatever_changes_a_run_changes_its_fingerprint(change: dict[str, Any]) 
 def test_optimizers_differ_by_what_they_do_not_by_what_is_searched() -> None:
     sgd = OPTIMIZERS["sgd"]
     assert identity(RUN, replace(sgd, fixed={"momentum": 0.5})).task != identity(RUN).task
-    assert identity(RUN, replace(sgd, lr=LogUniform(low=1e-9, high=1.0), default_lr=0.5, source="")) == identity(RUN)
+    assert identity(
+        RUN, replace(sgd, lr=LogUniform(low=1e-9, high=1.0), default_lr=0.5, source="")
+    ) == identity(RUN)
     assert len({definition(spec) for spec in OPTIMIZERS.values()}) == len(OPTIMIZERS)
 
 
@@ -177,7 +194,9 @@ def called():
         ("spread", "x + 13", "x + 14"),
     ],
 )
-def test_edits_of_what_a_definition_reads_are_noticed(tmp_path: Path, name: str, old: str, new: str) -> None:
+def test_edits_of_what_a_definition_reads_are_noticed(
+    tmp_path: Path, name: str, old: str, new: str
+) -> None:
     (tmp_path / "neighbour.py").write_text("WIDTH = 1\n")
     before, after = load(tmp_path, TEXT), load(tmp_path, TEXT.replace(old, new))
     assert canonicalize(getattr(before, name)) != canonicalize(getattr(after, name))
@@ -226,13 +245,22 @@ def test_a_class_that_has_been_used_is_still_the_same() -> None:
     program = "from suites import tiny\nfrom optsuite.training.identity import identify_optimizer\n"
     program += "print(identify_optimizer(tiny.SUITE.optimizers[1]).digest)"
     paths = {"PYTHONPATH": f"{Path(__file__).parent}"}
-    fresh = subprocess.run([sys.executable, "-c", program], env=os.environ | paths, capture_output=True, text=True, check=True)
+    fresh = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | paths,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     spec.build(torch.nn.Linear(3, 1), 0.1)
     assert definition(spec) == fresh.stdout.strip()
 
 
 def test_what_cannot_be_told_apart_is_refused() -> None:
-    with pytest.raises(InputError, match=r"element 'lock': got a value of type lock, which cannot be told from others"):
+    with pytest.raises(
+        InputError,
+        match=r"element 'lock': got a value of type lock, which cannot be told from others",
+    ):
         canonicalize({"lock": threading.Lock()})
 
 
@@ -242,7 +270,10 @@ def test_what_a_function_closes_over_is_noticed(tmp_path: Path) -> None:
 
 
 def test_functions_that_call_each_other_are_described(tmp_path: Path) -> None:
-    module = load(tmp_path, "def even(n):\n    return n == 0 or odd(n - 1)\ndef odd(n):\n    return n != 0 and even(n - 1)\n")
+    module = load(
+        tmp_path,
+        "def even(n):\n    return n == 0 or odd(n - 1)\ndef odd(n):\n    return n != 0 and even(n - 1)\n",
+    )
     assert canonicalize(module.even) != canonicalize(module.odd)
 
 

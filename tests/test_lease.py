@@ -54,7 +54,9 @@ def test_a_claim_of_this_machine_whose_process_is_gone_is_taken_over(store: Stor
     assert len(lease.claims(store, "c")) == 1
 
 
-def test_a_claim_that_nobody_renews_expires_and_its_owner_notices(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_that_nobody_renews_expires_and_its_owner_notices(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
     monkeypatch.setattr(lease, "WATCH_SECONDS", 0.1)
     first = on("one", store)
@@ -94,7 +96,9 @@ def test_a_live_claim_is_not_taken_over_however_the_clocks_differ(
     assert [one.getMessage() for one in caplog.records if "waiting" in one.getMessage()] != []
 
 
-def test_a_claim_from_the_future_that_nobody_renews_ends_by_our_clock(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_from_the_future_that_nobody_renews_ends_by_our_clock(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = on("one", store)
     store.tag(first, CLAIM_BEAT, repr(time.time() + 86_400))
     monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.3)
@@ -111,7 +115,9 @@ def test_a_machine_that_slept_or_was_cut_off_stops_without_being_told(
     now = time.monotonic(), time.time()
     later = (now[0] + 170, now[1]) if clock == "monotonic" else (now[0], now[1] + 170)
     monkeypatch.setattr(lease, "_clocks", lambda: later)
-    with pytest.raises(StoreUnavailableError, match="asleep or cut off from the store for 170 seconds"):
+    with pytest.raises(
+        StoreUnavailableError, match="asleep or cut off from the store for 170 seconds"
+    ):
         own.require()
     monkeypatch.undo()
     assert own.is_lost

@@ -36,14 +36,27 @@ def classes(n: int = 48, n_classes: int = 4, *, is_sorted: bool = False) -> Spli
     y = (x @ torch.randn(3, n_classes, generator=generator)).argmax(1)
     if is_sorted:
         x, y = x[y.argsort()], y.sort().values
-    parts = zip(("train", "validation", "test"), torch.split(x, [64, n, n]), torch.split(y, [64, n, n]), strict=True)
+    parts = zip(
+        ("train", "validation", "test"),
+        torch.split(x, [64, n, n]),
+        torch.split(y, [64, n, n]),
+        strict=True,
+    )
     return Splits(**{name: (own, targets) for name, own, targets in parts})
 
 
 def of(n: int = 48, **change: Any) -> Benchmark:
     return replace(
         tiny.BENCHMARK,
-        **({"dataset": lambda: classes(n), "model": lambda: nn.Linear(3, 4), "loss": F.cross_entropy, "target": None} | change),
+        **(
+            {
+                "dataset": lambda: classes(n),
+                "model": lambda: nn.Linear(3, 4),
+                "loss": F.cross_entropy,
+                "target": None,
+            }
+            | change
+        ),
     )
 
 
@@ -93,9 +106,19 @@ WEIGHTED = nn.CrossEntropyLoss(label_smoothing=0.1, weight=torch.tensor([1.0, 2.
 @pytest.mark.parametrize(
     "benchmark",
     [
-        of(metrics={"accuracy": accuracy, "percent": lambda o, y: 100 * accuracy(o, y), "top": lambda o, y: o.amax(1).mean()}),
+        of(
+            metrics={
+                "accuracy": accuracy,
+                "percent": lambda o, y: 100 * accuracy(o, y),
+                "top": lambda o, y: o.amax(1).mean(),
+            }
+        ),
         of(loss=noisy),
-        of(model=lambda: nn.Linear(3, 4).bfloat16(), loss=lambda o, y: F.cross_entropy(o, y), dataset=lambda: bfloat16()),
+        of(
+            model=lambda: nn.Linear(3, 4).bfloat16(),
+            loss=lambda o, y: F.cross_entropy(o, y),
+            dataset=lambda: bfloat16(),
+        ),
         line(metrics={"mae": F.l1_loss, "bias": lambda o, y: (o - y).mean()}),
         line(loss=lambda o, y: F.mse_loss(o, y, reduction="sum") / len(y)),
         line(model=lambda: Penalised(), loss=lambda o, y: F.mse_loss(o[0], y) + o[1]),
@@ -103,7 +126,17 @@ WEIGHTED = nn.CrossEntropyLoss(label_smoothing=0.1, weight=torch.tensor([1.0, 2.
         of(1),
         of(2, metrics={"accuracy": accuracy}),
     ],
-    ids=["metrics", "random", "bfloat16", "line", "sum of mean", "penalty", "distribution", "one", "two"],
+    ids=[
+        "metrics",
+        "random",
+        "bfloat16",
+        "line",
+        "sum of mean",
+        "penalty",
+        "distribution",
+        "one",
+        "two",
+    ],
 )
 def test_means_over_examples_have_no_note(benchmark: Benchmark) -> None:
     assert notes(benchmark) == ()
@@ -134,7 +167,10 @@ class Distribution(nn.Linear):
     [
         ({"metrics": {"f1": f1}}, "f1 is"),
         ({"metrics": {"auc": auc}}, "auc is"),
-        ({"metrics": {"perplexity": perplexity, "accuracy": accuracy, "f1": f1}}, "perplexity and f1 are"),
+        (
+            {"metrics": {"perplexity": perplexity, "accuracy": accuracy, "f1": f1}},
+            "perplexity and f1 are",
+        ),
         ({"loss": WEIGHTED}, "loss is"),
         ({"loss": contrastive}, "loss is"),
         ({"loss": lambda o, y: F.cross_entropy(o, y).sqrt()}, "loss is"),
@@ -147,7 +183,10 @@ def test_what_is_no_mean_is_measured_whole_or_must_say_so(change: Any, name: str
     assert note == (
         f"benchmark tiny_line: its {name} no mean over examples; measured on each whole split (whole_split=True says so)"
     )
-    with pytest.raises(InputError, match=f"tiny_line: its {name} no mean over examples, and splits of more than 2000") as error:
+    with pytest.raises(
+        InputError,
+        match=f"tiny_line: its {name} no mean over examples, and splits of more than 2000",
+    ) as error:
         notes(of(2_100, **change))
     assert "say whole_split=True" in str(error.value)
     assert notes(of(2_100, whole_split=True, **change)) == ()
@@ -178,7 +217,10 @@ def test_splits_that_are_sorted_are_tried_all_over() -> None:
 )
 def test_sums_are_refused_by_name(change: Any) -> None:
     name = next(iter(change.get("metrics", {"loss": 0})))
-    with pytest.raises(InputError, match=f"tiny_line: its {name} is the sum over the examples, allowed: their mean; say"):
+    with pytest.raises(
+        InputError,
+        match=f"tiny_line: its {name} is the sum over the examples, allowed: their mean; say",
+    ):
         notes(line(**change))
 
 
@@ -187,17 +229,25 @@ def test_sums_are_refused_by_name(change: Any) -> None:
     [
         (lambda x, y: (x, y[:, 0]), {"loss": lambda o, y: ((o - y) ** 2).mean()}),
         (lambda x, y: (x, y[:, 0]), {"loss": lambda o, y: ((o - y) ** 2).sum() / len(y)}),
-        (lambda x, y: (x, y[:, 0]), {"loss": lambda o, y: (o - y).abs().mean(), "whole_split": True}),
+        (
+            lambda x, y: (x, y[:, 0]),
+            {"loss": lambda o, y: (o - y).abs().mean(), "whole_split": True},
+        ),
         (
             lambda x, y: (x, y),
-            {"model": lambda: nn.Sequential(nn.Linear(3, 1), nn.Flatten(0)), "loss": lambda o, y: (o - y).square().mean()},
+            {
+                "model": lambda: nn.Sequential(nn.Linear(3, 1), nn.Flatten(0)),
+                "loss": lambda o, y: (o - y).square().mean(),
+            },
         ),
         (lambda x, y: (x, y[:, None]), {"loss": lambda o, y: ((o - y) ** 2).mean()}),
     ],
     ids=["targets (n,)", "sum / n", "whole", "outputs (n,)", "targets (n, 1, 1)"],
 )
 def test_a_loss_that_broadcasts_is_refused(change: Any, others: Any) -> None:
-    with pytest.raises(InputError, match="tiny_line: its loss broadcasts outputs and targets of different shapes"):
+    with pytest.raises(
+        InputError, match="tiny_line: its loss broadcasts outputs and targets of different shapes"
+    ):
         notes(line(change, **others))
 
 
@@ -220,7 +270,12 @@ def test_a_whole_split_is_measured_at_once(engine: Any, monkeypatch: pytest.Monk
     monkeypatch.setattr(plain, "CHUNK", 7)
     one = Run(benchmark="tiny_line", optimizer="sgd", lr=0.1, seed=0, kind="trial")
     found = {
-        whole: next(f for _, f in engine.train(replace(benchmark, whole_split=whole), SGD, [one], benchmark.dataset()))
+        whole: next(
+            f
+            for _, f in engine.train(
+                replace(benchmark, whole_split=whole), SGD, [one], benchmark.dataset()
+            )
+        )
         for whole in (True, False)
     }
     assert isinstance(found[True], Measurement)
@@ -265,12 +320,18 @@ def test_outputs_that_cannot_be_put_together_say_so(monkeypatch: pytest.MonkeyPa
     benchmark = line(model=Distribution, loss=lambda o, y: -o.log_prob(y).mean(), whole_split=True)
     with pytest.raises(ValueError, match="cannot be put together; return tensors"):
         values_of(benchmark, initial_model(benchmark, 0), benchmark.dataset().validation)
-    large = Splits(**{name: (x.repeat(32, 1), y.repeat(32, 1)) for name, (x, y) in vars(tiny.line()).items()})
+    large = Splits(
+        **{name: (x.repeat(32, 1), y.repeat(32, 1)) for name, (x, y) in vars(tiny.line()).items()}
+    )
     with monkeypatch.context() as patch:
         patch.setattr("optsuite.training.validation.definitions.CHUNK", 5)
-        with pytest.raises(InputError, match="tiny_line: whole_split: the model's outputs for several chunks"):
+        with pytest.raises(
+            InputError, match="tiny_line: whole_split: the model's outputs for several chunks"
+        ):
             notes(replace(benchmark, dataset=lambda: large))
-    penalized = line(model=Penalised, loss=lambda o, y: F.mse_loss(o[0], y) + o[1], whole_split=True)
+    penalized = line(
+        model=Penalised, loss=lambda o, y: F.mse_loss(o[0], y) + o[1], whole_split=True
+    )
     model, split = initial_model(penalized, 0), penalized.dataset().validation
     (value,) = values_of(penalized, model, split).values()
     assert value == pytest.approx(penalized.loss(model(split[0]), split[1]).item())
@@ -278,17 +339,26 @@ def test_outputs_that_cannot_be_put_together_say_so(monkeypatch: pytest.MonkeyPa
 
 def test_a_target_says_its_direction() -> None:
     error, loss = Target("validation/error", at_most=0.1), Target("test/loss", at_least=3)
-    assert [error.reached({"validation/error": v}) for v in (0.2, 0.1, math.nan)] == [False, True, False]
+    assert [error.reached({"validation/error": v}) for v in (0.2, 0.1, math.nan)] == [
+        False,
+        True,
+        False,
+    ]
     assert [loss.reached({"test/loss": v}) for v in (2, 3)] == [False, True]
     assert (str(error), str(loss)) == ("validation/error <= 0.1", "test/loss >= 3")
     for wrong in ({}, {"at_least": 1.0, "at_most": 2.0}, {"value": 1.0, "at_most": 2.0}):
-        with pytest.raises(InputError, match=r"target validation/a: got .*, allowed: either at_least=\.\.\. or at_most"):
+        with pytest.raises(
+            InputError,
+            match=r"target validation/a: got .*, allowed: either at_least=\.\.\. or at_most",
+        ):
             Target("validation/a", **wrong)
     with pytest.raises(InputError, match="target at_most: got nan"):
         Target("validation/a", at_most=math.nan)
 
 
-def test_the_older_form_of_a_target_keeps_its_meaning_and_warns_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_older_form_of_a_target_keeps_its_meaning_and_warns_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     warn_once.cache_clear()
     with caplog.at_level(logging.WARNING, "optsuite"):
         older = [Target("validation/loss", 1.0) for _ in range(3)]
@@ -300,10 +370,16 @@ def test_the_older_form_of_a_target_keeps_its_meaning_and_warns_once(caplog: pyt
     newer = Target("validation/loss", at_most=1.0)
     assert str(older[0]) == str(newer)
     assert other.reached({"validation/accuracy": 0.5})
-    identities = [define(line(target=t), tiny.SUITE.optimizers[0], tiny.line()).benchmark for t in (older[0], newer)]
+    identities = [
+        define(line(target=t), tiny.SUITE.optimizers[0], tiny.line()).benchmark
+        for t in (older[0], newer)
+    ]
     assert identities[0] == identities[1]  # following the advice trains nothing again
     opposite = Target("validation/loss", at_least=1.0)
-    assert define(line(target=opposite), tiny.SUITE.optimizers[0], tiny.line()).benchmark.digest != identities[0].digest
+    assert (
+        define(line(target=opposite), tiny.SUITE.optimizers[0], tiny.line()).benchmark.digest
+        != identities[0].digest
+    )
 
 
 def test_a_target_of_the_older_form_that_is_met_untrained_is_refused() -> None:
@@ -312,7 +388,8 @@ def test_a_target_of_the_older_form_that_is_met_untrained_is_refused() -> None:
 
     guessed = of(metrics={"error": error}, target=Target("validation/error", 0.1))
     with pytest.raises(
-        InputError, match=r"target validation/error >= 0.1 is met before training \(0.*say at_most=0.1 or at_least=0.1"
+        InputError,
+        match=r"target validation/error >= 0.1 is met before training \(0.*say at_most=0.1 or at_least=0.1",
     ):
         notes(guessed)
     assert notes(replace(guessed, target=Target("validation/error", at_most=0.1))) == ()
@@ -331,7 +408,9 @@ def test_a_target_of_the_older_form_that_is_met_untrained_is_refused() -> None:
         ({0.01: 1.0, 0.0101: 1.0, 0.0102: 1.0, 0.1: 1.0}, 0.0102, 4),
     ],
 )
-def test_ties_take_the_middle_of_the_widest_plateau(scores: dict[float, float], best: float, n_tied: int) -> None:
+def test_ties_take_the_middle_of_the_widest_plateau(
+    scores: dict[float, float], best: float, n_tied: int
+) -> None:
     for order in (1, -1):
         trials = [Trial(lr=lr, score=score) for lr, score in list(scores.items())[::order]]
         assert best_rate(trials) == best
@@ -339,14 +418,22 @@ def test_ties_take_the_middle_of_the_widest_plateau(scores: dict[float, float], 
 
 
 def test_a_study_of_tied_rates_warns_in_its_row() -> None:
-    runs = frame(*seeds("a", [1.0, 1.1]), *[run("b", 2.0, seed) for seed in (0, 1)], study("b", 2, n_tied=6.0))
+    runs = frame(
+        *seeds("a", [1.0, 1.1]),
+        *[run("b", 2.0, seed) for seed in (0, 1)],
+        study("b", 2, n_tied=6.0),
+    )
     shown = {row["optimizer"]: warnings(row) for row in leaderboard(runs).to_dict("records")}
     assert shown == {"a": "", "b": "6 rates tied in tuning: the middle was taken"}
 
 
 @pytest.mark.parametrize(
     ("values", "shown"),
-    [([0.9, 0.5], ["90.0%", "50.0%"]), ([95.0, 0.5], ["95", "0.5"]), ([1.0, 0.0], ["100.0%", "0.0%"])],
+    [
+        ([0.9, 0.5], ["90.0%", "50.0%"]),
+        ([95.0, 0.5], ["95", "0.5"]),
+        ([1.0, 0.0], ["100.0%", "0.0%"]),
+    ],
 )
 def test_an_accuracy_in_percent_is_no_fraction(values: Sequence[float], shown: list[str]) -> None:
     rows = [

@@ -27,7 +27,16 @@ from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.plans import read_plans
 from optsuite.tracking.query import read_rows, read_runs
 from optsuite.tracking.rows import chunks
-from optsuite.tracking.schema import ARM, FINGERPRINT, REFUSAL, REFUTED, SCHEMA, SEAL, SEALED, SUPERSEDED
+from optsuite.tracking.schema import (
+    ARM,
+    FINGERPRINT,
+    REFUSAL,
+    REFUTED,
+    SCHEMA,
+    SEAL,
+    SEALED,
+    SUPERSEDED,
+)
 from optsuite.tracking.store import Store, open_store
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import digest
@@ -55,7 +64,11 @@ def go(pool: InlinePool, suite: Suite = SUITE, own: list[Study] | None = None) -
     pool.load(suite)
     pool.n_trained, pool.checks = 0, []
     asked = studies(suite) if own is None else own
-    return list(run_campaign(asked, uri=tracking_uri(), campaign="c", suite="s", pool=pool, stop=lambda: False))
+    return list(
+        run_campaign(
+            asked, uri=tracking_uri(), campaign="c", suite="s", pool=pool, stop=lambda: False
+        )
+    )
 
 
 def raw() -> Iterator[dict[Any, Any]]:
@@ -80,9 +93,17 @@ def make_former(suite: Suite, own: list[Study] | None = None) -> None:
         if row["kind"] != "study":
             rest = digest(float(row["lr"]), int(row["seed"]), row["kind"], arm, engine)
         own_text = str(
-            FormerFingerprint(benchmark_hash=study.former.benchmark_hash, optimizer_hash=study.former.optimizer_hash, run=rest)
+            FormerFingerprint(
+                benchmark_hash=study.former.benchmark_hash,
+                optimizer_hash=study.former.optimizer_hash,
+                run=rest,
+            )
         )
-        columns = {name: row.get(name) for name in SEALED} | {"fingerprint": own_text, "schema": "2", "arm": arm}
+        columns = {name: row.get(name) for name in SEALED} | {
+            "fingerprint": own_text,
+            "schema": "2",
+            "arm": arm,
+        }
         text = " ".join(("2", seal._digest(columns), *str(row["seal"]).split(" ")[2:]))
         store.log(row["run_id"], tags={FINGERPRINT: own_text, SCHEMA: "2", SEAL: text}, time=0.0)
 
@@ -93,34 +114,47 @@ def everything() -> pd.DataFrame:
 
 def curves() -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect("mlruns/mlflow.db")) as connection:
-        return connection.execute("SELECT run_uuid, key, step, value FROM metrics ORDER BY 1, 2, 3").fetchall()
+        return connection.execute(
+            "SELECT run_uuid, key, step, value FROM metrics ORDER BY 1, 2, 3"
+        ).fetchall()
 
 
 def forms() -> set[tuple[str, bool]]:
     """The schemas of the rows, and whether their fingerprints are new."""
-    return {(str(row["schema"]), Fingerprint.parse(row["fingerprint"]) is not None) for row in raw()}
+    return {
+        (str(row["schema"]), Fingerprint.parse(row["fingerprint"]) is not None) for row in raw()
+    }
 
 
 NEW, OLD = ("3", True), ("2", False)
 
 
 def test_a_store_of_schema_2_is_reused_whole_and_migrated_once(
-    folder: Path, pool: InlinePool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    pool: InlinePool,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     go(pool)
     table, before = leaderboard(read_runs(open_store(tracking_uri()), "c")), everything()
     make_former(SUITE)
     assert forms() == {OLD}
-    pd.testing.assert_frame_equal(leaderboard(read_runs(open_store(tracking_uri()), "c")), table)  # a report reads both
+    pd.testing.assert_frame_equal(
+        leaderboard(read_runs(open_store(tracking_uri()), "c")), table
+    )  # a report reads both
     written = curves()
     events = go(pool)
     assert pool.n_trained == 0
     assert sum(isinstance(event, RunEnded) and event.reused for event in events) == N_RUNS
     assert len(pool.checks) >= N_STUDIES
     assert forms() == {NEW}
-    assert caplog.messages == [f"Campaign c: {N_RUNS + N_STUDIES} runs of an earlier optsuite were given new fingerprints"]
+    assert caplog.messages == [
+        f"Campaign c: {N_RUNS + N_STUDIES} runs of an earlier optsuite were given new fingerprints"
+    ]
     assert read_rows(open_store(tracking_uri()), "c").damaged == ()
-    assert [row for row in curves() if "usage" not in row[1]] == [row for row in written if "usage" not in row[1]]
+    assert [row for row in curves() if "usage" not in row[1]] == [
+        row for row in written if "usage" not in row[1]
+    ]
     pd.testing.assert_frame_equal(everything(), before)
     assert not has_former_rows(tracking_uri(), "c")
     monkeypatch.setattr(migration, "former_rows", None)
@@ -128,7 +162,9 @@ def test_a_store_of_schema_2_is_reused_whole_and_migrated_once(
     assert pool.n_trained == 0
 
 
-def test_a_dry_run_counts_rows_of_schema_2_and_writes_nothing(folder: Path, pool: InlinePool) -> None:
+def test_a_dry_run_counts_rows_of_schema_2_and_writes_nothing(
+    folder: Path, pool: InlinePool
+) -> None:
     go(pool)
     make_former(SUITE)
     assert missing(studies(SUITE), uri=tracking_uri(), campaign="c") == {"tiny_line": 0}
@@ -172,14 +208,18 @@ def test_rows_of_another_definition_are_superseded_in_one_line(
     assert pool.n_trained == 4 + 2 + 2
     said = f"Campaign c: {4 + 2 + 1} runs of an earlier optsuite were given new fingerprints"
     assert caplog.messages == [f"{said}; {4 + 2 + 2 + 1} with other definitions left the report"]
-    assert {row["superseded"] for row in raw() if FormerFingerprint.parse(row["fingerprint"])} == {FORMER}
+    assert {row["superseded"] for row in raw() if FormerFingerprint.parse(row["fingerprint"])} == {
+        FORMER
+    }
     assert len(read_runs(open_store(tracking_uri()), "c")) == N_RUNS + N_STUDIES
     assert not has_former_rows(tracking_uri(), "c")
     go(pool, changed)
     assert pool.n_trained == 0
 
 
-def test_what_a_start_does_not_ask_for_stays_and_is_migrated_when_it_is_asked_for(folder: Path, pool: InlinePool) -> None:
+def test_what_a_start_does_not_ask_for_stays_and_is_migrated_when_it_is_asked_for(
+    folder: Path, pool: InlinePool
+) -> None:
     go(pool)
     make_former(SUITE)
     go(pool, replace(SUITE, optimizers=SUITE.optimizers[:1]))
@@ -189,7 +229,9 @@ def test_what_a_start_does_not_ask_for_stays_and_is_migrated_when_it_is_asked_fo
     assert (pool.n_trained, forms()) == (0, {NEW})
 
 
-def test_a_study_of_another_budget_keeps_its_runs_and_what_it_was(folder: Path, pool: InlinePool) -> None:
+def test_a_study_of_another_budget_keeps_its_runs_and_what_it_was(
+    folder: Path, pool: InlinePool
+) -> None:
     go(pool)
     make_former(SUITE)
     longer = replace(SUITE, n_seeds=3)
@@ -222,11 +264,15 @@ def test_a_refusal_to_stack_is_remembered(folder: Path, pool: InlinePool) -> Non
         tags = {SUPERSEDED: REFUTED} | ({REFUSAL: "it parted"} if row["kind"] == "study" else {})
         store.log(row["run_id"], tags=tags, time=0.0)
     asked = studies(SUITE)
-    assert [(study.plan.engine, study.plan.reason) for study in asked] == [("plain", "it parted")] * 2
+    assert [(study.plan.engine, study.plan.reason) for study in asked] == [
+        ("plain", "it parted")
+    ] * 2
     go(pool, own=asked)
     assert pool.n_trained == N_RUNS
     again = studies(SUITE)
-    assert [(study.plan.engine, study.plan.reason, study.former) for study in again] == [("plain", "it parted", None)] * 2
+    assert [(study.plan.engine, study.plan.reason, study.former) for study in again] == [
+        ("plain", "it parted", None)
+    ] * 2
 
 
 def edited(row: dict[Any, Any]) -> dict[str, str]:
@@ -250,15 +296,19 @@ def test_a_damaged_row_is_not_sealed_anew(
     assert forms() == {NEW}
 
 
-def test_rows_of_a_newer_optsuite_are_refused_and_left_alone(folder: Path, pool: InlinePool) -> None:
+def test_rows_of_a_newer_optsuite_are_refused_and_left_alone(
+    folder: Path, pool: InlinePool
+) -> None:
     go(pool)
     store = open_store(tracking_uri())
     for row in list(raw())[:2]:
-        store.log(row["run_id"], tags={SCHEMA: "4", SEAL: f"4 {row['seal']}", FINGERPRINT: "of another form"}, time=0.0)
+        store.log(
+            row["run_id"],
+            tags={SCHEMA: "4", SEAL: f"4 {row['seal']}", FINGERPRINT: "of another form"},
+            time=0.0,
+        )
     before = sorted(map(str, raw()))
-    expected = (
-        r"^campaign c: 2 runs were written by a newer optsuite \(schema 4; this one knows 3\); update optsuite, or use another"
-    )
+    expected = r"^campaign c: 2 runs were written by a newer optsuite \(schema 4; this one knows 3\); update optsuite, or use another"
     with pytest.raises(InputError, match=expected) as error:
         go(pool)
     assert "\n" not in str(error.value)

@@ -54,7 +54,9 @@ SUITE = Suite(
 @pytest.mark.parametrize("name", [*REFUSED, *UNPRINTABLE, *COMPUTED])
 def test_a_name_that_could_leave_its_place_is_refused(name: str) -> None:
     for definition in (tiny.BENCHMARK, tiny.SUITE.optimizers[0], tiny.SUITE):
-        with pytest.raises(InputError, match=r"name: got .*, allowed: 1 to 100 printable characters") as error:
+        with pytest.raises(
+            InputError, match=r"name: got .*, allowed: 1 to 100 printable characters"
+        ) as error:
             replace(definition, name=name)
         assert str(error.value).isprintable()
 
@@ -93,7 +95,9 @@ def odd(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Path:
     (folder / "odd.py").write_text("from dataclasses import replace\n" + suite)
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
     command = [sys.executable, "-m", "optsuite", "nightly", "--suite", "odd.py", "--campaign", "n"]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert (done.returncode, done.stderr) == (0, "")
     (folder / "out.txt").write_text(done.stdout)
     return folder
@@ -103,17 +107,28 @@ def test_odd_names_stay_in_their_folders(odd: Path) -> None:
     assert [path.name for path in odd.parent.iterdir()] == ["folder"]
     assert {path.name for path in odd.iterdir()} == {"odd.py", "out.txt", "mlruns"}
     held = {path.name for path in (odd / "mlruns").iterdir()}
-    assert held - {"mlflow.db-shm", "mlflow.db-wal"} == {"mlflow.db", "artifacts", "report", "locks"}
+    assert held - {"mlflow.db-shm", "mlflow.db-wal"} == {
+        "mlflow.db",
+        "artifacts",
+        "report",
+        "locks",
+    }
     figures = [path.name for path in (odd / "mlruns/report/figures").iterdir()]
     assert len([name for name in figures if name.endswith("-scores.svg")]) == 2
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", name) for name in figures)
     experiments = open_store(f"sqlite:///{odd}/mlruns/mlflow.db").client.search_experiments()
-    own = [Path(e.artifact_location.removeprefix("file://")) for e in experiments if e.name != "Default"]
+    own = [
+        Path(e.artifact_location.removeprefix("file://"))
+        for e in experiments
+        if e.name != "Default"
+    ]
     assert len(own) == 2 + 1  # the last one holds the report
     assert {path.resolve().parent for path in own} == {odd / "mlruns/artifacts"}
 
 
-def test_odd_names_are_text_wherever_they_are_shown(odd: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_odd_names_are_text_wherever_they_are_shown(
+    odd: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     benchmarks, optimizers = {ODD[0], ODD[-1]}, set(ODD[:-1])
     report = odd / "mlruns" / "report"
     page = Elements((report / "index.html").read_text())
@@ -121,11 +136,17 @@ def test_odd_names_are_text_wherever_they_are_shown(odd: Path, call: Call, monke
     assert page.tags.count("script") == 1
     assert not {"img", "iframe", "i", "b"} & set(page.tags)
     assert not [name for name, _ in page.attributes if name.startswith("on")]
-    links = [value for name, value in page.attributes if name in ("href", "src") and not value.startswith("#")]
+    links = [
+        value
+        for name, value in page.attributes
+        if name in ("href", "src") and not value.startswith("#")
+    ]
     assert links
     assert all(re.match(r"(http://127\.0\.0\.1:5000/#/|data:,$)", link) for link in links)
 
-    board = Elements(MarkdownIt("commonmark").enable("table").render((report / "leaderboard.md").read_text()))
+    board = Elements(
+        MarkdownIt("commonmark").enable("table").render((report / "leaderboard.md").read_text())
+    )
     assert set(board.tags) == {"h1", "h2", "p", "table", "thead", "tbody", "tr", "th", "td"}
     assert all(name in board.text for name in benchmarks | optimizers)
 
@@ -141,17 +162,30 @@ def test_odd_names_are_text_wherever_they_are_shown(odd: Path, call: Call, monke
         assert name in listed or len(name) > 20  # which a column breaks
 
 
-def test_odd_names_are_text_in_a_terminal_while_they_train(capsys: pytest.CaptureFixture[str]) -> None:
+def test_odd_names_are_text_in_a_terminal_while_they_train(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     console = Console(file=sys.stdout, force_terminal=True, width=300, color_system=None)
     with Display(console) as display:
-        display.show(Prepared(seconds_per_run=dict.fromkeys(ODD, 1.0), n_runs=dict.fromkeys(ODD, 1)))
+        display.show(
+            Prepared(seconds_per_run=dict.fromkeys(ODD, 1.0), n_runs=dict.fromkeys(ODD, 1))
+        )
         display.show(Ready(missing=dict.fromkeys(ODD, 1), replaced=()))
     shown = capsys.readouterr().out
     assert all(name in shown for name in ODD[:-1])
 
 
 def test_file_names_differ_as_names_do() -> None:
-    names = ["a b", "a-20-b", "a--20--b", "a-20 b", "a-2d-20-b", "a\u00ab20-b", "a-ab b", *("x" * n for n in range(140, 160))]
+    names = [
+        "a b",
+        "a-20-b",
+        "a--20--b",
+        "a-20 b",
+        "a-2d-20-b",
+        "a\u00ab20-b",
+        "a-ab b",
+        *("x" * n for n in range(140, 160)),
+    ]
     names += ["\N{GRINNING FACE}" * n for n in range(10, 100)]
     made = {name_of(name) for name in names}
     assert len(made) == len(names)

@@ -39,7 +39,9 @@ SUITE = replace(
     DEFAULT,
     name="n",
     benchmarks=tuple(
-        replace(b, max_steps=b.max_steps // 2) for b in DEFAULT.benchmarks if b.name in ("digits_logreg", "diabetes_mlp")
+        replace(b, max_steps=b.max_steps // 2)
+        for b in DEFAULT.benchmarks
+        if b.name in ("digits_logreg", "diabetes_mlp")
     ),
     on_request=(),
     optimizers=tuple(OPTIMIZERS[name] for name in NAMES),
@@ -58,7 +60,13 @@ def night(pool: InlinePool, campaign: str, suite: Suite = SUITE) -> int:
     kind = ORDINARY if reference else REFERENCE
     events = list(
         run_campaign(
-            studies, uri=tracking_uri(), campaign=campaign, suite=suite.name, pool=pool, stop=lambda: False, night=kind
+            studies,
+            uri=tracking_uri(),
+            campaign=campaign,
+            suite=suite.name,
+            pool=pool,
+            stop=lambda: False,
+            night=kind,
         )
     )
     return sum(isinstance(event, RunEnded) and not event.reused for event in events)
@@ -71,7 +79,9 @@ def runs(campaign: str) -> pd.DataFrame:
 def planted(name: str, build: Callable[..., torch.optim.Optimizer], **change: Any) -> Suite:
     """The suite with another optimizer under the name of one of its own."""
     spec = replace(OPTIMIZERS[name], build=build, **change)
-    return replace(SUITE, optimizers=tuple(spec if own.name == name else own for own in SUITE.optimizers))
+    return replace(
+        SUITE, optimizers=tuple(spec if own.name == name else own for own in SUITE.optimizers)
+    )
 
 
 def smaller(kind: Any, model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Optimizer:
@@ -145,7 +155,10 @@ def test_a_night_trains_at_the_rates_of_the_reference_and_reuses_nothing(
     assert two_nights[1:] == (2 * 3 * (4 + 2 * 12), 2 * 3 * 12)
     assert night(pool, "same-0") == 0
     first, second = (runs(campaign) for campaign in ("reference", "same-0"))
-    tuned = [f[(f["kind"] == "study")].set_index(["benchmark", "optimizer"])["lr"].to_dict() for f in (first, second)]
+    tuned = [
+        f[(f["kind"] == "study")].set_index(["benchmark", "optimizer"])["lr"].to_dict()
+        for f in (first, second)
+    ]
     assert tuned[0] == tuned[1]
     store = open_store(tracking_uri())
     kinds = [(n.campaign, n.kind, n.good) for n in nights(store, "n")]
@@ -157,24 +170,40 @@ def test_a_night_trains_at_the_rates_of_the_reference_and_reuses_nothing(
     assert nights(store, "another") == []
 
 
-def test_what_is_planted_is_found_and_unchanged_code_raises_no_alarm(later: Path, pool: InlinePool) -> None:
-    assert [c for c in changes(runs("reference"), runs("same-0")) if c.quantity != "step_time"] == []
+def test_what_is_planted_is_found_and_unchanged_code_raises_no_alarm(
+    later: Path, pool: InlinePool
+) -> None:
+    assert [
+        c for c in changes(runs("reference"), runs("same-0")) if c.quantity != "step_time"
+    ] == []
     before = runs("same-0")
 
     def after(campaign: str, suite: Suite) -> set[tuple[str, str]]:
         night(pool, campaign, suite)
         return found(changes(before, runs(campaign)))
 
-    assert ("sgd", "early_train_loss") in after("small", planted("sgd", partial(smaller, torch.optim.SGD)))
-    assert ("adam", "early_train_loss") in after("small-adam", planted("adam", partial(smaller, torch.optim.Adam)))
-    assert ("momentum", "early_train_loss") in after("lost", planted("momentum", forgetful, lr_linear=False))
-    assert {name for name, _ in after("slow", planted("adam", partial(of, Slow), lr_linear=False))} == {"adam"}
-    assert found([c for c in changes(before, runs("slow")) if c.quantity == "step_time"]) == {("adam", "step_time")}
+    assert ("sgd", "early_train_loss") in after(
+        "small", planted("sgd", partial(smaller, torch.optim.SGD))
+    )
+    assert ("adam", "early_train_loss") in after(
+        "small-adam", planted("adam", partial(smaller, torch.optim.Adam))
+    )
+    assert ("momentum", "early_train_loss") in after(
+        "lost", planted("momentum", forgetful, lr_linear=False)
+    )
+    assert {
+        name for name, _ in after("slow", planted("adam", partial(of, Slow), lr_linear=False))
+    } == {"adam"}
+    assert found([c for c in changes(before, runs("slow")) if c.quantity == "step_time"]) == {
+        ("adam", "step_time")
+    }
     assert [name for name, *_ in environment(before, runs("slow"))] == ["definition of adam"]
     assert list(environment(runs("reference"), before)) == []
 
 
-def test_nights_of_unchanged_code_and_of_float_noise_raise_no_alarm(later: Path, pool: InlinePool) -> None:
+def test_nights_of_unchanged_code_and_of_float_noise_raise_no_alarm(
+    later: Path, pool: InlinePool
+) -> None:
     """OPTSUITE_NIGHTS=20 is the whole of it."""
     kinds = {"sgd": torch.optim.SGD, "momentum": torch.optim.SGD, "adam": torch.optim.Adam}
     for n in range(1, NIGHTS + 1):
@@ -187,20 +216,31 @@ def test_nights_of_unchanged_code_and_of_float_noise_raise_no_alarm(later: Path,
             SUITE.optimizers,
             device="cpu",
         )
-        assert [change for change in changes(runs("same-0"), after) if change.kind == "worse"] == [], n
+        assert [
+            change for change in changes(runs("same-0"), after) if change.kind == "worse"
+        ] == [], n
         specs = [
             replace(OPTIMIZERS[name], build=partial(noisy, kind, 100 * n + i), lr_linear=False)
             for i, (name, kind) in enumerate(kinds.items())
         ]
         night(pool, f"noisy-{n}", replace(SUITE, optimizers=tuple(specs)))
         found = changes(runs("same-0"), runs(f"noisy-{n}"))
-        assert [change for change in found if change.quantity != "step_time"] == [], n  # which the noise takes
-        scores = [runs(name).query("kind == 'evaluation'")["score"].to_numpy() for name in ("same-0", f"noisy-{n}")]
+        assert [change for change in found if change.quantity != "step_time"] == [], (
+            n
+        )  # which the noise takes
+        scores = [
+            runs(name).query("kind == 'evaluation'")["score"].to_numpy()
+            for name in ("same-0", f"noisy-{n}")
+        ]
         assert (scores[0] != scores[1]).mean() > 0.5
 
 
-def test_old_nights_go_but_for_the_last_good_one_and_the_reference(folder: Path, pool: InlinePool) -> None:
-    one = replace(SUITE, benchmarks=SUITE.benchmarks[-1:], optimizers=SUITE.optimizers[:1], n_seeds=2)
+def test_old_nights_go_but_for_the_last_good_one_and_the_reference(
+    folder: Path, pool: InlinePool
+) -> None:
+    one = replace(
+        SUITE, benchmarks=SUITE.benchmarks[-1:], optimizers=SUITE.optimizers[:1], n_seeds=2
+    )
     for n in range(5):
         night(pool, f"night-{n}", one)
     store = open_store(tracking_uri())
@@ -225,7 +265,9 @@ def test_changes_of_typed_in_nights() -> None:
     assert night_statements.change(change) == ("1", "1.05 (+5.0%)")
     assert [c.kind for c in changes(worse, before) if c.quantity == "score"] == ["better"]
     assert [
-        c for c in changes(before, typed(*seeds("a", around(1.005)), *seeds("b", around(1.0)))) if c.quantity == "score"
+        c
+        for c in changes(before, typed(*seeds("a", around(1.005)), *seeds("b", around(1.0))))
+        if c.quantity == "score"
     ] == []
 
 
@@ -241,20 +283,37 @@ def test_a_seed_that_diverges_or_is_missing_is_named() -> None:
     assert changes(typed(), typed(run("a", 1.0))) == []
 
 
-def test_an_optimizer_that_the_reference_did_not_have_is_tuned(later: Path, pool: InlinePool) -> None:
+def test_an_optimizer_that_the_reference_did_not_have_is_tuned(
+    later: Path, pool: InlinePool
+) -> None:
     more: OptimizerSpec = OPTIMIZERS["rmsprop"]
-    assert night(pool, "nightly-2", replace(SUITE, optimizers=(*SUITE.optimizers, more))) == 2 * (3 * 12 + 4 + 2 * 12)
+    assert night(pool, "nightly-2", replace(SUITE, optimizers=(*SUITE.optimizers, more))) == 2 * (
+        3 * 12 + 4 + 2 * 12
+    )
 
 
 def test_a_night_with_damaged_rows_is_still_a_night(folder: Path) -> None:
     store = open_store(tracking_uri())
     whole = {"kind": "study", "campaign": "c", "suite": "n", "night": REFERENCE}
-    for change in ({}, {"suite": None}, {"campaign": None}, {"night": "dark"}, {"optimizer": "undated"}):
-        tags = {f"optsuite.{key}": value for key, value in (whole | change).items() if value is not None}
+    for change in (
+        {},
+        {"suite": None},
+        {"campaign": None},
+        {"night": "dark"},
+        {"optimizer": "undated"},
+    ):
+        tags = {
+            f"optsuite.{key}": value for key, value in (whole | change).items() if value is not None
+        }
         store.create("b", "study", tags, 7.0)
     with closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as connection:
         undated = "SELECT run_uuid FROM tags WHERE value = 'undated'"
         connection.execute(f"UPDATE runs SET start_time = 'today' WHERE run_uuid IN ({undated})")
         connection.commit()
     (found,) = nights(store, "n")
-    assert (found.campaign, found.started, found.kind, len(found.study_runs)) == ("c", 7.0, REFERENCE, 3)
+    assert (found.campaign, found.started, found.kind, len(found.study_runs)) == (
+        "c",
+        7.0,
+        REFERENCE,
+        3,
+    )

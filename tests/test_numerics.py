@@ -46,14 +46,25 @@ def of(splits: Splits = LINE, **change: Any) -> Benchmark:
 
 def mapped(change: Any, splits: Splits = LINE) -> Splits:
     """The splits, inputs and targets changed by a function."""
-    return Splits(**{name: change(*getattr(splits, name)) for name in ("train", "validation", "test")})
+    return Splits(
+        **{name: change(*getattr(splits, name)) for name in ("train", "validation", "test")}
+    )
 
 
-def final(benchmark: Benchmark, spec: OptimizerSpec = SGD, *, lr: float = 0.05, engine: Any = plain, seed: int = 0) -> Any:
+def final(
+    benchmark: Benchmark,
+    spec: OptimizerSpec = SGD,
+    *,
+    lr: float = 0.05,
+    engine: Any = plain,
+    seed: int = 0,
+) -> Any:
     """The last measured values of one run, on the data as they are made fit for the model."""
     splits = fit(benchmark, benchmark.dataset(), device="cpu").splits
     run = Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr, seed=seed, kind="trial")
-    updates = [update for index, update in engine.train(benchmark, spec, [run], splits) if index == 0]
+    updates = [
+        update for index, update in engine.train(benchmark, spec, [run], splits) if index == 0
+    ]
     assert updates[-1] == RunResult(outcome="finished"), updates[-1]
     assert isinstance(updates[-2], Measurement)
     return updates[-2].values
@@ -89,7 +100,10 @@ class Spectral(nn.Module):
 def shifted() -> Splits:
     x = torch.randn(96, 16, generator=torch.Generator().manual_seed(0))
     return Splits(
-        **{name: (part, part.roll(3, 1)) for name, part in zip(vars(LINE), torch.split(x, [64, 16, 16]), strict=True)}
+        **{
+            name: (part, part.roll(3, 1))
+            for name, part in zip(vars(LINE), torch.split(x, [64, 16, 16]), strict=True)
+        }
     )
 
 
@@ -109,7 +123,9 @@ def test_a_model_trains_in_its_own_dtype(dtype: torch.dtype, engine: Any) -> Non
     benchmark = of(model=lambda: Watched(dtype), loss=loss)
     assert final(benchmark, engine=engine)["validation/loss"] < 1.0
     assert seen == {dtype}
-    assert fit(benchmark, LINE, device="cpu") == Fitted(splits=fit(benchmark, LINE, device="cpu").splits, dtype=str(dtype)[6:])
+    assert fit(benchmark, LINE, device="cpu") == Fitted(
+        splits=fit(benchmark, LINE, device="cpu").splits, dtype=str(dtype)[6:]
+    )
 
 
 def test_the_float64_run_is_the_float64_loop_of_a_person() -> None:
@@ -128,12 +144,17 @@ def test_the_float64_run_is_the_float64_loop_of_a_person() -> None:
         total += loss.item()
     found = final(replace(benchmark, dataset=lambda: splits))
     assert found["train/loss"] == pytest.approx(total / 4, rel=1e-15)
-    assert found["validation/loss"] == F.mse_loss(model(splits.validation[0]), splits.validation[1]).item()
+    assert (
+        found["validation/loss"]
+        == F.mse_loss(model(splits.validation[0]), splits.validation[1]).item()
+    )
 
 
 @pytest.mark.parametrize("engine", [plain, stacked])
 def test_complex_weights_keep_their_imaginary_part(engine: Any) -> None:
-    adam = replace(ADAM, build=lambda model, lr: torch.optim.Adam(model.parameters(), lr=lr), fixed={})
+    adam = replace(
+        ADAM, build=lambda model, lr: torch.optim.Adam(model.parameters(), lr=lr), fixed={}
+    )
     benchmark = of(shifted(), model=Spectral, max_steps=200, eval_every=100)
     assert final(benchmark, adam, lr=0.1, engine=engine)["validation/loss"] < 1e-3
     assert fit(benchmark, shifted(), device="cpu").dtype == "complex64"
@@ -170,14 +191,20 @@ def test_the_default_dtype_of_a_person_is_kept(default_float64: None) -> None:
     in_float64 = identify_benchmark(benchmark, splits, dtype="float64", device="cpu")
     torch.set_default_dtype(torch.float32)
     now = identify_benchmark(benchmark, splits, dtype="float64", device="cpu")
-    assert (now.digest, now.environment_digest != in_float64.environment_digest) == (in_float64.digest, True)
+    assert (now.digest, now.environment_digest != in_float64.environment_digest) == (
+        in_float64.digest,
+        True,
+    )
 
 
 def test_float64_data_are_cast_where_float32_holds_them_and_it_shows() -> None:
     splits = mapped(lambda x, y: (x.double(), y.double()))
     fitted = fit(of(splits), splits, device="cpu")
     assert fitted.cast == "inputs float64 to float32"
-    assert (fitted.splits.train[0].dtype, fitted.splits.train[1].dtype) == (torch.float32, torch.float64)
+    assert (fitted.splits.train[0].dtype, fitted.splits.train[1].dtype) == (
+        torch.float32,
+        torch.float64,
+    )
     float64 = fit(of(model=lambda: nn.Linear(3, 1, dtype=torch.float64)), LINE, device="cpu")
     assert (float64.cast, float64.dtype) == ("inputs float32 to float64", "float64")
 
@@ -202,10 +229,22 @@ def test_data_that_the_model_casts_itself_stay_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x, y: (x.double() + 1e8, y.double()), "its train inputs are float64, its model is float32, which cannot hold"),
-        (lambda x, y: (torch.cat([x[:, :2], x[:, 2:].double() * 1e300], 1), y), "its train inputs are float64"),
+        (
+            lambda x, y: (x.double() + 1e8, y.double()),
+            "its train inputs are float64, its model is float32, which cannot hold",
+        ),
+        (
+            lambda x, y: (torch.cat([x[:, :2], x[:, 2:].double() * 1e300], 1), y),
+            "its train inputs are float64",
+        ),
         (lambda x, y: (torch.stack([x[:, 0], x[:, 1], x[:, 2] / 50 + 1.7e9], 1).double(), y), None),
-        (lambda x, y: (torch.stack([x[:, 0].double(), x[:, 1], x[:, 2].double() * 50 + 1.7e9], 1), y), "cannot hold"),
+        (
+            lambda x, y: (
+                torch.stack([x[:, 0].double(), x[:, 1], x[:, 2].double() * 50 + 1.7e9], 1),
+                y,
+            ),
+            "cannot hold",
+        ),
     ],
     ids=["offset", "overflow", "rounded before", "times"],
 )
@@ -236,7 +275,9 @@ def test_bfloat16_holds_no_fine_numbers_but_whole_ones() -> None:
     assert not holds(torch.float32, coded + 1e9)
 
 
-@pytest.mark.parametrize("model", [lambda: nn.Linear(3, 1, dtype=torch.float64), Spectral, nn.BatchNorm1d(3).double])
+@pytest.mark.parametrize(
+    "model", [lambda: nn.Linear(3, 1, dtype=torch.float64), Spectral, nn.BatchNorm1d(3).double]
+)
 def test_numbers_that_apples_devices_lack_are_refused(model: Any) -> None:
     splits = shifted() if model is Spectral else LINE
     with pytest.raises(InputError, match="which mps cannot train; use --device cpu"):
@@ -260,7 +301,9 @@ class RandomDepth(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "draw", [random.random, np.random.random, lambda: np.random.normal()], ids=["python", "numpy", "normal"]
+    "draw",
+    [random.random, np.random.random, lambda: np.random.normal()],
+    ids=["python", "numpy", "normal"],
 )
 def test_generators_of_python_and_numpy_are_seeded_with_the_run_and_the_step(draw: Any) -> None:
     benchmark = of(model=lambda: RandomDepth(draw))
@@ -271,16 +314,23 @@ def test_generators_of_python_and_numpy_are_seeded_with_the_run_and_the_step(dra
     assert final(benchmark, seed=2) != first
     chosen = plan(benchmark, replace(SGD, lr_linear=True), LINE, device="cpu", engine="stacked")
     assert chosen.engine == "plain"
-    assert chosen.reason.startswith(("its forward draws random numbers from", "its forward changes the attribute draw"))
+    assert chosen.reason.startswith(
+        ("its forward draws random numbers from", "its forward changes the attribute draw")
+    )
 
 
 def test_an_optimizer_that_draws_when_it_is_built_is_paired_by_seed() -> None:
     def noisy(model: nn.Module, lr: float) -> torch.optim.Optimizer:
-        return torch.optim.SGD(model.parameters(), lr=lr * (1 + random.random() + np.random.random() + torch.rand(()).item()))
+        return torch.optim.SGD(
+            model.parameters(),
+            lr=lr * (1 + random.random() + np.random.random() + torch.rand(()).item()),
+        )
 
     spec = replace(SGD, build=noisy, fixed={}, lr_linear=False)
     assert final(of(), spec, seed=3) == final(of(), spec, seed=3)
-    rates = [build(spec, initial_model(of(), 0), 1.0, seed).param_groups[0]["lr"] for seed in (0, 0, 1)]
+    rates = [
+        build(spec, initial_model(of(), 0), 1.0, seed).param_groups[0]["lr"] for seed in (0, 0, 1)
+    ]
     assert rates[0] == rates[1] != rates[2]
 
 
@@ -294,7 +344,9 @@ def frozen() -> nn.Sequential:
 def test_a_module_stays_in_the_mode_it_came_in(engine: Any) -> None:
     frozen_run = final(of(model=frozen), engine=engine)
     without_statistics = final(of(model=lambda: replaced(frozen())), engine=engine)
-    assert frozen_run["validation/loss"] == pytest.approx(without_statistics["validation/loss"], rel=1e-4)
+    assert frozen_run["validation/loss"] == pytest.approx(
+        without_statistics["validation/loss"], rel=1e-4
+    )
 
 
 def replaced(net: nn.Sequential) -> nn.Module:
@@ -319,7 +371,9 @@ def test_measuring_restores_each_module() -> None:
     model.eval()
     plain.measure(of(model=frozen), model, LINE, 0)
     assert not any(module.training for module in model.modules())
-    assert checked(of(model=lambda: frozen().eval()))[0].endswith("is trained in eval mode, as model() gave it")
+    assert checked(of(model=lambda: frozen().eval()))[0].endswith(
+        "is trained in eval mode, as model() gave it"
+    )
 
 
 class OwnScheduler(torch.optim.SGD):
@@ -345,17 +399,25 @@ class OwnRate(torch.optim.SGD):
 
 
 def spec_of(kind: Any, **change: Any) -> OptimizerSpec:
-    return OptimizerSpec(name="own", build=lambda model, lr: kind(model.parameters(), lr), lr=INTERVAL, **change)
+    return OptimizerSpec(
+        name="own", build=lambda model, lr: kind(model.parameters(), lr), lr=INTERVAL, **change
+    )
 
 
 @pytest.mark.parametrize(("kind", "factor"), [(OwnScheduler, 0.9), (OwnRate, 0.5)])
 def test_an_optimizer_with_rates_of_its_own_is_left_alone(kind: Any, factor: float) -> None:
     benchmark, spec = of(max_steps=5, eval_every=5), spec_of(kind)
     check_pair(benchmark, spec, LINE)
-    by_ours = replace(spec_of(torch.optim.SGD), schedule=lambda step, max_steps: factor ** (step - 1))
+    by_ours = replace(
+        spec_of(torch.optim.SGD), schedule=lambda step, max_steps: factor ** (step - 1)
+    )
     expected = final(benchmark, by_ours, lr=0.1)
-    assert final(benchmark, spec, lr=0.1)["validation/loss"] == pytest.approx(expected["validation/loss"], rel=1e-5)
-    with pytest.raises(InputError, match=r"own on benchmark tiny_line: its step.*sets its own learning rate"):
+    assert final(benchmark, spec, lr=0.1)["validation/loss"] == pytest.approx(
+        expected["validation/loss"], rel=1e-5
+    )
+    with pytest.raises(
+        InputError, match=r"own on benchmark tiny_line: its step.*sets its own learning rate"
+    ):
         check_pair(benchmark, replace(spec, schedule=cosine), LINE)
 
 
@@ -376,7 +438,9 @@ def test_a_rate_that_changes_later_is_noticed_and_groups_without_one_are_named()
 class Sam(torch.optim.Optimizer):
     """Sharpness-aware minimization that expects gradients before its closure; may refuse to go without."""
 
-    def __init__(self, params: Any, lr: float, *, strict: bool = False, calls_first: bool = False) -> None:
+    def __init__(
+        self, params: Any, lr: float, *, strict: bool = False, calls_first: bool = False
+    ) -> None:
         super().__init__(params, {"lr": lr})
         self.strict, self.calls_first = strict, calls_first
 
@@ -432,7 +496,9 @@ def strict_sam(params: Any, lr: float) -> Sam:
 def test_closures_that_do_not_fit_are_refused(kind: Any, closure: bool, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
         check_pair(of(), spec_of(kind, closure=closure), LINE)
-    assert str(error.value).startswith("optimizer own on benchmark tiny_line: its step, called with")
+    assert str(error.value).startswith(
+        "optimizer own on benchmark tiny_line: its step, called with"
+    )
     assert "\n" not in str(error.value)
 
 
@@ -471,7 +537,9 @@ def test_gradients_of_the_batch_before_are_gone_when_a_step_begins() -> None:
 
     class Watching(torch.optim.SGD):
         def step(self, closure: Any = None) -> Any:
-            seen.append(any(p.grad is not None for group in self.param_groups for p in group["params"]))
+            seen.append(
+                any(p.grad is not None for group in self.param_groups for p in group["params"])
+            )
             return super().step(closure)
 
     benchmark, spec = of(), spec_of(Watching, closure=True)
@@ -489,7 +557,10 @@ def embedded() -> nn.Module:
 def words() -> Splits:
     x = torch.randint(0, 20, (96, 5), generator=torch.Generator().manual_seed(0))
     return Splits(
-        **{name: (part, part.sum(1) % 2) for name, part in zip(vars(LINE), torch.split(x, [64, 16, 16]), strict=True)}
+        **{
+            name: (part, part.sum(1) % 2)
+            for name, part in zip(vars(LINE), torch.split(x, [64, 16, 16]), strict=True)
+        }
     )
 
 
@@ -533,7 +604,9 @@ def test_initial_weights_from_elsewhere_are_refused() -> None:
     with pytest.raises(InputError, match="initial weights differ each time"):
         checked(of(model=drawn))
     for model, name in ((Sharing, "w"), (lambda: layer, "weight")):
-        with pytest.raises(InputError, match=f"its model shares the weight {name} with the next one"):
+        with pytest.raises(
+            InputError, match=f"its model shares the weight {name} with the next one"
+        ):
             checked(of(model=model))
 
 
@@ -559,22 +632,34 @@ def test_checks_use_the_modes_of_training_and_measuring() -> None:
         return F.mse_loss(main, targets) + 0.3 * F.mse_loss(auxiliary, targets)
 
     def either(outputs: Any, targets: Tensor) -> Tensor:
-        return always(outputs, targets) if isinstance(outputs, tuple) else F.mse_loss(outputs, targets)
+        return (
+            always(outputs, targets) if isinstance(outputs, tuple) else F.mse_loss(outputs, targets)
+        )
 
-    with pytest.raises(InputError, match=r"its loss, given outputs \(16, 1\) of the model in eval mode, raised"):
+    with pytest.raises(
+        InputError, match=r"its loss, given outputs \(16, 1\) of the model in eval mode, raised"
+    ):
         checked(of(model=Auxiliary, loss=always))
     assert checked(of(model=Auxiliary, loss=either, metrics={"error": F.l1_loss})) == ()
 
 
-@pytest.mark.parametrize("draw", [lambda: torch.tensor(np.random.randn(96, 3)).float(), lambda: torch.randn(96, 3)])
+@pytest.mark.parametrize(
+    "draw", [lambda: torch.tensor(np.random.randn(96, 3)).float(), lambda: torch.randn(96, 3)]
+)
 def test_data_that_differ_each_time_are_refused(draw: Any) -> None:
     def noisy() -> Splits:
         x = draw()
         return Splits(
-            **{name: (p, p.sum(1, keepdim=True)) for name, p in zip(vars(LINE), torch.split(x, [64, 16, 16]), strict=True)}
+            **{
+                name: (p, p.sum(1, keepdim=True))
+                for name, p in zip(vars(LINE), torch.split(x, [64, 16, 16]), strict=True)
+            }
         )
 
-    with pytest.raises(InputError, match="its dataset differs each time it is made; seed a generator inside the function"):
+    with pytest.raises(
+        InputError,
+        match="its dataset differs each time it is made; seed a generator inside the function",
+    ):
         check_repeatable(of(dataset=noisy), noisy())
     cached = cache(noisy)
     with pytest.raises(InputError, match="its dataset differs"):

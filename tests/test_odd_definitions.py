@@ -88,7 +88,10 @@ def test_a_run_that_leaves_fails_and_its_worker_stays() -> None:
     definition = define(tiny.BENCHMARK, tiny.SUITE.optimizers[0], tiny.line())
     task = Task(id=1, priority=0, engine="plain", definition=definition, runs=(run, run))
     found = [update.update for update in updates(task, leave) if isinstance(update, RunUpdate)]
-    assert [update.outcome for update in found if isinstance(update, RunResult)] == ["failed", "failed"]
+    assert [update.outcome for update in found if isinstance(update, RunResult)] == [
+        "failed",
+        "failed",
+    ]
     assert "SystemExit" in str(found[0])
 
 
@@ -112,7 +115,9 @@ def test_a_run_that_leaves_fails_and_its_worker_stays() -> None:
         ["beta"],
     ],
 )
-def test_a_fixed_value_that_the_store_would_refuse_is_refused_when_it_is_written(fixed: Any) -> None:
+def test_a_fixed_value_that_the_store_would_refuse_is_refused_when_it_is_written(
+    fixed: Any,
+) -> None:
     with pytest.raises(InputError, match="optimizer sign: fixed") as error:
         replace(SPEC, fixed=fixed)
     assert len(str(error.value).splitlines()) == 1
@@ -132,7 +137,10 @@ def test_a_metric_name_that_the_store_would_refuse_is_refused(name: str) -> None
     replace(tiny.BENCHMARK, metrics={"m" * 200: tiny.BENCHMARK.loss})
 
 
-@pytest.mark.parametrize("change", [{"n_trials": 10**20}, {"n_trials": 1_001}, {"n_tuning_seeds": 10**9}, {"n_seeds": 10**20}])
+@pytest.mark.parametrize(
+    "change",
+    [{"n_trials": 10**20}, {"n_trials": 1_001}, {"n_tuning_seeds": 10**9}, {"n_seeds": 10**20}],
+)
 def test_numbers_have_an_upper_bound(change: dict[str, int]) -> None:
     with pytest.raises(InputError, match="allowed: a whole number from 1 to 1000"):
         replace(tiny.SUITE, **change)  # type: ignore[arg-type]
@@ -155,7 +163,9 @@ def test_no_optimizer_is_named_all() -> None:
 HOSTILE = "a\x1b[31m\x07\u202e\rb\n% c"
 
 
-def test_a_terminal_shows_what_a_store_holds_and_obeys_none_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_terminal_shows_what_a_store_holds_and_obeys_none_of_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     console().print(HOSTILE, markup=False)
     assert not set(capsys.readouterr().out) & set("\x1b\x07\u202e\r")
 
@@ -171,7 +181,11 @@ def test_no_sheet_computes_a_cell(cell: str) -> None:
 def test_no_name_ends_a_comment_or_a_cell(tmp_path: Path) -> None:
     rows = [row | {"benchmark": HOSTILE} for row in seeds("a", [1.0, 2.0])]
     made(tmp_path, *rows)
-    (comment,) = [line for line in (tmp_path / "leaderboard.tex").read_text().splitlines() if line.startswith("% a")]
+    (comment,) = [
+        line
+        for line in (tmp_path / "leaderboard.tex").read_text().splitlines()
+        if line.startswith("% a")
+    ]
     assert comment.endswith("% c")
     assert "\n% c" not in (tmp_path / "leaderboard.md").read_text()
 
@@ -180,9 +194,13 @@ def test_training_goes_on_when_nobody_can_be_told() -> None:
     say = "print('x' * 9999, flush=True); print('y'); sys.exit(3)"
     script = f"import sys; from optsuite.cli.console import guard_output; guard_output(); {say}"
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, text=True
+        )
     assert done.returncode == 3
-    assert done.stderr == ("optsuite: standard output cannot be written to (No space left on device); going on without it\n")
+    assert done.stderr == (
+        "optsuite: standard output cannot be written to (No space left on device); going on without it\n"
+    )
 
 
 def test_an_error_that_is_none_of_the_disk_is_raised() -> None:
@@ -194,7 +212,9 @@ def test_an_error_that_is_none_of_the_disk_is_raised() -> None:
         Output(Broken()).write("x")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("error", "is_broken"), [(RuntimeError("odd"), True), (MemoryError("odd"), False)])
+@pytest.mark.parametrize(
+    ("error", "is_broken"), [(RuntimeError("odd"), True), (MemoryError("odd"), False)]
+)
 def test_an_optimizer_that_cannot_be_timed_leaves_the_others(
     monkeypatch: pytest.MonkeyPatch, error: Exception, is_broken: bool
 ) -> None:
@@ -203,11 +223,20 @@ def test_an_optimizer_that_cannot_be_timed_leaves_the_others(
             raise error
         return stacked.train(benchmark, spec, *arguments, **keywords)
 
-    monkeypatch.setattr("optsuite.campaign.run_cost.ENGINES", {"plain": PLAIN, "stacked": replace(STACKED, train=fails)})
+    monkeypatch.setattr(
+        "optsuite.campaign.run_cost.ENGINES",
+        {"plain": PLAIN, "stacked": replace(STACKED, train=fails)},
+    )
     (problem,), skipped = prepare(tiny.SUITE, device="cpu", named=["tiny_line"])
-    assert [(one.benchmark, one.optimizer) for one in skipped] == ([("tiny_line", "sign")] if is_broken else [])
+    assert [(one.benchmark, one.optimizer) for one in skipped] == (
+        [("tiny_line", "sign")] if is_broken else []
+    )
     assert problem.plans["sgd"].engine == "stacked"
     assert is_broken or problem.plans["sign"].reason == LACKS.format("memory")
     assert problem.seconds_per_run > 0
-    with pytest.raises(InputError, match="optimizer sign on benchmark tiny_line") if is_broken else nullcontext():
+    with (
+        pytest.raises(InputError, match="optimizer sign on benchmark tiny_line")
+        if is_broken
+        else nullcontext()
+    ):
         prepare(replace(tiny.SUITE, optimizers=tiny.SUITE.optimizers[1:]), device="cpu")

@@ -33,10 +33,14 @@ def dataset(name: str) -> Splits:
 
 
 def needs_package(spec: OptimizerSpec) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.skipif(not is_available(spec), reason="needs the extra optsuite[optimizers]")]
+    return [
+        pytest.mark.skipif(not is_available(spec), reason="needs the extra optsuite[optimizers]")
+    ]
 
 
-SPECS = [pytest.param(spec, id=spec.name, marks=needs_package(spec)) for spec in OPTIMIZERS.values()]
+SPECS = [
+    pytest.param(spec, id=spec.name, marks=needs_package(spec)) for spec in OPTIMIZERS.values()
+]
 PAIRS = [
     pytest.param(benchmark, spec, id=f"{benchmark.name}-{spec.name}", marks=needs_package(spec))
     for benchmark in SUITE.benchmarks
@@ -44,7 +48,9 @@ PAIRS = [
 ]
 
 
-def trained(benchmark: Benchmark, spec: OptimizerSpec, rates: list[float], *, n_steps: int) -> Iterator[Any]:
+def trained(
+    benchmark: Benchmark, spec: OptimizerSpec, rates: list[float], *, n_steps: int
+) -> Iterator[Any]:
     """For each rate, what was measured and how the run ended; all runs have the same seed."""
     short = replace(benchmark, max_steps=n_steps, eval_every=n_steps // 2)
     for lr in rates:
@@ -62,10 +68,15 @@ def test_contract_same_seed_same_curve(benchmark: Benchmark, spec: OptimizerSpec
 
 
 @pytest.mark.parametrize(("benchmark", "spec"), PAIRS)
-def test_contract_some_rate_beats_the_initial_loss(benchmark: Benchmark, spec: OptimizerSpec) -> None:
+def test_contract_some_rate_beats_the_initial_loss(
+    benchmark: Benchmark, spec: OptimizerSpec
+) -> None:
     rates = [spec.default_lr or 1e-3, *reversed(initial_rates(spec.lr, 8, None))]
     curves = (measured for measured, _ in trained(benchmark, spec, rates, n_steps=50))
-    assert any(curve[-1][1].get("validation/loss", math.inf) < curve[0][1]["validation/loss"] for curve in curves)
+    assert any(
+        curve[-1][1].get("validation/loss", math.inf) < curve[0][1]["validation/loss"]
+        for curve in curves
+    )
 
 
 @pytest.mark.parametrize(("benchmark", "spec"), PAIRS)
@@ -97,9 +108,14 @@ def test_every_optimizer_reaches_the_target_at_some_rate(spec: OptimizerSpec) ->
     assert benchmark.target is not None
     splits = dataset(benchmark.name)
     middle = math.sqrt(spec.lr.low * spec.lr.high)
-    rates = sorted(initial_rates(spec.lr, 12, spec.default_lr), key=lambda lr: -lr * (lr < 100 * middle))
+    rates = sorted(
+        initial_rates(spec.lr, 12, spec.default_lr), key=lambda lr: -lr * (lr < 100 * middle)
+    )
     engine = plan(benchmark, spec, splits, device="cpu").engine
-    runs = [Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr, seed=0, kind="trial") for lr in rates]
+    runs = [
+        Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr, seed=0, kind="trial")
+        for lr in rates
+    ]
     reached = any(
         benchmark.target.reached(update.values)
         for _, update in ENGINES[engine].train(benchmark, spec, runs, splits)
@@ -120,7 +136,10 @@ def test_an_error_of_an_optimizer_that_has_overflown_is_divergence() -> None:
         return Fragile(model.parameters(), lr=lr)
 
     spec = replace(OPTIMIZERS["sgd"], name="fragile", build=fragile, fixed={}, lr_linear=False)
-    runs = [Run(benchmark="tiny_line", optimizer="fragile", lr=lr, seed=0, kind="trial") for lr in (1e30, 0.05)]
+    runs = [
+        Run(benchmark="tiny_line", optimizer="fragile", lr=lr, seed=0, kind="trial")
+        for lr in (1e30, 0.05)
+    ]
     for engine in ENGINES.values():
         updates = list(engine.train(tiny.BENCHMARK, spec, runs, tiny.line()))
         ended = {index: update for index, update in updates if isinstance(update, RunResult)}
@@ -146,7 +165,9 @@ def test_a_closure_makes_one_gradient_a_step() -> None:
 
     benchmark = replace(tiny.BENCHMARK, loss=loss, max_steps=7, eval_every=7)
     run = Run(benchmark="tiny_line", optimizer="lbfgs", lr=0.1, seed=0, kind="trial")
-    assert [f for _, f in train(benchmark, OPTIMIZERS["lbfgs"], [run], tiny.line())][-1] == RunResult(outcome="finished")
+    assert [f for _, f in train(benchmark, OPTIMIZERS["lbfgs"], [run], tiny.line())][
+        -1
+    ] == RunResult(outcome="finished")
     assert sum(calls) == 7
 
 
@@ -169,7 +190,9 @@ def test_schedule_free_optimizers_are_measured_in_eval_mode(name: str) -> None:
     losses = {}
     for mode in ("eval", "train"):
         getattr(optimizer, mode)()
-        losses[mode] = nn.functional.mse_loss(model(splits.validation[0]), splits.validation[1]).item()
+        losses[mode] = nn.functional.mse_loss(
+            model(splits.validation[0]), splits.validation[1]
+        ).item()
     assert last.values["validation/loss"] == pytest.approx(losses["eval"], rel=1e-5)
     assert losses["train"] != pytest.approx(losses["eval"], rel=1e-3)
 
@@ -177,20 +200,30 @@ def test_schedule_free_optimizers_are_measured_in_eval_mode(name: str) -> None:
 def test_any_other_optimizer_of_pytorch_optimizer_can_be_named() -> None:
     pytest.importorskip("pytorch_optimizer")
     spec = any_of_pytorch_optimizer("lamb")
-    assert (spec.name, spec.default_lr, spec.fixed) == ("pytorch_optimizer:lamb", 1e-3, {"weight_decay": 0.0})
+    assert (spec.name, spec.default_lr, spec.fixed) == (
+        "pytorch_optimizer:lamb",
+        1e-3,
+        {"weight_decay": 0.0},
+    )
     (curve, ended), *_ = trained(SUITE.benchmarks[1], spec, [0.1], n_steps=50)
     assert ended == RunResult(outcome="finished")
     assert curve[-1][1]["validation/loss"] < curve[0][1]["validation/loss"]
-    with pytest.raises(InputError, match="optimizer of pytorch_optimizer: got 'nosuch', one of: a2grad, "):
+    with pytest.raises(
+        InputError, match="optimizer of pytorch_optimizer: got 'nosuch', one of: a2grad, "
+    ):
         any_of_pytorch_optimizer("nosuch")
-    with pytest.raises(InputError, match="pytorch_optimizer:alig needs max_lr, a bound of its learning rate"):
+    with pytest.raises(
+        InputError, match="pytorch_optimizer:alig needs max_lr, a bound of its learning rate"
+    ):
         any_of_pytorch_optimizer("alig")
 
 
 def test_a_package_that_is_not_there_is_named_with_its_remedy() -> None:
     build = Packaged("nosuchpackage", "Best")
     assert not is_available(replace(OPTIMIZERS["sgd"], build=build))
-    with pytest.raises(InputError, match=r"nosuchpackage, which is not installed; .*optsuite\[optimizers\]"):
+    with pytest.raises(
+        InputError, match=r"nosuchpackage, which is not installed; .*optsuite\[optimizers\]"
+    ):
         build(nn.Linear(1, 1), 0.1)
 
 
@@ -199,7 +232,10 @@ def test_a_schedule_scales_every_step(name: str) -> None:
     """Against the loop written by hand, for an optimizer of each kind: proportional, not, and of two groups."""
     spec = replace(OPTIMIZERS[name], schedule=cosine)
     short = replace(tiny.BENCHMARK, max_steps=6, eval_every=3, shuffle="once", batch_size=64)
-    runs = [Run(benchmark="tiny_line", optimizer=name, lr=0.1, seed=seed, kind="trial") for seed in (0, 1)]
+    runs = [
+        Run(benchmark="tiny_line", optimizer=name, lr=0.1, seed=seed, kind="trial")
+        for seed in (0, 1)
+    ]
     splits = tiny.line()
     model = initial_model(short, 0)
     optimizer = spec.build(model, 0.1, **spec.fixed)
@@ -211,10 +247,16 @@ def test_a_schedule_scales_every_step(name: str) -> None:
         optimizer.step()
     expected = nn.functional.mse_loss(model(splits.validation[0]), splits.validation[1]).item()
     for engine in ENGINES.values():
-        own = [f for index, f in engine.train(short, spec, runs, splits) if index == 0 and isinstance(f, Measurement)]
+        own = [
+            f
+            for index, f in engine.train(short, spec, runs, splits)
+            if index == 0 and isinstance(f, Measurement)
+        ]
         assert own[-1].values["validation/loss"] == pytest.approx(expected, rel=1e-4)
         assert "train/lr" not in own[0].values
-        assert [f.values["train/lr"] for f in own[1:]] == pytest.approx([0.1 * 0.75, 0.1 * 0.0669873], rel=1e-5)
+        assert [f.values["train/lr"] for f in own[1:]] == pytest.approx(
+            [0.1 * 0.75, 0.1 * 0.0669873], rel=1e-5
+        )
 
 
 def test_the_modes_of_an_optimizer_are_left_alone_before_its_first_step() -> None:
@@ -234,7 +276,12 @@ def test_the_modes_of_an_optimizer_are_left_alone_before_its_first_step() -> Non
         def eval(self) -> None:
             switched.append(("eval", self.steps))
 
-    spec = replace(OPTIMIZERS["sgd"], build=lambda m, lr, **f: Switching(m.parameters(), lr), fixed={}, lr_linear=False)
+    spec = replace(
+        OPTIMIZERS["sgd"],
+        build=lambda m, lr, **f: Switching(m.parameters(), lr),
+        fixed={},
+        lr_linear=False,
+    )
     short = replace(tiny.BENCHMARK, max_steps=4, eval_every=2)
     run = Run(benchmark="tiny_line", optimizer="sgd", lr=0.1, seed=0, kind="trial")
     for engine in ENGINES.values():
@@ -248,8 +295,13 @@ def test_the_modes_of_an_optimizer_are_left_alone_before_its_first_step() -> Non
 def test_a_schedule_that_is_no_fraction_is_named() -> None:
     values: list[Any] = [-1.0, "half", math.nan]
     for value in values:
-        spec = replace(OPTIMIZERS["sgd"], schedule=partial(lambda value, step, max_steps: value, value))
-        with pytest.raises(InputError, match=r"optimizer sgd on benchmark tiny_line: .*schedule at step 1: got .*from 0 to 1"):
+        spec = replace(
+            OPTIMIZERS["sgd"], schedule=partial(lambda value, step, max_steps: value, value)
+        )
+        with pytest.raises(
+            InputError,
+            match=r"optimizer sgd on benchmark tiny_line: .*schedule at step 1: got .*from 0 to 1",
+        ):
             check_pair(tiny.BENCHMARK, spec, tiny.line())
 
 
@@ -260,7 +312,9 @@ def test_a_schedule_that_is_no_fraction_is_named() -> None:
         ("schedulefreeadamw", {"weight_decay": 0.0}, "none"),
     ],
 )
-def test_what_pytorch_optimizer_has_is_entered_as_it_takes_it(name: str, fixed: dict[str, float], schedule: str) -> None:
+def test_what_pytorch_optimizer_has_is_entered_as_it_takes_it(
+    name: str, fixed: dict[str, float], schedule: str
+) -> None:
     pytest.importorskip("pytorch_optimizer")
     spec = any_of_pytorch_optimizer(name)
     assert (spec.fixed, schedule_name(spec.schedule)) == (fixed, schedule)
@@ -277,6 +331,8 @@ def test_a_step_that_is_seldom_dear_is_counted() -> None:
             time.sleep(0.05 if self.steps % 20 == 0 else 0)
             super().step(closure)
 
-    spec = replace(OPTIMIZERS["sgd"], build=lambda m, lr, **f: Sometimes(m.parameters(), lr), fixed={})
+    spec = replace(
+        OPTIMIZERS["sgd"], build=lambda m, lr, **f: Sometimes(m.parameters(), lr), fixed={}
+    )
     cost = measure_costs(tiny.BENCHMARK, [spec], tiny.line(), device="cpu")["sgd"]
     assert cost.milliseconds_per_step >= 50 / 20

@@ -34,7 +34,11 @@ ROOT = Path(__file__).parents[1]
 def contents(folder: Path) -> dict[str, str]:
     """The text of each file, and the target of each link."""
     paths = sorted(folder.rglob("*"))
-    return {str(p.relative_to(folder)): str(p.readlink()) if p.is_symlink() else p.read_text() for p in paths if not p.is_dir()}
+    return {
+        str(p.relative_to(folder)): str(p.readlink()) if p.is_symlink() else p.read_text()
+        for p in paths
+        if not p.is_dir()
+    }
 
 
 def page_of_a_person(folder: Path) -> None:
@@ -81,11 +85,15 @@ FOREIGN = (
 
 
 @pytest.mark.parametrize("make", FOREIGN)
-def test_a_folder_of_a_person_is_left_as_it_is(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_a_folder_of_a_person_is_left_as_it_is(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
     (folder := tmp_path / "out").mkdir()
     make(folder)
     before = contents(tmp_path)
-    with pytest.raises(InputError, match=r"report folder: got .*; nothing is changed there; allowed: another --out") as error:
+    with pytest.raises(
+        InputError, match=r"report folder: got .*; nothing is changed there; allowed: another --out"
+    ) as error:
         made(folder, *seeds("a", [1.0, 2.0]))
     assert "\n" not in str(error.value)
     assert contents(tmp_path) == before
@@ -114,14 +122,22 @@ def test_only_our_own_figures_are_deleted(tmp_path: Path) -> None:
     made(tmp_path, *whole(["a"], ["b"]))
     assert (tmp_path / "nights.html").read_text() == "a night"
     listed = json.loads((tmp_path / MANIFEST).read_text())["files"]
-    assert set(listed) == set(contents(tmp_path)) - {"figures/mine.svg", f"figures/{edited.name}", MANIFEST}
+    assert set(listed) == set(contents(tmp_path)) - {
+        "figures/mine.svg",
+        f"figures/{edited.name}",
+        MANIFEST,
+    }
 
 
 def test_a_manifest_that_leads_elsewhere_deletes_nothing(tmp_path: Path) -> None:
     made(tmp_path / "out", *whole(["a"], ["b"], 1))
     (tmp_path / "mine.svg").write_text("mine")
     listed = json.loads((tmp_path / "out" / MANIFEST).read_text())
-    listed["files"] |= {"figures/../../mine.svg": "", str(tmp_path / "mine.svg"): "", "../mine.svg": ""}
+    listed["files"] |= {
+        "figures/../../mine.svg": "",
+        str(tmp_path / "mine.svg"): "",
+        "../mine.svg": "",
+    }
     (tmp_path / "out" / MANIFEST).write_text(json.dumps(listed))
     made(tmp_path / "out", *whole(["a"], ["b"], 1))
     assert (tmp_path / "mine.svg").exists()
@@ -146,12 +162,16 @@ MAKES_A_SUITE = "from suites.tiny import SUITE\n"
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder that is not on the import path."""
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
+    monkeypatch.setattr(
+        sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))]
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["resource", "tabulate", "git", "secrets", "random", "torch", "sword"])
+@pytest.mark.parametrize(
+    "name", ["resource", "tabulate", "git", "secrets", "random", "torch", "sword"]
+)
 def test_a_file_beside_a_suite_replaces_no_library(place: Path, name: str) -> None:
     (place / f"{name}.py").write_text("raise RuntimeError('imported')")
     (place / "mine.py").write_text(MAKES_A_SUITE)
@@ -162,7 +182,9 @@ def test_a_file_beside_a_suite_replaces_no_library(place: Path, name: str) -> No
         (place / "sword.py").write_text("")
         load_suite("mine.py")
         return
-    with pytest.raises(InputError, match=rf"mine.py imports {name}: .*{name}.py is hidden by .*; rename it$"):
+    with pytest.raises(
+        InputError, match=rf"mine.py imports {name}: .*{name}.py is hidden by .*; rename it$"
+    ):
         load_suite("mine.py")
 
 
@@ -173,7 +195,9 @@ def test_what_a_module_of_a_suite_imports_is_looked_at_too(place: Path) -> None:
     (place / "helper.py").write_text("import random\n")
     (place / "random.py").write_text("raise RuntimeError('imported')")
     (place / "mine.py").write_text("import parts.one\n" + MAKES_A_SUITE)
-    with pytest.raises(InputError, match=r"helper.py imports random: .*random.py is hidden by Python's own module"):
+    with pytest.raises(
+        InputError, match=r"helper.py imports random: .*random.py is hidden by Python's own module"
+    ):
         load_suite("mine.py")
 
 
@@ -182,7 +206,9 @@ def test_a_module_of_one_suite_is_not_taken_for_that_of_another(place: Path) -> 
         (place / name).mkdir()
         (place / name / "helper_of_suites.py").write_text(f"N = {trials}\n")
         text = "from dataclasses import replace\nfrom helper_of_suites import N\n"
-        (place / name / "mine.py").write_text(f"{text}{MAKES_A_SUITE}SUITE = replace(SUITE, n_trials=N)\n")
+        (place / name / "mine.py").write_text(
+            f"{text}{MAKES_A_SUITE}SUITE = replace(SUITE, n_trials=N)\n"
+        )
     assert load_suite("one/mine.py").n_trials == 3
     assert load_suite("two/mine.py").n_trials == 4
     (place / "two" / "helper_of_suites.py").write_text("N = 17 \n")
@@ -284,7 +310,9 @@ def test_benchmarks_of_a_clone_give_the_default_suite(monkeypatch: pytest.Monkey
 
 def made_by_optuna(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript("CREATE TABLE studies (a); CREATE TABLE trials (b); CREATE TABLE alembic_version (c);")
+        connection.executescript(
+            "CREATE TABLE studies (a); CREATE TABLE trials (b); CREATE TABLE alembic_version (c);"
+        )
 
 
 def made_by_another(path: Path) -> None:
@@ -302,11 +330,19 @@ def cut(path: Path) -> None:
         (made_by_optuna, "it is a database of Optuna's; allowed: leave it as it is"),
         (made_by_another, r"it is another program's \(recipes\); allowed: leave it as it is"),
         (lambda path: path.write_bytes(b""), "it is empty"),
-        (lambda path: path.write_bytes(b"text" * 999), "file is not a database; allowed: restore a backup"),
-        (lambda path: path.symlink_to("/not/mounted/mlflow.db"), "is a link to /not/mounted/mlflow.db, which is not there"),
+        (
+            lambda path: path.write_bytes(b"text" * 999),
+            "file is not a database; allowed: restore a backup",
+        ),
+        (
+            lambda path: path.symlink_to("/not/mounted/mlflow.db"),
+            "is a link to /not/mounted/mlflow.db, which is not there",
+        ),
     ],
 )
-def test_a_file_that_mlflow_has_not_made_is_named_and_kept(tmp_path: Path, change: Callable[[Path], None], said: str) -> None:
+def test_a_file_that_mlflow_has_not_made_is_named_and_kept(
+    tmp_path: Path, change: Callable[[Path], None], said: str
+) -> None:
     change(path := tmp_path / "mlflow.db")
     before = None if path.is_symlink() else path.read_bytes()
     for ask in (open_store, campaign_names):
@@ -318,7 +354,10 @@ def test_a_file_that_mlflow_has_not_made_is_named_and_kept(tmp_path: Path, chang
 
 def test_a_damaged_database_is_not_an_empty_one(folder: Path) -> None:
     cut(folder / "mlruns" / "mlflow.db")
-    with pytest.raises(InputError, match=r"it is damaged \(database disk image is malformed\); allowed: restore a backup"):
+    with pytest.raises(
+        InputError,
+        match=r"it is damaged \(database disk image is malformed\); allowed: restore a backup",
+    ):
         campaign_names(tracking_uri())
 
 
@@ -329,9 +368,14 @@ def test_a_folder_that_is_a_link_to_nowhere_is_no_new_store(tmp_path: Path) -> N
     assert not (tmp_path / "not-mounted").exists()
 
 
-@pytest.mark.parametrize("uri", ["./mlruns", "mlruns", "/data/mlruns", "file:///data/mlruns", "file:mlruns", "C:\\mlruns"])
+@pytest.mark.parametrize(
+    "uri",
+    ["./mlruns", "mlruns", "/data/mlruns", "file:///data/mlruns", "file:mlruns", "C:\\mlruns"],
+)
 def test_the_former_store_of_mlflow_is_named(uri: str) -> None:
-    with pytest.raises(InputError, match="MLflow's former store; allowed: a database or a server, as in sqlite:///"):
+    with pytest.raises(
+        InputError, match="MLflow's former store; allowed: a database or a server, as in sqlite:///"
+    ):
         database_path(uri)
 
 
@@ -347,7 +391,9 @@ def test_a_copied_project_keeps_its_artifacts_in_the_copy(folder: Path) -> None:
     shutil.rmtree(copy / "mlruns" / "artifacts")
     (report / "index.html").write_text("the copy's")
     utils._artifact_repos_cache.clear()  # a process of MLflow's remembers places by run, and the copy's runs are the same
-    open_store(f"sqlite:///{copy}/mlruns/mlflow.db").attach_report("c", report, [report / "index.html"])
+    open_store(f"sqlite:///{copy}/mlruns/mlflow.db").attach_report(
+        "c", report, [report / "index.html"]
+    )
     assert contents(folder / "mlruns" / "artifacts") == before
     assert list(contents(copy / "mlruns" / "artifacts").values()) == ["the copy's"]
 
@@ -359,7 +405,9 @@ def test_where_a_person_has_put_artifacts_they_stay() -> None:
     assert is_elsewhere("file:///gone/artifacts/b", "file:///a/artifacts/b")
 
 
-def test_a_link_in_the_spool_is_neither_read_nor_written_through(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_link_in_the_spool_is_neither_read_nor_written_through(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     own = folder / "mlruns" / "spool" / "mlflow.db" / "c"
     own.mkdir(parents=True)
     (folder / "mine").write_text("{}")
@@ -371,4 +419,7 @@ def test_a_link_in_the_spool_is_neither_read_nor_written_through(folder: Path, c
         assert outbox.deliver(open_store(tracking_uri())) == 0
     assert (folder / "mine").read_text() == "{}"
     for name in ("a.json", "b.json", "c.json"):
-        assert f"{own / name} cannot be delivered and is left there: ValueError: it is no file" in caplog.text
+        assert (
+            f"{own / name} cannot be delivered and is left there: ValueError: it is no file"
+            in caplog.text
+        )

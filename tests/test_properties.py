@@ -18,9 +18,16 @@ from optsuite.tracking.store import Store, open_store
 from optsuite.training.results import Measurement, Outcome, Run, RunResult
 
 QUICK = settings(max_examples=50, deadline=None, database=None)
-FEW = settings(max_examples=8, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=8,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 MARKED = "hunter2"
-ODD = st.text(alphabet=string.ascii_letters + string.digits + "!$%^*()_+-=[]{}|;:.,/?~@ ", max_size=12)
+ODD = st.text(
+    alphabet=string.ascii_letters + string.digits + "!$%^*()_+-=[]{}|;:.,/?~@ ", max_size=12
+)
 BARE = st.text(alphabet=string.ascii_letters + string.digits + "!$^*()_+-.~/", max_size=12)
 WORDS = st.lists(
     st.sampled_from(
@@ -45,25 +52,47 @@ WORDS = st.lists(
     )
 )
 SCHEMES = st.sampled_from(["postgresql", "mysql+pymysql", "http", "https", "ftp", "redis"])
-KEYS = st.sampled_from(["password", "PWD", "api_key", "apiKey", "secret", "client_secret", "access_token", "X-Amz-Signature"])
+KEYS = st.sampled_from(
+    [
+        "password",
+        "PWD",
+        "api_key",
+        "apiKey",
+        "secret",
+        "client_secret",
+        "access_token",
+        "X-Amz-Signature",
+    ]
+)
 
 
 @QUICK
 @given(SCHEMES, ODD, ODD, WORDS)
-def test_a_password_in_an_address_is_hidden(scheme: str, before: str, after: str, words: list[str]) -> None:
+def test_a_password_in_an_address_is_hidden(
+    scheme: str, before: str, after: str, words: list[str]
+) -> None:
     text = f"{' '.join(words)} {scheme}://me:{before}{MARKED}{after}@host:1/x"
     assert MARKED not in redact(text, {})
 
 
 @QUICK
-@given(st.sampled_from(["postgresql", "mysql+pymysql", "mssql"]), ODD, ODD, st.sampled_from(["", "/"]))
-def test_nor_is_one_whose_slashes_are_forgotten_shown(scheme: str, before: str, after: str, slash: str) -> None:
+@given(
+    st.sampled_from(["postgresql", "mysql+pymysql", "mssql"]), ODD, ODD, st.sampled_from(["", "/"])
+)
+def test_nor_is_one_whose_slashes_are_forgotten_shown(
+    scheme: str, before: str, after: str, slash: str
+) -> None:
     assert MARKED not in redact(f"cannot parse {scheme}:{slash}me:{before}{MARKED}{after}@host", {})
 
 
 @QUICK
 @given(
-    KEYS, BARE, BARE, st.sampled_from(["{k}={v}", "?{k}={v}&x=1", "{k}%3D{v}%3BSERVER%3Dh", '{{"{k}": "{v}"}}', "{k} = '{v}'"])
+    KEYS,
+    BARE,
+    BARE,
+    st.sampled_from(
+        ["{k}={v}", "?{k}={v}&x=1", "{k}%3D{v}%3BSERVER%3Dh", '{{"{k}": "{v}"}}', "{k} = '{v}'"]
+    ),
 )
 def test_the_value_of_a_secret_is_hidden(key: str, before: str, after: str, form: str) -> None:
     value = f"{before}{MARKED}{after}"
@@ -72,7 +101,9 @@ def test_the_value_of_a_secret_is_hidden(key: str, before: str, after: str, form
 
 @QUICK
 @given(ODD.map(lambda text: f"{text}{MARKED}"), WORDS)
-def test_what_the_environment_says_is_secret_is_hidden_wherever_it_stands(secret: str, words: list[str]) -> None:
+def test_what_the_environment_says_is_secret_is_hidden_wherever_it_stands(
+    secret: str, words: list[str]
+) -> None:
     text = f"{' '.join(words)}: {secret!r}, {quote(secret)}, {secret}"
     assert MARKED not in redact(text, {"MLFLOW_TRACKING_PASSWORD": secret})
     assert MARKED not in redact(text, {"MLFLOW_TRACKING_URI": f"postgresql://me:{secret}@host/x"})
@@ -112,8 +143,13 @@ def test_a_name_is_taken_as_it_is_or_refused_in_one_line(name: object) -> None:
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False, width=32)
 TEXTS = st.dictionaries(st.text(max_size=8), st.text(max_size=20), max_size=3)
-POINTS = st.dictionaries(st.sampled_from(["validation/loss", "train/loss", "test/loss"]), FINITE, max_size=3)
-MEASUREMENTS = st.lists(st.builds(Measurement, step=st.integers(0, 2**40), values=POINTS, time=st.floats(0, 1e10)), max_size=4)
+POINTS = st.dictionaries(
+    st.sampled_from(["validation/loss", "train/loss", "test/loss"]), FINITE, max_size=3
+)
+MEASUREMENTS = st.lists(
+    st.builds(Measurement, step=st.integers(0, 2**40), values=POINTS, time=st.floats(0, 1e10)),
+    max_size=4,
+)
 RECORDS = st.builds(
     Record,
     benchmark=st.sampled_from(["b", "digits mlp", "שלום"]),
@@ -128,9 +164,16 @@ RECORDS = st.builds(
 )
 
 
-@settings(max_examples=20, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(RECORDS)
-def test_what_is_kept_in_the_spool_comes_back_equal(tmp_path_factory: pytest.TempPathFactory, record: Record) -> None:
+def test_what_is_kept_in_the_spool_comes_back_equal(
+    tmp_path_factory: pytest.TempPathFactory, record: Record
+) -> None:
     folder = tmp_path_factory.mktemp("spool")
     outbox = Outbox(f"sqlite:///{folder}/mlflow.db", "c")
     outbox.keep(record)
@@ -141,7 +184,8 @@ def test_what_is_kept_in_the_spool_comes_back_equal(tmp_path_factory: pytest.Tem
 @QUICK
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
 def test_whatever_else_lies_there_is_no_record(found: object) -> None:
@@ -165,24 +209,40 @@ LOSSES = st.lists(FINITE, min_size=2, max_size=4)
     lr=st.floats(1e-12, 1e6, allow_subnormal=False),
     seed=st.integers(0, 2**31 - 1),
     outcome=st.sampled_from(["finished", "diverged", "failed"]),
-    said=st.text(st.characters(blacklist_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]), min_size=1, max_size=30),
+    said=st.text(
+        st.characters(blacklist_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]), min_size=1, max_size=30
+    ),
 )
 def test_what_is_recorded_of_a_run_is_read_back(
     store: Store, losses: list[float], lr: float, seed: int, outcome: Outcome, said: str
 ) -> None:
     run = Run(benchmark="b", optimizer="adam", lr=lr, seed=seed, kind="evaluation", arm="tuned")
-    tags = {"kind": "evaluation", "arm": "tuned", "benchmark": "b", "optimizer": "adam", "campaign": "c", "seed": str(seed)}
+    tags = {
+        "kind": "evaluation",
+        "arm": "tuned",
+        "benchmark": "b",
+        "optimizer": "adam",
+        "campaign": "c",
+        "seed": str(seed),
+    }
     own = RunLogger(
         store=store,
         outbox=Outbox(store.uri, "c"),
         run=run,
         parent=lambda: None,
         target=None,
-        tags={f"optsuite.{key}": value for key, value in (tags | {"fingerprint": "1-2-3-4-5-plain"}).items()},
+        tags={
+            f"optsuite.{key}": value
+            for key, value in (tags | {"fingerprint": "1-2-3-4-5-plain"}).items()
+        },
         params={"lr": lr, "seed": seed, "engine": "plain"},
     )
     for step, loss in enumerate(losses):
-        own.add(Measurement(step=step, values={"validation/loss": loss, "train/loss": loss}, time=1.0 + step))
+        own.add(
+            Measurement(
+                step=step, values={"validation/loss": loss, "train/loss": loss}, time=1.0 + step
+            )
+        )
     own.end(RunResult(outcome=outcome, error=said if outcome == "failed" else None))
     (row,) = read_runs(store, "c").to_dict("records")
     assert (row["lr"], row["seed"], row["outcome"]) == (lr, seed, outcome)

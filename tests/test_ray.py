@@ -81,7 +81,9 @@ class Three:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
-        self.cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        self.cluster: Any = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+        )
         self.others = [self.cluster.add_node(num_cpus=1) for _ in range(2)]
         self.address = str(self.cluster.address)
 
@@ -107,7 +109,9 @@ class Three:
                 victims = self.training(self.cluster.head_node) if n_done() >= n_runs / 10 else []
             os.kill(victims[0], 9)
             killed.append("process")
-            while not over.wait(0.02) and not (n_done() >= n_runs / 3 and self.training(self.others[0])):
+            while not over.wait(0.02) and not (
+                n_done() >= n_runs / 3 and self.training(self.others[0])
+            ):
                 pass
             self.cluster.remove_node(self.others[0], allow_graceful=False)
             killed.append("node")
@@ -151,7 +155,18 @@ def open_ray(address: str = "auto", **options: Any) -> Any:
 
 
 def test_auto_starts_a_cluster_says_nothing_and_leaves_nothing(tmp_path: Path) -> None:
-    process = start("run", "--suite", str(TINY), "--trials", "8", "--seeds", "1", "--ray", "auto", folder=tmp_path)
+    process = start(
+        "run",
+        "--suite",
+        str(TINY),
+        "--trials",
+        "8",
+        "--seeds",
+        "1",
+        "--ray",
+        "auto",
+        folder=tmp_path,
+    )
     started: set[int] = set()
     while process.poll() is None:
         started |= set(descendants(process.pid))
@@ -159,7 +174,10 @@ def test_auto_starts_a_cluster_says_nothing_and_leaves_nothing(tmp_path: Path) -
     out, err = process.communicate()
     assert (process.returncode, err) == (0, "")
     assert "raylet" not in out
-    assert any(b"tiny_line" in line for line in (tmp_path / "mlruns/report/leaderboard.csv").read_bytes().splitlines())
+    assert any(
+        b"tiny_line" in line
+        for line in (tmp_path / "mlruns/report/leaderboard.csv").read_bytes().splitlines()
+    )
     assert len(started) > 3
     time.sleep(1)
     assert not [pid for pid in started if Path(f"/proc/{pid}").exists() and alive(pid)]
@@ -170,7 +188,11 @@ def test_lost_nodes_and_processes_change_nothing(
 ) -> None:
     """OPTSUITE_RAY=default trains that suite instead of a tiny one."""
     (tmp_path / "longer.py").write_text(LONGER)
-    command = ("run", "--suite", WHOLE) if WHOLE else ("run", "--suite", str(tmp_path / "longer.py"), "--engine", "plain")
+    command = (
+        ("run", "--suite", WHOLE)
+        if WHOLE
+        else ("run", "--suite", str(tmp_path / "longer.py"), "--engine", "plain")
+    )
     folders = [enter(tmp_path / name, template, monkeypatch) for name in ("ray", "local")]
     assert call(*command, "--workers", "2")[0] == 0
     table, local = Path("mlruns/report/leaderboard.csv").read_bytes(), optsuite.runs()
@@ -185,7 +207,10 @@ def test_lost_nodes_and_processes_change_nothing(
     runs = optsuite.runs()
     assert sorted(runs["fingerprint"]) == sorted(set(local["fingerprint"]))
     assert set(runs["status"]) == {"FINISHED"}
-    assert f"{n_runs} runs, {n_runs} of them in the store already" in call(*command, "--ray", three.address)[1]
+    assert (
+        f"{n_runs} runs, {n_runs} of them in the store already"
+        in call(*command, "--ray", three.address)[1]
+    )
 
 
 def test_a_driver_that_is_killed_leaves_nothing_training_and_can_be_started_again(
@@ -208,19 +233,28 @@ def test_a_driver_that_is_killed_leaves_nothing_training_and_can_be_started_agai
     assert re.search(r"22 runs, [1-9]\d* of them in the store already", out)
 
 
-def test_a_cluster_that_loses_its_head_is_given_up_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_loses_its_head_is_given_up_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
     (tmp_path / "longer.py").write_text(LONGER.replace("max_steps=4000", "max_steps=10**6"))
-    with subprocess.Popen([sys.executable, "-c", HEAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as head:
+    with subprocess.Popen(
+        [sys.executable, "-c", HEAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as head:
         assert head.stdout is not None
         address, pid = head.stdout.readline().split()
         process = start("run", "--suite", "longer.py", "--ray", address, folder=tmp_path)
-        wait_until(lambda: any(b"ray::stream" in _command(pid) for pid in descendants(head.pid)), process)
+        wait_until(
+            lambda: any(b"ray::stream" in _command(pid) for pid in descendants(head.pid)), process
+        )
         os.kill(int(pid), 9)
         _, err = process.communicate(timeout=90)
         head.kill()
     assert process.returncode == 1
-    assert re.fullmatch(rf"optsuite: Ray: the head of the cluster, {address}, has not answered for 2\d seconds; .*\n", err), err
+    assert re.fullmatch(
+        rf"optsuite: Ray: the head of the cluster, {address}, has not answered for 2\d seconds; .*\n",
+        err,
+    ), err
 
 
 def test_what_breaks_is_reported_and_the_others_finish(
@@ -241,7 +275,10 @@ def test_what_breaks_is_reported_and_the_others_finish(
         ("never_ends", "it reported nothing for "),
         ("dies", "its worker died"),
     ):
-        assert any(line.startswith(f"{name} sgd stopped: ") and f"failed: {reason}" in line for line in lines), out
+        assert any(
+            line.startswith(f"{name} sgd stopped: ") and f"failed: {reason}" in line
+            for line in lines
+        ), out
     runs = optsuite.runs()
     sound = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")]
     assert set(sound["benchmark"]) == {"dies_once", "tiny_line"}
@@ -251,7 +288,9 @@ def test_what_breaks_is_reported_and_the_others_finish(
 def test_a_thousand_stacks_of_nothing_are_dispatched_in_seconds(three: Three) -> None:
     one_step = replace(tiny.BENCHMARK, name="tiny_line@1", max_steps=1, eval_every=1)
     found = defined(one_step)
-    nothing = replace(task(0), definition=found, runs=(replace(task(0).runs[0], benchmark="tiny_line@1"),))
+    nothing = replace(
+        task(0), definition=found, runs=(replace(task(0).runs[0], benchmark="tiny_line@1"),)
+    )
     with open_ray(three.address) as pool:
         for number in range(6):
             pool.submit(replace(nothing, id=number))
@@ -262,12 +301,16 @@ def test_a_thousand_stacks_of_nothing_are_dispatched_in_seconds(three: Three) ->
         updates = [event.update for event in collect(pool, 1_000) if isinstance(event, RunUpdate)]
         seconds = time.monotonic() - started
     sys.stdout.write(f"1,000 stacks in {seconds:.1f} s\n")  # pytest -s shows it
-    assert [update.outcome for update in updates if isinstance(update, RunResult)] == ["finished"] * 1_000
+    assert [update.outcome for update in updates if isinstance(update, RunResult)] == [
+        "finished"
+    ] * 1_000
     assert sum(isinstance(update, Measurement) for update in updates) == 2_000
     assert seconds < 60
 
 
-def test_another_try_with_other_results_is_not_mixed_with_the_first(three: Three, empty: Path) -> None:
+def test_another_try_with_other_results_is_not_mixed_with_the_first(
+    three: Three, empty: Path
+) -> None:
     (empty / "otherwise.py").write_text(OTHERWISE)
     suite = optsuite.registry.load_suite("otherwise.py")
     found = defined(suite.benchmarks[0])
@@ -303,7 +346,9 @@ def test_a_cluster_without_a_gpu_says_so_and_takes_the_first_that_comes(
     three: Three, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The GPU is one in name only: what is trained on it fails where there is none."""
-    monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: SimpleNamespace(total_memory=2**33))
+    monkeypatch.setattr(
+        "torch.cuda.get_device_properties", lambda device: SimpleNamespace(total_memory=2**33)
+    )
     monkeypatch.setattr("optsuite.training.device.check_device", lambda device: None)
     monkeypatch.setattr("optsuite.execution.ray.pool.LOOK_SECONDS", 0.2)
     found = defined(tiny.BENCHMARK, "cuda")
@@ -319,7 +364,9 @@ def test_a_cluster_without_a_gpu_says_so_and_takes_the_first_that_comes(
     assert caplog.messages == [warning]
 
 
-def test_a_node_without_the_folder_of_the_driver_says_so(three: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_without_the_folder_of_the_driver_says_so(
+    three: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with open_ray(three.address) as pool:
         sound = pool._arguments
@@ -334,15 +381,20 @@ def test_a_node_without_the_folder_of_the_driver_says_so(three: Three, tmp_path:
     assert {event.index for event in updates} == {0, 1, 2}
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "nonsense", "ray://127.0.0.1:10001", "mute"])
-def test_an_address_without_a_cluster_gets_one_line(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:1", "nowhere.invalid:6379", "nonsense", "ray://127.0.0.1:10001", "mute"]
+)
+def test_an_address_without_a_cluster_gets_one_line(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr("optsuite.execution.ray.connection.REACH_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}" if address == "mute" else address
         started = time.monotonic()
         with pytest.raises(
-            InputError, match=rf"--ray: got '{address}', which cannot be reached \(.*\); allowed: auto, or HOST"
+            InputError,
+            match=rf"--ray: got '{address}', which cannot be reached \(.*\); allowed: auto, or HOST",
         ):
             open_ray(address)
     assert time.monotonic() - started < 10

@@ -15,7 +15,9 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def optsuite(folder: Path, *arguments: str) -> str:
-    run = subprocess.run([PROGRAM, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(
+        [PROGRAM, *arguments], cwd=folder, capture_output=True, text=True, timeout=120
+    )
     assert (run.returncode, run.stderr) == (0, "")
     return run.stdout
 
@@ -30,8 +32,13 @@ def test_the_benchmark_of_the_readme_runs_and_the_notebook_reads_it(tmp_path: Pa
     elsewhere.mkdir()
     folder.mkdir()
     (elsewhere / "mybenchmark.py").write_text(benchmark)
-    assert "iris_mlp" in optsuite(folder, "run", "--suite", str(elsewhere / "mybenchmark.py"), *SHORT)
-    code = notebook + "assert set(table['optimizer']) == {'adam', 'muon'}\nassert len(runs) == 2 * (1 + 2 + 2 + 2)\n"
+    assert "iris_mlp" in optsuite(
+        folder, "run", "--suite", str(elsewhere / "mybenchmark.py"), *SHORT
+    )
+    code = (
+        notebook
+        + "assert set(table['optimizer']) == {'adam', 'muon'}\nassert len(runs) == 2 * (1 + 2 + 2 + 2)\n"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, timeout=120)
     assert [path.name for path in folder.iterdir()] == ["mlruns"]
 
@@ -52,10 +59,14 @@ def test_make_knows_the_targets(target: str) -> None:
     subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("line", re.findall(r"^ +optsuite (.*?) *(?:#.*)?$", README + NIGHTS, flags=re.MULTILINE))
+@pytest.mark.parametrize(
+    "line", re.findall(r"^ +optsuite (.*?) *(?:#.*)?$", README + NIGHTS, flags=re.MULTILINE)
+)
 def test_the_command_line_knows_the_options(line: str) -> None:
     command, *arguments = line.split()
-    text = subprocess.run([PROGRAM, command, "--help"], check=True, capture_output=True, text=True).stdout
+    text = subprocess.run(
+        [PROGRAM, command, "--help"], check=True, capture_output=True, text=True
+    ).stdout
     for option in (argument for argument in arguments if argument.startswith("-")):
         assert re.search(rf"(^|[\s,]){option}\b", text), f"optsuite {command} has no {option}"
 

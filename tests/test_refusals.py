@@ -42,7 +42,12 @@ def numbers() -> Splits:
 def classes() -> Splits:
     """y (n,) in 0..3 is the sign of two of the columns of x (n, 3)."""
     x = numbers()
-    return Splits(**{name: (p[0], (p[0][:, 0] > 0).long() + 2 * (p[0][:, 1] > 0).long()) for name, p in vars(x).items()})
+    return Splits(
+        **{
+            name: (p[0], (p[0][:, 0] > 0).long() + 2 * (p[0][:, 1] > 0).long())
+            for name, p in vars(x).items()
+        }
+    )
 
 
 def words() -> Splits:
@@ -76,7 +81,9 @@ class Bag(nn.Module):
 
 COMMON: dict[str, Any] = {"batch_size": 8, "max_steps": 20, "eval_every": 10}
 LINE = Benchmark(name="line", dataset=numbers, model=line, loss=F.mse_loss, **COMMON)
-CLASSES = Benchmark(name="classes", dataset=classes, model=classifier, loss=F.cross_entropy, **COMMON)
+CLASSES = Benchmark(
+    name="classes", dataset=classes, model=classifier, loss=F.cross_entropy, **COMMON
+)
 WORDS = Benchmark(name="words", dataset=words, model=reader, loss=F.cross_entropy, **COMMON)
 
 
@@ -100,7 +107,9 @@ def losses(benchmark: Benchmark, spec: OptimizerSpec = SGD, *, lr: float = 0.1) 
     run = Run(benchmark=benchmark.name, optimizer=spec.name, lr=lr, seed=0, kind="trial")
     *updates, (_, ended) = train(benchmark, spec, [run], benchmark.dataset())
     assert ended == RunResult(outcome="finished")
-    return [update.values["validation/loss"] for _, update in updates if isinstance(update, Measurement)]
+    return [
+        update.values["validation/loss"] for _, update in updates if isinstance(update, Measurement)
+    ]
 
 
 def learns(benchmark: Benchmark, spec: OptimizerSpec = SGD, *, lr: float = 0.1) -> bool:
@@ -108,7 +117,9 @@ def learns(benchmark: Benchmark, spec: OptimizerSpec = SGD, *, lr: float = 0.1) 
     return last < first
 
 
-def flawed(make: Callable[[], Splits], split: str, part: int, index: Any, value: float) -> Callable[[], Splits]:
+def flawed(
+    make: Callable[[], Splits], split: str, part: int, index: Any, value: float
+) -> Callable[[], Splits]:
     """The dataset with one value replaced."""
 
     def dataset() -> Splits:
@@ -122,14 +133,38 @@ def flawed(make: Callable[[], Splits], split: str, part: int, index: Any, value:
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [
-        (flawed(numbers, "train", 0, (40, 1), NAN), "training inputs hold 1 NaN of 144 values, the first in row 40, column 1"),
-        (flawed(numbers, "train", 0, (40, 1), INF), "training inputs hold 1 infinite of 144 values, the first in row 40, col"),
-        (flawed(numbers, "train", 0, 5, -INF), "training inputs hold 3 infinite of 144 values, the first in row 5, column 0"),
-        (flawed(numbers, "train", 1, 3, NAN), "training targets hold 1 NaN of 48 values, the first in row 3, column 0"),
-        (flawed(numbers, "validation", 0, (23, 2), NAN), "validation inputs hold 1 NaN of 72 values, the first in row 23"),
-        (flawed(numbers, "validation", 1, 0, INF), "validation targets hold 1 infinite of 24 values, the first in row 0"),
-        (flawed(numbers, "test", 0, (2, 0), NAN), "test inputs hold 1 NaN of 72 values, the first in row 2, column 0"),
-        (flawed(numbers, "test", 1, slice(4, 9), NAN), "test targets hold 5 NaN of 24 values, the first in row 4, column 0"),
+        (
+            flawed(numbers, "train", 0, (40, 1), NAN),
+            "training inputs hold 1 NaN of 144 values, the first in row 40, column 1",
+        ),
+        (
+            flawed(numbers, "train", 0, (40, 1), INF),
+            "training inputs hold 1 infinite of 144 values, the first in row 40, col",
+        ),
+        (
+            flawed(numbers, "train", 0, 5, -INF),
+            "training inputs hold 3 infinite of 144 values, the first in row 5, column 0",
+        ),
+        (
+            flawed(numbers, "train", 1, 3, NAN),
+            "training targets hold 1 NaN of 48 values, the first in row 3, column 0",
+        ),
+        (
+            flawed(numbers, "validation", 0, (23, 2), NAN),
+            "validation inputs hold 1 NaN of 72 values, the first in row 23",
+        ),
+        (
+            flawed(numbers, "validation", 1, 0, INF),
+            "validation targets hold 1 infinite of 24 values, the first in row 0",
+        ),
+        (
+            flawed(numbers, "test", 0, (2, 0), NAN),
+            "test inputs hold 1 NaN of 72 values, the first in row 2, column 0",
+        ),
+        (
+            flawed(numbers, "test", 1, slice(4, 9), NAN),
+            "test targets hold 5 NaN of 24 values, the first in row 4, column 0",
+        ),
     ],
 )
 def test_value_that_is_not_finite_is_named(dataset: Callable[[], Splits], message: str) -> None:
@@ -152,23 +187,31 @@ def test_images_name_row_channel_and_place() -> None:
         x[7, 0, 1, 2] = NAN
         return splits_of(x, torch.zeros(96, 1))
 
-    benchmark = replace(LINE, dataset=images, model=lambda: nn.Sequential(nn.Flatten(), nn.Linear(6, 1)))
+    benchmark = replace(
+        LINE, dataset=images, model=lambda: nn.Sequential(nn.Flatten(), nn.Linear(6, 1))
+    )
     assert "1 NaN of 288 values, the first in row 7, column (0, 1, 2)" in refusal(benchmark)
 
 
 def test_constant_columns_become_zero_as_in_scikit_learn() -> None:
     def part(n: int) -> tuple[Tensor, Tensor]:
-        x = torch.randn(n, 4, generator=torch.Generator().manual_seed(n)) * torch.tensor([1.0, 5.0, 0.0, 0.0])
+        x = torch.randn(n, 4, generator=torch.Generator().manual_seed(n)) * torch.tensor(
+            [1.0, 5.0, 0.0, 0.0]
+        )
         x[:, 2] = 0.1
         x[:, 3] = 3.0 + 2.4e-7 * (torch.arange(n) % 2)  # as equal as rounding leaves them
         return x, torch.ones(n, 1)
 
-    made = data.standardised(Splits(train=part(50), validation=part(20), test=part(20)), targets=True)
+    made = data.standardised(
+        Splits(train=part(50), validation=part(20), test=part(20)), targets=True
+    )
     x, y = made.train
     assert bool((x[:, 2] == 0).all())
     assert float(x[:, 3].abs().max()) < 1e-6
     assert bool((y == 0).all())
-    expected = StandardScaler().fit(part(50)[0].double().numpy()).transform(part(20)[0].double().numpy())
+    expected = (
+        StandardScaler().fit(part(50)[0].double().numpy()).transform(part(20)[0].double().numpy())
+    )
     unbiased = np.sqrt(49 / 50)  # torch's standard deviation divides by n - 1, scikit-learn's by n
     np.testing.assert_allclose(made.validation[0][:, :3], expected[:, :3] * unbiased, atol=1e-5)
     assert float(made.validation[0][:, 3].abs().max()) < 1e-6
@@ -189,10 +232,13 @@ def test_large_numbers_that_vary_little_are_no_constant() -> None:
 
 
 def test_standardised_names_what_it_cannot_scale() -> None:
-    with pytest.raises(InputError, match=r"training inputs: got 1 NaN of 144 values, the first in row 4, column 2"):
+    with pytest.raises(
+        InputError, match=r"training inputs: got 1 NaN of 144 values, the first in row 4, column 2"
+    ):
         data.standardised(flawed(numbers, "train", 0, (4, 2), NAN)())
     with pytest.raises(
-        InputError, match=r"training inputs: got 'torch.int64', allowed: a dtype with a fraction; use .float\(\)"
+        InputError,
+        match=r"training inputs: got 'torch.int64', allowed: a dtype with a fraction; use .float\(\)",
     ):
         data.standardised(words())
 
@@ -212,7 +258,10 @@ def ignoring(share: int) -> Callable[[], Splits]:
 
 def test_batch_of_ignored_labels_only_is_named() -> None:
     line = refusal(replace(CLASSES, dataset=ignoring(2), batch_size=2))
-    assert re.search(r"benchmark classes: the loss of the batch of step \d+, seed 0, is not finite although the outputs", line)
+    assert re.search(
+        r"benchmark classes: the loss of the batch of step \d+, seed 0, is not finite although the outputs",
+        line,
+    )
     assert "ignored labels only?" in line
 
 
@@ -251,9 +300,18 @@ X, Y = torch.zeros(4, 3), torch.zeros(4, 1)
             (X.numpy(), Y.numpy()),
             "its inputs: got numpy.ndarray of dtype float32, allowed: a torch.Tensor; use torch.from_numpy",
         ),
-        ((X, Y.numpy()), "its targets: got numpy.ndarray of dtype float32, allowed: a torch.Tensor; use torch.from_numpy(...)"),
-        ((X.tolist(), Y), "its inputs: got list, allowed: a torch.Tensor; use torch.as_tensor(...)"),
-        ((X, ["a", "b"]), "its targets: got list, allowed: a torch.Tensor; encode what are not numbers first"),
+        (
+            (X, Y.numpy()),
+            "its targets: got numpy.ndarray of dtype float32, allowed: a torch.Tensor; use torch.from_numpy(...)",
+        ),
+        (
+            (X.tolist(), Y),
+            "its inputs: got list, allowed: a torch.Tensor; use torch.as_tensor(...)",
+        ),
+        (
+            (X, ["a", "b"]),
+            "its targets: got list, allowed: a torch.Tensor; encode what are not numbers first",
+        ),
         ((np.array(["a"]), Y), "encode what are not numbers first"),
         (
             (pd.DataFrame({"a": [1.0]}), Y),
@@ -261,15 +319,36 @@ X, Y = torch.zeros(4, 3), torch.zeros(4, 1)
         ),
         ((X, 3), "its targets: got int, allowed: a torch.Tensor"),
         ((X, torch.tensor(3.0)), "its targets: got a tensor without dimensions"),
-        ((X.to_sparse(), Y), "got a tensor of layout torch.sparse_coo, allowed: a dense one; use .to_dense()"),
-        ((X.clone().requires_grad_(), Y), "got a tensor that requires gradients, allowed: plain values; use .detach()"),
+        (
+            (X.to_sparse(), Y),
+            "got a tensor of layout torch.sparse_coo, allowed: a dense one; use .to_dense()",
+        ),
+        (
+            (X.clone().requires_grad_(), Y),
+            "got a tensor that requires gradients, allowed: plain values; use .detach()",
+        ),
         ((X.to("meta"), Y), "got a tensor on the device meta"),
-        ((X, Y, Y), "validation split: got a tuple of 3, allowed: a tuple (inputs, targets) of two tensors"),
+        (
+            (X, Y, Y),
+            "validation split: got a tuple of 3, allowed: a tuple (inputs, targets) of two tensors",
+        ),
         ((X,), "validation split: got a tuple of 1, allowed: a tuple (inputs, targets)"),
-        ([X, Y], "validation split: got a list of 2, allowed: a tuple (inputs, targets) of two tensors"),
-        (torch.utils.data.TensorDataset(X, Y), "validation split: got a TensorDataset, allowed: a tuple"),
-        ((X, Y[:3]), "validation split: got 4 inputs and 3 targets, allowed: as many inputs as targets, at least one"),
-        ((X[:0], Y[:0]), "validation split: got 0 inputs and 0 targets, allowed: as many inputs as targets, at least one"),
+        (
+            [X, Y],
+            "validation split: got a list of 2, allowed: a tuple (inputs, targets) of two tensors",
+        ),
+        (
+            torch.utils.data.TensorDataset(X, Y),
+            "validation split: got a TensorDataset, allowed: a tuple",
+        ),
+        (
+            (X, Y[:3]),
+            "validation split: got 4 inputs and 3 targets, allowed: as many inputs as targets, at least one",
+        ),
+        (
+            (X[:0], Y[:0]),
+            "validation split: got 0 inputs and 0 targets, allowed: as many inputs as targets, at least one",
+        ),
     ],
 )
 def test_split_that_is_no_pair_of_tensors_says_what_it_is(split: Any, message: str) -> None:
@@ -320,21 +399,36 @@ def compiled_in_place() -> nn.Module:
     ("model", "message"),
     [
         (nn.Identity, "its model has no parameters; allowed: one with something to train"),
-        (frozen, "its model has no parameter that requires gradients, so nothing would be trained; leave some of it unfrozen"),
+        (
+            frozen,
+            "its model has no parameter that requires gradients, so nothing would be trained; leave some of it unfrozen",
+        ),
         (
             lambda: nn.LazyLinear(1),
             "has weight without a shape, as it is lazy; call the module once in model(): module(torch.zer",
         ),
-        (lambda: nn.Sequential(nn.Linear(3, 4), nn.LazyBatchNorm1d(), nn.Linear(4, 1)), "has 1.weight without a shape"),
+        (
+            lambda: nn.Sequential(nn.Linear(3, 4), nn.LazyBatchNorm1d(), nn.Linear(4, 1)),
+            "has 1.weight without a shape",
+        ),
         (lambda: torch.compile(line()), "its model is compiled, which takes longer than runs here"),
         (lambda: Container(torch.compile(line())), "its model inner is compiled"),  # type: ignore[arg-type]
         (compiled_in_place, "its model is compiled"),
         (CompiledForward, "its model is compiled"),
-        (lambda: torch.jit.script(line()), "its model is scripted by torch.jit, which leaves no source to identify it by"),
+        (
+            lambda: torch.jit.script(line()),
+            "its model is scripted by torch.jit, which leaves no source to identify it by",
+        ),
         (traced, "its model is scripted by torch.jit"),
-        (lambda: nn.DataParallel(line()), "its model is a DataParallel, and a run has one device; allowed: the module inside"),
+        (
+            lambda: nn.DataParallel(line()),
+            "its model is a DataParallel, and a run has one device; allowed: the module inside",
+        ),
         (lambda: nn.Linear(3, 1, device="meta"), "has weight on the device meta"),
-        (lambda: nn.Linear(4, 1), "its model, given inputs (8, 3), raised RuntimeError: addmm: mat1 and mat2 shapes"),
+        (
+            lambda: nn.Linear(4, 1),
+            "its model, given inputs (8, 3), raised RuntimeError: addmm: mat1 and mat2 shapes",
+        ),
         (lambda: 3, "its model returned int, allowed: a function that returns an nn.Module"),
     ],
 )
@@ -393,7 +487,10 @@ def test_batch_norm_is_measured_on_one_example() -> None:
 
 def test_batch_norm_with_batches_of_one_says_so() -> None:
     line = refusal(replace(LINE, model=normed, batch_size=1))
-    assert "needs more than one example in a training batch, as batch norm does; got batch_size 1" in line
+    assert (
+        "needs more than one example in a training batch, as batch norm does; got batch_size 1"
+        in line
+    )
 
 
 class Clamped(nn.Linear):
@@ -412,7 +509,9 @@ def test_weights_that_a_forward_pass_changes_train() -> None:
 
 def test_model_whose_weights_differ_each_time_is_refused_still() -> None:
     def drawn() -> nn.Module:
-        return nn.Linear(3, 1).apply(lambda m: nn.init.constant_(m.weight, float(torch.Generator().seed() % 997)))  # type: ignore
+        return nn.Linear(3, 1).apply(
+            lambda m: nn.init.constant_(m.weight, float(torch.Generator().seed() % 997))
+        )  # type: ignore
 
     assert "initial weights differ each time" in refusal(replace(LINE, model=drawn))
 
@@ -425,7 +524,9 @@ SPARSEADAM = OptimizerSpec(
 
 
 @pytest.mark.parametrize(
-    "spec", [OPTIMIZERS[n] for n in ("sgd", "momentum", "nesterov", "adagrad")] + [SPARSEADAM], ids=lambda s: s.name
+    "spec",
+    [OPTIMIZERS[n] for n in ("sgd", "momentum", "nesterov", "adagrad")] + [SPARSEADAM],
+    ids=lambda s: s.name,
 )
 def test_sparse_gradients_train(spec: OptimizerSpec) -> None:
     assert learns(replace(WORDS, model=Bag, max_steps=60), spec, lr=0.5)
@@ -447,7 +548,10 @@ def test_sparse_gradients_train_as_dense_ones_do() -> None:
 def test_optimizer_that_takes_no_sparse_gradients_names_those_that_do(name: str) -> None:
     line = refusal(replace(WORDS, model=partial(reader, sparse=True)), OPTIMIZERS[name])
     assert line.startswith(f"optimizer {name} on benchmark words: its step")
-    assert "cannot train the sparse gradients of 0.weight; optimizers for sparse gradients: sgd, momentum, nesterov" in line
+    assert (
+        "cannot train the sparse gradients of 0.weight; optimizers for sparse gradients: sgd, momentum, nesterov"
+        in line
+    )
 
 
 class Imaginary(nn.Module):
@@ -462,7 +566,10 @@ class Imaginary(nn.Module):
 def test_optimizer_that_takes_no_complex_parameters_is_named() -> None:
     line = refusal(replace(LINE, model=Imaginary), OPTIMIZERS["muon"])
     assert "optimizer muon on benchmark line: its step" in line
-    assert "cannot train the complex parameter w; take another optimizer, such as sgd, adam or adamw" in line
+    assert (
+        "cannot train the complex parameter w; take another optimizer, such as sgd, adam or adamw"
+        in line
+    )
     assert refusal(replace(LINE, model=Imaginary), OPTIMIZERS["adam"]) == ""
 
 
@@ -478,10 +585,14 @@ def test_variants_of_adam_train_as_adam(options: dict[str, Any]) -> None:
 
 
 def test_variant_that_this_device_lacks_leaves_the_others_to_train() -> None:
-    suite = Suite(name="s", benchmarks=(LINE,), optimizers=(adam("adam"), adam("capturable", capturable=True)))
+    suite = Suite(
+        name="s", benchmarks=(LINE,), optimizers=(adam("adam"), adam("capturable", capturable=True))
+    )
     (problem,), (skipped,) = prepare(suite, device="cpu", named=["line"])
     assert set(problem.plans) == {"adam"}
-    assert str(skipped).startswith("Broken line capturable: optimizer capturable on benchmark line: its step")
+    assert str(skipped).startswith(
+        "Broken line capturable: optimizer capturable on benchmark line: its step"
+    )
     with pytest.raises(InputError, match="optimizer capturable on benchmark line"):
         prepare(replace(suite, optimizers=suite.optimizers[1:]), device="cpu")
 
@@ -503,17 +614,36 @@ def as_type(make: Callable[[], Splits], dtype: torch.dtype, part: int) -> Callab
             replace(LINE, dataset=as_type(numbers, torch.long, 0)),
             "got inputs of dtype torch.int64, allowed: torch.float32; use",
         ),
-        (replace(LINE, dataset=as_type(numbers, torch.uint8, 0)), "got inputs of dtype torch.uint8, allowed: torch.float32"),
-        (replace(LINE, dataset=as_type(numbers, torch.bool, 0)), "got inputs of dtype torch.bool, allowed: torch.float32"),
-        (replace(WORDS, dataset=as_type(words, torch.float32, 0)), "got inputs of dtype torch.float32, allowed: torch.int64"),
+        (
+            replace(LINE, dataset=as_type(numbers, torch.uint8, 0)),
+            "got inputs of dtype torch.uint8, allowed: torch.float32",
+        ),
+        (
+            replace(LINE, dataset=as_type(numbers, torch.bool, 0)),
+            "got inputs of dtype torch.bool, allowed: torch.float32",
+        ),
+        (
+            replace(WORDS, dataset=as_type(words, torch.float32, 0)),
+            "got inputs of dtype torch.float32, allowed: torch.int64",
+        ),
         (
             replace(CLASSES, dataset=as_type(classes, torch.float32, 1)),
             "got targets of dtype torch.float32, allowed: torch.int64",
         ),
-        (replace(CLASSES, dataset=as_type(classes, torch.int32, 1)), "got targets of dtype torch.int32, allowed: torch.int64"),
-        (replace(CLASSES, dataset=as_type(classes, torch.bool, 1)), "got targets of dtype torch.bool, allowed: torch.int64"),
         (
-            replace(LINE, dataset=as_type(numbers, torch.bool, 1), loss=F.binary_cross_entropy_with_logits),
+            replace(CLASSES, dataset=as_type(classes, torch.int32, 1)),
+            "got targets of dtype torch.int32, allowed: torch.int64",
+        ),
+        (
+            replace(CLASSES, dataset=as_type(classes, torch.bool, 1)),
+            "got targets of dtype torch.bool, allowed: torch.int64",
+        ),
+        (
+            replace(
+                LINE,
+                dataset=as_type(numbers, torch.bool, 1),
+                loss=F.binary_cross_entropy_with_logits,
+            ),
             "got targets of dtype torch.bool, allowed: torch.",
         ),
         (
@@ -533,12 +663,27 @@ def test_dtype_that_does_not_fit_is_named(benchmark: Benchmark, message: str) ->
             replace(CLASSES, dataset=flawed(classes, "train", 1, 2, 5)),
             "its loss, given outputs (8, 4) and targets (8,), got labels from 0 to 5, allowed: 0 to 3, as the outputs have 4",
         ),
-        (replace(CLASSES, dataset=flawed(classes, "train", 1, 47, 4)), "got labels from 0 to 4, allowed: 0 to 3"),
-        (replace(CLASSES, dataset=flawed(classes, "train", 1, 40, -1)), "got labels from -1 to 3, allowed: 0 to 3"),
-        (replace(CLASSES, dataset=flawed(classes, "validation", 1, 20, 7)), "validation split, rows"),
+        (
+            replace(CLASSES, dataset=flawed(classes, "train", 1, 47, 4)),
+            "got labels from 0 to 4, allowed: 0 to 3",
+        ),
+        (
+            replace(CLASSES, dataset=flawed(classes, "train", 1, 40, -1)),
+            "got labels from -1 to 3, allowed: 0 to 3",
+        ),
+        (
+            replace(CLASSES, dataset=flawed(classes, "validation", 1, 20, 7)),
+            "validation split, rows",
+        ),
         (replace(CLASSES, dataset=flawed(classes, "test", 1, 23, 7)), "test split, rows"),
-        (replace(WORDS, dataset=flawed(words, "train", 0, (40, 2), 20)), "got inputs from 0 to 20, allowed: 0 to 19, the rows"),
-        (replace(WORDS, dataset=flawed(words, "test", 0, (3, 0), 99)), "to 99, allowed: 0 to 19, the rows of its embedding"),
+        (
+            replace(WORDS, dataset=flawed(words, "train", 0, (40, 2), 20)),
+            "got inputs from 0 to 20, allowed: 0 to 19, the rows",
+        ),
+        (
+            replace(WORDS, dataset=flawed(words, "test", 0, (3, 0), 99)),
+            "to 99, allowed: 0 to 19, the rows of its embedding",
+        ),
     ],
 )
 def test_label_or_word_out_of_range_is_named(benchmark: Benchmark, message: str) -> None:
@@ -550,9 +695,18 @@ def test_label_or_word_out_of_range_is_named(benchmark: Benchmark, message: str)
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        (lambda outputs, y: F.mse_loss(outputs.detach(), y), "has no gradient, as its value does not depend on the weights"),
-        (lambda outputs, y: (outputs.argmax(1, keepdim=True) - y).square().mean(), "has no gradient, as its value does not"),
-        (lambda outputs, y: F.mse_loss(outputs, y).item(), "returned float, allowed: a tensor without dimensions"),
+        (
+            lambda outputs, y: F.mse_loss(outputs.detach(), y),
+            "has no gradient, as its value does not depend on the weights",
+        ),
+        (
+            lambda outputs, y: (outputs.argmax(1, keepdim=True) - y).square().mean(),
+            "has no gradient, as its value does not",
+        ),
+        (
+            lambda outputs, y: F.mse_loss(outputs, y).item(),
+            "returned float, allowed: a tensor without dimensions",
+        ),
     ],
 )
 def test_loss_without_a_gradient_is_named(loss: Any, message: str) -> None:
@@ -589,14 +743,20 @@ def test_loss_with_state_is_named() -> None:
     assert "its loss has the parameter scale, which no optimizer is given; move it" in refusal(
         replace(LINE, loss=Temperature())
     )
-    assert "its loss: its buffer calls changes when it is called" in refusal(replace(LINE, loss=Counting()))
+    assert "its loss: its buffer calls changes when it is called" in refusal(
+        replace(LINE, loss=Counting())
+    )
 
 
 WEIGHTS = torch.tensor([1.0, 2.0, 1.0, 0.5])
 
 
 @pytest.mark.parametrize(
-    "loss", [nn.CrossEntropyLoss(weight=WEIGHTS, label_smoothing=0.1), partial(F.cross_entropy, weight=WEIGHTS)]
+    "loss",
+    [
+        nn.CrossEntropyLoss(weight=WEIGHTS, label_smoothing=0.1),
+        partial(F.cross_entropy, weight=WEIGHTS),
+    ],
 )
 def test_loss_that_holds_tensors_trains_and_follows_the_model(loss: Any) -> None:
     benchmark = replace(CLASSES, loss=loss)
@@ -606,7 +766,10 @@ def test_loss_that_holds_tensors_trains_and_follows_the_model(loss: Any) -> None
     assert moved.loss(outputs, y).item() == pytest.approx(loss(outputs.float(), y).item(), rel=1e-6)
     assert loss(outputs.float(), y).dtype is torch.float32  # the original is as it was
     assert placed(benchmark, "cpu") is benchmark
-    assert placed(benchmark, "meta").loss(outputs.float().to("meta"), y.to("meta")).device.type == "meta"
+    assert (
+        placed(benchmark, "meta").loss(outputs.float().to("meta"), y.to("meta")).device.type
+        == "meta"
+    )
 
 
 STRANGER = nn.Linear(3, 1)
@@ -623,6 +786,8 @@ def test_optimizer_over_another_model_is_refused() -> None:
         return torch.optim.SGD([parameter.data for parameter in model.parameters()], lr=lr)
 
     spec = replace(SGD, fixed={}, lr_linear=False)
-    assert "its build returned an optimizer over parameters of another model" in refusal(LINE, replace(spec, build=stranger))
+    assert "its build returned an optimizer over parameters of another model" in refusal(
+        LINE, replace(spec, build=stranger)
+    )
     assert learns(LINE, replace(spec, build=some))
     assert "another model" not in refusal(LINE, replace(spec, build=views))

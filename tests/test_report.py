@@ -34,18 +34,32 @@ from optsuite.tracking.store import open_store
 
 def losses(runs: Iterable[str]) -> pd.DataFrame:
     """A falling curve for every run."""
-    rows = [(name, "validation/loss", step, 9.0 / (1 + step)) for name in runs for step in range(0, 60, 10)]
+    rows = [
+        (name, "validation/loss", step, 9.0 / (1 + step))
+        for name in runs
+        for step in range(0, 60, 10)
+    ]
     return pd.DataFrame(rows, columns=list(CURVES)).astype({"step": "int64", "value": "float64"})
 
 
 def made(folder: Path, *rows: dict[str, Any]) -> str:
     """Build the report of the rows and return its page."""
     runs = frame(*(row | {"experiment_id": "1"} for row in rows))
-    build(runs, losses, comparison(runs), folder, campaign="c", ui="http://127.0.0.1:5000", notes=["Skipped d: no data"])
+    build(
+        runs,
+        losses,
+        comparison(runs),
+        folder,
+        campaign="c",
+        ui="http://127.0.0.1:5000",
+        notes=["Skipped d: no data"],
+    )
     return (folder / "index.html").read_text()
 
 
-def whole(names: Sequence[str], benchmarks: Sequence[str] = ("b",), n_seeds: int = 12) -> list[dict[str, Any]]:
+def whole(
+    names: Sequence[str], benchmarks: Sequence[str] = ("b",), n_seeds: int = 12
+) -> list[dict[str, Any]]:
     """Studies with trials, tuned and default evaluations of every optimizer on every benchmark."""
     rng = np.random.default_rng(0)
     rows: list[dict[str, Any]] = []
@@ -54,13 +68,21 @@ def whole(names: Sequence[str], benchmarks: Sequence[str] = ("b",), n_seeds: int
             ids = {"benchmark": benchmark, "max_steps": 50.0, "eval_every": 10.0, "lr": 0.1}
             own = [*seeds(name, list(0.3 + 0.1 * i + 0.02 * rng.random(n_seeds)))]
             own += [
-                run(name, 1.0 + i, seed, arm="default", lr=0.01) | {"run_id": f"{name} {seed} d"} for seed in range(n_seeds)
+                run(name, 1.0 + i, seed, arm="default", lr=0.01) | {"run_id": f"{name} {seed} d"}
+                for seed in range(n_seeds)
             ]
             for k, rate in enumerate((0.001, 0.01, 0.1, 1.0)):
                 score = NAN if k == 3 else 2.0 - 0.5 * k
-                own.append(run(name, score, 1000, kind="trial", arm=None, lr=rate) | {"run_id": f"{name} t{k}"})
+                own.append(
+                    run(name, score, 1000, kind="trial", arm=None, lr=rate)
+                    | {"run_id": f"{name} t{k}"}
+                )
             rows += [
-                row | ids | {"lr": row["lr"], "run_id": f"{benchmark} {row['run_id']}"} | _parent(row, benchmark) for row in own
+                row
+                | ids
+                | {"lr": row["lr"], "run_id": f"{benchmark} {row['run_id']}"}
+                | _parent(row, benchmark)
+                for row in own
             ]
     return rows
 
@@ -120,9 +142,17 @@ def test_the_order_of_reading_changes_no_byte(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         made(tmp_path / folder, *rows)
         np.random.default_rng(1).shuffle(rows)
-    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
+    files = sorted(
+        path.relative_to(tmp_path / "one")
+        for path in (tmp_path / "one").rglob("*")
+        if path.is_file()
+    )
     assert len(files) > 15
-    assert [f for f in files if (tmp_path / "one" / f).read_bytes() != (tmp_path / "two" / f).read_bytes()] == []
+    assert [
+        f
+        for f in files
+        if (tmp_path / "one" / f).read_bytes() != (tmp_path / "two" / f).read_bytes()
+    ] == []
 
 
 def test_a_later_report_leaves_no_figure_of_an_earlier_one(tmp_path: Path) -> None:
@@ -143,20 +173,31 @@ def test_the_csv_has_six_digits_and_reads_back(tmp_path: Path) -> None:
 def test_learning_rates_with_their_width() -> None:
     runs = frame(*whole(["a"]))
     tried = trials(runs)
-    assert tried["score"].tolist() == [2.0, 1.5, 1.0, 9.0]  # the diverged one counts as the loss before training
+    assert tried["score"].tolist() == [
+        2.0,
+        1.5,
+        1.0,
+        9.0,
+    ]  # the diverged one counts as the loss before training
     (row,) = learning_rates(runs, tried).to_dict("records")
     assert (row["optimizer"], row["lr"]) == ("a", 0.1)
     assert row["width"] == pytest.approx(0.05 / 0.5 + 0.05 / 8)
 
 
 def test_across_benchmarks() -> None:
-    runs = frame(*whole(["a", "b"], ["x", "y"]), *(row | {"benchmark": "x"} for row in seeds("c", around(9.0))))
+    runs = frame(
+        *whole(["a", "b"], ["x", "y"]),
+        *(row | {"benchmark": "x"} for row in seeds("c", around(9.0))),
+    )
     found = comparison(runs)
     table = overall(found.table, found.scores)
     assert table["optimizer"].tolist() == ["a", "b"]  # c was not on every benchmark
     assert table["mean_position"].tolist() == [1, 2]
     assert table["unbeaten"].tolist() == [2, 0]
-    assert win_tie_loss(found.pairs, ["a", "b"]).to_numpy().tolist() == [["", "2-0-0"], ["0-0-2", ""]]
+    assert win_tie_loss(found.pairs, ["a", "b"]).to_numpy().tolist() == [
+        ["", "2-0-0"],
+        ["0-0-2", ""],
+    ]
     shares = profile(runs[(runs["kind"] == "evaluation") & (runs["arm"] == "tuned")], ["a", "b"])
     assert shares.to_numpy()[0].tolist() == [1.0, 1.0]
 
@@ -164,21 +205,33 @@ def test_across_benchmarks() -> None:
 def test_a_failure_does_not_vanish_from_the_summary() -> None:
     rows = whole(["a", "b"], ["x", "y"])
     rows += [row | {"benchmark": "x"} for row in seeds("c", around(0.1))]
-    rows += [row | {"benchmark": "y", "run_id": "y" + row["run_id"]} for row in seeds("c", [NAN] * 12)]
-    rows += [row | {"benchmark": "alone", "run_id": "z" + row["run_id"]} for row in seeds("a", around(0.1))]
+    rows += [
+        row | {"benchmark": "y", "run_id": "y" + row["run_id"]} for row in seeds("c", [NAN] * 12)
+    ]
+    rows += [
+        row | {"benchmark": "alone", "run_id": "z" + row["run_id"]}
+        for row in seeds("a", around(0.1))
+    ]
     found = comparison(frame(*rows))
     table = overall(found.table, found.scores)
     assert sorted(table["optimizer"]) == ["a", "b", "c"]
     row = table[table["optimizer"] == "c"]
-    assert row[["mean_position", "benchmarks"]].to_numpy().tolist() == [[2, 2]]  # first on the one, last on the other
+    assert row[["mean_position", "benchmarks"]].to_numpy().tolist() == [
+        [2, 2]
+    ]  # first on the one, last on the other
 
 
 def test_a_target_that_tells_nobody_apart_is_named() -> None:
-    easy, hard = (seeds(name, around(1.0), steps_to_target=steps, eval_every=20.0) for name, steps in (("a", 20.0), ("b", NAN)))
+    easy, hard = (
+        seeds(name, around(1.0), steps_to_target=steps, eval_every=20.0)
+        for name, steps in (("a", 20.0), ("b", NAN))
+    )
     for rows, expected in ((easy, "too_easy"), (hard, "too_hard"), (easy + hard, "")):
         runs = frame(*rows)
         table = comparison(runs).table
-        assert difficulty(runs[runs["kind"] == "evaluation"], table[table["rank"].notna()]) == expected
+        assert (
+            difficulty(runs[runs["kind"] == "evaluation"], table[table["rank"].notna()]) == expected
+        )
 
 
 @pytest.mark.parametrize(
@@ -193,7 +246,12 @@ def test_a_target_that_tells_nobody_apart_is_named() -> None:
     ],
 )
 def test_one_sentence_says_who_won(verdicts: list[str], sentence: str) -> None:
-    assert headline([{"optimizer": name, "verdict": v} for name, v in zip("abc", verdicts, strict=False)]) == sentence
+    assert (
+        headline(
+            [{"optimizer": name, "verdict": v} for name, v in zip("abc", verdicts, strict=False)]
+        )
+        == sentence
+    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -208,14 +266,23 @@ def test_the_page_in_a_browser(tmp_path: Path, browser: Any, scheme: str, width:
     column = board.locator("thead th").all_inner_texts().index("score")
     for direction in ("ascending", "descending"):
         board.locator("thead button").nth(column).click()
-        shown = [float(text) for text in board.locator(f"tbody td:nth-child({column + 1})").all_inner_texts()]
+        shown = [
+            float(text)
+            for text in board.locator(f"tbody td:nth-child({column + 1})").all_inner_texts()
+        ]
         assert shown == sorted(shown, reverse=direction == "descending")
         assert board.locator("thead th").nth(column).get_attribute("aria-sort") == direction
-    anchors = tab.eval_on_selector_all("a[href^='#']", "links => links.map(a => a.getAttribute('href'))")
+    anchors = tab.eval_on_selector_all(
+        "a[href^='#']", "links => links.map(a => a.getAttribute('href'))"
+    )
     assert anchors
-    assert all(tab.evaluate("id => document.getElementById(id) !== null", anchor[1:]) for anchor in anchors)
+    assert all(
+        tab.evaluate("id => document.getElementById(id) !== null", anchor[1:]) for anchor in anchors
+    )
     others = set(tab.eval_on_selector_all("a:not([href^='#'])", "links => links.map(a => a.href)"))
-    assert all(re.match(r"http://127\.0\.0\.1:5000/#/experiments/1/runs[?/]", link) for link in others)
+    assert all(
+        re.match(r"http://127\.0\.0\.1:5000/#/experiments/1/runs[?/]", link) for link in others
+    )
     assert trouble == []
     tab.close()
 
@@ -225,7 +292,11 @@ def test_links_lead_to_the_runs_in_mlflow(folder: Path, browser: Any) -> None:
     pool = InlinePool()
     pool.load(suite)
     studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu")
-    list(run_campaign(studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False))
+    list(
+        run_campaign(
+            studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False
+        )
+    )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -233,7 +304,11 @@ def test_links_lead_to_the_runs_in_mlflow(folder: Path, browser: Any) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
-            charts = next(line.partition(": ")[2].strip() for line in server.stdout if line.startswith("tiny_line"))
+            charts = next(
+                line.partition(": ")[2].strip()
+                for line in server.stdout
+                if line.startswith("tiny_line")
+            )
             runs = read_runs(open_store(tracking_uri()), "c")
             links = Links(runs, comparison(runs).evaluations, "c", f"http://127.0.0.1:{port}")
             assert links.benchmark("tiny_line") == charts

@@ -18,7 +18,10 @@ def final_losses(optimizer: str, lr: float, epochs: list[int]) -> dict[int, np.n
     """The test losses (seeds,) of quadratic_deep after these epochs."""
     suite = SUITES["deepobs"]
     benchmark, spec = find_benchmark(suite, "quadratic_deep"), find_optimizer(suite, optimizer)
-    runs = [Run(benchmark=benchmark.name, optimizer=optimizer, lr=lr, seed=seed, kind="trial") for seed in range(N_SEEDS)]
+    runs = [
+        Run(benchmark=benchmark.name, optimizer=optimizer, lr=lr, seed=seed, kind="trial")
+        for seed in range(N_SEEDS)
+    ]
     losses: dict[int, list[float]] = {epoch: [] for epoch in epochs}
     for _, update in stacked.train(benchmark, spec, runs, benchmark.dataset()):
         if isinstance(update, Measurement) and update.step / STEPS_PER_EPOCH in losses:
@@ -32,10 +35,14 @@ def test_quadratic_deep_with_sgd_is_as_published() -> None:
     ours = final_losses("sgd", 0.015849, list(published))
     for epoch, losses in ours.items():
         error = math.sqrt(0.17**2 / 10 + losses.var(ddof=1) / N_SEEDS)
-        assert losses.mean() == pytest.approx(published[epoch], abs=2.5 * error + 0.0005 * published[epoch])
+        assert losses.mean() == pytest.approx(
+            published[epoch], abs=2.5 * error + 0.0005 * published[epoch]
+        )
     assert ours[100].std(ddof=1) == pytest.approx(0.17, rel=0.5)
 
 
 def test_quadratic_deep_with_the_heavy_ball_is_as_published() -> None:
     """A single seed of its repository ended at 87.03; with batches drawn anew in every epoch it would be 88.8."""
-    assert final_losses("heavy_ball", 0.0025119, [100])[100].mean() == pytest.approx(87.03, abs=0.15)
+    assert final_losses("heavy_ball", 0.0025119, [100])[100].mean() == pytest.approx(
+        87.03, abs=0.15
+    )

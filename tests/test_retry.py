@@ -44,14 +44,23 @@ def test_transient_error_is_retried_with_one_warning(
     assert own.call(calls) == 7
     assert calls.n == 4
     assert own.has_waited
-    expected = "The store does not answer (OSError: connection refused); trying again for 3 minutes."
+    expected = (
+        "The store does not answer (OSError: connection refused); trying again for 3 minutes."
+    )
     assert caplog.messages == [expected]
 
 
-@pytest.mark.parametrize("text", ["database or disk is full", "no such table: runs", "Read-only file system"])
-def test_permanent_error_loses_the_store_at_once(policy: Callable[[], RetryPolicy], text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["database or disk is full", "no such table: runs", "Read-only file system"]
+)
+def test_permanent_error_loses_the_store_at_once(
+    policy: Callable[[], RetryPolicy], text: str
+) -> None:
     own, calls = policy(), Calls(OSError(text))
-    with pytest.raises(StoreUnavailableError, match=rf"^store: http://host:5000 cannot be written to: OSError: {text}$"):
+    with pytest.raises(
+        StoreUnavailableError,
+        match=rf"^store: http://host:5000 cannot be written to: OSError: {text}$",
+    ):
         own.call(calls)
     assert calls.n == 1
     assert not own.has_waited
@@ -66,8 +75,13 @@ def test_lost_store_is_not_called_again(policy: Callable[[], RetryPolicy]) -> No
     assert calls.n == 0
 
 
-@pytest.mark.parametrize(("code", "expected"), [("PERMISSION_DENIED", StoreUnavailableError), ("BAD_REQUEST", MlflowException)])
-def test_refused_request_is_not_retried(policy: Callable[[], RetryPolicy], code: str, expected: type[Exception]) -> None:
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [("PERMISSION_DENIED", StoreUnavailableError), ("BAD_REQUEST", MlflowException)],
+)
+def test_refused_request_is_not_retried(
+    policy: Callable[[], RetryPolicy], code: str, expected: type[Exception]
+) -> None:
     error = MlflowException("no")
     error.error_code = code
     calls = Calls(error)

@@ -75,7 +75,9 @@ def of_reuse(pool: InlinePool) -> list[Task]:
     return [task for task in pool.checks if task.engine != "plain"]
 
 
-def test_reused_results_are_checked_by_one_run_of_each_study(folder: Path, pool: InlinePool) -> None:
+def test_reused_results_are_checked_by_one_run_of_each_study(
+    folder: Path, pool: InlinePool
+) -> None:
     first = go(pool)
     assert not [event for event in first if isinstance(event, ReuseChecked)]
     again = go(pool)
@@ -86,28 +88,50 @@ def test_reused_results_are_checked_by_one_run_of_each_study(folder: Path, pool:
     assert len(drawn) > 1  # anew by each command: nobody can prepare for it
 
 
-def test_how_studies_were_trained_is_read_before_they_are_planned(folder: Path, pool: InlinePool) -> None:
+def test_how_studies_were_trained_is_read_before_they_are_planned(
+    folder: Path, pool: InlinePool
+) -> None:
     assert read_plans(tracking_uri(), "c") == {}
     go(pool)
     known = read_plans(tracking_uri(), "c")
-    assert [(one.engine, one.reason) for (one,) in known.values()] == [("stacked", ""), ("stacked", "")]
-    assert [rates_tried(spec) for spec in SUITE.optimizers] == [(one.low, one.high) for (one,) in known.values()]
-    found = {key: (replace(one, engine="plain", reason="as was found"),) for key, (one,) in known.items()}
+    assert [(one.engine, one.reason) for (one,) in known.values()] == [
+        ("stacked", ""),
+        ("stacked", ""),
+    ]
+    assert [rates_tried(spec) for spec in SUITE.optimizers] == [
+        (one.low, one.high) for (one,) in known.values()
+    ]
+    found = {
+        key: (replace(one, engine="plain", reason="as was found"),) for key, (one,) in known.items()
+    }
     (problem,), _ = prepare(SUITE, device="cpu", known=found)
-    assert {(plan.engine, plan.reason) for plan in problem.plans.values()} == {("plain", "as was found")}
+    assert {(plan.engine, plan.reason) for plan in problem.plans.values()} == {
+        ("plain", "as was found")
+    }
     assert read_plans(tracking_uri(), "other") == {}
     sgd = SUITE.optimizers[0]
-    for changes in ({"lr": LogUniform(low=sgd.lr.low, high=2 * sgd.lr.high)}, {"default_lr": 2 * sgd.lr.high}):
+    for changes in (
+        {"lr": LogUniform(low=sgd.lr.low, high=2 * sgd.lr.high)},
+        {"default_lr": 2 * sgd.lr.high},
+    ):
         wider = replace(SUITE, optimizers=(replace(sgd, **changes), *SUITE.optimizers[1:]))
         (problem,), _ = prepare(wider, device="cpu", known=found)
-        assert [plan.engine for plan in problem.plans.values()] == ["stacked", "plain"]  # new rates need a new trial
-    narrower = replace(SUITE, optimizers=tuple(replace(s, lr=replace(s.lr, low=2 * s.lr.low)) for s in SUITE.optimizers))
+        assert [plan.engine for plan in problem.plans.values()] == [
+            "stacked",
+            "plain",
+        ]  # new rates need a new trial
+    narrower = replace(
+        SUITE,
+        optimizers=tuple(replace(s, lr=replace(s.lr, low=2 * s.lr.low)) for s in SUITE.optimizers),
+    )
     (problem,), _ = prepare(narrower, device="cpu", known=found)
     assert {plan.engine for plan in problem.plans.values()} == {"plain"}
 
 
 @pytest.mark.parametrize("told", ["", "0.1", "0.1 x", "1 0.1", "nan 1", "0 inf"])
-def test_a_study_that_does_not_say_what_was_tried_proves_nothing(folder: Path, pool: InlinePool, told: str) -> None:
+def test_a_study_that_does_not_say_what_was_tried_proves_nothing(
+    folder: Path, pool: InlinePool, told: str
+) -> None:
     go(pool, replace(SUITE, optimizers=SUITE.optimizers[1:], n_trials=1, n_seeds=1))
     store = open_store(tracking_uri())
     (study,) = store.search("tags.`optsuite.kind` = 'study'")
@@ -132,7 +156,9 @@ def test_what_no_identity_sees_is_trained_again_and_only_there(
         assert pool.n_trained == N_SGD
         (line,) = checked(events).findings
         assert line.startswith("tiny_line sgd: stored results do not repeat")
-        assert {event.optimizer: event.reused for event in events if isinstance(event, StudyEnded)} == {
+        assert {
+            event.optimizer: event.reused for event in events if isinstance(event, StudyEnded)
+        } == {
             "sgd": False,
             "sign": True,
         }
@@ -142,7 +168,9 @@ def test_what_no_identity_sees_is_trained_again_and_only_there(
         assert checked(go(pool)).n_same == 2
         fresh = everything()
         assert int(fresh["refuted"].sum()) == N_SGD + 1
-    go(pool)  # the library is as it was: what was refuted is not brought back, but trained a third time
+    go(
+        pool
+    )  # the library is as it was: what was refuted is not brought back, but trained a third time
     assert pool.n_trained == N_SGD
     assert not leaderboard(optsuite.runs("c")).equals(stale_table)
 
@@ -161,7 +189,9 @@ def _halved(step: Callable[..., object]) -> Callable[..., object]:
     return halved
 
 
-def test_a_run_that_cannot_be_repeated_stops_its_study_and_leaves_the_results(folder: Path, pool: InlinePool) -> None:
+def test_a_run_that_cannot_be_repeated_stops_its_study_and_leaves_the_results(
+    folder: Path, pool: InlinePool
+) -> None:
     go(pool)
     before = leaderboard(optsuite.runs("c"))
 
@@ -184,7 +214,9 @@ def _noisy(pool: InlinePool, noise: Callable[[], float]) -> None:
         factor = 1 + noise()
         for index, update in train(task):
             if isinstance(update, Measurement):
-                update = replace(update, values={name: value * factor for name, value in update.values.items()})
+                update = replace(
+                    update, values={name: value * factor for name, value in update.values.items()}
+                )
             yield index, update
 
     pool.train = noisy
@@ -220,7 +252,9 @@ def test_float_noise_on_the_same_machine_is_no_excuse(folder: Path, pool: Inline
     assert pool.n_trained == N_SGD + N_SIGN
 
 
-def test_what_does_not_repeat_here_at_all_is_kept_within_noise_and_marked(folder: Path, pool: InlinePool) -> None:
+def test_what_does_not_repeat_here_at_all_is_kept_within_noise_and_marked(
+    folder: Path, pool: InlinePool
+) -> None:
     go(pool)
     noises = iter(range(1, 1000))
     _noisy(pool, lambda: 1e-8 * next(noises))
@@ -229,15 +263,21 @@ def test_what_does_not_repeat_here_at_all_is_kept_within_noise_and_marked(folder
     assert set(everything().query("kind == 'study'")["reuse"]) == {reuse.NOT_REPRODUCIBLE}
     pool.load(SUITE)
     resume(pool)
-    assert set(everything().query("kind == 'study'")["reuse"]) == {reuse.NOT_REPRODUCIBLE}  # one run says nothing of others
+    assert set(everything().query("kind == 'study'")["reuse"]) == {
+        reuse.NOT_REPRODUCIBLE
+    }  # one run says nothing of others
 
 
-def test_stacked_studies_are_compared_with_the_plain_loop_once(folder: Path, pool: InlinePool) -> None:
+def test_stacked_studies_are_compared_with_the_plain_loop_once(
+    folder: Path, pool: InlinePool
+) -> None:
     go(pool)
     plain = [task for task in pool.checks if task.engine == "plain"]
     assert sorted(task.runs[0].optimizer for task in plain) == ["sgd", "sign"]
     assert {task.runs[0].arm for task in plain} == {"tuned"}
-    assert all(task.until is not None and task.until >= 20 for task in plain)  # beyond the first measurement
+    assert all(
+        task.until is not None and task.until >= 20 for task in plain
+    )  # beyond the first measurement
     go(pool)
     assert [task for task in pool.checks if task.engine == "plain"] == []
 
@@ -264,9 +304,16 @@ def test_stacks_that_drift_are_told_from_rounding_by_nudged_runs(
 
     def drifting(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
         for index, update in train(task):
-            drifts = task.engine != "plain" and task.runs[index].optimizer == "sgd" and task.runs[index].seed in seeds
+            drifts = (
+                task.engine != "plain"
+                and task.runs[index].optimizer == "sgd"
+                and task.runs[index].seed in seeds
+            )
             if drifts and isinstance(update, Measurement) and update.step > 10:
-                update = replace(update, values={name: value * (1 + drift) for name, value in update.values.items()})
+                update = replace(
+                    update,
+                    values={name: value * (1 + drift) for name, value in update.values.items()},
+                )
             yield index, update
 
     pool.train = drifting
@@ -296,7 +343,9 @@ def test_a_plain_run_that_fails_says_nothing_against_a_stack(
     assert [task.engine for task in pool.checks] == ["plain", "plain"]  # it is made up for
 
 
-def test_given_rates_are_compared_once_and_refusals_of_them_remembered(folder: Path, pool: InlinePool) -> None:
+def test_given_rates_are_compared_once_and_refusals_of_them_remembered(
+    folder: Path, pool: InlinePool
+) -> None:
     pool.load(SUITE)
     train = pool.train
     assert train is not None
@@ -306,7 +355,13 @@ def test_given_rates_are_compared_once_and_refusals_of_them_remembered(folder: P
         (problem,), _ = prepare(SUITE, device="cpu")
         study = manual_study(SUITE, problem, lr=0.05, seeds=seeds, device="cpu")
         run = run_campaign(
-            [study], uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False, trust_store=True
+            [study],
+            uri=tracking_uri(),
+            campaign="c",
+            suite="tiny",
+            pool=pool,
+            stop=lambda: False,
+            trust_store=True,
         )
         return list(run)
 
@@ -318,7 +373,9 @@ def test_given_rates_are_compared_once_and_refusals_of_them_remembered(folder: P
     def drifting(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
         for index, update in train(task):
             if task.engine != "plain" and isinstance(update, Measurement) and update.step > 10:
-                update = replace(update, values={name: value * 1.5 for name, value in update.values.items()})
+                update = replace(
+                    update, values={name: value * 1.5 for name, value in update.values.items()}
+                )
             yield index, update
 
     pool.train = drifting
@@ -340,7 +397,9 @@ def test_stacks_that_part_from_the_plain_loop_are_trained_plainly_and_never_stac
         for index, update in train(task):
             drifts = task.engine != "plain" and task.runs[0].optimizer == "sgd"
             if drifts and isinstance(update, Measurement) and update.step > 10:
-                update = replace(update, values={name: value * 1.5 for name, value in update.values.items()})
+                update = replace(
+                    update, values={name: value * 1.5 for name, value in update.values.items()}
+                )
             yield index, update
 
     pool.train = drifting
@@ -356,20 +415,31 @@ def test_stacks_that_part_from_the_plain_loop_are_trained_plainly_and_never_stac
     assert current["engine_reason"].str.startswith("its stacked runs part from plain ones: ").all()
     resume(pool)
     assert pool.n_trained == 0
-    known = [one for of in read_plans(tracking_uri(), "c").values() for one in of if one.engine == "plain"]
+    known = [
+        one
+        for of in read_plans(tracking_uri(), "c").values()
+        for one in of
+        if one.engine == "plain"
+    ]
     assert [one.reason for one in known] == [current["engine_reason"].iloc[0]]
     assert known[0].covers(1e-30, 1e30)
     assert set(everything().query("not superseded and optimizer == 'sgd'")["engine"]) == {"plain"}
 
 
-@pytest.mark.parametrize("edit", ["", "UPDATE tags SET value = replace(value, '0', '1') WHERE key = ?"], ids=["kept", "edited"])
+@pytest.mark.parametrize(
+    "edit",
+    ["", "UPDATE tags SET value = replace(value, '0', '1') WHERE key = ?"],
+    ids=["kept", "edited"],
+)
 def test_what_a_search_has_proposed_is_kept_and_not_computed_again(
     folder: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch, edit: str
 ) -> None:
     suite = replace(SUITE, n_trials=10)
     go(pool, suite)
     with closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as store, store:
-        assert store.execute("SELECT count(*) FROM tags WHERE key = ?", (PROPOSED,)).fetchone() == (2,)
+        assert store.execute("SELECT count(*) FROM tags WHERE key = ?", (PROPOSED,)).fetchone() == (
+            2,
+        )
         if edit:
             store.execute(edit, (PROPOSED,))
     propose, proposed = tuning.propose, list[float]()

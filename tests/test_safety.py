@@ -49,7 +49,13 @@ def dataset():
     return line()
 SUITE = replace(SUITE, benchmarks=(replace(BENCHMARK, dataset=dataset),), n_trials=1, n_seeds=1)
 """
-SILENCING = {"CI", "PYTEST_CURRENT_TEST", "GITHUB_ACTIONS", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"}
+SILENCING = {
+    "CI",
+    "PYTEST_CURRENT_TEST",
+    "GITHUB_ACTIONS",
+    "MLFLOW_DISABLE_TELEMETRY",
+    "DO_NOT_TRACK",
+}
 
 
 @pytest.fixture
@@ -58,14 +64,23 @@ def overheard(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "listener").mkdir()
     (tmp_path / "listener" / "sitecustomize.py").write_text(LISTENER)
     (tmp_path / "contacts").touch()
-    own = {"CONTACTS": str(tmp_path / "contacts"), "PYTHONPATH": f"{tmp_path / 'listener'}:{ROOT.parent}"}
-    return {key: value for key, value in os.environ.items() if key not in SILENCING and "MLFLOW" not in key} | own
+    own = {
+        "CONTACTS": str(tmp_path / "contacts"),
+        "PYTHONPATH": f"{tmp_path / 'listener'}:{ROOT.parent}",
+    }
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if key not in SILENCING and "MLFLOW" not in key
+    } | own
 
 
 def start(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "optsuite", *arguments]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True
+    )
 
 
 def contacts(environment: dict[str, str]) -> dict[str, set[int]]:
@@ -77,8 +92,12 @@ def contacts(environment: dict[str, str]) -> dict[str, set[int]]:
     return found
 
 
-def test_a_contact_is_noticed_in_the_driver_and_in_the_workers(folder: Path, overheard: dict[str, str]) -> None:
-    (folder / "talkative.py").write_text("from dataclasses import replace\n" + TINY.read_text() + TALKATIVE)
+def test_a_contact_is_noticed_in_the_driver_and_in_the_workers(
+    folder: Path, overheard: dict[str, str]
+) -> None:
+    (folder / "talkative.py").write_text(
+        "from dataclasses import replace\n" + TINY.read_text() + TALKATIVE
+    )
     process = start(folder, overheard, "run", "--suite", "talkative.py", "--workers", "1")
     assert process.communicate(timeout=300)[1] == ""
     assert process.returncode == 0
@@ -114,14 +133,33 @@ def test_the_control_of_listening() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs /proc")
-def test_the_ui_is_for_this_machine_and_tells_nobody(folder: Path, overheard: dict[str, str], free_port: int) -> None:
+def test_the_ui_is_for_this_machine_and_tells_nobody(
+    folder: Path, overheard: dict[str, str], free_port: int
+) -> None:
     store = open_store(tracking_uri())
-    store.create("b", "run", {"optsuite.campaign": "default", "optsuite.benchmark": "b", "optsuite.kind": "study"}, 0.0)
-    for name in ("mlflow.py", "contextlib.py", "uvicorn.py", "resource.py"):  # of a person, in the current folder
+    store.create(
+        "b",
+        "run",
+        {"optsuite.campaign": "default", "optsuite.benchmark": "b", "optsuite.kind": "study"},
+        0.0,
+    )
+    for name in (
+        "mlflow.py",
+        "contextlib.py",
+        "uvicorn.py",
+        "resource.py",
+    ):  # of a person, in the current folder
         (folder / name).write_text(f"open({str(folder / 'imported')!r}, 'a').write(__file__)")
-    command = [str(PROGRAM), "ui", "--port", str(free_port)]  # python -m would look into the current folder, whatever we do
+    command = [
+        str(PROGRAM),
+        "ui",
+        "--port",
+        str(free_port),
+    ]  # python -m would look into the current folder, whatever we do
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, cwd=folder, env=overheard, stdout=pipe, stderr=pipe, text=True)
+    process = subprocess.Popen(
+        command, cwd=folder, env=overheard, stdout=pipe, stderr=pipe, text=True
+    )
     try:
         assert process.stdout is not None
         assert any(line.startswith(f"b: http://127.0.0.1:{free_port}/") for line in process.stdout)
@@ -133,7 +171,9 @@ def test_the_ui_is_for_this_machine_and_tells_nobody(folder: Path, overheard: di
         texts = [(server / "environ").read_bytes().split(b"\0") for server in servers]
         assert servers
         assert all(b"MLFLOW_DISABLE_TELEMETRY=true" in text for text in texts)
-        assert not any(b"sqlite:" in (server / "cmdline").read_bytes() for server in servers)  # where passwords would be seen
+        assert not any(
+            b"sqlite:" in (server / "cmdline").read_bytes() for server in servers
+        )  # where passwords would be seen
     finally:
         process.kill()  # and nothing of it is left
         process.communicate(timeout=60)
@@ -147,13 +187,26 @@ def test_the_ui_is_for_this_machine_and_tells_nobody(folder: Path, overheard: di
 
 
 @pytest.mark.parametrize("how", ["closed", signal.SIGTERM])
-def test_a_guard_ends_all_that_its_command_has_started(tmp_path: Path, how: str | signal.Signals) -> None:
+def test_a_guard_ends_all_that_its_command_has_started(
+    tmp_path: Path, how: str | signal.Signals
+) -> None:
     inner = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
     outer = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
-    command = [sys.executable, "-I", guard.__file__, sys.executable, "-c", outer, inner, str(tmp_path / "pid")]
+    command = [
+        sys.executable,
+        "-I",
+        guard.__file__,
+        sys.executable,
+        "-c",
+        outer,
+        inner,
+        str(tmp_path / "pid"),
+    ]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
     assert process.stdin is not None
-    wait_until(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()), process)  # type: ignore[arg-type]
+    wait_until(
+        lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()), process
+    )  # type: ignore[arg-type]
     pid = int((tmp_path / "pid").read_text())
     assert alive(pid)
     if how != "closed":
@@ -180,9 +233,16 @@ UNSAFE_CALLS = {
     "yaml.load",
     "pd.read_pickle",
 }
-SAFE = {"torch.load": ("weights_only", (True,)), "np.load": ("allow_pickle", (False, None))}  # loaders, and how they must be
+SAFE = {
+    "torch.load": ("weights_only", (True,)),
+    "np.load": ("allow_pickle", (False, None)),
+}  # loaders, and how they must be
 COMPILERS = {"training/canonical/source.py"}  # what looks at compiled code, and runs none of it
-IMPORTERS = {"import_path.py", "registry.py", "optimizers/packaged.py"}  # what a person names, and packages named there
+IMPORTERS = {
+    "import_path.py",
+    "registry.py",
+    "optimizers/packaged.py",
+}  # what a person names, and packages named there
 IMPORTERS |= {"training/canonical/contents.py"}  # parts of optsuite itself
 PICKLERS = {"execution/suite_source.py"}  # what the driver has made, for workers that it starts
 
@@ -192,15 +252,32 @@ def dangers(source: str) -> list[str]:
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names if alias.name.partition(".")[0] in UNSAFE_MODULES]
+            found += [
+                alias.name for alias in node.names if alias.name.partition(".")[0] in UNSAFE_MODULES
+            ]
         elif isinstance(node, ast.ImportFrom):
-            names = {alias.name for alias in node.names} & {"load", "system", "popen", "read_pickle"}
-            found += [node.module or ""] if (node.module or "").partition(".")[0] in UNSAFE_MODULES or names else []
+            names = {alias.name for alias in node.names} & {
+                "load",
+                "system",
+                "popen",
+                "read_pickle",
+            }
+            found += (
+                [node.module or ""]
+                if (node.module or "").partition(".")[0] in UNSAFE_MODULES or names
+                else []
+            )
         elif isinstance(node, ast.Call):
             name = ast.unparse(node.func)
-            options = {keyword.arg: getattr(keyword.value, "value", "unknown") for keyword in node.keywords}
+            options = {
+                keyword.arg: getattr(keyword.value, "value", "unknown") for keyword in node.keywords
+            }
             option, safe = SAFE.get(name.replace("numpy.", "np."), ("", (None,)))
-            unsafe = name in UNSAFE_CALLS or options.get("shell", False) is not False or options.get(option) not in safe
+            unsafe = (
+                name in UNSAFE_CALLS
+                or options.get("shell", False) is not False
+                or options.get(option) not in safe
+            )
             found += [name] if unsafe else []
     return found
 
@@ -210,8 +287,14 @@ def test_nothing_that_is_read_is_run(path: Path) -> None:
     name = str(path.relative_to(ROOT))
     allowed = ["compile"] if name in COMPILERS else ["pickle"] if name in PICKLERS else []
     assert dangers(path.read_text()) == allowed
-    called = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
-    importing = [name for name in called if re.search(r"exec_module|import_module|spec_from_file", name)]
+    called = {
+        ast.unparse(node.func)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+    }
+    importing = [
+        name for name in called if re.search(r"exec_module|import_module|spec_from_file", name)
+    ]
     assert not importing or str(path.relative_to(ROOT)) in IMPORTERS
 
 
@@ -234,7 +317,12 @@ def test_nothing_that_is_read_is_run(path: Path) -> None:
 )
 def test_the_control_of_dangers(source: str) -> None:
     assert len(dangers(source)) == 1
-    for safe in ("torch.load(x, weights_only=True)", "np.load(x)", "np.load(x, allow_pickle=False)", "subprocess.run([x])"):
+    for safe in (
+        "torch.load(x, weights_only=True)",
+        "np.load(x)",
+        "np.load(x, allow_pickle=False)",
+        "subprocess.run([x])",
+    ):
         assert dangers(safe) == []
 
 
@@ -274,7 +362,9 @@ def secretive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_a_password_is_never_shown(secretive: Path, address: str, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_is_never_shown(
+    secretive: Path, address: str, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     for command in COMMANDS if address in (ADDRESSES[0], ADDRESSES[3]) else COMMANDS[-3:]:
         code, out, err = call(*command)
@@ -306,7 +396,9 @@ def test_nor_by_a_server_that_fails_later(
     monkeypatch.setattr("optsuite.tracking.retry.TIMEOUT_SECONDS", 0.1)
     with HTTPServer(("127.0.0.1", 0), Failing) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:{SECRET}@127.0.0.1:{server.server_port}")
+        monkeypatch.setenv(
+            "MLFLOW_TRACKING_URI", f"http://me:{SECRET}@127.0.0.1:{server.server_port}"
+        )
         code, out, err = call(*COMMANDS[0])
         server.shutdown()
     assert code == 1
@@ -316,7 +408,9 @@ def test_nor_by_a_server_that_fails_later(
 
 
 @pytest.mark.parametrize("debug", ["", "1"])
-def test_nor_by_an_error_that_nobody_expected(debug: str, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nor_by_an_error_that_nobody_expected(
+    debug: str, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*arguments: object, **named: object) -> None:
         raise RuntimeError(f"no answer from {ADDRESSES[3]}/x")
 
@@ -330,13 +424,25 @@ def test_nor_by_an_error_that_nobody_expected(debug: str, call: Call, monkeypatc
 
 
 def test_nor_in_the_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    remote = {"mlflow.source.git.repoURL": f"https://me:{SECRET}@example.org/x.git", "mlflow.user": "me"}
+    remote = {
+        "mlflow.source.git.repoURL": f"https://me:{SECRET}@example.org/x.git",
+        "mlflow.user": "me",
+    }
     monkeypatch.setattr("optsuite.tracking.store.resolve_tags", lambda: remote)
     store = open_store(tracking_uri())
     tags = store.client.get_run(store.create("b", "run", {}, 0.0)).data.tags
-    assert (tags["mlflow.source.git.repoURL"], tags["mlflow.user"]) == ("https://example.org/x.git", "me")
+    assert (tags["mlflow.source.git.repoURL"], tags["mlflow.user"]) == (
+        "https://example.org/x.git",
+        "me",
+    )
 
 
 def test_what_holds_no_password_is_shown_as_it_is() -> None:
-    for text in ("sqlite:////home/me@work/mlflow.db", "http://127.0.0.1:5000/#/x", "git@example.org:x", "a@b", "no password"):
+    for text in (
+        "sqlite:////home/me@work/mlflow.db",
+        "http://127.0.0.1:5000/#/x",
+        "git@example.org:x",
+        "a@b",
+        "no password",
+    ):
         assert redact(text) == text

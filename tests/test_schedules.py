@@ -11,7 +11,9 @@ from optsuite.schedules import SCHEDULES, constant, cosine
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 @pytest.mark.parametrize("max_steps", [1, 2, 7, 100, 2_000])
-def test_a_schedule_gives_a_fraction_at_every_step(schedule: Callable[[int, int], float], max_steps: int) -> None:
+def test_a_schedule_gives_a_fraction_at_every_step(
+    schedule: Callable[[int, int], float], max_steps: int
+) -> None:
     fractions = [schedule(step, max_steps) for step in range(1, max_steps + 1)]
     assert all(0 < fraction <= 1 for fraction in fractions)
     assert max(fractions) == 1
@@ -19,7 +21,8 @@ def test_a_schedule_gives_a_fraction_at_every_step(schedule: Callable[[int, int]
 
 def test_the_shapes_of_schedules() -> None:
     shapes = {
-        name: [round(schedule(step, 100), 3) for step in (1, 5, 50, 51, 76, 90, 100)] for name, schedule in SCHEDULES.items()
+        name: [round(schedule(step, 100), 3) for step in (1, 5, 50, 51, 76, 90, 100)]
+        for name, schedule in SCHEDULES.items()
     }
     assert shapes == {
         "constant": [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0],
@@ -40,7 +43,10 @@ def test_a_schedule_makes_an_optimizer_of_its_own() -> None:
         ("adam+nosuch", "schedule: got 'nosuch', one of: constant, cosine"),
         ("rprop+cosine", "schedule: got cosine for rprop, allowed: none"),
         ("schedulefree_sgd+cosine", "schedule: got cosine for schedulefree_sgd, allowed: none"),
-        ("adam+cosine+step", "schedule: got step for adam\\+cosine, allowed: none, as it has cosine"),
+        (
+            "adam+cosine+step",
+            "schedule: got step for adam\\+cosine, allowed: none, as it has cosine",
+        ),
         ("adam+cosine+constant", "schedule: got constant for adam\\+cosine"),
         ("nosuch+cosine", "optimizer: got 'nosuch', one of: "),
     ):
@@ -64,10 +70,12 @@ def test_a_benchmark_can_be_given_another_budget() -> None:
     assert find_benchmark(SUITE, "digits_mlp@1000").name == "digits_mlp"
     for steps in ("", "x", "-1", "007", "0", "1e3", "9" * 5_000):
         with pytest.raises(
-            InputError, match=f"benchmark digits_mlp: steps: got '{steps[:100]}.*, allowed: a whole number from 1"
+            InputError,
+            match=f"benchmark digits_mlp: steps: got '{steps[:100]}.*, allowed: a whole number from 1",
         ):
             find_benchmark(SUITE, f"digits_mlp@{steps}")
     with pytest.raises(
-        UnknownNameError, match=r"benchmark: got 'digit_mlp', one of: .*; or NAME@STEPS; did you mean digits_mlp\?"
+        UnknownNameError,
+        match=r"benchmark: got 'digit_mlp', one of: .*; or NAME@STEPS; did you mean digits_mlp\?",
     ):
         find_benchmark(SUITE, "digit_mlp")

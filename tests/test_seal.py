@@ -13,19 +13,32 @@ from optsuite.training.results import Measurement
 def curves(*losses: float, swapped: bool = False) -> Points:
     names = ("test/loss", "validation/loss") if swapped else ("validation/loss", "test/loss")
     return Points.of(
-        Measurement(step=step, values={names[0]: loss, names[1]: loss + 1}, time=0.0) for step, loss in enumerate(losses)
+        Measurement(step=step, values={names[0]: loss, names[1]: loss + 1}, time=0.0)
+        for step, loss in enumerate(losses)
     )
 
 
 def row(change: Mapping[str, object] = {}) -> dict[str, object]:
     tags = sealed({"optsuite.kind": "study"}, {"lr": 0.1, "machine_class": "m"}, {}, curves(1.0))
-    said = {"kind": "study", "lr": "0.1", "machine_class": "m", "seal": tags[SEAL], "schema": tags[SCHEMA]}
+    said = {
+        "kind": "study",
+        "lr": "0.1",
+        "machine_class": "m",
+        "seal": tags[SEAL],
+        "schema": tags[SCHEMA],
+    }
     nothing = {**dict.fromkeys((*SEALED, *OF_SEALS)), **dict.fromkeys(POINTS, math.nan)}
     return {**nothing, "status": "FINISHED", **said, **change}
 
 
 @pytest.mark.parametrize(
-    "other", [curves(2.0, 1.0, 3.0), curves(1.0, 2.0, 3.0, swapped=True), curves(1.0, 2.0), curves(1.0, 2.0, 3.0 + 1e-6)]
+    "other",
+    [
+        curves(2.0, 1.0, 3.0),
+        curves(1.0, 2.0, 3.0, swapped=True),
+        curves(1.0, 2.0),
+        curves(1.0, 2.0, 3.0 + 1e-6),
+    ],
 )
 def test_edited_curves_are_seen(other: Points) -> None:
     text = seal({}, curves(1.0, 2.0, 3.0))

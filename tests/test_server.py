@@ -29,7 +29,11 @@ def databases() -> Iterator[Postgres]:
 @pytest.fixture(scope="module")
 def server(databases: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     pytest.importorskip("flask_wtf", reason="needs Flask-WTF, the extra 'auth' of mlflow")
-    own = Server.over(databases.create("mlflow"), tmp_path_factory.mktemp("server"), users=databases.create("users"))
+    own = Server.over(
+        databases.create("mlflow"),
+        tmp_path_factory.mktemp("server"),
+        users=databases.create("users"),
+    )
     own.start()
     yield own
     own.stop()
@@ -67,7 +71,9 @@ def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.fixture(scope="module")
-def compared(server: Server, databases: Postgres, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def compared(
+    server: Server, databases: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
     """The reports of a small suite, without a server and through one that was killed in the middle and started again."""
     folders = tmp_path_factory.mktemp("local"), tmp_path_factory.mktemp("remote")
     command = ("run", "--suite", str(ROOT / "tests" / "suites" / "small.py"), "--workers", "1")
@@ -77,7 +83,11 @@ def compared(server: Server, databases: Postgres, tmp_path_factory: pytest.TempP
         for name, value in server.client_environment.items():
             patch.setenv(name, value)
         through_server = running.enter_context(ended(start(*command, folder=folders[1])))
-        wait_until(lambda: statuses(databases, "status").count("FINISHED") >= 30, through_server, seconds=PATIENCE)
+        wait_until(
+            lambda: statuses(databases, "status").count("FINISHED") >= 30,
+            through_server,
+            seconds=PATIENCE,
+        )
         server.stop()
         time.sleep(AWAY)
         assert through_server.poll() is None
@@ -109,7 +119,12 @@ def test_a_suite_through_a_server_that_is_killed_and_started_again_gives_the_sam
     ],
 )
 def test_who_is_not_known_to_the_server_hears_so_in_one_line(
-    known: Server, call: Call, monkeypatch: pytest.MonkeyPatch, user: str | None, password: str | None, said: str
+    known: Server,
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+    user: str | None,
+    password: str | None,
+    said: str,
 ) -> None:
     for name, value in (("USERNAME", user), ("PASSWORD", password)):
         monkeypatch.delenv(f"MLFLOW_TRACKING_{name}")
@@ -118,14 +133,19 @@ def test_who_is_not_known_to_the_server_hears_so_in_one_line(
     for command in (("run", "--suite", "smoke"), ("report",), ("list",)):
         code, out, err = call(*command)
         assert (code, err.count("\n")) == (2, 1)
-        assert f"store: got {known.address}, which cannot be opened: {said}; allowed: those of one of its users in" in err
+        assert (
+            f"store: got {known.address}, which cannot be opened: {said}; allowed: those of one of its users in"
+            in err
+        )
         assert str(password) not in out + err
 
 
 def test_a_database_that_does_not_know_its_user_says_so_at_once(
     databases: Postgres, empty: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", databases.address("mlflow", user="nobody", password="s3cret"))
+    monkeypatch.setenv(
+        "MLFLOW_TRACKING_URI", databases.address("mlflow", user="nobody", password="s3cret")
+    )
     started = time.monotonic()
     code, out, err = call("report")
     assert (code, err.count("\n")) == (2, 1)
@@ -135,12 +155,18 @@ def test_a_database_that_does_not_know_its_user_says_so_at_once(
 
 
 def test_the_report_may_be_read_straight_from_the_database(
-    compared: tuple[Path, Path], databases: Postgres, empty: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+    compared: tuple[Path, Path],
+    databases: Postgres,
+    empty: Path,
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", databases.address("mlflow"))
     code, _, err = call("report", "--out", "direct")
     assert (code, err) == (0, "")
-    assert (Path("direct") / "leaderboard.csv").read_bytes() == (compared[1] / "leaderboard.csv").read_bytes()
+    assert (Path("direct") / "leaderboard.csv").read_bytes() == (
+        compared[1] / "leaderboard.csv"
+    ).read_bytes()
 
 
 def test_what_the_server_says_is_what_its_database_holds(
@@ -157,4 +183,6 @@ def test_what_the_server_says_is_what_its_database_holds(
     pd.testing.assert_frame_equal(read_curves(through, ids, names), curves)
     monkeypatch.setattr("optsuite.tracking.bulk_history.MOST_RUNS", 8)
     monkeypatch.setattr("optsuite.tracking.bulk_history.MOST_VALUES", 40)
-    pd.testing.assert_frame_equal(read_curves(through, ids[:8], names), read_curves(beside, ids[:8], names))
+    pd.testing.assert_frame_equal(
+        read_curves(through, ids[:8], names), read_curves(beside, ids[:8], names)
+    )

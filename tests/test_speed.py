@@ -11,11 +11,20 @@ ROOT = Path(__file__).parents[1]
 def test_every_table_is_measured() -> None:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'scripts'}"}
     out = subprocess.run(
-        [sys.executable, "-m", "speed", "--quick"], capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300
+        [sys.executable, "-m", "speed", "--quick"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+        timeout=300,
     )
     assert out.returncode == 0, out.stderr
     assert "Left out" not in out.stderr
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in out.stdout.splitlines() if line.startswith("|")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in out.stdout.splitlines()
+        if line.startswith("|")
+    ]
     named = {row[0]: row[1:] for row in rows}
     assert [int(cell) > 0 for cell in rows[2][2:5]] == [True] * 3
     assert named["tutorials' script"][0] == "8"  # four optimizers, one trial and one seed

@@ -38,19 +38,30 @@ def runs(benchmark: Benchmark, rates: Sequence[float], seeds: Sequence[int]) -> 
     ]
 
 
-def curves(engine: Any, benchmark: Benchmark, spec: OptimizerSpec, runs: Sequence[Run], dtype: torch.dtype) -> Curves:
+def curves(
+    engine: Any, benchmark: Benchmark, spec: OptimizerSpec, runs: Sequence[Run], dtype: torch.dtype
+) -> Curves:
     """Everything measured, by index of the run, step and curve."""
     splits = dataset(benchmark.name).to("cpu", dtype)
     own = replace(benchmark, model=lambda: benchmark.model().to(dtype))
     updates = list(engine.train(own, spec, runs, splits))
-    assert [f for _, f in updates if isinstance(f, RunResult)] == [RunResult(outcome="finished")] * len(runs)
-    return {(i, f.step, name): v for i, f in updates if isinstance(f, Measurement) for name, v in f.values.items()}
+    assert [f for _, f in updates if isinstance(f, RunResult)] == [
+        RunResult(outcome="finished")
+    ] * len(runs)
+    return {
+        (i, f.step, name): v
+        for i, f in updates
+        if isinstance(f, Measurement)
+        for name, v in f.values.items()
+    }
 
 
 def largest_difference(one: Curves, other: Curves) -> float:
     """Relative, over all losses; an accuracy may jump by an example."""
     assert one.keys() == other.keys()
-    return max(abs(one[key] - other[key]) / abs(one[key]) for key in one if key[2].endswith("/loss"))
+    return max(
+        abs(one[key] - other[key]) / abs(one[key]) for key in one if key[2].endswith("/loss")
+    )
 
 
 FALL_BACK = {"lbfgs": "its step calls the loss itself"}
@@ -63,7 +74,9 @@ PAIRS = [
         benchmark,
         replace(spec, lr_linear=lr_linear),
         id=f"{benchmark.name}-{spec.name}-{path}",
-        marks=pytest.mark.skipif(not is_available(spec), reason="needs the extra optsuite[optimizers]"),
+        marks=pytest.mark.skipif(
+            not is_available(spec), reason="needs the extra optsuite[optimizers]"
+        ),
     )
     for benchmark in SUITE.benchmarks
     for spec in OPTIMIZERS.values()
@@ -75,17 +88,26 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("benchmark", "spec"), PAIRS)
-def test_contract_both_engines_give_the_same_curves(benchmark: Benchmark, spec: OptimizerSpec) -> None:
+def test_contract_both_engines_give_the_same_curves(
+    benchmark: Benchmark, spec: OptimizerSpec
+) -> None:
     lr = spec.default_lr or 1e-3
-    for dtype, n_steps, factor, tolerance in ((torch.float64, 50, 1.0, 1e-7), (torch.float32, 200, 0.1, 1e-3)):
+    for dtype, n_steps, factor, tolerance in (
+        (torch.float64, 50, 1.0, 1e-7),
+        (torch.float32, 200, 0.1, 1e-3),
+    ):
         short = replace(benchmark, max_steps=n_steps, eval_every=25)
         three = runs(benchmark, [lr * factor, lr * factor / 2, lr * factor], [0, 0, 1])
-        expected, received = (curves(engine, short, spec, three, dtype) for engine in (plain, stacked))
+        expected, received = (
+            curves(engine, short, spec, three, dtype) for engine in (plain, stacked)
+        )
         assert largest_difference(expected, received) < tolerance
 
 
 @pytest.mark.parametrize(("benchmark", "spec"), PAIRS)
-def test_contract_the_bits_of_a_run_do_not_depend_on_its_stack(benchmark: Benchmark, spec: OptimizerSpec) -> None:
+def test_contract_the_bits_of_a_run_do_not_depend_on_its_stack(
+    benchmark: Benchmark, spec: OptimizerSpec
+) -> None:
     lr = spec.default_lr or 1e-3
     short = replace(benchmark, max_steps=20, eval_every=10)
     many = runs(benchmark, [lr * (1 + i / 10) for i in range(19)], [i % 3 for i in range(19)])
@@ -99,7 +121,11 @@ def test_contract_the_bits_of_a_run_do_not_depend_on_its_stack(benchmark: Benchm
 
 def test_a_diverging_neighbour_disturbs_nobody() -> None:
     splits = dataset("tiny_line")
-    together = list(stacked.train(tiny.BENCHMARK, SGD, runs(tiny.BENCHMARK, [0.05, 1e6, 0.1], [0, 1, 2]), splits))
+    together = list(
+        stacked.train(
+            tiny.BENCHMARK, SGD, runs(tiny.BENCHMARK, [0.05, 1e6, 0.1], [0, 1, 2]), splits
+        )
+    )
     exclusive = list(stacked.train(tiny.BENCHMARK, SGD, runs(tiny.BENCHMARK, [0.1], [2]), splits))
     ended = {index: update for index, update in together if isinstance(update, RunResult)}
     assert [ended[i].outcome for i in range(3)] == ["finished", "diverged", "finished"]
@@ -110,18 +136,34 @@ def test_a_diverging_neighbour_disturbs_nobody() -> None:
     assert values[0] == values[1]
     steps = [f.step for i, f in together if i == 1 and isinstance(f, Measurement)]
     assert steps == [0, 10]
-    assert all(math.isfinite(v) for _, f in together if isinstance(f, Measurement) for v in f.values.values())
+    assert all(
+        math.isfinite(v)
+        for _, f in together
+        if isinstance(f, Measurement)
+        for v in f.values.values()
+    )
 
 
 def test_a_stack_in_which_all_diverge_stops_early() -> None:
-    updates = list(stacked.train(tiny.BENCHMARK, SGD, runs(tiny.BENCHMARK, [1e6] * 2, [0, 1]), dataset("tiny_line")))
+    updates = list(
+        stacked.train(
+            tiny.BENCHMARK, SGD, runs(tiny.BENCHMARK, [1e6] * 2, [0, 1]), dataset("tiny_line")
+        )
+    )
     assert max(f.step for _, f in updates if isinstance(f, Measurement)) == 10
 
 
 def test_batch_norm_keeps_statistics_of_its_own_in_every_run() -> None:
-    benchmark = replace(tiny.BENCHMARK, model=lambda: nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1)))
+    benchmark = replace(
+        tiny.BENCHMARK, model=lambda: nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1))
+    )
     two = runs(benchmark, [0.05, 0.01], [0, 1])
-    assert largest_difference(*(curves(engine, benchmark, SGD, two, torch.float64) for engine in (plain, stacked))) < 1e-7
+    assert (
+        largest_difference(
+            *(curves(engine, benchmark, SGD, two, torch.float64) for engine in (plain, stacked))
+        )
+        < 1e-7
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +174,9 @@ def test_batch_norm_keeps_statistics_of_its_own_in_every_run() -> None:
     ],
     ids=["dropout", "loss"],
 )
-def test_what_cannot_be_stacked_falls_back_and_says_why(change: dict[str, Any], reason: str) -> None:
+def test_what_cannot_be_stacked_falls_back_and_says_why(
+    change: dict[str, Any], reason: str
+) -> None:
     benchmark = replace(tiny.BENCHMARK, **change)
     chosen = plan(benchmark, SGD, tiny.line(), device="cpu", engine="stacked")
     assert (chosen.engine, chosen.max_stack) == ("plain", 1)
@@ -169,12 +213,20 @@ def test_an_optimizer_that_is_not_what_it_says_falls_back() -> None:
 
 def test_the_plan_is_made_from_the_definition() -> None:
     by_name = {b.name: b for b in SUITE.benchmarks}
-    engines = {name: plan(benchmark, SGD, dataset(name), device="cpu").engine for name, benchmark in by_name.items()}
+    engines = {
+        name: plan(benchmark, SGD, dataset(name), device="cpu").engine
+        for name, benchmark in by_name.items()
+    }
     assert set(engines.values()) == {"stacked"}
     wide = replace(by_name["digits_mlp"], model=partial(models.mlp, (64, 640, 10)))
     chosen = plan(wide, SGD, dataset("digits_mlp"), device="cpu")
-    assert (chosen.engine, chosen.reason) == ("plain", "a step of 13 MFLOP gains nothing from stacking on a CPU")
-    assert plan(wide, SGD, dataset("digits_mlp"), device="cpu", engine="stacked").engine == "stacked"
+    assert (chosen.engine, chosen.reason) == (
+        "plain",
+        "a step of 13 MFLOP gains nothing from stacking on a CPU",
+    )
+    assert (
+        plan(wide, SGD, dataset("digits_mlp"), device="cpu", engine="stacked").engine == "stacked"
+    )
     chosen = plan(by_name["digits_mlp"], SGD, dataset("digits_mlp"), device="cpu", engine="plain")
     assert (chosen.engine, chosen.reason) == ("plain", "as asked")
 
@@ -182,7 +234,9 @@ def test_the_plan_is_made_from_the_definition() -> None:
 def test_flops_are_those_of_a_step() -> None:
     batch, weights = 64, 64 * 10
     benchmark = next(b for b in SUITE.benchmarks if b.name == "digits_logreg")
-    assert step_flops(benchmark, dataset(benchmark.name)) == 2 * (2 * batch * weights)  # forward, and back to the weights
+    assert step_flops(benchmark, dataset(benchmark.name)) == 2 * (
+        2 * batch * weights
+    )  # forward, and back to the weights
 
 
 def test_stacks_are_no_larger_than_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +275,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is the platform's")
 def test_a_large_stack_stays_below_two_gigabytes() -> None:
-    out = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
     assert int(out) * 1024 < 2 * 2**30
 
 

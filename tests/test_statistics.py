@@ -61,11 +61,16 @@ def test_the_sign_flip_test_tries_every_pattern_of_signs() -> None:
     assert [sign_flip(row[None])[0] for row in differences] == pytest.approx(one)
     sizes = np.linalg.norm(differences, axis=1)
     largest = (np.abs(patterns @ differences.T) / sizes).max(axis=1)
-    together = [(largest >= abs(row.sum()) / size - 1e-12).mean() for row, size in zip(differences, sizes, strict=True)]
+    together = [
+        (largest >= abs(row.sum()) / size - 1e-12).mean()
+        for row, size in zip(differences, sizes, strict=True)
+    ]
     assert sign_flip(differences).tolist() == pytest.approx(together)
     assert (np.array(together) >= np.array(one)).all()
     assert sign_flip(np.ones((1, 12))) == pytest.approx(2 / 2**12)
-    assert sign_flip(np.stack([np.zeros(12), np.ones(12)])).tolist() == pytest.approx([1.0, 2 / 2**12])
+    assert sign_flip(np.stack([np.zeros(12), np.ones(12)])).tolist() == pytest.approx(
+        [1.0, 2 / 2**12]
+    )
 
 
 def test_with_many_seeds_patterns_are_drawn() -> None:
@@ -85,7 +90,8 @@ def null(rng: np.random.Generator, kind: str, n_optimizers: int = N_OPTIMIZERS) 
 
 
 @pytest.mark.parametrize(
-    ("kind", "n_optimizers"), [("heavy-tailed", 6), ("skewed", 6), ("ties", 6), ("heavy-tailed", 2), ("heavy-tailed", 26)]
+    ("kind", "n_optimizers"),
+    [("heavy-tailed", 6), ("skewed", 6), ("ties", 6), ("heavy-tailed", 2), ("heavy-tailed", 26)],
 )
 def test_differences_that_are_not_there_are_seldom_found(kind: str, n_optimizers: int) -> None:
     rng = np.random.default_rng(5)
@@ -93,7 +99,9 @@ def test_differences_that_are_not_there_are_seldom_found(kind: str, n_optimizers
     alarms, n_draws = 0, N_DRAWS // (1 if n_optimizers == N_OPTIMIZERS else 4)
     for _ in range(n_draws):
         scores = null(rng, kind, n_optimizers)
-        alarms += bool((sign_flip((scores[:, pairs[:, 0]] - scores[:, pairs[:, 1]]).T) <= ALPHA).any())
+        alarms += bool(
+            (sign_flip((scores[:, pairs[:, 0]] - scores[:, pairs[:, 1]]).T) <= ALPHA).any()
+        )
     assert alarms / n_draws <= 0.05
     found = [d.kind for _ in range(100) for d in compare(null(rng, kind), 0.0).values()]
     assert found.count("worse") / len(found) <= 0.01
@@ -116,7 +124,11 @@ def test_a_leader_well_ahead_is_found() -> None:
     rng = np.random.default_rng(6)
     found = 0
     for _ in range(N_DRAWS // 4):
-        scores = 10 + rng.lognormal(0, 0.5, size=(N_SEEDS, 1)) + rng.normal(0, 1 / math.sqrt(2), size=(N_SEEDS, N_OPTIMIZERS))
+        scores = (
+            10
+            + rng.lognormal(0, 0.5, size=(N_SEEDS, 1))
+            + rng.normal(0, 1 / math.sqrt(2), size=(N_SEEDS, N_OPTIMIZERS))
+        )
         scores[:, 0] -= 1.5  # standard deviations of the paired noise, which is 1
         found += compare(scores, 0.01)[1, 0].kind == "worse"
     assert found / (N_DRAWS // 4) >= 0.8
@@ -155,7 +167,9 @@ def test_failures_decide_where_the_middle_is_alike() -> None:
 
 
 @pytest.mark.parametrize(("n_optimizers", "n_seeds"), [(6, 6), (26, 12), (64, 18)])
-def test_certain_differences_are_found_among_many_optimizers(n_optimizers: int, n_seeds: int) -> None:
+def test_certain_differences_are_found_among_many_optimizers(
+    n_optimizers: int, n_seeds: int
+) -> None:
     ladder = 1.1 ** np.arange(n_optimizers) * np.ones((n_seeds, 1))
     pairs = np.array(list(itertools.combinations(range(n_optimizers), 2)))
     assert (sign_flip((ladder[:, pairs[:, 0]] - ladder[:, pairs[:, 1]]).T) <= ALPHA).all()
@@ -189,7 +203,11 @@ def test_how_many_seeds_would_settle_it() -> None:
 def test_relative_gap() -> None:
     assert float(relative_gap(3.0, 2.0)) == -float(relative_gap(2.0, 3.0)) == 0.5
     assert relative_gap(-2.0, -3.0) == pytest.approx(1 / 3)
-    assert relative_gap(np.array([1.0, 0.0, 0.5]), np.array([0.0, 1.0, -0.01])).tolist() == [math.inf, -math.inf, math.inf]
+    assert relative_gap(np.array([1.0, 0.0, 0.5]), np.array([0.0, 1.0, -0.01])).tolist() == [
+        math.inf,
+        -math.inf,
+        math.inf,
+    ]
     assert relative_gap(0.0, 0.0) == 0.0
 
 

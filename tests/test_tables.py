@@ -15,7 +15,9 @@ from optsuite.reporting.text import escape, markdown, narrowed, readable
 
 def table(*rows: dict[str, Any]) -> dict[tuple[str, str], dict[Any, Any]]:
     """The leaderboard of the rows by optimizer and arm."""
-    return {(row["optimizer"], row["arm"]): row for row in leaderboard(frame(*rows)).to_dict("records")}
+    return {
+        (row["optimizer"], row["arm"]): row for row in leaderboard(frame(*rows)).to_dict("records")
+    }
 
 
 def said(result: pd.DataFrame) -> list[str]:
@@ -47,16 +49,27 @@ def test_an_optimizer_entered_twice_is_never_ranked_apart() -> None:
 
 
 def test_a_certain_difference_below_the_tolerance_is_a_tie() -> None:
-    rows = [*seeds("a", around(1.0)), *seeds("b", [1.005 * score for score in around(1.0)]), *seeds("c", around(2.0))]
+    rows = [
+        *seeds("a", around(1.0)),
+        *seeds("b", [1.005 * score for score in around(1.0)]),
+        *seeds("c", around(2.0)),
+    ]
     result = table(*rows)
-    assert [verdict(result[name, "tuned"]) for name in "abc"] == ["tied with best", "tied with best", "2x worse"]
+    assert [verdict(result[name, "tuned"]) for name in "abc"] == [
+        "tied with best",
+        "tied with best",
+        "2x worse",
+    ]
     strict = [row | {"tolerance": 0.001} for row in rows]
     assert verdict(table(*strict)["b", "tuned"]) == "0.5% worse"
 
 
 def test_verdict_is_open_and_says_what_would_help_where_nothing_is_certain() -> None:
     rng = np.random.default_rng(1)
-    noisy = [*seeds("a", list(rng.normal(1.0, 0.2, 12))), *seeds("b", list(rng.normal(1.05, 0.2, 12)))]
+    noisy = [
+        *seeds("a", list(rng.normal(1.0, 0.2, 12))),
+        *seeds("b", list(rng.normal(1.05, 0.2, 12))),
+    ]
     result = table(*noisy)
     assert sorted(row["verdict"] for row in result.values()) == ["leads", "open"]
     opened = next(row for row in result.values() if row["verdict"] == "open")
@@ -69,8 +82,18 @@ def test_verdict_is_open_and_says_what_would_help_where_nothing_is_certain() -> 
 
 
 def test_what_may_mislead_is_flagged() -> None:
-    result = table(*seeds("a", [1.0] * 6 + [5.0] * 6), study("b", at_edge=True), run("b", 1.0), run("c", NAN), study("c"))
-    assert [result[name, "tuned"]["warnings"] for name in "abc"] == ["bimodal", "at_edge", "diverged"]
+    result = table(
+        *seeds("a", [1.0] * 6 + [5.0] * 6),
+        study("b", at_edge=True),
+        run("b", 1.0),
+        run("c", NAN),
+        study("c"),
+    )
+    assert [result[name, "tuned"]["warnings"] for name in "abc"] == [
+        "bimodal",
+        "at_edge",
+        "diverged",
+    ]
     words = [warnings(result[name, "tuned"]) for name in "abc"]
     assert words == ["two groups of seeds", "rate at the edge", "1 of 1 diverged"]
     trial = run("a", 0.5, 1000, kind="trial", arm=None)
@@ -87,7 +110,10 @@ def test_who_is_worse_than_a_special_case_of_itself_was_tuned_too_little() -> No
 
     sgd = seeds("sgd", around(1.0))
     outdone = table(*sgd, *momentum(1.2))
-    assert warnings(outdone["momentum", "tuned"]) == "worse than sgd, a special case of it: tuning budget too small"
+    assert (
+        warnings(outdone["momentum", "tuned"])
+        == "worse than sgd, a special case of it: tuning budget too small"
+    )
     assert outdone["sgd", "tuned"]["warnings"] == ""
     for score in (0.8, 1.0, 1.001):
         assert table(*sgd, *momentum(score))["momentum", "tuned"]["warnings"] == ""
@@ -95,11 +121,21 @@ def test_who_is_worse_than_a_special_case_of_itself_was_tuned_too_little() -> No
 
 def test_the_default_rate_is_measured_against_the_tuned_one() -> None:
     tuned = seeds("a", around(1.0))
-    for factor, words in ((1.5, "50.0% worse than tuned"), (0.5, "2x better than tuned"), (1.0, "as good as tuned")):
-        default = [run("a", factor * score, i, arm="default", lr=0.01) for i, score in enumerate(around(1.0))]
+    for factor, words in (
+        (1.5, "50.0% worse than tuned"),
+        (0.5, "2x better than tuned"),
+        (1.0, "as good as tuned"),
+    ):
+        default = [
+            run("a", factor * score, i, arm="default", lr=0.01)
+            for i, score in enumerate(around(1.0))
+        ]
         result = table(*tuned, *default)
         assert verdict(result["a", "default"]) == words
-        assert default_rate(result["a", "tuned"]) == f"0.01: {words.removesuffix(' than tuned').removesuffix(' as tuned')}"
+        assert (
+            default_rate(result["a", "tuned"])
+            == f"0.01: {words.removesuffix(' than tuned').removesuffix(' as tuned')}"
+        )
     noisy = [run("a", score, i, arm="default", lr=0.01) for i, score in enumerate([0.5, 1.6] * 6)]
     result = table(*tuned, *noisy)
     assert verdict(result["a", "default"]) == "not told apart from tuned"
@@ -110,7 +146,11 @@ def test_a_diverged_run_counts_as_the_worst_of_its_benchmark() -> None:
     rows = [run("a", score, seed) for seed, score in enumerate([1.0, NAN, NAN, 1.0])]
     result = table(*rows, study("a", 4), *(run("b", 2.0, seed) for seed in range(4)), study("b", 4))
     row = result["a", "tuned"]
-    assert (row["diverged"], row["seeds"], row["score"]) == (2, 4, 5.0)  # the middle half of 1, 1, 9, 9
+    assert (row["diverged"], row["seeds"], row["score"]) == (
+        2,
+        4,
+        5.0,
+    )  # the middle half of 1, 1, 9, 9
     assert row["test_loss"] == 6.0
     assert row["test_accuracy"] == 0.45
     assert row["steps_to_target"] == math.inf
@@ -122,7 +162,12 @@ def test_all_diverged_is_never_best() -> None:
     assert result["a", "tuned"]["verdict"] == "diverged"
     assert pd.isna(result["a", "tuned"]["rank"])
     assert result["a", "tuned"]["score"] == 9.0
-    assert markdown(leaderboard(frame(run("a", NAN), study("a"))), "c", []).count("diverged on every seed") == 1
+    assert (
+        markdown(leaderboard(frame(run("a", NAN), study("a"))), "c", []).count(
+            "diverged on every seed"
+        )
+        == 1
+    )
 
 
 def test_collapse_is_counted() -> None:
@@ -153,7 +198,9 @@ def test_a_narrow_terminal_gets_the_columns_that_matter() -> None:
     text = readable(rows)
     assert list(narrowed(rows, 200).columns) == list(text.columns)
     narrow = narrowed(rows, 60)
-    assert {"rank", "optimizer", "lr", "score", "verdict"} <= set(narrow.columns) < set(text.columns)
+    assert (
+        {"rank", "optimizer", "lr", "score", "verdict"} <= set(narrow.columns) < set(text.columns)
+    )
 
 
 def test_an_unfinished_study_is_not_ranked() -> None:
@@ -181,13 +228,23 @@ def test_one_alone_is_not_the_best() -> None:
 def test_only_the_evaluations_of_the_finished_study_count() -> None:
     again = [run("a", 0.1, seed, lr=0.2, parent="later study") for seed in range(3)]
     result = leaderboard(frame(run("a", 1.0), study("a"), *again, run("b", 2.0), study("b")))
-    assert result[["optimizer", "lr", "seeds"]].to_numpy().tolist() == [["a", 0.1, 1], ["b", 0.1, 1]]
+    assert result[["optimizer", "lr", "seeds"]].to_numpy().tolist() == [
+        ["a", 0.1, 1],
+        ["b", 0.1, 1],
+    ]
     unfinished = leaderboard(frame(run("a", 1.0), *again))
     assert unfinished[["lr", "seeds", "verdict"]].to_numpy().tolist() == [[0.2, 3, "incomplete"]]
 
 
 def test_given_runs_move_no_other_number() -> None:
-    rows = [run("a", NAN), run("a", 1.0, 1), study("a", 2), run("b", 2.0), run("b", 2.0, 1), study("b", 2)]
+    rows = [
+        run("a", NAN),
+        run("a", 1.0, 1),
+        study("a", 2),
+        run("b", 2.0),
+        run("b", 2.0, 1),
+        study("b", 2),
+    ]
     wild = run("a", NAN, arm="manual", parent=None) | {"initial/validation_loss": 1000.0}
     assert str(table(*rows)["a", "tuned"]) == str(table(*rows, wild)["a", "tuned"])  # nan is nan
     assert table(*rows, wild)["a", "manual"]["score"] == 1000.0
@@ -215,7 +272,13 @@ def test_names_that_could_be_markup_stay_names() -> None:
 
 
 def test_readable_rows_put_the_default_beside_the_tuned_rate() -> None:
-    rows = [run("a", 1.0), study("a", at_edge=True), run("a", 3.0, arm="default", lr=0.01), run("b", 9.0), study("b")]
+    rows = [
+        run("a", 1.0),
+        study("a", at_edge=True),
+        run("a", 3.0, arm="default", lr=0.01),
+        run("b", 9.0),
+        study("b"),
+    ]
     line, _ = readable(leaderboard(frame(*rows))).to_dict("records")
     assert line == {
         "rank": "1",
@@ -238,7 +301,10 @@ def test_many_optimizers(n: int) -> None:
 
 
 def test_metric_of_a_benchmark_has_a_column_wherever_there_is_one() -> None:
-    rows = [row | {"best/test_f1": 0.5, "best/test_accuracy": NAN} for row in (run("a", 1.0), run("b", 2.0))]
+    rows = [
+        row | {"best/test_f1": 0.5, "best/test_accuracy": NAN}
+        for row in (run("a", 1.0), run("b", 2.0))
+    ]
     runs = pd.concat([frame(*rows), frame(study("a"), study("b"))], ignore_index=True)
     runs["best/test_f1"] = [0.5, 0.25, NAN, NAN]
     result = leaderboard(runs)

@@ -39,20 +39,35 @@ def store(folder: Path) -> Store:
 
 def run_logger(store: Store, run: Run = RUN) -> RunLogger:
     params = {"optimizer": "adam", "lr": run.lr, "seed": run.seed}
-    tags = TAGS | {"optsuite.seed": str(run.seed), "optsuite.fingerprint": f"1-2-{run.seed}-4-5-plain"}
+    tags = TAGS | {
+        "optsuite.seed": str(run.seed),
+        "optsuite.fingerprint": f"1-2-{run.seed}-4-5-plain",
+    }
     target = Target("validation/loss", 1.0)
     return RunLogger(
-        store=store, outbox=Outbox(store.uri, "c"), run=run, parent=lambda: None, target=target, tags=tags, params=params
+        store=store,
+        outbox=Outbox(store.uri, "c"),
+        run=run,
+        parent=lambda: None,
+        target=target,
+        tags=tags,
+        params=params,
     )
 
 
 def measurement(step: int, loss: float) -> Measurement:
-    values = {"validation/loss": loss, "test/loss": loss + 1} | ({"train/loss": loss - 0.5} if step else {})
+    values = {"validation/loss": loss, "test/loss": loss + 1} | (
+        {"train/loss": loss - 0.5} if step else {}
+    )
     return Measurement(step=step, values=values, time=1_000.0 + step)
 
 
 def record(
-    store: Store, losses: list[float], outcome: str = "finished", error: str | None = None, seed: int = RUN.seed
+    store: Store,
+    losses: list[float],
+    outcome: str = "finished",
+    error: str | None = None,
+    seed: int = RUN.seed,
 ) -> None:
     own = run_logger(store, replace(RUN, seed=seed))
     for step, loss in enumerate(losses):
@@ -71,11 +86,18 @@ def test_what_is_recorded_comes_back(store: Store) -> None:
         "finished",
     )
     assert (row["lr"], row["seed"], row["score"], row["best/step"]) == (0.00316, 4, 0.5, 10)
-    assert (row["initial/validation_loss"], row["best/test_loss"], row["final/train_loss"]) == (3.0, 1.5, 1.5)
+    assert (row["initial/validation_loss"], row["best/test_loss"], row["final/train_loss"]) == (
+        3.0,
+        1.5,
+        1.5,
+    )
     assert row["steps_to_target"] == 10
     assert (row["seconds"], row["status"], row["superseded"]) == (20.0, "FINISHED", False)
     curves = store.curves(row["run_id"], ["validation/loss", "train/loss"])
-    assert curves == {"validation/loss": {0: 3.0, 10: 0.5, 20: 2.0}, "train/loss": {10: 0.0, 20: 1.5}}
+    assert curves == {
+        "validation/loss": {0: 3.0, 10: 0.5, 20: 2.0},
+        "train/loss": {10: 0.0, 20: 1.5},
+    }
     info = store.client.get_run(row["run_id"])
     assert info.info.run_name == "adam lr=0.00316 seed=4"
     assert info.data.params["lr"] == "0.00316"
@@ -94,14 +116,18 @@ def test_a_failed_run_says_why(store: Store) -> None:
     assert (row["outcome"], row["status"], row["error"]) == ("failed", "FAILED", "RuntimeError: no")
 
 
-def test_a_long_run_lives_in_the_store_while_it_trains(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_run_lives_in_the_store_while_it_trains(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("optsuite.tracking.run_logger.FLUSH_SECONDS", 0.0)
     own = run_logger(store)
     own.add(measurement(0, 3.0))
     own.add(measurement(10, 2.0))
     (row,) = read_runs(store, "c", everything=True).to_dict("records")
     assert row["status"] == "RUNNING"
-    assert store.curves(row["run_id"], ["validation/loss"]) == {"validation/loss": {0: 3.0, 10: 2.0}}
+    assert store.curves(row["run_id"], ["validation/loss"]) == {
+        "validation/loss": {0: 3.0, 10: 2.0}
+    }
     assert read_runs(store, "c").empty
     own.end(RunResult(outcome="finished"))
     assert read_runs(store, "c")["score"].tolist() == [2.0]
@@ -152,12 +178,16 @@ def test_campaigns_are_named_without_mlflow(store: Store) -> None:
 
 
 def test_nothing_is_made_by_asking_for_an_unknown_campaign(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"there is no campaign yet in .*; 'optsuite run' makes one"):
+    with pytest.raises(
+        InputError, match=r"there is no campaign yet in .*; 'optsuite run' makes one"
+    ):
         require_campaign(f"sqlite:///{tmp_path}/no/mlflow.db", "default")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_store_is_where_it_is_said_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_store_is_where_it_is_said_to_be(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert database_path(tracking_uri()) == tmp_path / "mlruns" / "mlflow.db"
@@ -166,14 +196,20 @@ def test_the_store_is_where_it_is_said_to_be(monkeypatch: pytest.MonkeyPatch, tm
     assert database_path(tracking_uri()) is None
 
 
-SIDE_FILES = (".creating.lock", "mlflow.db-shm", "mlflow.db-wal")  # the last two are SQLite's, while it is open
+SIDE_FILES = (
+    ".creating.lock",
+    "mlflow.db-shm",
+    "mlflow.db-wal",
+)  # the last two are SQLite's, while it is open
 
 
 def test_creating_a_store_leaves_just_the_store(tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / ".creating-killed.db").write_text("left by a kill")
     open_store(f"sqlite:///{tmp_path}/new/mlflow.db")
-    assert [p.name for p in (tmp_path / "new").iterdir() if p.name not in SIDE_FILES] == ["mlflow.db"]
+    assert [p.name for p in (tmp_path / "new").iterdir() if p.name not in SIDE_FILES] == [
+        "mlflow.db"
+    ]
 
 
 def test_a_store_of_another_mlflow_version_is_named(folder: Path) -> None:
@@ -182,7 +218,8 @@ def test_a_store_of_another_mlflow_version_is_named(folder: Path) -> None:
     connection.commit()
     connection.close()
     with pytest.raises(
-        InputError, match=r"store: got sqlite:.*written by a newer version of MLflow.*install the MLflow"
+        InputError,
+        match=r"store: got sqlite:.*written by a newer version of MLflow.*install the MLflow",
     ) as error:
         open_store(tracking_uri())
     assert "\n" not in str(error.value)
@@ -196,7 +233,9 @@ def test_a_store_that_cannot_be_opened_is_named(uri: str, monkeypatch: pytest.Mo
 
 
 def test_a_file_that_is_no_database_is_named_and_kept(folder: Path) -> None:
-    (folder / "mlruns" / "mlflow.db").write_text("some other file, longer than the header of a database" * 20)
+    (folder / "mlruns" / "mlflow.db").write_text(
+        "some other file, longer than the header of a database" * 20
+    )
     with pytest.raises(InputError, match="file is not a database") as error:
         open_store(tracking_uri())
     assert "\n" not in str(error.value)
@@ -208,7 +247,9 @@ def refuse(uri: str, runs: Sequence[str], name: str) -> NoReturn:
     raise MlflowException("API request failed with error code 404", error_code=ENDPOINT_NOT_FOUND)
 
 
-def test_a_database_and_a_server_are_read_alike(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_and_a_server_are_read_alike(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record(store, [3.0, 0.5, 2.0])
     record(store, [3.0, math.nan], outcome="diverged", seed=1)
     record(store, [3.0, 2.0], outcome="failed", error="it broke", seed=2)

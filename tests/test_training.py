@@ -16,7 +16,15 @@ from optsuite.errors import InputError
 from optsuite.optimizers.packaged import is_available
 from optsuite.training.device import check_device
 from optsuite.training.plain import batch_indices, train
-from optsuite.training.results import Measurement, Run, RunResult, RunScore, penalized, penalty, summarize
+from optsuite.training.results import (
+    Measurement,
+    Run,
+    RunResult,
+    RunScore,
+    penalized,
+    penalty,
+    summarize,
+)
 from optsuite.training.step_cost import measure_costs
 from optsuite.training.validation.definitions import check_benchmark, check_pair, load_splits
 
@@ -25,10 +33,14 @@ SPLITS = tiny.line()
 
 
 def run(lr: float = 0.05, seed: int = 0, benchmark: Benchmark = tiny.BENCHMARK) -> Run:
-    return Run(benchmark=benchmark.name, optimizer="sgd", lr=lr, seed=seed, kind="evaluation", arm="tuned")
+    return Run(
+        benchmark=benchmark.name, optimizer="sgd", lr=lr, seed=seed, kind="evaluation", arm="tuned"
+    )
 
 
-def curve(benchmark: Benchmark, spec: OptimizerSpec, runs: Sequence[Run], splits: Splits) -> tuple[list[Any], list[RunResult]]:
+def curve(
+    benchmark: Benchmark, spec: OptimizerSpec, runs: Sequence[Run], splits: Splits
+) -> tuple[list[Any], list[RunResult]]:
     """The measured (index, step, values) of the runs, without their times, and how each ended."""
     updates = list(train(benchmark, spec, runs, splits))
     measured = [(i, f.step, dict(f.values)) for i, f in updates if isinstance(f, Measurement)]
@@ -53,7 +65,9 @@ def test_a_run_is_a_function_of_its_identity_alone() -> None:
 
 
 def test_training_equals_the_loop_written_by_hand() -> None:
-    measured, _ = curve(replace(tiny.BENCHMARK, max_steps=4, eval_every=2), SGD, [run(lr=0.1)], SPLITS)
+    measured, _ = curve(
+        replace(tiny.BENCHMARK, max_steps=4, eval_every=2), SGD, [run(lr=0.1)], SPLITS
+    )
     from optsuite.training.plain import initial_model
 
     model = initial_model(tiny.BENCHMARK, 0)
@@ -102,17 +116,23 @@ def test_an_error_fails_its_run_and_no_other() -> None:
 
     _, ended = curve(replace(tiny.BENCHMARK, loss=loss), SGD, [run(), run()], SPLITS)
     assert [e.outcome for e in ended] == ["failed", "finished"]
-    assert re.fullmatch(r"RuntimeError: broken at call six \(test_training.py, line \d+\)", str(ended[0].error))
+    assert re.fullmatch(
+        r"RuntimeError: broken at call six \(test_training.py, line \d+\)", str(ended[0].error)
+    )
 
 
 def test_a_loss_that_is_not_finite_before_training_is_no_divergence() -> None:
-    _, ended = curve(replace(tiny.BENCHMARK, loss=lambda o, t: F.mse_loss(o, t) * math.nan), SGD, [run()], SPLITS)
+    _, ended = curve(
+        replace(tiny.BENCHMARK, loss=lambda o, t: F.mse_loss(o, t) * math.nan), SGD, [run()], SPLITS
+    )
     assert ended[0].outcome == "failed"
     assert "before training" in str(ended[0].error)
 
 
 def test_random_forwards_are_paired_by_seed() -> None:
-    benchmark = replace(tiny.BENCHMARK, model=lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 1)))
+    benchmark = replace(
+        tiny.BENCHMARK, model=lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 1))
+    )
     first, _ = curve(benchmark, SGD, [run(seed=1), run(seed=2)], SPLITS)
     torch.rand(17)
     again, _ = curve(benchmark, SGD, [run(seed=2)], SPLITS)
@@ -145,7 +165,9 @@ def test_summaries_are_read_at_the_step_of_the_score() -> None:
 
 
 def test_a_diverged_run_has_no_score_that_looks_healthy() -> None:
-    assert summarize([measured(0, 3.0), measured(10, 0.5)], "diverged", None) == {"initial/validation_loss": 3.0}
+    assert summarize([measured(0, 3.0), measured(10, 0.5)], "diverged", None) == {
+        "initial/validation_loss": 3.0
+    }
 
 
 def test_the_penalty_is_the_worst_of_initial_losses_and_healthy_scores() -> None:
@@ -167,7 +189,9 @@ def test_test_data_decide_nothing() -> None:
     assert not any("test/loss" in values for _, _, values in measured)
 
 
-@pytest.mark.parametrize("change", [{"lr": -1.0}, {"lr": math.nan}, {"lr": 0.0}, {"seed": -1}, {"seed": 2**31}])
+@pytest.mark.parametrize(
+    "change", [{"lr": -1.0}, {"lr": math.nan}, {"lr": 0.0}, {"seed": -1}, {"seed": 2**31}]
+)
 def test_runs_are_checked(change: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="got"):
         replace(run(), **change)
@@ -176,8 +200,14 @@ def test_runs_are_checked(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": partial(nn.Linear, 4, 1)}, r"benchmark tiny_line: its model, given inputs \(16, 3\), raised"),
-        ({"model": partial(nn.Linear, 3, 2)}, r"its loss, given outputs \(16, 2\) and targets \(16, 1\), raised"),
+        (
+            {"model": partial(nn.Linear, 4, 1)},
+            r"benchmark tiny_line: its model, given inputs \(16, 3\), raised",
+        ),
+        (
+            {"model": partial(nn.Linear, 3, 2)},
+            r"its loss, given outputs \(16, 2\) and targets \(16, 1\), raised",
+        ),
         ({"loss": partial(F.mse_loss, reduction="none")}, r"its loss.*returned shape \(16, 1\)"),
         ({"metrics": {"bad": lambda o, t: 3}}, r"its bad.*returned int"),
         ({"batch_size": 65}, "batch_size 65, allowed: at most 64"),
@@ -195,9 +225,13 @@ def test_an_optimizer_that_cannot_be_built_is_named() -> None:
     def nothing(model: nn.Module, lr: float, **fixed: object) -> Any:
         return None
 
-    with pytest.raises(InputError, match="optimizer sgd on benchmark tiny_line: its build raised TypeError"):
+    with pytest.raises(
+        InputError, match="optimizer sgd on benchmark tiny_line: its build raised TypeError"
+    ):
         check_pair(tiny.BENCHMARK, replace(SGD, fixed={"nesterov_": True}), SPLITS)
-    with pytest.raises(InputError, match=r"its build returned NoneType, allowed: a torch.optim.Optimizer"):
+    with pytest.raises(
+        InputError, match=r"its build returned NoneType, allowed: a torch.optim.Optimizer"
+    ):
         check_pair(tiny.BENCHMARK, replace(SGD, build=nothing), SPLITS)
 
 
@@ -214,12 +248,20 @@ def test_the_cost_of_a_step() -> None:
     assert [costs[spec.name].state_bytes_per_parameter for spec in specs] == [0, 4, 8]
 
 
-@pytest.mark.parametrize(("name", "least"), [("soap", 8 + 2 * 4), ("shampoo", 4 + 2 * 4), ("adafactor", 0.1), ("muon", 3.9)])
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [("soap", 8 + 2 * 4), ("shampoo", 4 + 2 * 4), ("adafactor", 0.1), ("muon", 3.9)],
+)
 def test_state_is_counted_wherever_an_optimizer_keeps_it(name: str, least: float) -> None:
     """Preconditioners of a square layer are two matrices of its size each for SOAP: products, and their eigenvectors."""
     if not is_available(OPTIMIZERS[name]):
         pytest.skip("needs the extra optsuite[optimizers]")
     x = torch.randn(64, 48)
     square = replace(tiny.BENCHMARK, model=partial(nn.Linear, 48, 48, bias=False), loss=F.mse_loss)
-    cost = measure_costs(square, [OPTIMIZERS[name]], Splits(train=(x, x), validation=(x, x), test=(x, x)), device="cpu")[name]
+    cost = measure_costs(
+        square,
+        [OPTIMIZERS[name]],
+        Splits(train=(x, x), validation=(x, x), test=(x, x)),
+        device="cpu",
+    )[name]
     assert least <= cost.state_bytes_per_parameter < least + 16

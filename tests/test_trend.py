@@ -32,20 +32,31 @@ from optsuite.tracking.schema import RELATIVE_TIME
 NIGHTS = tuple(f"nightly-2026-11-{day:02}" for day in range(1, 31))
 
 
-def night(place: int, *rows: dict[str, Any], good: bool | None = True, **change: Any) -> tuple[Night, pd.DataFrame]:
+def night(
+    place: int, *rows: dict[str, Any], good: bool | None = True, **change: Any
+) -> tuple[Night, pd.DataFrame]:
     """The night of this place and its rows, changed."""
     kind = REFERENCE if place == 0 else ORDINARY
-    one = Night(campaign=NIGHTS[place], started=1.8e9 + 86_400 * place, kind=kind, good=good, study_runs=())
+    one = Night(
+        campaign=NIGHTS[place], started=1.8e9 + 86_400 * place, kind=kind, good=good, study_runs=()
+    )
     return one, frame(*(row | {"max_steps": 100.0} | change for row in rows))
 
 
-def own(optimizer: str, scores: list[float], takes: float = 2.0, benchmark: str = "b") -> list[dict[str, Any]]:
+def own(
+    optimizer: str, scores: list[float], takes: float = 2.0, benchmark: str = "b"
+) -> list[dict[str, Any]]:
     """An optimizer's study, with the time of its step, and evaluations."""
     rows = seeds(optimizer, scores)
-    return [row | {"benchmark": benchmark, RELATIVE_TIME: takes if row["kind"] == "study" else NAN} for row in rows]
+    return [
+        row | {"benchmark": benchmark, RELATIVE_TIME: takes if row["kind"] == "study" else NAN}
+        for row in rows
+    ]
 
 
-def broken(broke: int, slowed: int, n: int = 6, benchmark: str = "b", names: tuple[str, str] = ("a", "z")) -> History:
+def broken(
+    broke: int, slowed: int, n: int = 6, benchmark: str = "b", names: tuple[str, str] = ("a", "z")
+) -> History:
     """Nights of two optimizers: the first one's scores rise by a tenth on a night, the other's steps get slower."""
     history = []
     for i in range(n):
@@ -61,10 +72,19 @@ def test_lines_are_relative_to_the_first_night_and_have_gaps() -> None:
         night(0, *own("a", [2.0] * 12, 2.0), *own("b", [-1.0] * 12)),
         night(1, *own("a", [NAN, NAN, *[3.0] * 10], 1.0)),
         night(2, *own("b", [-2.0] * 12), *own("late", [0.0] * 12, NAN)),
-        night(3, *own("a", [NAN] * 12)[:-1], *own("late", [1.0] * 12)),  # the study of a has not ended
+        night(
+            3, *own("a", [NAN] * 12)[:-1], *own("late", [1.0] * 12)
+        ),  # the study of a has not ended
     ]
     table = lines(history).set_index(["optimizer", "night"])
-    assert table.index.to_list() == [("a", 0), ("a", 1), ("b", 0), ("b", 2), ("late", 2), ("late", 3)]
+    assert table.index.to_list() == [
+        ("a", 0),
+        ("a", 1),
+        ("b", 0),
+        ("b", 2),
+        ("late", 2),
+        ("late", 3),
+    ]
     assert table["score"].to_list() == [2, 3, -1, -2, 0, 1]
     assert table["score_change"].to_list()[:5] == [0, 0.5, 0, -1, 0]
     assert math.isnan(table["score_change"].to_list()[5])  # no multiple of 0
@@ -89,7 +109,10 @@ def test_a_night_that_changed_something_is_a_change_point_and_later_ones_are_not
 def test_the_page_names_the_night() -> None:
     text = page("s", broken(broke=3, slowed=4), n_older=2)
     assert "6 nights,\nnightly-2026-11-01 to nightly-2026-11-06; 2 earlier not shown" in text
-    assert "nightly-2026-11-06, was bad. The last to make something worse was nightly-2026-11-05: z on b." in text
+    assert (
+        "nightly-2026-11-06, was bad. The last to make something worse was nightly-2026-11-05: z on b."
+        in text
+    )
     assert "commit 0000000000 → 0000000000" in text
     assert "3 (+" not in text
     assert "1.1 (+10.0%)" in text
@@ -103,7 +126,10 @@ def test_the_page_names_the_night() -> None:
         ([], "nothing to compare yet"),
         ([night(0, *own("a", around(1.0)))], "nothing to compare yet"),
         ([night(0), night(1, good=None)], "has not been judged"),
-        ([night(0, *own("a", around(1.0))), night(1, *own("a", around(1.0)))], "Nothing changed from any night to the next"),
+        (
+            [night(0, *own("a", around(1.0))), night(1, *own("a", around(1.0)))],
+            "Nothing changed from any night to the next",
+        ),
         ([night(0, *own("a", around(1.0))), night(1, *own("b", around(1.0)))], "evaluations"),
         ([night(0, *own("a", around(1.0))), night(1, *own("a", [NAN] * 12))], "a on b: 12 of 12"),
         ([night(0, *own("a", [0.0] * 12, NAN)), night(1, *own("a", around(1.0), NAN))], "▲ worse"),
@@ -126,11 +152,19 @@ def test_the_order_of_the_rows_changes_no_byte() -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_page_in_a_browser(tmp_path: Path, browser: Any, scheme: str, width: int) -> None:
-    (tmp_path / "nights.html").write_text(page(EVIL, broken(17, 12, n=30, benchmark=EVIL, names=(EVIL, "a" * 60))))
+    (tmp_path / "nights.html").write_text(
+        page(EVIL, broken(17, 12, n=30, benchmark=EVIL, names=(EVIL, "a" * 60)))
+    )
     tab, trouble = opened(browser, tmp_path / "nights.html", scheme, width)
-    assert "The last to make something worse was nightly-2026-11-18" in tab.locator("header").inner_text()
+    assert (
+        "The last to make something worse was nightly-2026-11-18"
+        in tab.locator("header").inner_text()
+    )
     groups = tab.locator("#changes th[scope=rowgroup]").all_inner_texts()
-    assert [text.partition(",")[0] for text in groups] == ["nightly-2026-11-18", "nightly-2026-11-13"]
+    assert [text.partition(",")[0] for text in groups] == [
+        "nightly-2026-11-18",
+        "nightly-2026-11-13",
+    ]
     labels = tab.locator("figure svg").first.locator("text").all_text_contents()
     assert {f"{day:02}" for day in range(1, 31)} <= set(labels)  # what the names share is said once
     assert tab.locator("#nights tbody tr").count() == 30
@@ -177,7 +211,9 @@ def test_real_nights_write_the_page(folder: Path, capsys: pytest.CaptureFixture[
     code, out, text = nights(suite, "one")
     assert code == 0
     assert (
-        out.index("Report:  ") < out.index("there is nothing to compare with") < out.index("Trend:   mlruns/report/nights.html")
+        out.index("Report:  ")
+        < out.index("there is nothing to compare with")
+        < out.index("Trend:   mlruns/report/nights.html")
     )
     assert "There is nothing to compare yet" in text
     sgd, sign = suite.optimizers

@@ -26,7 +26,10 @@ from optsuite.training.results import Measurement, Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
 BENCHMARK = replace(tiny.BENCHMARK, max_steps=60, eval_every=20)
-DEEP = replace(BENCHMARK, model=lambda: nn.Sequential(nn.Linear(3, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 1)))
+DEEP = replace(
+    BENCHMARK,
+    model=lambda: nn.Sequential(nn.Linear(3, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 1)),
+)
 
 
 def spec(build: Any = None, *, lr_linear: bool = True) -> OptimizerSpec:
@@ -34,25 +37,43 @@ def spec(build: Any = None, *, lr_linear: bool = True) -> OptimizerSpec:
         return SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=1e-3)
 
     interval = LogUniform(low=1e-4, high=1e-1)
-    return OptimizerSpec(name="o", build=build or of_torch, lr=interval, default_lr=1e-2, lr_linear=lr_linear)
+    return OptimizerSpec(
+        name="o", build=build or of_torch, lr=interval, default_lr=1e-2, lr_linear=lr_linear
+    )
 
 
 def over_parameters(kind: Any) -> Any:
     return lambda model, lr: kind(model.parameters(), lr)
 
 
-def curves(engine: str, benchmark: Benchmark, optimizer: OptimizerSpec) -> dict[tuple[int, int, str], float]:
-    runs = [Run(benchmark="b", optimizer="o", lr=lr, seed=seed, kind="trial") for lr in (1e-3, 2e-2) for seed in (0, 1)]
+def curves(
+    engine: str, benchmark: Benchmark, optimizer: OptimizerSpec
+) -> dict[tuple[int, int, str], float]:
+    runs = [
+        Run(benchmark="b", optimizer="o", lr=lr, seed=seed, kind="trial")
+        for lr in (1e-3, 2e-2)
+        for seed in (0, 1)
+    ]
     updates = ENGINES[engine].train(benchmark, optimizer, runs, tiny.line())
-    return {(i, f.step, name): v for i, f in updates if isinstance(f, Measurement) for name, v in f.values.items()}
+    return {
+        (i, f.step, name): v
+        for i, f in updates
+        if isinstance(f, Measurement)
+        for name, v in f.values.items()
+    }
 
 
 def planned(benchmark: Benchmark, optimizer: OptimizerSpec) -> Plan:
     """The plan, whose engine trains as the plain one does."""
     chosen = plan(benchmark, optimizer, tiny.line(), device="cpu", engine="stacked")
-    expected, received = (curves(engine, benchmark, optimizer) for engine in ("plain", chosen.engine))
+    expected, received = (
+        curves(engine, benchmark, optimizer) for engine in ("plain", chosen.engine)
+    )
     assert expected.keys() == received.keys()
-    assert all(math.isclose(value, received[key], rel_tol=1e-3, abs_tol=1e-6) for key, value in expected.items())
+    assert all(
+        math.isclose(value, received[key], rel_tol=1e-3, abs_tol=1e-6)
+        for key, value in expected.items()
+    )
     return chosen
 
 
@@ -73,11 +94,20 @@ def planned(benchmark: Benchmark, optimizer: OptimizerSpec) -> Plan:
         (kinds.CachedMask, "its forward changes the attribute mask of CachedMask"),
         (kinds.SeldomOnClass, "its forward changes the attribute calls of the class SeldomOnClass"),
         (partial(kinds.SeldomInGlobal, 3, 1), "its model keeps state outside of the module"),
-        (partial(kinds.OnFunction, 3, 1), "its forward changes the attribute forward of the class OnFunction"),
+        (
+            partial(kinds.OnFunction, 3, 1),
+            "its forward changes the attribute forward of the class OnFunction",
+        ),
         (kinds.with_backbone, "its models share 0."),
         (kinds.OwnPermutation, "its stacked runs do not equal plain ones"),
-        (partial(kinds.TorchNoise, 3, 1), "its forward draws random numbers from torch's generator"),
-        (partial(kinds.NumpyNoise, 3, 1), "its forward draws random numbers from numpy's generator"),
+        (
+            partial(kinds.TorchNoise, 3, 1),
+            "its forward draws random numbers from torch's generator",
+        ),
+        (
+            partial(kinds.NumpyNoise, 3, 1),
+            "its forward draws random numbers from numpy's generator",
+        ),
         (kinds.PythonDropout, "its forward draws random numbers from Python's generator"),
         (kinds.OwnGenerator, "its forward changes the attribute draws of OwnGenerator"),
         (kinds.hooked, "its stacked runs do not equal plain ones"),
@@ -125,11 +155,19 @@ def test_weights_clamped_beside_autograd_end_alike_by_both_engines() -> None:
         (kinds.by_name, "its optimizer has 6 parameter groups"),
         (kinds.with_names, "its optimizer knows parameters by name"),
         (kinds.last_only, "its optimizer does not hold all parameters in their order"),
-        (kinds.some_decay, "its optimizer depends on the rate or the shapes in more than its steps"),
-        (kinds.decay_of_rate, "its optimizer depends on the rate or the shapes in more than its steps"),
+        (
+            kinds.some_decay,
+            "its optimizer depends on the rate or the shapes in more than its steps",
+        ),
+        (
+            kinds.decay_of_rate,
+            "its optimizer depends on the rate or the shapes in more than its steps",
+        ),
     ],
 )
-def test_optimizers_that_are_not_what_they_say_step_each_run_by_itself(build: Any, reason: str) -> None:
+def test_optimizers_that_are_not_what_they_say_step_each_run_by_itself(
+    build: Any, reason: str
+) -> None:
     chosen = planned(DEEP, spec(build))
     assert (chosen.engine, chosen.reason) == ("stacked_views", reason)
     honest = plan(DEEP, spec(build, lr_linear=False), tiny.line(), device="cpu", engine="stacked")
@@ -145,7 +183,9 @@ def test_an_optimizer_that_draws_random_numbers_is_trained_plainly() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [kinds.OnClass, partial(kinds.InGlobal, 3, 1), kinds.in_closure()], ids=["class", "global", "closure"]
+    "model",
+    [kinds.OnClass, partial(kinds.InGlobal, 3, 1), kinds.in_closure()],
+    ids=["class", "global", "closure"],
 )
 @pytest.mark.parametrize("engine", ["plain", "stacked"])
 def test_runs_that_depend_on_those_before_them_are_refused(model: Any, engine: str) -> None:
@@ -182,7 +222,9 @@ def test_other_dtypes_are_tried_as_they_are(dtype: torch.dtype) -> None:
             return super().forward(x.to(dtype)).float()  # type: ignore[no-untyped-call]
 
     model = lambda: Cast(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)).to(dtype)  # noqa: E731
-    chosen = plan(replace(BENCHMARK, model=model), spec(), tiny.line(), device="cpu", engine="stacked")
+    chosen = plan(
+        replace(BENCHMARK, model=model), spec(), tiny.line(), device="cpu", engine="stacked"
+    )
     assert (chosen.engine, chosen.reason) == ("stacked", "")
 
 
@@ -208,7 +250,11 @@ def test_rounding_of_a_loss_near_zero_repeats() -> None:
     splits = replace(given, train=exact, validation=exact, test=exact)
 
     def rounded(noise: float) -> Benchmark:
-        return replace(BENCHMARK, metrics={}, loss=lambda o, y: (o - y).square().mean() + noise * chance.random())
+        return replace(
+            BENCHMARK,
+            metrics={},
+            loss=lambda o, y: (o - y).square().mean() + noise * chance.random(),
+        )
 
     for noise in (0.0, 1e-7):
         check_repeats(rounded(noise), spec(), splits, n_steps=400, device="cpu")
@@ -235,5 +281,7 @@ def test_a_known_plan_needs_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plan(BENCHMARK, spec(), tiny.line(), device="cpu", known=("stacked", "")) == fresh
     refused = plan(BENCHMARK, spec(), tiny.line(), device="cpu", known=("plain", "it parted"))
     assert (refused.engine, refused.reason, refused.max_stack) == ("plain", "it parted", 1)
-    asked = plan(BENCHMARK, spec(), tiny.line(), device="cpu", engine="plain", known=("stacked", ""))
+    asked = plan(
+        BENCHMARK, spec(), tiny.line(), device="cpu", engine="plain", known=("stacked", "")
+    )
     assert (asked.engine, asked.reason) == ("plain", "as asked")

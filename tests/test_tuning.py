@@ -33,12 +33,18 @@ def answer(optimum: float, cliff: float = math.inf) -> Callable[[Run], RunScore]
     def score(run: Run) -> RunScore:
         if run.lr > cliff:
             return RunScore(outcome="diverged", value=math.nan, initial_loss=3.0)
-        return RunScore(outcome="finished", value=0.1 + 0.2 * math.log10(run.lr / optimum) ** 2, initial_loss=3.0)
+        return RunScore(
+            outcome="finished",
+            value=0.1 + 0.2 * math.log10(run.lr / optimum) ** 2,
+            initial_loss=3.0,
+        )
 
     return score
 
 
-def study(answer: Callable[[Run], RunScore], spec: OptimizerSpec = ADAM, n_trials: int = 16) -> tuple[list[list[Run]], Tuned]:
+def study(
+    answer: Callable[[Run], RunScore], spec: OptimizerSpec = ADAM, n_trials: int = 16
+) -> tuple[list[list[Run]], Tuned]:
     """The rounds that the study asked for, and what it found."""
     generator = tune("b", spec, replace(SUITE, n_trials=n_trials), Proposals())
     rounds = [next(generator)]
@@ -100,7 +106,14 @@ def test_a_best_rate_still_at_the_edge_is_flagged() -> None:
     assert study(answer(1e6))[1].at_edge
     assert study(answer(0.1), n_trials=8)[1].at_edge
     interval = LogUniform(low=1e-4, high=1.0)
-    assert [edge(interval, lr) for lr in (1e-4, 2.4e-4, 2.6e-4, 0.39, 0.41, 1.0)] == [-1, -1, 0, 0, 1, 1]
+    assert [edge(interval, lr) for lr in (1e-4, 2.4e-4, 2.6e-4, 0.39, 0.41, 1.0)] == [
+        -1,
+        -1,
+        0,
+        0,
+        1,
+        1,
+    ]
     assert widen(interval, 1.0) == LogUniform(low=1e-4, high=10.0)
     assert widen(interval, 1e-4) == LogUniform(low=1e-5, high=1.0)
     assert widen(interval, 1e-2) == interval
@@ -120,18 +133,37 @@ def test_a_study_in_which_all_diverges_ends() -> None:
 
 
 def test_a_trial_is_the_mean_over_its_seeds_and_diverged_if_one_is() -> None:
-    generator = tune("b", replace(ADAM, default_lr=None), replace(SUITE, n_trials=2, n_tuning_seeds=2), Proposals())
+    generator = tune(
+        "b",
+        replace(ADAM, default_lr=None),
+        replace(SUITE, n_trials=2, n_tuning_seeds=2),
+        Proposals(),
+    )
     runs = next(generator)
-    assert [(run.lr, run.seed) for run in runs] == [(1e-5, 1000), (1e-5, 1001), (0.1, 1000), (0.1, 1001)]
-    scores = [RunScore(outcome="finished", value=value, initial_loss=9.0) for value in (1.0, 3.0, 1.0)]
+    assert [(run.lr, run.seed) for run in runs] == [
+        (1e-5, 1000),
+        (1e-5, 1001),
+        (0.1, 1000),
+        (0.1, 1001),
+    ]
+    scores = [
+        RunScore(outcome="finished", value=value, initial_loss=9.0) for value in (1.0, 3.0, 1.0)
+    ]
     scores.append(RunScore(outcome="diverged", value=math.nan, initial_loss=9.0))
     with pytest.raises(StopIteration) as stop:
         generator.send(scores)
-    assert [trial.score for trial in stop.value.value.trials] == pytest.approx([2.0, math.nan], nan_ok=True)
+    assert [trial.score for trial in stop.value.value.trials] == pytest.approx(
+        [2.0, math.nan], nan_ok=True
+    )
 
 
 def test_among_equals_the_smallest_rate_wins() -> None:
-    assert best_rate([Trial(lr=0.1, score=1.0), Trial(lr=0.01, score=1.0), Trial(lr=0.001, score=math.nan)]) == 0.01
+    assert (
+        best_rate(
+            [Trial(lr=0.1, score=1.0), Trial(lr=0.01, score=1.0), Trial(lr=0.001, score=math.nan)]
+        )
+        == 0.01
+    )
 
 
 def test_proposals_stay_in_the_interval_even_beside_trials_outside_of_it() -> None:

@@ -119,7 +119,8 @@ IN_MODELS = ("os.environ", "a text file", "weights of torch", "a patched operato
 
 
 @pytest.mark.parametrize(
-    ("change", "where"), [*((name, "in_loss") for name in CHANGES), *((name, "in_model") for name in IN_MODELS)]
+    ("change", "where"),
+    [*((name, "in_loss") for name in CHANGES), *((name, "in_model") for name in IN_MODELS)],
 )
 def test_a_change_that_no_identity_sees_is_trained_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch, change: str, where: str
@@ -142,6 +143,12 @@ def trained() -> tuple[int, list[str]]:
     pool = InlinePool()
     pool.load(suite)
     studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu")
-    events = list(run_campaign(studies, uri=tracking_uri(), campaign="c", suite="unseen", pool=pool, stop=lambda: False))
-    findings = [line for event in events if isinstance(event, ReuseChecked) for line in event.findings]
+    events = list(
+        run_campaign(
+            studies, uri=tracking_uri(), campaign="c", suite="unseen", pool=pool, stop=lambda: False
+        )
+    )
+    findings = [
+        line for event in events if isinstance(event, ReuseChecked) for line in event.findings
+    ]
     return pool.n_trained, findings

@@ -38,7 +38,9 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def sh(home: Path, *command: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+def sh(
+    home: Path, *command: str, code: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command with nearly no environment, as cron does; the program will exit with `code`."""
     (home / "code").write_text(str(code))
     folder = home / "optimizers"
@@ -71,7 +73,14 @@ def is_workflow(path: Path) -> bool:
     ],
 )
 def test_file_fits_the_schema_of_its_reader(schema: str, path: str) -> None:
-    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(ROOT / path)]
+    check = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        f"vendor.{schema}",
+        str(ROOT / path),
+    ]
     done = subprocess.run(check, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -90,10 +99,20 @@ def test_workflow_fits_the_schema_of_github(path: Path, tmp_path: Path) -> None:
 
 
 def test_ci_workflow_runs_the_targets_of_the_ci_script() -> None:
-    (targets,) = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make ")]
-    (command,) = [step["run"] for step in steps_of(OWN / "ci.yml", "check") if step.get("run", "").startswith("make ")]
+    (targets,) = [
+        line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make ")
+    ]
+    (command,) = [
+        step["run"]
+        for step in steps_of(OWN / "ci.yml", "check")
+        if step.get("run", "").startswith("make ")
+    ]
     assert targets.removesuffix(" test") == command  # `check` runs the tests
-    uses = [step for step in steps_of(OWN / "ci.yml", "check") if step.get("uses", "").startswith("actions/setup-python")]
+    uses = [
+        step
+        for step in steps_of(OWN / "ci.yml", "check")
+        if step.get("uses", "").startswith("actions/setup-python")
+    ]
     assert uses[0]["with"]["python-version"] == "3.11"
 
 
@@ -105,10 +124,16 @@ def test_files_that_ci_tests_exist() -> None:
 
 @pytest.mark.parametrize("path", NIGHTS, ids=lambda path: str(path.relative_to(ROOT)))
 @pytest.mark.parametrize("code", [0, 1])
-def test_nightly_workflow_keeps_its_results_whatever_the_night_found(home: Path, path: Path, code: int) -> None:
+def test_nightly_workflow_keeps_its_results_whatever_the_night_found(
+    home: Path, path: Path, code: int
+) -> None:
     workflow, steps = yaml.safe_load(path.read_text()), steps_of(path)
     (position,) = (i for i, step in enumerate(steps) if step.get("id") == "night")
-    before, night, (summary, save, report) = steps[:position], steps[position], steps[position + 1 :]
+    before, night, (summary, save, report) = (
+        steps[:position],
+        steps[position],
+        steps[position + 1 :],
+    )
     done = sh(home, "bash", "-e", "-c", night["run"], code=code, **workflow.get("env", {}))
     assert (done.returncode, called(home)[1:]) == (code, NIGHTS[path])
     written = home / "summary.md"
@@ -116,7 +141,9 @@ def test_nightly_workflow_keeps_its_results_whatever_the_night_found(home: Path,
     assert written.read_text() == "```\nwhat the night found\n```\n"
     always = "always() && steps.night.outcome != 'skipped'"
     assert [step["if"] for step in (summary, save, report)] == [always] * 3
-    (restore,) = (step for step in before if step.get("uses", "").startswith("actions/cache/restore@"))
+    (restore,) = (
+        step for step in before if step.get("uses", "").startswith("actions/cache/restore@")
+    )
     assert save["uses"] == restore["uses"].replace("restore", "save")
     assert restore["with"]["key"] == save["with"]["key"]  # a cache is never written twice
     assert restore["with"]["key"].startswith(restore["with"]["restore-keys"])
@@ -153,7 +180,9 @@ def test_systemd_units_have_the_structure_of_a_service_and_its_timer() -> None:
         ("[Install]", "[Instal]", False),
     ],
 )
-def test_systemd_takes_the_units_and_no_wrong_ones(home: Path, old: str, new: str, expected: bool) -> None:
+def test_systemd_takes_the_units_and_no_wrong_ones(
+    home: Path, old: str, new: str, expected: bool
+) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("needs systemd-analyze")
     for unit in UNITS:
@@ -167,7 +196,11 @@ def test_systemd_takes_the_units_and_no_wrong_ones(home: Path, old: str, new: st
 
 @pytest.mark.parametrize("code", [0, 1])
 def test_cron_calls_the_night_and_mails_only_a_bad_one(home: Path, code: int) -> None:
-    (line,) = [line for line in (TEMPLATES / "crontab").read_text().splitlines() if not line.startswith("#")]
+    (line,) = [
+        line
+        for line in (TEMPLATES / "crontab").read_text().splitlines()
+        if not line.startswith("#")
+    ]
     *when, command = line.split(maxsplit=5)
     assert when == ["17", "2", "*", "*", "*"]
     assert "%" not in command  # cron would end the command there

@@ -20,12 +20,19 @@ from optsuite.tracking.schema import RELATIVE_TIME
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.results import penalty
 
-EARLY_TOLERANCE = 0.001  # a step 10 % too small costs 0.2 to 6 % there, another order of additions 0.005 %
+EARLY_TOLERANCE = (
+    0.001  # a step 10 % too small costs 0.2 to 6 % there, another order of additions 0.005 %
+)
 STEPS_TOLERANCE = 0.1  # of the steps to the target, which are only known to the next measurement
 SLOWER = 1.3  # two quiet measurements of one step differ by less
-Quantity = Literal["evaluations", "diverged", "score", "early_train_loss", "steps_to_target", "step_time"]
+Quantity = Literal[
+    "evaluations", "diverged", "score", "early_train_loss", "steps_to_target", "step_time"
+]
 PAIR = ["benchmark", "optimizer"]
-WHEN = (" before", " after")  # behind the names of columns of a frame with a row for each seed that two campaigns share
+WHEN = (
+    " before",
+    " after",
+)  # behind the names of columns of a frame with a row for each seed that two campaigns share
 OF_SEED = [  # what is compared of an evaluation; a frame of all columns takes twice as long
     *PAIR,
     "seed",
@@ -38,7 +45,15 @@ OF_SEED = [  # what is compared of an evaluation; a frame of all columns takes t
     "target",
 ]
 EXPLAINING = ("torch_version", "device")  # the rest of an environment has no column
-ENVIRONMENT = ("commit", "optsuite_version", "torch_version", "mlflow_version", "optuna_version", "machine", "device")
+ENVIRONMENT = (
+    "commit",
+    "optsuite_version",
+    "torch_version",
+    "mlflow_version",
+    "optuna_version",
+    "machine",
+    "device",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +88,17 @@ class CampaignChanges:
 
 def compare_campaigns(before: pd.DataFrame, after: pd.DataFrame) -> CampaignChanges:
     """What changed from one campaign to another, from the rows that `read_runs` gives."""
-    return CampaignChanges(changes=tuple(changes(before, after)), environment=tuple(environment(before, after)))
+    return CampaignChanges(
+        changes=tuple(changes(before, after)), environment=tuple(environment(before, after))
+    )
 
 
 def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[Change]:
     """Everything that changed from one campaign to another, from the rows that `read_runs` gives, worse ones first."""
     old, new = tuned(before), tuned(after)
-    pairs = old.merge(new, on=[*PAIR, "seed"], suffixes=WHEN).sort_values([*PAIR, "seed"], ignore_index=True)
+    pairs = old.merge(new, on=[*PAIR, "seed"], suffixes=WHEN).sort_values(
+        [*PAIR, "seed"], ignore_index=True
+    )
     limit = max(tolerance(frame[frame["kind"] == "study"]) for frame in (before, after))
     found = [
         *_missing(old, new),
@@ -89,7 +108,15 @@ def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[Change]:
         *_tested(pairs, "steps_to_target", _steps(pairs), STEPS_TOLERANCE),
         *_slower(before, after),
     ]
-    return sorted(found, key=lambda change: (change.kind != "worse", change.benchmark, change.optimizer, change.quantity))
+    return sorted(
+        found,
+        key=lambda change: (
+            change.kind != "worse",
+            change.benchmark,
+            change.optimizer,
+            change.quantity,
+        ),
+    )
 
 
 def environment(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
@@ -128,7 +155,9 @@ def _fingerprints(runs: pd.DataFrame, column: str) -> dict[str, Fingerprint]:
 
 def tuned(runs: pd.DataFrame) -> pd.DataFrame:
     """The evaluations at tuned rates that did not fail, sorted by seed within each optimizer."""
-    rows = runs[(runs["kind"] == "evaluation") & (runs["arm"] == "tuned") & (runs["outcome"] != "failed")]
+    rows = runs[
+        (runs["kind"] == "evaluation") & (runs["arm"] == "tuned") & (runs["outcome"] != "failed")
+    ]
     return rows[OF_SEED].sort_values([*PAIR, "seed"])
 
 
@@ -167,17 +196,23 @@ def _diverged(pairs: pd.DataFrame) -> Iterator[Change]:
             )
 
 
-def _tested(pairs: pd.DataFrame, quantity: Quantity, values: NDArray[np.float64], limit: float) -> Iterator[Change]:
+def _tested(
+    pairs: pd.DataFrame, quantity: Quantity, values: NDArray[np.float64], limit: float
+) -> Iterator[Change]:
     """Differences of a number, of which less is better, that are certain and larger than the limit.
 
     `values` (2, rows of `pairs`) are the numbers before and after.
     """
-    numbers: dict[Any, NDArray[np.float64]] = {key: values[:, own] for key, own in pairs.groupby(PAIR).indices.items()}
+    numbers: dict[Any, NDArray[np.float64]] = {
+        key: values[:, own] for key, own in pairs.groupby(PAIR).indices.items()
+    }
     usable = {key: pair for key, pair in numbers.items() if np.isfinite(pair).all()}
     for n in sorted({pair.shape[1] for pair in usable.values()}):
         own = {key: pair for key, pair in usable.items() if pair.shape[1] == n}
         p = sign_flip(np.stack([new - old for old, new in own.values()]))
-        certain = [(key, pair) for (key, pair), one in zip(own.items(), p, strict=True) if one <= ALPHA]
+        certain = [
+            (key, pair) for (key, pair), one in zip(own.items(), p, strict=True) if one <= ALPHA
+        ]
         for (benchmark, optimizer), pair in certain:
             middles = [float(interquartile_mean(seeds)) for seeds in pair]
             means = [float(np.mean(seeds)) for seeds in pair]
@@ -227,7 +262,13 @@ def _slower(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[Change]:
 
     def ratios(runs: pd.DataFrame) -> dict[Any, float]:
         studies = runs[(runs["kind"] == "study") & runs[RELATIVE_TIME].notna()]
-        keys = zip(studies["benchmark"], studies["optimizer"], studies["machine"], studies["device"], strict=True)
+        keys = zip(
+            studies["benchmark"],
+            studies["optimizer"],
+            studies["machine"],
+            studies["device"],
+            strict=True,
+        )
         return dict(zip(keys, studies[RELATIVE_TIME], strict=True))
 
     old, new = ratios(before), ratios(after)

@@ -80,7 +80,9 @@ def comparison(runs: pd.DataFrame) -> Comparison:
     pairs: dict[str, Pairs] = {}
     columns = columns_for(metrics_of(evaluations))
     for name in sorted({*evaluations["benchmark"], *failed}):
-        own, own_studies, own_trials = (part[part["benchmark"] == name] for part in (evaluations, studies, trials))
+        own, own_studies, own_trials = (
+            part[part["benchmark"] == name] for part in (evaluations, studies, trials)
+        )
         compared = _of_one_study(own[own["arm"] != "manual"], own_studies)
         used.append(compared)
         table = _rows(compared, own[own["arm"] == "manual"], own_studies, own_trials, columns)
@@ -120,7 +122,9 @@ def _rows(
     columns: Sequence[Column],
 ) -> pd.DataFrame:
     """The rows of one benchmark, not yet ranked, with columns that only their making needs."""
-    failed, finished = (studies[studies["outcome"] == outcome] for outcome in ("failed", "finished"))
+    failed, finished = (
+        studies[studies["outcome"] == outcome] for outcome in ("failed", "finished")
+    )
     found = [*rows_of(compared, columns), *rows_of(manual, columns)]
     has_rate = set(compared.loc[compared["arm"] == "tuned", "optimizer"])
     for study in failed.drop_duplicates("optimizer").to_dict("records"):
@@ -139,7 +143,9 @@ def _rows(
     is_whole = (table["seeds"] == table["n_seeds"]) & (table["failed"] == 0)
     table["complete"] = (table["arm"] != "manual") & is_whole
     same_budget = table["same_budget"] == True  # noqa: E712, it is nan without a finished study
-    table["rankable"] = tuned & table["complete"] & same_budget & (table["diverged"] < table["seeds"])
+    table["rankable"] = (
+        tuned & table["complete"] & same_budget & (table["diverged"] < table["seeds"])
+    )
     excess = (table["score"] - table["trial_score"]) / table["trial_score"].abs()
     table["optimism"] = excess.where(tuned)
     table["position"] = table["arm"].map(ARMS.index)
@@ -193,7 +199,9 @@ def _rank(rows: list[Row], studies: pd.DataFrame) -> tuple[pd.DataFrame, Pairs]:
     for row, place, column in zip(rows, places, matrix.T, strict=True):
         row |= asdict(place)
         row["prob_improvement"] = probability_of_improvement(column, matrix[:, leader])
-        row["beaten_by"] = _beaten_by(row["optimizer"], pairs, special_cases.get(row["optimizer"], "[]"))
+        row["beaten_by"] = _beaten_by(
+            row["optimizer"], pairs, special_cases.get(row["optimizer"], "[]")
+        )
     return pd.DataFrame(matrix, columns=names), pairs
 
 

@@ -25,12 +25,16 @@ def trials(runs: pd.DataFrame) -> pd.DataFrame:
 def _penalized(study: pd.DataFrame) -> pd.DataFrame:
     diverged = study["outcome"] == "diverged"
     worst = penalty(study["initial/validation_loss"], study.loc[~diverged, "score"])
-    return study.assign(diverged=diverged, score=study["score"].mask(diverged, worst)).sort_values(["lr", "seed"])
+    return study.assign(diverged=diverged, score=study["score"].mask(diverged, worst)).sort_values(
+        ["lr", "seed"]
+    )
 
 
 def learning_rates(runs: pd.DataFrame, tried: pd.DataFrame) -> pd.DataFrame:
     """The rows of `learning_rates.csv` from runs and `trials`: the tuned rate, and the decades within 5 % of the best score."""
-    studies = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")].drop_duplicates(["benchmark", "optimizer"])
+    studies = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")].drop_duplicates(
+        ["benchmark", "optimizer"]
+    )
     widths = {
         name: width(group["lr"].to_numpy(), group["score"].to_numpy())
         for name, group in tried.groupby(["benchmark", "optimizer"])

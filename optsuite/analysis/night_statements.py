@@ -47,8 +47,13 @@ def headline(nights: Sequence[Night], points: pd.DataFrame) -> str:
     if worse.empty:
         return f"{said} Nothing got worse while the rates stayed the same."
     broke = worse[worse["night"] == worse["night"].max()]
-    pairs = [f"{row['optimizer']} on {row['benchmark']}" for row in broke.drop_duplicates(PAIR).to_dict("records")]
-    names = ", ".join(pairs[:NAMED]) + (f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else "")
+    pairs = [
+        f"{row['optimizer']} on {row['benchmark']}"
+        for row in broke.drop_duplicates(PAIR).to_dict("records")
+    ]
+    names = ", ".join(pairs[:NAMED]) + (
+        f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else ""
+    )
     return f"{said} The last to make something worse was {nights[broke['night'].iloc[0]].campaign}: {names}."
 
 
@@ -56,7 +61,10 @@ def environment_changes(history: History) -> list[str]:
     """What was different about each night but its results, in a line; of the first, what it was made with."""
     lines = []
     for i, items in enumerate(environments(history)):
-        said = [f"{name} {old or 'unknown'} → {new or 'unknown'}" if i else f"{name} {new}" for name, old, new in items]
+        said = [
+            f"{name} {old or 'unknown'} → {new or 'unknown'}" if i else f"{name} {new}"
+            for name, old, new in items
+        ]
         tuned = ["reference: rates tuned"] if history[i][0].kind == REFERENCE else []
         lines.append(COMMIT.sub(r"\1", "; ".join([*tuned, *said])))
     return lines

@@ -14,7 +14,11 @@ def compared(table: pd.DataFrame, scores: dict[str, pd.DataFrame]) -> dict[str, 
     """The scores (seeds, optimizers) of each benchmark that ranks at least two; those of who always diverged are infinite."""
     found = {}
     for name, matrix in scores.items():
-        own = table[(table["benchmark"] == name) & (table["arm"] == "tuned") & (table["verdict"] == "diverged")]
+        own = table[
+            (table["benchmark"] == name)
+            & (table["arm"] == "tuned")
+            & (table["verdict"] == "diverged")
+        ]
         if len(matrix.columns) + len(own) > 1:
             found[name] = matrix.assign(**dict.fromkeys(own["optimizer"], np.inf))
     return found
@@ -27,14 +31,24 @@ def overall(table: pd.DataFrame, scores: dict[str, pd.DataFrame]) -> pd.DataFram
     """
     by_benchmark = compared(table, scores)
     columns = ["optimizer", "mean_position", "ci_low", "ci_high", "unbeaten", "benchmarks"]
-    names = sorted(set.intersection(*(set(matrix.columns) for matrix in by_benchmark.values()))) if by_benchmark else []
+    names = (
+        sorted(set.intersection(*(set(matrix.columns) for matrix in by_benchmark.values())))
+        if by_benchmark
+        else []
+    )
     if len(names) < 2:
         return pd.DataFrame(columns=columns)
-    point, low, high = mean_ranks([matrix[names].to_numpy(float) for matrix in by_benchmark.values()])
-    unbeaten = (
-        table[(table["rank"] == 1) & table["benchmark"].isin(list(by_benchmark))].groupby("optimizer")["benchmark"].nunique()
+    point, low, high = mean_ranks(
+        [matrix[names].to_numpy(float) for matrix in by_benchmark.values()]
     )
-    rows = pd.DataFrame({"optimizer": names, "mean_position": point, "ci_low": low, "ci_high": high})
+    unbeaten = (
+        table[(table["rank"] == 1) & table["benchmark"].isin(list(by_benchmark))]
+        .groupby("optimizer")["benchmark"]
+        .nunique()
+    )
+    rows = pd.DataFrame(
+        {"optimizer": names, "mean_position": point, "ci_low": low, "ci_high": high}
+    )
     rows["unbeaten"] = rows["optimizer"].map(unbeaten).fillna(0).astype(int)
     rows["benchmarks"] = len(by_benchmark)
     return rows.sort_values(["mean_position", "optimizer"], ignore_index=True)[columns]

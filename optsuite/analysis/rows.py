@@ -61,7 +61,12 @@ def _seeds(group: pd.DataFrame, worst: dict[str, float]) -> Seeds:
     """The evaluations of one row, `worst` being what a diverged one counts, by column."""
     trained = group[group["outcome"] != "failed"]
     finished = trained["outcome"] == "finished"
-    values = {name: trained[name].where(finished, penalized).to_numpy(float) for name, penalized in worst.items()}
+    values = {
+        name: trained[name].where(finished, penalized).to_numpy(float)
+        for name, penalized in worst.items()
+    }
     scores, test_losses = values.pop("score"), values.pop("best/test_loss")
     metrics = {name.removeprefix(METRICS): own for name, own in values.items()}
-    return Seeds(runs=group, trained=trained, scores=scores, test_losses=test_losses, metrics=metrics)
+    return Seeds(
+        runs=group, trained=trained, scores=scores, test_losses=test_losses, metrics=metrics
+    )

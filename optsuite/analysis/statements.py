@@ -194,7 +194,9 @@ WARNINGS: Mapping[str, Callable[[Row], str]] = {
     "not_reproducible": lambda row: "not reproducible",
     "tied_rates": lambda row: f"{row['tied_rates']} rates tied in tuning: the middle was taken",
     "bimodal": lambda row: "two groups of seeds",
-    "beaten_by_special_case": lambda row: f"worse than {row['beaten_by']}, a special case of it: tuning budget too small",
+    "beaten_by_special_case": lambda row: (
+        f"worse than {row['beaten_by']}, a special case of it: tuning budget too small"
+    ),
     "lucky_seed": lambda row: f"tuned on a lucky seed ({row['optimism']:+.0%})",
 }
 LEGEND = (

@@ -8,10 +8,14 @@ import pandas as pd
 
 from optsuite.statistics.overall import performance_profile
 
-RATIOS = tuple(float(r) for r in np.geomspace(1.0, 16.0, 65))  # of steps to the target against the fastest optimizer's
+RATIOS = tuple(
+    float(r) for r in np.geomspace(1.0, 16.0, 65)
+)  # of steps to the target against the fastest optimizer's
 
 
-def difficulty(evaluations: pd.DataFrame, ranked: pd.DataFrame) -> Literal["too_easy", "too_hard", ""]:
+def difficulty(
+    evaluations: pd.DataFrame, ranked: pd.DataFrame
+) -> Literal["too_easy", "too_hard", ""]:
     """What is wrong with the target of a benchmark, by the tuned evaluations of its ranked optimizers.
 
     It tells optimizers apart only if some are slower than others.
@@ -33,7 +37,13 @@ def profile(evaluations: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     if rows.empty:
         return pd.DataFrame(index=pd.Index(RATIOS), columns=list(names), dtype="float64")
     steps = rows.assign(steps=rows["steps_to_target"].fillna(np.inf))
-    matrix = steps.pivot_table(index=["benchmark", "seed"], columns="optimizer", values="steps", aggfunc="first", dropna=False)
+    matrix = steps.pivot_table(
+        index=["benchmark", "seed"],
+        columns="optimizer",
+        values="steps",
+        aggfunc="first",
+        dropna=False,
+    )
     matrix = matrix.reindex(columns=list(names)).fillna(np.inf)
     found = performance_profile(np.maximum(matrix.to_numpy(float), 1.0), RATIOS)
     return pd.DataFrame(found.T, index=pd.Index(RATIOS), columns=list(names))

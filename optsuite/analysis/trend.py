@@ -13,7 +13,9 @@ from optsuite.tracking.nights import Night
 from optsuite.tracking.schema import RELATIVE_TIME
 from optsuite.training.results import penalty
 
-History = Sequence[tuple[Night, pd.DataFrame]]  # the nights by start, each with the rows that `read_runs` gives of it
+History = Sequence[
+    tuple[Night, pd.DataFrame]
+]  # the nights by start, each with the rows that `read_runs` gives of it
 LINES = ("night", *PAIR, "score", "time", "diverged", "seeds")
 
 
@@ -24,25 +26,46 @@ def lines(history: History) -> pd.DataFrame:
     step in units of the reference. `score_change` and `time_change` relate them to the first night that has them: 0.1 is a
     tenth more. They are nan where that is 0.
     """
-    table = pd.DataFrame([row for i, (_, runs) in enumerate(history) for row in _points(i, runs)], columns=list(LINES))
-    table = table.astype({"score": "float64", "time": "float64"}).sort_values([*PAIR, "night"], ignore_index=True)
+    table = pd.DataFrame(
+        [row for i, (_, runs) in enumerate(history) for row in _points(i, runs)],
+        columns=list(LINES),
+    )
+    table = table.astype({"score": "float64", "time": "float64"}).sort_values(
+        [*PAIR, "night"], ignore_index=True
+    )
     for name in ("score", "time"):
         first = table.groupby(PAIR)[name].transform("first")
         change = (table[name] - first) / first.abs()
-        table[f"{name}_change"] = change.where(table[name] != first, 0.0).replace([np.inf, -np.inf], np.nan)
+        table[f"{name}_change"] = change.where(table[name] != first, 0.0).replace(
+            [np.inf, -np.inf], np.nan
+        )
     return table
 
 
 def _points(night: int, runs: pd.DataFrame) -> Iterator[tuple[object, ...]]:
-    studies = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")].drop_duplicates(PAIR)
-    times = dict(zip(zip(*(studies[name] for name in PAIR), strict=True), studies[RELATIVE_TIME], strict=True))
+    studies = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")].drop_duplicates(
+        PAIR
+    )
+    times = dict(
+        zip(
+            zip(*(studies[name] for name in PAIR), strict=True), studies[RELATIVE_TIME], strict=True
+        )
+    )
     for (benchmark, optimizer), seeds in tuned(runs).groupby(PAIR):
         if (benchmark, optimizer) not in times:
             continue
         finished = seeds["outcome"] == "finished"
         worst = penalty(seeds["initial/validation_loss"], seeds.loc[finished, "score"])
         score = float(interquartile_mean(seeds["score"].where(finished, worst).to_numpy(float)))
-        yield night, benchmark, optimizer, score, times[benchmark, optimizer], int((~finished).sum()), len(seeds)
+        yield (
+            night,
+            benchmark,
+            optimizer,
+            score,
+            times[benchmark, optimizer],
+            int((~finished).sum()),
+            len(seeds),
+        )
 
 
 def change_points(history: History) -> pd.DataFrame:

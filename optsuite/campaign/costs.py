@@ -25,10 +25,15 @@ def record_costs(studies: Iterable[Study], recorder: Recorder, stop: Callable[[]
         benchmark, device = own[0].problem.benchmark, own[0].device
         try:
             splits = fit(benchmark, load_splits(benchmark), device=device).splits.to(device)
-            costs = measure_costs(benchmark, [study.spec for study in own], splits, device=device, stop=stop)
+            costs = measure_costs(
+                benchmark, [study.spec for study in own], splits, device=device, stop=stop
+            )
         except (Exception, SystemExit) as error:  # the results are there all the same
             LOGGER.warning(
-                "benchmark %s: the cost of a step is unknown: %s%s", benchmark.name, one_line(error), location(error)
+                "benchmark %s: the cost of a step is unknown: %s%s",
+                benchmark.name,
+                one_line(error),
+                location(error),
             )
             continue
         for study in own:

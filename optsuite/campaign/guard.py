@@ -53,7 +53,9 @@ class Guard:
         if not reason:
             self.parted = []
             return False
-        self.parted.append(f"at lr={self.task.runs[0].lr:.3g}, seed {self.task.runs[0].seed}, {reason}")
+        self.parted.append(
+            f"at lr={self.task.runs[0].lr:.3g}, seed {self.task.runs[0].seed}, {reason}"
+        )
         if not self.waiting:
             return False
         run, self.stacked = self.waiting.pop()

@@ -117,7 +117,10 @@ def prepare(
         try:
             problem, broken = _try(benchmark, how)
             problems.append(problem)
-            skipped += [Skipped(benchmark=benchmark.name, optimizer=name, reason=str(error)) for name, error in broken]
+            skipped += [
+                Skipped(benchmark=benchmark.name, optimizer=name, reason=str(error))
+                for name, error in broken
+            ]
         except InputError as error:
             if benchmark.name in named:
                 raise
@@ -190,14 +193,21 @@ def _planned(
             with time_limit(TRIAL_TIMEOUT_SECONDS):
                 definitions[spec.name] = identify_optimizer(spec, how.described)
                 check_pair(benchmark, spec, splits)
-                with error_context(f"optimizer {spec.name} on benchmark {benchmark.name}: planning its training"):
+                with error_context(
+                    f"optimizer {spec.name} on benchmark {benchmark.name}: planning its training"
+                ):
                     basis = Definition(benchmark=own, optimizer=definitions[spec.name]).basis
                     found = decided(how.known, basis, former.get(spec.name), *rates_tried(spec))
                     plans[spec.name] = planning(benchmark, spec, splits, known=found)
         except InputError as error:
             broken.append((spec.name, error))
         except (Exception, SystemExit) as error:
-            broken.append((spec.name, _unforeseen(f"optimizer {spec.name} on benchmark {benchmark.name}", error)))
+            broken.append(
+                (
+                    spec.name,
+                    _unforeseen(f"optimizer {spec.name} on benchmark {benchmark.name}", error),
+                )
+            )
     return definitions, plans, broken
 
 
@@ -221,7 +231,9 @@ def _timed(
                     return seconds_per_run(benchmark, spec, splits, planned.engine)
             except InputError as error:
                 if planned.stacks and is_out_of_memory(error.__cause__ or error):
-                    plans[spec.name] = replace(planned, engine="plain", max_stack=1, reason=LACKS.format("memory"))
+                    plans[spec.name] = replace(
+                        planned, engine="plain", max_stack=1, reason=LACKS.format("memory")
+                    )
                     continue
                 del plans[spec.name]
                 broken.append((spec.name, error))

@@ -44,7 +44,14 @@ class Recorder:
     """The store, as one campaign writes to it; all from one thread."""
 
     def __init__(
-        self, store: Store, stored: StoredRuns, outbox: Outbox, *, campaign: str, suite: str, night: str | None = None
+        self,
+        store: Store,
+        stored: StoredRuns,
+        outbox: Outbox,
+        *,
+        campaign: str,
+        suite: str,
+        night: str | None = None,
     ) -> None:
         """`suite` is the name of the suite that the studies belong to, `night` the kind of night that this is."""
         self._store = store
@@ -55,7 +62,9 @@ class Recorder:
             self._common[NIGHT] = night
         self._study_runs: dict[Study, str] = {}
         self._curves: dict[Study, dict[Run, Curves]] = {}
-        self._recorded: dict[Study, dict[Run, str]] = {}  # the ids of the runs that were written by this start
+        self._recorded: dict[
+            Study, dict[Run, str]
+        ] = {}  # the ids of the runs that were written by this start
 
     def run_logger(self, study: Study, run: Run) -> RunLogger:
         """A new recording of one of the study's runs. Nothing is written before it has something to say."""
@@ -89,7 +98,11 @@ class Recorder:
             if study in self._study_runs:
                 failed = {OUTCOME: "failed", ERROR: study.error}
                 told = self._tags(study, "study", study.identity) | failed
-                self._end_study(study, "FAILED", failed | sealed(told, study.params() | study.budget(), {}, Points.of(())))
+                self._end_study(
+                    study,
+                    "FAILED",
+                    failed | sealed(told, study.params() | study.budget(), {}, Points.of(())),
+                )
             return
         if study.is_manual:
             self._stored_runs.reconcile(self._store, study, None)
@@ -98,7 +111,9 @@ class Recorder:
             self._study_runs.pop(study, None)
         stored = self._stored_runs.by_fingerprint.get(study.identity)
         proposed = {PROPOSED: text} if (text := study.proposals.text()) else {}
-        if stored is not None and not stored.proposed and proposed:  # it is of an optsuite that did not keep them
+        if (
+            stored is not None and not stored.proposed and proposed
+        ):  # it is of an optsuite that did not keep them
             self._store.tag(stored.run_id, PROPOSED, text)
         if stored is None:
             curves, summary, ended = (
@@ -107,10 +122,20 @@ class Recorder:
                 {OUTCOME: "finished"},
             )
             run_id = self._study_run(study)
-            self._store.log(run_id, measurements=curves, summary=summary, params=study.result_params(), time=time.time())
+            self._store.log(
+                run_id,
+                measurements=curves,
+                summary=summary,
+                params=study.result_params(),
+                time=time.time(),
+            )
             told = self._tags(study, "study", study.identity) | ended
             params = study.params() | study.budget() | study.result_params()
-            self._end_study(study, "FINISHED", ended | proposed | sealed(told, params, summary, Points.of(curves)))
+            self._end_study(
+                study,
+                "FINISHED",
+                ended | proposed | sealed(told, params, summary, Points.of(curves)),
+            )
         self._stored_runs.reconcile(self._store, study, self._study_run(study))
 
     def mark_reuse(self, study: Study, mark: str) -> None:
@@ -155,13 +180,17 @@ class Recorder:
         """
         refused = (identity, *sorted(run_fingerprints, key=str))
         stored = [self._stored_runs.by_fingerprint.pop(one, None) for one in refused]
-        stale = {one.run_id for one in stored if one is not None} | set(self._recorded.pop(study, {}).values())
+        stale = {one.run_id for one in stored if one is not None} | set(
+            self._recorded.pop(study, {}).values()
+        )
         for run_id in sorted(stale):
             self._store.tag(run_id, SUPERSEDED, REFUTED)
         self._curves.pop(study, None)
         own = self._study_runs.pop(study, None) or (stored[0].run_id if stored[0] else None)
         if own is None:  # runs at a given rate have no study that could remember
-            own = self._store.create(study.name[0], study.spec.name, self._tags(study, "study", identity), time.time())
+            own = self._store.create(
+                study.name[0], study.spec.name, self._tags(study, "study", identity), time.time()
+            )
         self._store.log(own, tags={REFUSAL: reason, SUPERSEDED: REFUTED}, time=time.time())
         self._store.terminate(own, "FINISHED", time.time())
 

@@ -47,7 +47,9 @@ class Replay:
 
     def why_unpaired(self, run: Run, initial_loss: float) -> str:
         """What is wrong with a run that did not start where the others of its seed did; empty when it did."""
-        first, optimizer = self._initial_losses.setdefault((run.benchmark, run.seed), (initial_loss, run.optimizer))
+        first, optimizer = self._initial_losses.setdefault(
+            (run.benchmark, run.seed), (initial_loss, run.optimizer)
+        )
         if math.isclose(initial_loss, first, rel_tol=1e-5):  # engines differ in the last bits
             return ""
         return (

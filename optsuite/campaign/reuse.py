@@ -54,7 +54,9 @@ class Verdict:
 class ReuseCheck:
     """Trains one stored run of each study again, in the pool that will train the rest."""
 
-    def __init__(self, stored_runs: StoredRuns, stored: Stored, pool: Pool, ids: Iterator[int]) -> None:
+    def __init__(
+        self, stored_runs: StoredRuns, stored: Stored, pool: Pool, ids: Iterator[int]
+    ) -> None:
         """`stored` reads curves by fingerprint; `ids` numbers tasks."""
         self._stored_runs = stored_runs
         self._stored = stored
@@ -141,11 +143,15 @@ class ReuseCheck:
         elsewhere = self._stored_runs.trained_elsewhere(check.study, run)
         if not beyond_noise and not repeats(*check.trained):
             line = f"{name}: not reproducible on this device: two trainings of one run differ, and agree with the store "
-            return Verdict(keep=True, mark=NOT_REPRODUCIBLE, line=f"{line}within noise: its results are kept")
+            return Verdict(
+                keep=True, mark=NOT_REPRODUCIBLE, line=f"{line}within noise: its results are kept"
+            )
         if not beyond_noise and elsewhere:
             line = f"{name}: stored results are those of another machine ({elsewhere}), and agree within float noise: kept"
             return Verdict(keep=True, mark=OTHER_MACHINE, line=line)
-        cause = beyond_noise or "the same but for float noise, though it was trained on such a machine"
+        cause = (
+            beyond_noise or "the same but for float noise, though it was trained on such a machine"
+        )
         return Verdict(
             keep=False,
             line=f"{name}: stored results do not repeat (lr={run.lr:.3g} seed={run.seed}: {cause}); something that its code "
@@ -162,4 +168,8 @@ def _furthest(study: Study) -> int:
     benchmark = study.problem.benchmark
     runs_paid_for = SHARE * len(study.answers) / study.plan.smallest_stack
     steps = int(runs_paid_for * benchmark.max_steps) // benchmark.eval_every * benchmark.eval_every
-    return benchmark.max_steps if runs_paid_for >= 1 else max(steps, min(benchmark.eval_every, benchmark.max_steps))
+    return (
+        benchmark.max_steps
+        if runs_paid_for >= 1
+        else max(steps, min(benchmark.eval_every, benchmark.max_steps))
+    )

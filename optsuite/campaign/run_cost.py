@@ -11,12 +11,16 @@ from optsuite.training.results import Run
 N_MEASURED = 400  # examples whose measuring shows what that of all takes, in less than a second
 
 
-def seconds_per_run(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, engine: str) -> float:
+def seconds_per_run(
+    benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, engine: str
+) -> float:
     """A rough cost of a run on one thread, from two short trainings; a stacked one takes its share of the smallest stack."""
     n = ENGINES[engine].pad_to
     measured = replace(splits, validation=_few(splits.validation), test=_few(splits.test))
     n_times = len(splits.validation[0]) / len(measured.validation[0])
-    runs = [Run(benchmark=benchmark.name, optimizer=spec.name, lr=spec.lr.low, seed=0, kind="trial")] * n
+    runs = [
+        Run(benchmark=benchmark.name, optimizer=spec.name, lr=spec.lr.low, seed=0, kind="trial")
+    ] * n
 
     def seconds(n_steps: int) -> float:
         short = replace(benchmark, max_steps=n_steps, eval_every=n_steps)
@@ -28,7 +32,9 @@ def seconds_per_run(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, e
     few, more = seconds(1), seconds(6)
     per_step = max(0.0, more - few) / 5
     per_measurement = max(0.0, few - per_step) / 2 * n_times
-    return per_step * benchmark.max_steps + per_measurement * (benchmark.max_steps / benchmark.eval_every + 1)
+    return per_step * benchmark.max_steps + per_measurement * (
+        benchmark.max_steps / benchmark.eval_every + 1
+    )
 
 
 def _few(split: Split) -> Split:

@@ -35,7 +35,11 @@ from optsuite.tuning.search import Proposals
 
 
 def studies_of(
-    suite: Suite, problems: Sequence[Problem], *, device: str, rates: Mapping[tuple[str, str], float] = {}
+    suite: Suite,
+    problems: Sequence[Problem],
+    *,
+    device: str,
+    rates: Mapping[tuple[str, str], float] = {},
 ) -> list[Study]:
     """A study of every optimizer on every problem: at its rate, by benchmark and optimizer, where it has one, else tuned."""
     studies = []
@@ -50,12 +54,22 @@ def studies_of(
             n_tuning = 0 if lr is not None else suite.n_trials * suite.n_tuning_seeds
             n_arms = 1 if lr is not None or spec.default_lr is None else 2
             n_runs = n_tuning + suite.n_seeds * n_arms
-            own = Study(problem=problem, spec=spec, suite=suite, ask=ask, device=device, n_runs=n_runs, proposals=proposals)
+            own = Study(
+                problem=problem,
+                spec=spec,
+                suite=suite,
+                ask=ask,
+                device=device,
+                n_runs=n_runs,
+                proposals=proposals,
+            )
             studies.append(own)
     return studies
 
 
-def manual_study(suite: Suite, problem: Problem, *, lr: float, seeds: Sequence[int], device: str) -> Study:
+def manual_study(
+    suite: Suite, problem: Problem, *, lr: float, seeds: Sequence[int], device: str
+) -> Study:
     """Runs of the suite's first optimizer at a given rate, in the shape of a study."""
     spec = suite.optimizers[0]
     return Study(
@@ -99,24 +113,42 @@ def run_campaign(
                 store.restore(benchmark)
             migrate(store, campaign, studies)
             stored_runs = StoredRuns.read(store, campaign)
-            recorder = Recorder(store, stored_runs, outbox, campaign=campaign, suite=suite, night=night)
+            recorder = Recorder(
+                store, stored_runs, outbox, campaign=campaign, suite=suite, night=night
+            )
             stored, ids = partial(_stored, store, stored_runs), count(1)
             work = yield from _replayed(
-                studies, stored_runs, recorder, None if trust_store else ReuseCheck(stored_runs, stored, pool, ids), must_stop
+                studies,
+                stored_runs,
+                recorder,
+                None if trust_store else ReuseCheck(stored_runs, stored, pool, ids),
+                must_stop,
             )
-            yield Ready(missing=work.missing(), replaced=stored_runs.replaced_by(studies), delivered=delivered)
+            yield Ready(
+                missing=work.missing(),
+                replaced=stored_runs.replaced_by(studies),
+                delivered=delivered,
+            )
             stored_runs.delete_unfinished(store, studies, broken)
             with Writer() as writer:
-                yield from Scheduler(work, recorder, writer, pool, Guards(stored, ids), ids).run(must_stop)
+                yield from Scheduler(work, recorder, writer, pool, Guards(stored, ids), ids).run(
+                    must_stop
+                )
             if own is not None:
                 own.require()
             record_costs(studies, recorder, must_stop)
-            if store.retry.has_waited:  # what seemed not to be written may have been written all the same
+            if (
+                store.retry.has_waited
+            ):  # what seemed not to be written may have been written all the same
                 StoredRuns.read(store, campaign).delete_duplicates(store)
 
 
 def _replayed(
-    studies: Sequence[Study], stored_runs: StoredRuns, recorder: Recorder, check: ReuseCheck | None, stop: Callable[[], bool]
+    studies: Sequence[Study],
+    stored_runs: StoredRuns,
+    recorder: Recorder,
+    check: ReuseCheck | None,
+    stop: Callable[[], bool],
 ) -> Generator[Event, None, Replay]:
     """The campaign with its studies answered from the store, by results that have been checked unless `check` is None."""
     for study in studies:
@@ -163,7 +195,9 @@ def _stored(
     for run_id, of_run in rows.groupby("run_id"):
         for step, own in of_run.groupby("step", sort=True):
             values = dict(zip(own["curve"], own["value"], strict=True))
-            curves[runs[str(run_id)]].append(Measurement(step=int(str(step)), values=values, time=0.0))
+            curves[runs[str(run_id)]].append(
+                Measurement(step=int(str(step)), values=values, time=0.0)
+            )
     return curves
 
 
@@ -178,7 +212,11 @@ def _accounted(outbox: Outbox) -> Iterator[None]:
 
 def missing(studies: Sequence[Study], *, uri: str, campaign: str) -> dict[str, int]:
     """How many runs each benchmark of the studies still needs. Writes nothing."""
-    rows = read_runs(open_store(uri), campaign, everything=True) if store_exists(uri) else pd.DataFrame()
+    rows = (
+        read_runs(open_store(uri), campaign, everything=True)
+        if store_exists(uri)
+        else pd.DataFrame()
+    )
     work = Replay(studies, StoredRuns(renamed(rows, studies)))
     for _ in work.replay():
         pass

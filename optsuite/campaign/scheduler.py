@@ -6,7 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from optsuite.campaign.events import Event, Heartbeat, RunEnded, RunMeasured, StudyEnded, StudyRestarted
+from optsuite.campaign.events import (
+    Event,
+    Heartbeat,
+    RunEnded,
+    RunMeasured,
+    StudyEnded,
+    StudyRestarted,
+)
 from optsuite.campaign.guard import Guard, Guards
 from optsuite.campaign.recorder import Recorder
 from optsuite.campaign.replay import Replay
@@ -39,7 +46,13 @@ class Scheduler:
     """Hands tasks to a pool and what comes back to the studies and, in the writer's thread, to the ledger."""
 
     def __init__(
-        self, campaign: Replay, recorder: Recorder, writer: Writer, pool: Pool, guards: Guards, ids: Iterator[int]
+        self,
+        campaign: Replay,
+        recorder: Recorder,
+        writer: Writer,
+        pool: Pool,
+        guards: Guards,
+        ids: Iterator[int],
     ) -> None:
         """`ids` numbers tasks; `guards` compares stacked studies with the plain loop."""
         self._campaign = campaign
@@ -64,7 +77,9 @@ class Scheduler:
             self._writer.check()
             yield Heartbeat()
             for event in self._pool.poll(POLL_SECONDS):
-                yield from self._on_lost(event) if isinstance(event, TaskLost) else self._on_update(event)
+                yield from (
+                    self._on_lost(event) if isinstance(event, TaskLost) else self._on_update(event)
+                )
         for job in self._jobs.values():
             self._discard(job)
         guarded = {guard.study for guard in self._under_guard.values()}
@@ -84,8 +99,12 @@ class Scheduler:
             if not self._is_guarded(study):
                 yield self._finish(study)
             return
-        under_way = {run for job in self._jobs.values() if job.study is study for run in job.open_runs}
-        wanted = [run for run in study.requested if run not in study.answers and run not in under_way]
+        under_way = {
+            run for job in self._jobs.values() if job.study is study for run in job.open_runs
+        }
+        wanted = [
+            run for run in study.requested if run not in study.answers and run not in under_way
+        ]
         for runs in group(wanted, study.plan.max_stack):
             self._submit(study, runs)
 
@@ -114,8 +133,12 @@ class Scheduler:
         )
 
     def _submit(self, study: Study, runs: tuple[Run, ...], *, exclusive: bool = False) -> None:
-        task = replace(study.task(next(self._ids), runs, priority=self._priorities[study]), exclusive=exclusive)
-        run_loggers = {index: self._recorder.run_logger(study, run) for index, run in enumerate(runs)}
+        task = replace(
+            study.task(next(self._ids), runs, priority=self._priorities[study]), exclusive=exclusive
+        )
+        run_loggers = {
+            index: self._recorder.run_logger(study, run) for index, run in enumerate(runs)
+        }
         self._jobs[task.id] = _Job(study, task, {index: [] for index in run_loggers}, run_loggers)
         self._pool.submit(task)
 
@@ -126,7 +149,9 @@ class Scheduler:
             return
         del self._under_guard[guard.task.id]
         study = guard.study
-        if update.error is not None:  # it says nothing of the stack: the worker may lack the data, or have another file
+        if (
+            update.error is not None
+        ):  # it says nothing of the stack: the worker may lack the data, or have another file
             self._not_compared(guard, update.error)
             yield self._finish(study)
             return
@@ -136,7 +161,9 @@ class Scheduler:
             return
         if not guard.reason:
             assert guard.task.until is not None
-            self._writer.put(self._recorder.mark_compared, study, guard.task.runs[0], guard.task.until)
+            self._writer.put(
+                self._recorder.mark_compared, study, guard.task.runs[0], guard.task.until
+            )
             yield self._finish(study)
             return
         reason = f"its stacked runs part from plain ones: {guard.reason}"
@@ -145,12 +172,16 @@ class Scheduler:
         self._guards.forget(study)
         study.use_plain(reason)
         benchmark, optimizer = study.name
-        yield StudyRestarted(benchmark=benchmark, optimizer=optimizer, n_runs=study.n_runs, reason=reason)
+        yield StudyRestarted(
+            benchmark=benchmark, optimizer=optimizer, n_runs=study.n_runs, reason=reason
+        )
         yield from self._go_on(study)
 
     def _not_compared(self, guard: Guard, cause: str) -> None:
         """Say that a study was not compared. It is not marked, so that the next start tries again."""
-        LOGGER.warning("%s: not compared with the plain loop: %s", " ".join(guard.study.name), cause)
+        LOGGER.warning(
+            "%s: not compared with the plain loop: %s", " ".join(guard.study.name), cause
+        )
 
     def _on_update(self, event: RunUpdate) -> Iterator[Event]:
         guard = self._under_guard.get(event.task)
@@ -191,7 +222,9 @@ class Scheduler:
         for index in list(job.run_loggers):
             yield self._end(job, index, RunResult(outcome="failed", error=event.reason))
         for other in [other for other in self._jobs.values() if other.study is job.study]:
-            self._pool.cancel(other.task.id)  # it is likely to fare the same, and each takes its time
+            self._pool.cancel(
+                other.task.id
+            )  # it is likely to fare the same, and each takes its time
             self._discard(self._jobs.pop(other.task.id))
         job.study.stop()
         yield from self._go_on(job.study)

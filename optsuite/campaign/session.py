@@ -43,7 +43,9 @@ class Session:
     options: ExecutionOptions
     listener: Listener = ignore
 
-    def run(self, studies: Sequence[Study], *, night: str | None = None, notes: Iterable[str] = ()) -> Outcome:
+    def run(
+        self, studies: Sequence[Study], *, night: str | None = None, notes: Iterable[str] = ()
+    ) -> Outcome:
         """Bring the studies to their end. `night` is the kind of night that this is, if it is one.
 
         `notes` are further lines that a person should see before.
@@ -82,7 +84,9 @@ class Session:
         """How many runs each benchmark still needs. Writes nothing."""
         return missing(studies, uri=self.uri, campaign=self.campaign)
 
-    def _events(self, studies: Sequence[Study], night: str | None, stop: Callable[[], bool]) -> Iterator[Event]:
+    def _events(
+        self, studies: Sequence[Study], night: str | None, stop: Callable[[], bool]
+    ) -> Iterator[Event]:
         return run_campaign(
             studies,
             uri=self.uri,

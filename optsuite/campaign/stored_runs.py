@@ -38,7 +38,9 @@ class StoredRun:
     score: RunScore
     knows_cost: bool
     machine_class: str | None
-    reuse: tuple[str, str]  # the mark of a study whose results are not this machine's, and the class of that machine
+    reuse: tuple[
+        str, str
+    ]  # the mark of a study whose results are not this machine's, and the class of that machine
     compared: bool
     proposed: str
 
@@ -79,7 +81,12 @@ class StoredRuns:
         if stored is None:
             return None
         said = (stored.name, stored.lr_and_seed, stored.kind, stored.is_manual)
-        if said == ((run.benchmark, run.optimizer), (run.lr, run.seed), run.kind, run.arm == "manual"):
+        if said == (
+            (run.benchmark, run.optimizer),
+            (run.lr, run.seed),
+            run.kind,
+            run.arm == "manual",
+        ):
             return stored.score
         self._disbelieve(stored, "it says that it is another run than its fingerprint does")
         return None
@@ -87,7 +94,11 @@ class StoredRuns:
     def drop_unlike(self, store: Store, study: Study) -> bool:
         """Delete the run of a study that says something else than the study has found out; whether there was one."""
         stored = self.by_fingerprint.get(study.identity)
-        if stored is None or (stored.kind == "study" and stored.name == study.name and stored.lr_and_seed[0] == study.lr):
+        if stored is None or (
+            stored.kind == "study"
+            and stored.name == study.name
+            and stored.lr_and_seed[0] == study.lr
+        ):
             return False
         self._disbelieve(stored, "it says something else than its runs do")
         self._repair(store)
@@ -96,12 +107,16 @@ class StoredRuns:
     def _disbelieve(self, stored: StoredRun, reason: str) -> None:
         del self.by_fingerprint[stored.fingerprint]
         what = " ".join(str(part) for part in stored.name)
-        self._damaged.append(Damaged(run_id=stored.run_id, what=what, reason=reason, status=stored.status))
+        self._damaged.append(
+            Damaged(run_id=stored.run_id, what=what, reason=reason, status=stored.status)
+        )
 
     def _repair(self, store: Store) -> None:
         """Move what cannot be believed to MLflow's trash, and name it."""
         own = [one for one in self._damaged if one.ours]
-        store.say(f"Moved to MLflow's trash, and trained again where it is needed: {one}" for one in own)
+        store.say(
+            f"Moved to MLflow's trash, and trained again where it is needed: {one}" for one in own
+        )
         store.say(f"Left out: {one}" for one in self._damaged if not one.ours)
         for one in own:
             store.delete(one.run_id)
@@ -113,8 +128,14 @@ class StoredRuns:
 
     def is_compared(self, study: Study) -> bool:
         """Whether one of its stacked runs has been compared with a plain one."""
-        own = [study.fingerprint(run) for run in study.answers] if study.is_manual else [study.identity]
-        return any(stored is not None and stored.compared for stored in map(self.by_fingerprint.get, own))
+        own = (
+            [study.fingerprint(run) for run in study.answers]
+            if study.is_manual
+            else [study.identity]
+        )
+        return any(
+            stored is not None and stored.compared for stored in map(self.by_fingerprint.get, own)
+        )
 
     def proposals(self, study: Study) -> Proposals:
         """What the search of the study has proposed."""
@@ -154,7 +175,9 @@ class StoredRuns:
                 replaced.add(stored.name[0])
         return tuple(sorted(replaced))
 
-    def delete_unfinished(self, store: Store, studies: Iterable[Study], broken: Collection[Pair] = ()) -> None:
+    def delete_unfinished(
+        self, store: Store, studies: Iterable[Study], broken: Collection[Pair] = ()
+    ) -> None:
         """Delete what was left unfinished, and mark as superseded what an older definition of these studies gave.
 
         Of what is `broken` now, nobody can say whether its definition gave what is there: it is marked as well, until it can be
@@ -167,10 +190,17 @@ class StoredRuns:
         self._leftover = []
         self._repair(store)
         for stored in self.by_fingerprint.values():
-            benchmark_hash, optimizer_hash = stored.fingerprint.benchmark_hash, stored.fingerprint.optimizer_hash
+            benchmark_hash, optimizer_hash = (
+                stored.fingerprint.benchmark_hash,
+                stored.fingerprint.optimizer_hash,
+            )
             is_broken = stored.name in broken or (stored.name[0], None) in broken
-            is_current = benchmark_hash in settings.get((stored.name[0], stored.is_manual), {benchmark_hash})
-            is_current = is_current and optimizer_hash in methods.get((stored.name, stored.is_manual), {optimizer_hash})
+            is_current = benchmark_hash in settings.get(
+                (stored.name[0], stored.is_manual), {benchmark_hash}
+            )
+            is_current = is_current and optimizer_hash in methods.get(
+                (stored.name, stored.is_manual), {optimizer_hash}
+            )
             if is_broken or not is_current:
                 _supersede(store, stored)
 
@@ -236,7 +266,9 @@ def _stored_run(row: dict[Any, Any], fingerprint: AnyFingerprint) -> StoredRun:
         fingerprint=fingerprint,
         parent=row["parent"],
         superseded=row["superseded"],
-        score=RunScore(outcome=row["outcome"], value=row["score"], initial_loss=row["initial/validation_loss"]),
+        score=RunScore(
+            outcome=row["outcome"], value=row["score"], initial_loss=row["initial/validation_loss"]
+        ),
         knows_cost=not math.isnan(row[COSTS[0]]),
         machine_class=row["machine_class"],
         reuse=(row["reuse"] or "", row["reused_on"] or ""),

@@ -91,7 +91,15 @@ class Study:
         searched = (SEARCH, spec.lr.low, spec.lr.high, spec.default_lr, spec.special_cases)
         return ("study", *searched, *budget.values())
 
-    def task(self, id: int, runs: tuple[Run, ...], *, priority: int = 0, plain: bool = False, until: int | None = None) -> Task:
+    def task(
+        self,
+        id: int,
+        runs: tuple[Run, ...],
+        *,
+        priority: int = 0,
+        plain: bool = False,
+        until: int | None = None,
+    ) -> Task:
         """What a worker is asked for to train runs of the study: as planned, or by the plain loop."""
         engine = "plain" if plain else self.plan.engine
         n_trained = max(len(runs), 1 if plain else self.plan.smallest_stack)
@@ -101,7 +109,8 @@ class Study:
             engine=engine,
             definition=self.definition,
             runs=runs,
-            timeout_seconds=STARTING_SECONDS + TIMEOUT_FACTOR * self.problem.seconds_to_report(n_trained),
+            timeout_seconds=STARTING_SECONDS
+            + TIMEOUT_FACTOR * self.problem.seconds_to_report(n_trained),
             memory_bytes=replace(self.plan, engine=engine).stack_bytes(len(runs)),
             until=until,
         )
@@ -118,7 +127,9 @@ class Study:
                 self.stop()
                 return
             try:
-                self.requested = self._requests.send(scores) if self.requested else next(self._requests)
+                self.requested = (
+                    self._requests.send(scores) if self.requested else next(self._requests)
+                )
             except StopIteration as stop:
                 self.tuned, self.ended = stop.value, True
 
@@ -150,7 +161,11 @@ class Study:
     def budget(self) -> dict[str, object]:
         """The part of the protocol that must be the same for all optimizers of a table."""
         suite = self.suite
-        numbers = {"n_trials": suite.n_trials, "n_tuning_seeds": suite.n_tuning_seeds, "n_seeds": suite.n_seeds}
+        numbers = {
+            "n_trials": suite.n_trials,
+            "n_tuning_seeds": suite.n_tuning_seeds,
+            "n_seeds": suite.n_seeds,
+        }
         return numbers | {"tolerance": suite.tolerance}
 
     def result_params(self) -> dict[str, object]:
@@ -165,7 +180,9 @@ class Study:
         }
         if self.tuned.n_tied > 1:
             found["n_tied"] = self.tuned.n_tied
-        return found | ({"includes": json.dumps(self.spec.special_cases)} if self.spec.special_cases else {})
+        return found | (
+            {"includes": json.dumps(self.spec.special_cases)} if self.spec.special_cases else {}
+        )
 
     def evaluations(self) -> list[Run]:
         """The evaluations at the tuned or given rate, once they have been asked for."""
@@ -177,12 +194,18 @@ class Study:
 
     def median_curves(self, curves: Mapping[Run, Curves]) -> list[Measurement]:
         """The median over the tuned evaluations at each step, where it is finite; a run that has diverged is infinitely bad."""
-        now, steps = time.time(), sorted({s for c in curves.values() for curve in c.values() for s in curve})
+        now, steps = (
+            time.time(),
+            sorted({s for c in curves.values() for curve in c.values() for s in curve}),
+        )
         names = sorted({name for c in curves.values() for name in c})
         measurements = []
         for step in steps:
             values = {
-                name: float(np.median([c.get(name, {}).get(step, _worst(name)) for c in curves.values()])) for name in names
+                name: float(
+                    np.median([c.get(name, {}).get(step, _worst(name)) for c in curves.values()])
+                )
+                for name in names
             }
             finite = {name: value for name, value in values.items() if np.isfinite(value)}
             measurements.append(Measurement(step=step, values=finite, time=now))

@@ -11,7 +11,13 @@ from rich.segment import Segment
 
 from optsuite.redact import printable
 
-GONE = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT)  # whoever reads has, or has no room
+GONE = (
+    errno.EPIPE,
+    errno.ENOSPC,
+    errno.EIO,
+    errno.EBADF,
+    errno.EDQUOT,
+)  # whoever reads has, or has no room
 
 
 class Output:
@@ -43,7 +49,10 @@ class Output:
             raise error
         os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())
         if error.errno != errno.EPIPE:  # who pipes us into head wants a look, and no word about it
-            print(f"optsuite: standard output cannot be written to ({error.strerror}); going on without it", file=sys.stderr)
+            print(
+                f"optsuite: standard output cannot be written to ({error.strerror}); going on without it",
+                file=sys.stderr,
+            )
 
 
 def guard_output() -> None:
@@ -53,7 +62,9 @@ def guard_output() -> None:
 
 
 class _Console(Console):
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
         """Show what the text of people and stores is, and obey none of it."""
         for segment in super().render(renderable, options):
             text = segment.text if segment.control else printable(segment.text)
@@ -67,4 +78,6 @@ class _Console(Console):
 def console() -> Console:
     """Standard output; wide enough for whole lines where it is no terminal. What is printed is shown as it is."""
     width = None if sys.stdout is not None and sys.stdout.isatty() else 200
-    return _Console(width=width, markup=False, emoji=False, highlight=False)  # a name may hold brackets and colons
+    return _Console(
+        width=width, markup=False, emoji=False, highlight=False
+    )  # a name may hold brackets and colons

@@ -25,10 +25,15 @@ def show(where: str) -> None:
     other = f"{PYTORCH_OPTIMIZER}:NAME is any other of that package."
     every = "all is every one here that is installed, all+SCHEDULE those that take a schedule."
     out.print(f"{schedules}\n{other} {every}\n", markup=False, highlight=False, soft_wrap=True)
-    suites = "; ".join(f"{s.name}: {', '.join(b.name for b in s.benchmarks)}" for s in named_suites().values())
+    suites = "; ".join(
+        f"{s.name}: {', '.join(b.name for b in s.benchmarks)}" for s in named_suites().values()
+    )
     out.print(f"Suites by name (--suite): {suites or 'none'}\n", markup=False, highlight=False)
     names = campaign_names(tracking_uri())
-    out.print(f"Campaigns: {', '.join(names) if names else 'none yet; optsuite run starts one'}", highlight=False)
+    out.print(
+        f"Campaigns: {', '.join(names) if names else 'none yet; optsuite run starts one'}",
+        highlight=False,
+    )
 
 
 def _benchmarks(suite: Suite) -> Table:
@@ -36,7 +41,9 @@ def _benchmarks(suite: Suite) -> Table:
     for benchmark in suite.benchmarks + suite.on_request:
         when = "when named (-b)" if benchmark in suite.on_request else "by default"
         target = str(benchmark.target or "")
-        table.add_row(benchmark.name, str(benchmark.batch_size), str(benchmark.max_steps), target, when)
+        table.add_row(
+            benchmark.name, str(benchmark.batch_size), str(benchmark.max_steps), target, when
+        )
     return table
 
 
@@ -46,7 +53,9 @@ def _optimizers(suite: Suite) -> Table:
         fixed = ", ".join(f"{key}={value}" for key, value in spec.fixed.items())
         default = "" if spec.default_lr is None else f"{spec.default_lr:g}"
         rates = f"{spec.lr.low:g} to {spec.lr.high:g}"
-        table.add_row(spec.name, rates, default, fixed, spec.source, spec.limitations, _when(spec, suite))
+        table.add_row(
+            spec.name, rates, default, fixed, spec.source, spec.limitations, _when(spec, suite)
+        )
     return table
 
 

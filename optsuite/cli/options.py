@@ -15,20 +15,32 @@ SUITE = click.option(
     show_default=True,
     help="Name that `list` shows, or a file or module that defines SUITE.",
 )
-CAMPAIGN = click.option("--campaign", default="default", show_default=True, help="Name of the set of results.")
-WORKERS = click.option("--workers", type=click.IntRange(1, 4096), help="Worker processes.  [default: one a core]")
-RAY = click.option(
-    "--ray", metavar="ADDRESS", help="Train on the Ray cluster at HOST:PORT, or auto: a running one, else a local one."
+CAMPAIGN = click.option(
+    "--campaign", default="default", show_default=True, help="Name of the set of results."
 )
-DEVICE = click.option("--device", default="cpu", show_default=True, help="Where to train: cpu, cuda, cuda:1, mps.")
-ENGINE = click.option("--engine", type=click.Choice(ENGINES), default="auto", help="How runs are trained.")
+WORKERS = click.option(
+    "--workers", type=click.IntRange(1, 4096), help="Worker processes.  [default: one a core]"
+)
+RAY = click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Train on the Ray cluster at HOST:PORT, or auto: a running one, else a local one.",
+)
+DEVICE = click.option(
+    "--device", default="cpu", show_default=True, help="Where to train: cpu, cuda, cuda:1, mps."
+)
+ENGINE = click.option(
+    "--engine", type=click.Choice(ENGINES), default="auto", help="How runs are trained."
+)
 CHECKPOINT = click.option(
     "--checkpoint-every",
     type=click.IntRange(min=1),
     help="Save runs trained one by one after every so many steps, to resume them.",
 )
 TRUST = click.option(
-    "--trust-store", is_flag=True, help="Reuse results without training one of each study again to see that they repeat."
+    "--trust-store",
+    is_flag=True,
+    help="Reuse results without training one of each study again to see that they repeat.",
 )
 EXECUTION = (WORKERS, RAY, DEVICE, ENGINE, CHECKPOINT, TRUST)
 
@@ -42,7 +54,9 @@ def execution_options(command: Callable[..., int]) -> Callable[..., int]:
         options = ExecutionOptions(**{name: values.pop(name) for name in names})
         return command(options=options, **values)
 
-    return functools.reduce(lambda decorated, option: option(decorated), reversed(EXECUTION), bundled)
+    return functools.reduce(
+        lambda decorated, option: option(decorated), reversed(EXECUTION), bundled
+    )
 
 
 def start_workers(options: ExecutionOptions) -> None:

@@ -42,7 +42,10 @@ class Display:
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         if console.is_terminal:
-            text, now = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[now]"))
+            text, now = (
+                TextColumn(f"{{task.{field}}}", markup=False)
+                for field in ("description", "fields[now]")
+            )
             columns = (text, BarColumn(), MofNCompleteColumn(), now)
             self._bars = Progress(*columns, console=console)
 
@@ -59,19 +62,29 @@ class Display:
             case Prepared():
                 self._on_prepared(event)
             case NightStarted(campaign=campaign, rates_of=rates_of):
-                how = f"at the rates of {rates_of}" if rates_of else "the rates are tuned, and later nights train at them"
+                how = (
+                    f"at the rates of {rates_of}"
+                    if rates_of
+                    else "the rates are tuned, and later nights train at them"
+                )
                 self._say(f"Night {campaign}: {how}")
             case Interrupted():
                 self._console.print("Stopping. What has ended is kept.")
             case Ready():
                 if event.delivered:
                     self._console.print(
-                        f"Delivered {event.delivered} runs that the store could not take before", highlight=False
+                        f"Delivered {event.delivered} runs that the store could not take before",
+                        highlight=False,
                     )
                 if event.replaced:
                     names = ", ".join(event.replaced)
                     text = f"{names}: results of another budget leave the report, and come back when it is run again;"
-                    self._console.print(f"{text} another --campaign keeps both", markup=False, highlight=False, soft_wrap=True)
+                    self._console.print(
+                        f"{text} another --campaign keeps both",
+                        markup=False,
+                        highlight=False,
+                        soft_wrap=True,
+                    )
                 self._on_ready(event.missing)
             case ReuseChecked():
                 self._on_reuse_checked(event)
@@ -91,21 +104,29 @@ class Display:
         for one in broken:
             self._say(str(one))
         if broken:
-            self._say("What this campaign holds of them is left out of the report until they can be trained.")
+            self._say(
+                "What this campaign holds of them is left out of the report until they can be trained."
+            )
         for line in event.notes:
             self._say(line)
         self._costs = event.seconds_per_run
         self._totals, self._left = dict(event.n_runs), dict(event.n_runs)
         if self._bars:
-            self._tasks = {name: self._bars.add_task(name, total=n, now="") for name, n in self._totals.items()}
-            self._tasks[""] = self._bars.add_task("all", total=sum(self._totals.values()), now="reading the store")
+            self._tasks = {
+                name: self._bars.add_task(name, total=n, now="") for name, n in self._totals.items()
+            }
+            self._tasks[""] = self._bars.add_task(
+                "all", total=sum(self._totals.values()), now="reading the store"
+            )
             self._bars.start()
 
     def _on_reuse_checked(self, event: ReuseChecked) -> None:
         """What became of the reused results that were trained again."""
         if event.n_same:
             studies = "1 study" if event.n_same == 1 else f"{event.n_same} studies"
-            self._say(f"Reused results checked: one run of each of {studies} trained again gave the same bits")
+            self._say(
+                f"Reused results checked: one run of each of {studies} trained again gave the same bits"
+            )
         for line in event.findings:
             self._say(line)
 
@@ -157,19 +178,27 @@ class Display:
     def _on_study_ended(self, event: StudyEnded) -> None:
         what = f"{event.benchmark} {event.optimizer}"
         if event.error is not None:
-            self._console.print(f"{what} stopped: {event.error}", style="red", markup=False, highlight=False)
+            self._console.print(
+                f"{what} stopped: {event.error}", style="red", markup=False, highlight=False
+            )
         elif not self._bars and not event.reused:
             self._line(f"{what} lr={event.lr:.3g} score={event.score:.4g}")
         if self._bars:
-            self._bars.update(self._tasks[event.benchmark], now="" if self._left[event.benchmark] <= 0 else "…")
+            self._bars.update(
+                self._tasks[event.benchmark], now="" if self._left[event.benchmark] <= 0 else "…"
+            )
 
     def _line(self, text: str) -> None:
         n, total = sum(self._totals.values()) - sum(self._left.values()), sum(self._totals.values())
-        self._console.print(f"{n:>5}/{total} runs  {self._time_left():<16}{text}", markup=False, highlight=False)
+        self._console.print(
+            f"{n:>5}/{total} runs  {self._time_left():<16}{text}", markup=False, highlight=False
+        )
         self._last_line = time.monotonic()
 
     def _work(self) -> float:
-        done = sum(fraction * self._costs[run.benchmark] for run, fraction in self._under_way.items())
+        done = sum(
+            fraction * self._costs[run.benchmark] for run, fraction in self._under_way.items()
+        )
         return sum(n * self._costs[name] for name, n in self._left.items()) - done
 
     def _time_left(self) -> str:

@@ -25,7 +25,9 @@ def show_result(out: Console, result: Result) -> None:
         out.print(RESUME)
 
 
-def show_report(out: Console, report: Report, campaign: str, table: pd.DataFrame | None = None) -> None:
+def show_report(
+    out: Console, report: Report, campaign: str, table: pd.DataFrame | None = None
+) -> None:
     """Print a table of a report, the whole leaderboard where it is None, and where the files are."""
     shown = report.table() if table is None else table
     show_table(out, shown)

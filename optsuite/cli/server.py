@@ -42,18 +42,37 @@ def serve(port: int, campaign: str) -> int:
     path = database_path(uri)
     if path is not None:
         arguments += ["--default-artifact-root", str(path.parent / "artifacts")]
-    environment = os.environ | {
-        # not an argument: those, and a password among them, can be read by every user
-        "MLFLOW_BACKEND_STORE_URI": uri if path is None else f"sqlite:///{path}",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # without it a start takes half the time and a sixth of the memory
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "PYTHONSAFEPATH": "1",  # neither it nor what it starts imports from the folder where a person's mlflow.py may lie
-    }
+    environment = (
+        os.environ
+        | {
+            # not an argument: those, and a password among them, can be read by every user
+            "MLFLOW_BACKEND_STORE_URI": uri if path is None else f"sqlite:///{path}",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # without it a start takes half the time and a sixth of the memory
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "PYTHONSAFEPATH": "1",  # neither it nor what it starts imports from the folder where a person's mlflow.py may lie
+        }
+    )
     out.print("Starting MLflow's server, which takes some seconds ...")
     with tempfile.TemporaryFile("w+") as log, tempfile.TemporaryDirectory() as nowhere:
-        command = [sys.executable, "-I", guard.__file__, sys.executable, "-P", "-m", "mlflow", "server", *arguments]
+        command = [
+            sys.executable,
+            "-I",
+            guard.__file__,
+            sys.executable,
+            "-P",
+            "-m",
+            "mlflow",
+            "server",
+            *arguments,
+        ]
         server = subprocess.Popen(  # its input closes when this process ends, however that happens
-            command, cwd=nowhere, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            command,
+            cwd=nowhere,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         for name in ("SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
@@ -85,7 +104,9 @@ def _require_free(port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise InputError(f"port: got {port}, which cannot be used ({error.strerror}); allowed: a free --port") from None
+            raise InputError(
+                f"port: got {port}, which cannot be used ({error.strerror}); allowed: a free --port"
+            ) from None
 
 
 def _wait(server: subprocess.Popen[bytes], address: str, log: IO[str]) -> None:

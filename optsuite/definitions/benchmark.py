@@ -36,7 +36,9 @@ class Splits:
             x, y = (t.to(device, dtype if t.is_floating_point() else None) for t in split)
             return x, y
 
-        return Splits(train=move(self.train), validation=move(self.validation), test=move(self.test))
+        return Splits(
+            train=move(self.train), validation=move(self.validation), test=move(self.test)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,25 +68,58 @@ class Benchmark:
         require_name("benchmark name", self.name)
         where = f"benchmark {self.name}"
         for part in ("dataset", "model", "loss"):
-            require(callable(getattr(self, part)), f"{where}: {part}", getattr(self, part), "a function")
-        require(isinstance(self.metrics, Mapping), f"{where}: metrics", self.metrics, "a mapping of names to functions")
+            require(
+                callable(getattr(self, part)), f"{where}: {part}", getattr(self, part), "a function"
+            )
+        require(
+            isinstance(self.metrics, Mapping),
+            f"{where}: metrics",
+            self.metrics,
+            "a mapping of names to functions",
+        )
         for key, metric in self.metrics.items():
             named = isinstance(key, str) and METRIC_NAME.fullmatch(key) and key != "loss"
-            require(named, f"{where}: metric name", key, "up to 200 letters, digits, _ . : - and spaces, but not 'loss'")
-            require(callable(metric), f"{where}: metric {key}", metric, "a function (outputs, targets)")
+            require(
+                named,
+                f"{where}: metric name",
+                key,
+                "up to 200 letters, digits, _ . : - and spaces, but not 'loss'",
+            )
+            require(
+                callable(metric), f"{where}: metric {key}", metric, "a function (outputs, targets)"
+            )
         require_count(f"{where}: batch_size", self.batch_size)
         require_count(f"{where}: max_steps", self.max_steps, high=MOST_STEPS)
         require_count(f"{where}: eval_every", self.eval_every, high=self.max_steps)
-        require(self.shuffle in ("epoch", "once"), f"{where}: shuffle", self.shuffle, "'epoch' or 'once'")
-        require(isinstance(self.whole_split, bool), f"{where}: whole_split", self.whole_split, "True or False")
+        require(
+            self.shuffle in ("epoch", "once"),
+            f"{where}: shuffle",
+            self.shuffle,
+            "'epoch' or 'once'",
+        )
+        require(
+            isinstance(self.whole_split, bool),
+            f"{where}: whole_split",
+            self.whole_split,
+            "True or False",
+        )
         if self.target is not None:
             require(isinstance(self.target, Target), f"{where}: target", self.target, "a Target")
             curves = ("loss", *self.metrics)
             curve = self.target.metric.partition("/")[2]
-            require(curve in curves, f"{where}: target metric", self.target.metric, f"one of {', '.join(curves)}")
+            require(
+                curve in curves,
+                f"{where}: target metric",
+                self.target.metric,
+                f"one of {', '.join(curves)}",
+            )
 
     @property
     def curves(self) -> tuple[str, ...]:
         """The names of all curves that its runs have."""
         measured = ("loss", *self.metrics)
-        return ("train/loss", "train/lr", *(f"{split}/{name}" for split in ("validation", "test") for name in measured))
+        return (
+            "train/loss",
+            "train/lr",
+            *(f"{split}/{name}" for split in ("validation", "test") for name in measured),
+        )

@@ -42,18 +42,41 @@ class OptimizerSpec:
 
     def __post_init__(self) -> None:
         require_name("optimizer name", self.name)
-        require(self.name != "all", "optimizer name", self.name, "any other: it stands for all of them")
+        require(
+            self.name != "all", "optimizer name", self.name, "any other: it stands for all of them"
+        )
         where = f"optimizer {self.name}"
-        require(callable(self.build), f"{where}: build", self.build, "a function (model, lr, **fixed)")
-        require(isinstance(self.lr, LogUniform), f"{where}: lr", self.lr, "LogUniform(low=..., high=...)")
+        require(
+            callable(self.build), f"{where}: build", self.build, "a function (model, lr, **fixed)"
+        )
+        require(
+            isinstance(self.lr, LogUniform),
+            f"{where}: lr",
+            self.lr,
+            "LogUniform(low=..., high=...)",
+        )
         _check_fixed(where, self.fixed)
         if self.default_lr is not None:
             require_rate(f"{where}: default_lr", self.default_lr)
         scheduled = self.schedule is None or callable(self.schedule)
-        require(scheduled, f"{where}: schedule", self.schedule, "a function (step, max_steps) -> fraction of lr, or None")
-        named = isinstance(self.special_cases, tuple) and all(isinstance(name, str) for name in self.special_cases)
-        require(named, f"{where}: special_cases", self.special_cases, "a tuple of names of optimizers")
-        require(not (self.closure and self.lr_linear), f"{where}: closure", True, "False where lr_linear")
+        require(
+            scheduled,
+            f"{where}: schedule",
+            self.schedule,
+            "a function (step, max_steps) -> fraction of lr, or None",
+        )
+        named = isinstance(self.special_cases, tuple) and all(
+            isinstance(name, str) for name in self.special_cases
+        )
+        require(
+            named, f"{where}: special_cases", self.special_cases, "a tuple of names of optimizers"
+        )
+        require(
+            not (self.closure and self.lr_linear),
+            f"{where}: closure",
+            True,
+            "False where lr_linear",
+        )
 
     def lr_multiplier(self, step: int, max_steps: int) -> float:
         """The fraction of lr that one of the steps 1 to `max_steps` uses."""
@@ -64,7 +87,11 @@ class OptimizerSpec:
         def __getattr__(self, name: str) -> Any:
             if name not in FORMER_FIELDS:
                 raise AttributeError(f"OptimizerSpec has no attribute {name!r}")
-            warnings.warn(f"OptimizerSpec: {name} is now {FORMER_FIELDS[name]}", DeprecationWarning, stacklevel=2)
+            warnings.warn(
+                f"OptimizerSpec: {name} is now {FORMER_FIELDS[name]}",
+                DeprecationWarning,
+                stacklevel=2,
+            )
             return getattr(self, FORMER_FIELDS[name])
 
 
@@ -80,7 +107,9 @@ _init = OptimizerSpec.__init__
 def _init_with_former_fields(self: OptimizerSpec, **fields: Any) -> None:
     for former, name in FORMER_FIELDS.items():
         if former in fields:
-            warnings.warn(f"OptimizerSpec: {former} is now {name}", DeprecationWarning, stacklevel=2)
+            warnings.warn(
+                f"OptimizerSpec: {former} is now {name}", DeprecationWarning, stacklevel=2
+            )
             fields[name] = fields.pop(former)
     _init(self, **fields)
 
@@ -93,15 +122,27 @@ def _check_fixed(where: str, fixed: object) -> None:
     require(isinstance(fixed, Mapping), f"{where}: fixed", fixed, "a mapping of names to values")
     assert isinstance(fixed, Mapping)
     for key, value in fixed.items():
-        named = isinstance(key, str) and PARAM_NAME.fullmatch(key) and posixpath.normpath(key) == key
+        named = (
+            isinstance(key, str) and PARAM_NAME.fullmatch(key) and posixpath.normpath(key) == key
+        )
         named = named and key != "." and not key.startswith(("..", "/"))
-        require(named, f"{where}: fixed: name", key, "up to 250 letters, digits, _ - . : / and spaces, and no path like ../x")
+        require(
+            named,
+            f"{where}: fixed: name",
+            key,
+            "up to 250 letters, digits, _ - . : / and spaces, and no path like ../x",
+        )
         if key in RUN_PARAMS:
-            raise InputError(f"{where}: fixed: got {key!r}, allowed: names that say nothing else of a run")
+            raise InputError(
+                f"{where}: fixed: got {key!r}, allowed: names that say nothing else of a run"
+            )
         try:
             length = len(str(value))
         except Exception as error:
             raise InputError(f"{where}: fixed: {key}: its text raised {one_line(error)}") from error
         require(
-            length <= LONGEST_PARAM, f"{where}: fixed: {key}", value, f"a value whose text has up to {LONGEST_PARAM} characters"
+            length <= LONGEST_PARAM,
+            f"{where}: fixed: {key}",
+            value,
+            f"a value whose text has up to {LONGEST_PARAM} characters",
         )

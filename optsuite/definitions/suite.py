@@ -8,7 +8,9 @@ from optsuite.errors import require, require_count, require_name
 
 MOST_TRIALS, MOST_SEEDS = 1_000, 1_000  # more is a slip of the hand
 TOLERANCE = 0.01  # differences below 1 % of the better score do not matter to anybody, however certain they are
-FIRST_TUNING_SEED = 1_000  # evaluation seeds are 0, 1, ...; tuning seeds start here, so that the two never meet
+FIRST_TUNING_SEED = (
+    1_000  # evaluation seeds are 0, 1, ...; tuning seeds start here, so that the two never meet
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,15 +33,24 @@ class Suite:
     def __post_init__(self) -> None:
         require_name("suite name", self.name)
         where = f"suite {self.name}"
-        for part, kind in (("benchmarks", Benchmark), ("on_request", Benchmark), ("optimizers", OptimizerSpec)):
+        for part, kind in (
+            ("benchmarks", Benchmark),
+            ("on_request", Benchmark),
+            ("optimizers", OptimizerSpec),
+        ):
             values = getattr(self, part)
             typed = isinstance(values, tuple) and all(isinstance(value, kind) for value in values)
             require(typed, f"{where}: {part}", values, f"a tuple of {kind.__name__}")
         require(self.benchmarks + self.on_request, f"{where}: benchmarks", (), "at least one")
         require(self.optimizers, f"{where}: optimizers", (), "at least one")
-        for part, members in (("benchmarks", self.benchmarks + self.on_request), ("optimizers", self.optimizers)):
+        for part, members in (
+            ("benchmarks", self.benchmarks + self.on_request),
+            ("optimizers", self.optimizers),
+        ):
             names = [member.name for member in members]
-            require(len(set(names)) == len(names), f"{where}: names of {part}", names, "each name once")
+            require(
+                len(set(names)) == len(names), f"{where}: names of {part}", names, "each name once"
+            )
         require_count(f"{where}: n_trials", self.n_trials, high=MOST_TRIALS)
         require_count(f"{where}: n_tuning_seeds", self.n_tuning_seeds, high=MOST_SEEDS)
         require_count(f"{where}: n_seeds", self.n_seeds, high=FIRST_TUNING_SEED)

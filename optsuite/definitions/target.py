@@ -24,9 +24,15 @@ class Target:
         require(curve, "target metric", self.metric, "'validation/...' or 'test/...'")
         forms = {"value": self.value, "at_least": self.at_least, "at_most": self.at_most}
         given = {name: value for name, value in forms.items() if value is not None}
-        require(len(given) == 1, f"target {self.metric}", given, "either at_least=... or at_most=...")
+        require(
+            len(given) == 1, f"target {self.metric}", given, "either at_least=... or at_most=..."
+        )
         for name, value in given.items():
-            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            number = (
+                isinstance(value, int | float)
+                and not isinstance(value, bool)
+                and math.isfinite(value)
+            )
             require(number, f"target {name}", value, "a finite number")
         if self.value is not None:
             direction = "at_most" if self.is_upper else "at_least"
@@ -38,12 +44,16 @@ class Target:
     @property
     def is_upper(self) -> bool:
         """Whether the target is met by values of at most its bound."""
-        return self.at_most is not None or (self.value is not None and self.metric.endswith("/loss"))
+        return self.at_most is not None or (
+            self.value is not None and self.metric.endswith("/loss")
+        )
 
     @property
     def bound(self) -> float:
         """The value that is to be reached."""
-        return next(value for value in (self.value, self.at_least, self.at_most) if value is not None)
+        return next(
+            value for value in (self.value, self.at_least, self.at_most) if value is not None
+        )
 
     def __str__(self) -> str:
         return f"{self.metric} {'<=' if self.is_upper else '>='} {self.bound:g}"

@@ -53,7 +53,9 @@ def _open_cluster(
 
     check_device(options.device)
     if checkpoints is not None:
-        raise InputError("--checkpoint-every cannot be combined with --ray: a cluster trains lost runs again from step 0")
+        raise InputError(
+            "--checkpoint-every cannot be combined with --ray: a cluster trains lost runs again from step 0"
+        )
     if source is None:
         raise InputError(
             "--ray: parts of this suite were made in a notebook or in __main__, "

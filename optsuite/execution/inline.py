@@ -15,7 +15,9 @@ class InlinePool:
 
     n_workers = 1
 
-    def __init__(self, suite: Suite, *, device: str, checkpoints: Checkpoints | None = None) -> None:
+    def __init__(
+        self, suite: Suite, *, device: str, checkpoints: Checkpoints | None = None
+    ) -> None:
         self.checkpoints = checkpoints
         self._train = trainer(lambda: suite, device, checkpoints)
         self._queue = Queue()

@@ -56,7 +56,9 @@ def serve(
     a process may be forked from one that started under another. What libraries read while they are imported, like
     OMP_NUM_THREADS, stays as it was then.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver alone decides what an interruption means
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # the driver alone decides what an interruption means
     threading.Thread(target=_end_with_driver, daemon=True).start()
     os.environ.clear()
     os.environ.update(environment)
@@ -64,7 +66,9 @@ def serve(
         limit_memory(memory_bytes)
     warnings.filterwarnings("ignore", SLOW_VMAP)
     train = trainer(partial(suite_from, suite), device, checkpoints)
-    torch.optim.SGD([torch.zeros(1)], lr=0.0).step()  # torch imports half of itself with the first step
+    torch.optim.SGD(
+        [torch.zeros(1)], lr=0.0
+    ).step()  # torch imports half of itself with the first step
     try:
         while True:
             batch: list[RunUpdate] = []
@@ -94,7 +98,8 @@ def limit_memory(memory_bytes: int | None) -> None:
         memory_bytes = int(MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(
-        resource.RLIMIT_DATA, (memory_bytes if most == resource.RLIM_INFINITY else min(memory_bytes, most), most)
+        resource.RLIMIT_DATA,
+        (memory_bytes if most == resource.RLIM_INFINITY else min(memory_bytes, most), most),
     )
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -120,10 +125,17 @@ def updates(task: Task, train: Train) -> Iterator[RunUpdate]:
             if isinstance(update, RunResult):
                 ended.add(index)
             yield RunUpdate(task=task.id, index=index, update=update)
-            if task.until is not None and isinstance(update, Measurement) and update.step >= task.until:
+            if (
+                task.until is not None
+                and isinstance(update, Measurement)
+                and update.step >= task.until
+            ):
                 yield RunUpdate(task=task.id, index=index, update=RunResult(outcome="finished"))
                 return
-    except (Exception, SystemExit) as problem:  # a definition that calls sys.exit() ends its own run
+    except (
+        Exception,
+        SystemExit,
+    ) as problem:  # a definition that calls sys.exit() ends its own run
         if is_out_of_memory(problem):
             raise
         error = one_line(problem) + location(problem)
@@ -131,7 +143,9 @@ def updates(task: Task, train: Train) -> Iterator[RunUpdate]:
         yield RunUpdate(task=task.id, index=index, update=RunResult(outcome="failed", error=error))
 
 
-def trainer(suite_of: Callable[[], Suite], device: str, checkpoints: Checkpoints | None = None) -> Train:
+def trainer(
+    suite_of: Callable[[], Suite], device: str, checkpoints: Checkpoints | None = None
+) -> Train:
     """What trains a task of the suite. Suite, data and definitions are loaded once, when a task needs them.
 
     With checkpoints, runs that are trained one by one save theirs, and go on from what they find.
@@ -148,7 +162,9 @@ def trainer(suite_of: Callable[[], Suite], device: str, checkpoints: Checkpoints
         suite, described = loaded()
         benchmark = find_benchmark(suite, name)
         fitted = fit(benchmark, load_splits(benchmark), device=device)
-        found = identify_benchmark(benchmark, fitted.splits, dtype=fitted.dtype, device=device, described=described)
+        found = identify_benchmark(
+            benchmark, fitted.splits, dtype=fitted.dtype, device=device, described=described
+        )
         return benchmark, fitted.splits.to(device), found
 
     @cache
@@ -171,7 +187,9 @@ def trainer(suite_of: Callable[[], Suite], device: str, checkpoints: Checkpoints
         engine = ENGINES[task.engine]
         run_all = engine.train
         if checkpoints and engine.checkpoints and task.until is None:
-            run_all = partial(run_all, checkpoint_of=lambda run: checkpoints.of(task.fingerprint(run)))
+            run_all = partial(
+                run_all, checkpoint_of=lambda run: checkpoints.of(task.fingerprint(run))
+            )
         return run_all(benchmark, spec, task.runs, splits, device=device)
 
     return train

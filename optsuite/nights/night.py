@@ -57,7 +57,9 @@ def run_night(session: Session, *, retune: bool, keep: int | None, folder: Path)
     kind, reference = _kind_of(store, suite.name, campaign, retune=retune)
     rates_of = reference.campaign if reference else None
     session.listener(NightStarted(campaign=campaign, rates_of=rates_of))
-    studies = studies_of(suite, session.problems, device=session.options.device, rates=rates(store, reference))
+    studies = studies_of(
+        suite, session.problems, device=session.options.device, rates=rates(store, reference)
+    )
     outcome = session.run(studies, night=kind)
     report = publish(session.uri, campaign, folder, session.skipped)
     if outcome == "interrupted":

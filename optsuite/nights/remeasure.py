@@ -30,7 +30,11 @@ def confirmed(
     """The runs of a campaign, after its steps that seem slower than before have been measured again; the fastest counts."""
     for _ in range(TIMES):
         after = read_runs(store, campaign)
-        slow = {c.benchmark for c in changes(before, after) if c.quantity == "step_time" and c.kind == "worse"}
+        slow = {
+            c.benchmark
+            for c in changes(before, after)
+            if c.quantity == "step_time" and c.kind == "worse"
+        }
         again = [problem for problem in problems if problem.benchmark.name in slow]
         if not again:
             return after
@@ -39,12 +43,20 @@ def confirmed(
     return read_runs(store, campaign)
 
 
-def _measure(store: Store, runs: pd.DataFrame, problem: Problem, specs: Sequence[OptimizerSpec], device: str) -> None:
+def _measure(
+    store: Store, runs: pd.DataFrame, problem: Problem, specs: Sequence[OptimizerSpec], device: str
+) -> None:
     benchmark, own = problem.benchmark, [spec for spec in specs if spec.name in problem.plans]
     splits = fit(benchmark, load_splits(benchmark), device=device).splits.to(device)
     costs = measure_costs(benchmark, own, splits, device=device)
-    studies = runs[(runs["kind"] == "study") & (runs["benchmark"] == benchmark.name) & runs[RELATIVE_TIME].notna()]
+    studies = runs[
+        (runs["kind"] == "study")
+        & (runs["benchmark"] == benchmark.name)
+        & runs[RELATIVE_TIME].notna()
+    ]
     for row in studies.to_dict("records"):
         cost = costs.get(row["optimizer"])
         if cost is not None and cost.relative_step_time < row[RELATIVE_TIME]:
-            store.log(row["run_id"], summary={RELATIVE_TIME: cost.relative_step_time}, time=time.time())
+            store.log(
+                row["run_id"], summary={RELATIVE_TIME: cost.relative_step_time}, time=time.time()
+            )

@@ -61,7 +61,9 @@ def page(
 def render(template: str, **values: object) -> str:
     """A template of this package with these values; all text is escaped."""
     loader = PackageLoader("optsuite.reporting")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
     return environment.get_template(template).render(values)
 
 
@@ -77,7 +79,11 @@ def name_of(benchmark: str) -> str:
     """
     taken = r"[^A-Za-z0-9_-]|-(?=[0-9a-f]+[^A-Za-z0-9_])"
     name = re.sub(taken, lambda match: f"-{ord(match[0]):x}-", benchmark)
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 20]}-{sha256(name.encode()).hexdigest()[:16]}"
+    return (
+        name
+        if len(name) <= LONGEST_NAME
+        else f"{name[: LONGEST_NAME - 20]}-{sha256(name.encode()).hexdigest()[:16]}"
+    )
 
 
 def _sentence(section: Mapping[str, object]) -> tuple[Cell, ...]:
@@ -89,7 +95,11 @@ def _sentence(section: Mapping[str, object]) -> tuple[Cell, ...]:
 
 
 def _section(
-    evaluations: pd.DataFrame, name: str, rows: pd.DataFrame, figures: Mapping[str, Sequence[Drawing]], links: Links
+    evaluations: pd.DataFrame,
+    name: str,
+    rows: pd.DataFrame,
+    figures: Mapping[str, Sequence[Drawing]],
+    links: Links,
 ) -> dict[str, object]:
     ranked = rows[rows["rank"].notna()]
     own = evaluations[evaluations["benchmark"] == name]
@@ -133,23 +143,43 @@ def _costs(runs: pd.DataFrame) -> Grid:
 
 def cost_table(runs: pd.DataFrame) -> pd.DataFrame:
     """The rows of `cost.csv`: what a step of each optimizer takes, and the memory of its state."""
-    studies = runs[(runs["kind"] == "study") & runs[COSTS[0]].notna()].drop_duplicates(["benchmark", "optimizer"])
-    table = studies[["benchmark", "optimizer", *COSTS]].rename(columns=lambda name: name.removeprefix("usage/"))
+    studies = runs[(runs["kind"] == "study") & runs[COSTS[0]].notna()].drop_duplicates(
+        ["benchmark", "optimizer"]
+    )
+    table = studies[["benchmark", "optimizer", *COSTS]].rename(
+        columns=lambda name: name.removeprefix("usage/")
+    )
     return table.sort_values(["benchmark", "optimizer"], ignore_index=True)
 
 
 def _ledger(runs: pd.DataFrame) -> Grid:
     trained = runs[runs["kind"].isin(["trial", "evaluation"])]
-    header = ("benchmark", "kind", "arm", "runs", "diverged", "failed", "seconds of runs, which share stacks")
+    header = (
+        "benchmark",
+        "kind",
+        "arm",
+        "runs",
+        "diverged",
+        "failed",
+        "seconds of runs, which share stacks",
+    )
     rows = []
-    for name, own in trained.assign(arm=trained["arm"].fillna("")).groupby(["benchmark", "kind", "arm"]):
-        counts = (len(own), *(int((own["outcome"] == outcome).sum()) for outcome in ("diverged", "failed")))
+    for name, own in trained.assign(arm=trained["arm"].fillna("")).groupby(
+        ["benchmark", "kind", "arm"]
+    ):
+        counts = (
+            len(own),
+            *(int((own["outcome"] == outcome).sum()) for outcome in ("diverged", "failed")),
+        )
         rows.append((*name, *counts, float(own["seconds"].sum())))
     return plain_grid(header, rows)
 
 
 def _versions(runs: pd.DataFrame) -> Grid:
-    rows = [(name.removesuffix("_version"), ", ".join(sorted(set(runs[name].dropna())))) for name in VERSIONS]
+    rows = [
+        (name.removesuffix("_version"), ", ".join(sorted(set(runs[name].dropna()))))
+        for name in VERSIONS
+    ]
     said = runs["engine"].str.cat(": " + runs["engine_reason"].fillna("")).str.removesuffix(": ")
     engines = sorted(set(said.dropna()))
     return plain_grid(("what", "which"), [*rows, ("engine", "; ".join(engines))])

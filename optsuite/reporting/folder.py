@@ -57,7 +57,9 @@ class ReportFolder:
             if not ours:
                 raise _refused(path, "which optsuite has not written")
         (self._folder / FIGURES).mkdir(parents=True, exist_ok=True)
-        self._save(dict.fromkeys(names, "") | self._held)  # so that a kill in the middle leaves a folder that is ours
+        self._save(
+            dict.fromkeys(names, "") | self._held
+        )  # so that a kill in the middle leaves a folder that is ours
 
     def write(self, name: str, text: str) -> Path:
         """Write one of the claimed files, at once or not at all."""
@@ -96,13 +98,21 @@ def _of_old_report(folder: Path) -> dict[str, str]:
         return {}
     foreign = sorted(found - {*TABLES, FIGURES})
     table = folder / "leaderboard.csv"
-    if foreign or not (_is_file(table) and table.read_bytes()[:200].startswith(FIRST_COLUMNS.encode())):
+    if foreign or not (
+        _is_file(table) and table.read_bytes()[:200].startswith(FIRST_COLUMNS.encode())
+    ):
         which = foreign[0] if foreign else sorted(found)[0]
         raise _refused(folder, f"which holds {which}, and optsuite has not made it")
     figures = folder / FIGURES
     _require_no_link(figures)
-    drawn = [path for path in figures.glob("*.svg") if _is_file(path) and THEME.encode() in path.read_bytes()]
-    names = [name for name in TABLES if name in found] + [f"{FIGURES}/{path.name}" for path in drawn]
+    drawn = [
+        path
+        for path in figures.glob("*.svg")
+        if _is_file(path) and THEME.encode() in path.read_bytes()
+    ]
+    names = [name for name in TABLES if name in found] + [
+        f"{FIGURES}/{path.name}" for path in drawn
+    ]
     return {name: "" for name in names if _is_file(folder / name)}
 
 
@@ -114,16 +124,27 @@ def _read(path: Path) -> dict[str, str] | None:
         listed = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    files = listed.get("files") if isinstance(listed, dict) and listed.get("made_by") == MADE_BY else None
+    files = (
+        listed.get("files")
+        if isinstance(listed, dict) and listed.get("made_by") == MADE_BY
+        else None
+    )
     if not isinstance(files, dict):
         return None
-    return {name: known for name, known in files.items() if isinstance(known, str) and _is_inside(name)}
+    return {
+        name: known for name, known in files.items() if isinstance(known, str) and _is_inside(name)
+    }
 
 
 def _is_inside(name: str) -> bool:
     """Whether the name of a manifest is that of a file of ours: at the top, or a figure."""
     path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts and path.parts[:-1] in ((), (FIGURES,)) and "\0" not in name
+    return (
+        not path.is_absolute()
+        and ".." not in path.parts
+        and path.parts[:-1] in ((), (FIGURES,))
+        and "\0" not in name
+    )
 
 
 def _is_file(path: Path) -> bool:
@@ -139,7 +160,9 @@ def _require_no_link(path: Path) -> None:
 
 
 def _refused(path: Path, why: str) -> InputError:
-    return InputError(f"report folder: got {path}, {why}; nothing is changed there; allowed: another --out, new or empty")
+    return InputError(
+        f"report folder: got {path}, {why}; nothing is changed there; allowed: another --out, new or empty"
+    )
 
 
 def _hash(content: bytes) -> str:

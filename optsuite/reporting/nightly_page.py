@@ -18,7 +18,11 @@ from optsuite.tracking.nights import REFERENCE, Night
 SHOWN = 30  # nights: the names of more could not be read on an axis
 SIGNS = {"worse": "▲△", "better": "▼▽"}  # and where rates were tuned
 HEADER = ("benchmark", "optimizer", "what", "before", "after")
-JUDGED = {True: Cell("good", kind="better"), False: Cell("bad", kind="worse"), None: Cell("not judged")}
+JUDGED = {
+    True: Cell("good", kind="better"),
+    False: Cell("bad", kind="worse"),
+    None: Cell("not judged"),
+}
 LEAST_SCORE, LEAST_TIME = 0.05, 0.5  # so that what lies within the tolerances styles flat
 
 
@@ -44,17 +48,26 @@ def page(suite: str, history: History, *, n_older: int = 0) -> str:
     )
 
 
-def _overview(points: pd.DataFrame, nights: Sequence[Night], benchmarks: Sequence[str]) -> list[Drawing]:
+def _overview(
+    points: pd.DataFrame, nights: Sequence[Night], benchmarks: Sequence[str]
+) -> list[Drawing]:
     slow = points["quantity"] == "step_time"
     parts = (
         ("results", "Scores, early losses, steps to target, divergences", points[~slow]),
         ("times", "Time of a step", points[slow]),
     )
-    return [Drawing(name=name, caption=text, svg=nightly_plots.overview(own, nights, benchmarks)) for name, text, own in parts]
+    return [
+        Drawing(name=name, caption=text, svg=nightly_plots.overview(own, nights, benchmarks))
+        for name, text, own in parts
+    ]
 
 
 def _section(
-    benchmark: str, table: pd.DataFrame, points: pd.DataFrame, nights: Sequence[Night], style: Mapping[str, Style]
+    benchmark: str,
+    table: pd.DataFrame,
+    points: pd.DataFrame,
+    nights: Sequence[Night],
+    style: Mapping[str, Style],
 ) -> dict[str, object]:
     table, points = table[table["benchmark"] == benchmark], points[points["benchmark"] == benchmark]
     slow = points["quantity"] == "step_time"
@@ -69,15 +82,26 @@ def _section(
     return {"name": benchmark, "anchor": f"benchmark-{name_of(benchmark)}", "figures": drawn}
 
 
-def _changes(points: pd.DataFrame, nights: Sequence[Night], news: Sequence[str]) -> list[dict[str, object]]:
+def _changes(
+    points: pd.DataFrame, nights: Sequence[Night], news: Sequence[str]
+) -> list[dict[str, object]]:
     """The changes of each night that has some, the last night first."""
     groups = []
     for i, night in reversed(list(enumerate(nights))):
         own = points.loc[points["night"] == i].drop(columns="night")
-        records = [{str(name): value for name, value in row.items()} for row in own.to_dict("records")]
+        records = [
+            {str(name): value for name, value in row.items()} for row in own.to_dict("records")
+        ]
         rows = [_change(Change(**fields), night) for fields in records]
         if rows:
-            groups.append({"night": night.campaign, "judged": JUDGED[night.good], "besides": news[i], "rows": rows})
+            groups.append(
+                {
+                    "night": night.campaign,
+                    "judged": JUDGED[night.good],
+                    "besides": news[i],
+                    "rows": rows,
+                }
+            )
     return groups
 
 
@@ -88,15 +112,22 @@ def _change(change: Change, night: Night) -> list[Cell]:
     return [Cell(sign, kind=change.kind), *map(Cell, texts)]
 
 
-def _history_table(table: pd.DataFrame, points: pd.DataFrame, nights: Sequence[Night], news: Sequence[str]) -> Grid:
+def _history_table(
+    table: pd.DataFrame, points: pd.DataFrame, nights: Sequence[Night], news: Sequence[str]
+) -> Grid:
     """Every night, the last one first."""
     rows = []
     for i, night in reversed(list(enumerate(nights))):
         own = points.loc[points["night"] == i, "kind"]
         diverged = table[(table["night"] == i) & (table["diverged"] > 0)].to_dict("records")
-        names = [f"{row['optimizer']} on {row['benchmark']}: {row['diverged']} of {row['seeds']}" for row in diverged]
+        names = [
+            f"{row['optimizer']} on {row['benchmark']}: {row['diverged']} of {row['seeds']}"
+            for row in diverged
+        ]
         started = f"{datetime.fromtimestamp(night.started, UTC):%Y-%m-%d %H:%M}"
         counts = [str(int((own == kind).sum()) or "") for kind in SIGNS]
         long = [Cell(text, kind="wrap") for text in ("; ".join(names), news[i])]
-        rows.append([Cell(night.campaign), Cell(started), JUDGED[night.good], *map(Cell, counts), *long])
+        rows.append(
+            [Cell(night.campaign), Cell(started), JUDGED[night.good], *map(Cell, counts), *long]
+        )
     return Grid(("night", "start (UTC)", "", "worse", "better", "diverged", "what was new"), rows)

@@ -16,8 +16,22 @@ def score_intervals(rows: pd.DataFrame, scores: pd.DataFrame, styles: Styles) ->
     with row_axes(rows["optimizer"]) as ax:
         for y, row in enumerate(rows.to_dict("records")):
             color = styles[row["optimizer"]]["color"]
-            ax.plot(scores[row["optimizer"]], np.full(len(scores), y), "o", color=color, alpha=0.35, markersize=4, mew=0)
-            ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=color, linewidth=3, solid_capstyle="butt")
+            ax.plot(
+                scores[row["optimizer"]],
+                np.full(len(scores), y),
+                "o",
+                color=color,
+                alpha=0.35,
+                markersize=4,
+                mew=0,
+            )
+            ax.plot(
+                [row["ci_low"], row["ci_high"]],
+                [y, y],
+                color=color,
+                linewidth=3,
+                solid_capstyle="butt",
+            )
             ax.plot([row["score"]], [y], "D", color=color, markersize=6)
         _log_where_wide(ax, "x", scores.to_numpy())
         ax.set_xlabel("score: lowest validation loss (dots: seeds; bar: 95 % interval)")
@@ -33,7 +47,9 @@ def loss_curves(curves: pd.DataFrame, styles: Styles) -> str:
         for name, own in curves.groupby("optimizer"):
             runs = own.pivot_table(index="run_id", columns="step", values="value").fillna(np.inf)
             low, middle, high = np.quantile(runs, [0.25, 0.5, 0.75], axis=0, method="inverted_cdf")
-            low, middle, high = (np.where(np.isfinite(values), values, np.nan) for values in (low, middle, high))
+            low, middle, high = (
+                np.where(np.isfinite(values), values, np.nan) for values in (low, middle, high)
+            )
             style = styles[str(name)]
             ax.plot(runs.columns, middle, label=literal(str(name)), **style)
             ax.fill_between(runs.columns, low, high, color=style["color"], alpha=0.15, linewidth=0)
@@ -42,17 +58,35 @@ def loss_curves(curves: pd.DataFrame, styles: Styles) -> str:
     return svg(ax)
 
 
-def rate_sensitivity(tried: pd.DataFrame, tuned: Mapping[str, float], ceiling: float, styles: Styles) -> str:
+def rate_sensitivity(
+    tried: pd.DataFrame, tuned: Mapping[str, float], ceiling: float, styles: Styles
+) -> str:
     """Score of every rate tried against the rate, as seen in tuning; a ring marks the tuned one, a cross what diverged."""
     with line_axes(tried["optimizer"]) as ax:
         for name, own in tried.groupby("optimizer"):
             own, style = own.sort_values("lr"), styles[str(name)]
-            healthy, diverged = own[~own["diverged"].astype(bool)], own[own["diverged"].astype(bool)]
+            healthy, diverged = (
+                own[~own["diverged"].astype(bool)],
+                own[own["diverged"].astype(bool)],
+            )
             height = healthy["score"].clip(upper=ceiling)
             ax.plot(healthy["lr"], height, marker=".", label=literal(str(name)), **style)
-            ax.plot(diverged["lr"], np.full(len(diverged), ceiling), "x", color=style["color"], markersize=5)
+            ax.plot(
+                diverged["lr"],
+                np.full(len(diverged), ceiling),
+                "x",
+                color=style["color"],
+                markersize=5,
+            )
             best = own[own["lr"] == tuned.get(str(name))]
-            ax.plot(best["lr"], best["score"].clip(upper=ceiling), "o", mfc="none", color=style["color"], markersize=9)
+            ax.plot(
+                best["lr"],
+                best["score"].clip(upper=ceiling),
+                "o",
+                mfc="none",
+                color=style["color"],
+                markersize=9,
+            )
         ax.set_xscale("log")
         _log_where_wide(ax, "y", tried["score"].clip(upper=ceiling).to_numpy())
         ax.set(xlabel="learning rate", ylabel="score of the trial")
@@ -76,7 +110,10 @@ def default_and_tuned(rows: pd.DataFrame, defaults: Mapping[str, float], styles:
     """The score at the default rate (hollow) beside that at the tuned one (full)."""
     with row_axes(rows["optimizer"]) as ax:
         for y, row in enumerate(rows.to_dict("records")):
-            color, default = styles[row["optimizer"]]["color"], defaults.get(row["optimizer"], np.nan)
+            color, default = (
+                styles[row["optimizer"]]["color"],
+                defaults.get(row["optimizer"], np.nan),
+            )
             ax.plot([row["score"], default], [y, y], color=color, alpha=0.5)
             ax.plot([default], [y], "o", color=color, mfc="none", markersize=7)
             ax.plot([row["score"]], [y], "D", color=color, markersize=6)
@@ -90,7 +127,13 @@ def mean_positions(overall: pd.DataFrame, styles: Styles) -> str:
     with row_axes(overall["optimizer"]) as ax:
         for y, row in enumerate(overall.to_dict("records")):
             color = styles[row["optimizer"]]["color"]
-            ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=color, linewidth=3, solid_capstyle="butt")
+            ax.plot(
+                [row["ci_low"], row["ci_high"]],
+                [y, y],
+                color=color,
+                linewidth=3,
+                solid_capstyle="butt",
+            )
             ax.plot([row["mean_position"]], [y], "D", color=color, markersize=6)
         ax.set_xlabel("mean position by score (1 is best; bar: 95 % interval)")
         return svg(ax)

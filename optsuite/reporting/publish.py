@@ -47,7 +47,10 @@ def publish(uri: str, campaign: str, folder: Path, skipped: Sequence[Skipped] = 
     runs = read_runs(store, campaign)
     curves = partial(read_curves, store, names=["validation/loss"])
     found = comparison(runs)
-    notes = [str(one) if one.broken else f"Skipped {one.benchmark}: its dataset is not there." for one in skipped]
+    notes = [
+        str(one) if one.broken else f"Skipped {one.benchmark}: its dataset is not there."
+        for one in skipped
+    ]
     ui = UI if store.is_database else redact(uri)
     try:
         files = build(runs, curves, found, folder, campaign=campaign, ui=ui, notes=notes)

@@ -48,7 +48,10 @@ def styles(optimizers: Iterable[str]) -> dict[str, Style]:
     """Colour and line of each optimizer: those of the registry always have theirs, others follow in order of their names."""
     strangers = sorted(set(optimizers) - OPTIMIZERS.keys())
     return {
-        name: {"color": PALETTE[i % len(PALETTE)], "linestyle": LINES[i // len(PALETTE) % len(LINES)]}
+        name: {
+            "color": PALETTE[i % len(PALETTE)],
+            "linestyle": LINES[i // len(PALETTE) % len(LINES)],
+        }
         for i, name in enumerate([*OPTIMIZERS, *strangers])
     }
 
@@ -61,7 +64,12 @@ def axes(*, height: float = HEIGHT, left: float = 0.75, below: float = 0.0) -> I
     """
     with mpl.rc_context(STYLE):
         whole = height + below
-        margins = {"left": left / WIDTH, "right": 1 - 0.15 / WIDTH, "bottom": (0.6 + below) / whole, "top": 1 - 0.1 / whole}
+        margins = {
+            "left": left / WIDTH,
+            "right": 1 - 0.15 / WIDTH,
+            "bottom": (0.6 + below) / whole,
+            "top": 1 - 0.1 / whole,
+        }
         figure = Figure(figsize=(WIDTH, whole))
         figure.subplots_adjust(**margins)
         yield figure.add_subplot()
@@ -87,7 +95,14 @@ def line_axes(names: Iterable[str], *, below: float = 0.0) -> Iterator[Axes]:
         yield ax
         figure = ax.figure
         handles, labels = ax.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="lower center", ncols=LEGEND_COLUMNS, borderaxespad=0.2, labelspacing=0.3)
+        figure.legend(
+            handles,
+            labels,
+            loc="lower center",
+            ncols=LEGEND_COLUMNS,
+            borderaxespad=0.2,
+            labelspacing=0.3,
+        )
 
 
 def literal(name: str) -> str:
@@ -100,9 +115,16 @@ def svg(ax: Axes) -> str:
     """The figure as an SVG element without fixed colors for its text: it takes the color of what is around it."""
     figure, buffer = ax.figure, io.StringIO()
     with mpl.rc_context(STYLE):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})  # type: ignore[union-attr]
+        figure.savefig(
+            buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+        )  # type: ignore[union-attr]
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'<g id="[^"]*">', "<g>", text)  # many figures share a page
-    return re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1)
+    return re.sub(
+        r'(<svg[^>]*?) width="[^"]*"',
+        r"\1",
+        re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1),
+        count=1,
+    )

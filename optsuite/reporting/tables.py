@@ -52,7 +52,9 @@ def standings_grid(table: pd.DataFrame, sentences: Sequence[Sequence[Cell]], lin
     """A row for each benchmark: the cells of its sentence, and for each optimizer, with a mark, its gap to the best."""
     names = sorted(table.loc[table["rank"].notna(), "optimizer"].unique())
     rows = []
-    for sentence, (benchmark, own) in zip(sentences, table.groupby("benchmark", sort=False), strict=True):
+    for sentence, (benchmark, own) in zip(
+        sentences, table.groupby("benchmark", sort=False), strict=True
+    ):
         ranked = {row["optimizer"]: row for row in own[own["rank"].notna()].to_dict("records")}
         gaps = [_gap(ranked.get(name), links.study(str(benchmark), name)) for name in names]
         rows.append([*sentence, *gaps])
@@ -94,7 +96,10 @@ def plain_grid(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Grid:
 def _plain(value: object) -> Cell:
     if isinstance(value, float):
         return Cell("" if math.isnan(value) else f"{value:.4g}", key=number(value))
-    return Cell(f"{value:,}" if isinstance(value, int) else str(value), key=str(value) if isinstance(value, int) else None)
+    return Cell(
+        f"{value:,}" if isinstance(value, int) else str(value),
+        key=str(value) if isinstance(value, int) else None,
+    )
 
 
 def number(value: float) -> str:

@@ -69,4 +69,6 @@ def markdown(table: pd.DataFrame, campaign: str, notes: Sequence[str]) -> str:
 def escape(text: str) -> str:
     """Text that Markdown shows as it is, on one line: in a cell of a table too."""
     text = " ".join(text.split()) if re.search(r"[^\S ]", text) else text
-    return re.sub(r"[\\`*{}\[\]<>#|&~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)  # _ within a word says nothing
+    return re.sub(
+        r"[\\`*{}\[\]<>#|&~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text
+    )  # _ within a word says nothing

@@ -23,7 +23,12 @@ EXACT_SEEDS = 14  # with more, the patterns of signs are drawn instead of enumer
 N_DRAWN = 2**14
 FEWEST_SEEDS = math.ceil(1 + math.log2(1 / ALPHA))  # the smallest p of n seeds is 2^(1 - n)
 CHUNK = 2**24  # numbers held at once
-OPPOSITE: Mapping[Kind, Kind] = {"worse": "better", "better": "worse", "tied": "tied", "open": "open"}
+OPPOSITE: Mapping[Kind, Kind] = {
+    "worse": "better",
+    "better": "worse",
+    "tied": "tied",
+    "open": "open",
+}
 
 Matrix = NDArray[np.float64]
 
@@ -57,13 +62,20 @@ def compare(scores: Matrix, tolerance: float) -> dict[tuple[int, int], Verdict]:
         return {}
     differences = np.stack([scores[:, i] - scores[:, j] for i, j in pairs])
     adjusted = sign_flip(differences)
-    draws = np.random.default_rng(0).integers(n_seeds, size=(N_RESAMPLES, n_seeds))  # the same for all pairs
-    middles, means = ((np.asarray(of(scores, 0)), np.asarray(of(scores[draws], 1))) for of in (interquartile_mean, np.mean))
+    draws = np.random.default_rng(0).integers(
+        n_seeds, size=(N_RESAMPLES, n_seeds)
+    )  # the same for all pairs
+    middles, means = (
+        (np.asarray(of(scores, 0)), np.asarray(of(scores[draws], 1)))
+        for of in (interquartile_mean, np.mean)
+    )
     found = {}
     for (i, j), row, p in zip(pairs, differences, adjusted, strict=True):
         pair = _Pair(
             gaps=[float(relative_gap(point[i], point[j])) for point, _ in (middles, means)],
-            intervals=[_interval(relative_gap(drawn[:, i], drawn[:, j])) for _, drawn in (middles, means)],
+            intervals=[
+                _interval(relative_gap(drawn[:, i], drawn[:, j])) for _, drawn in (middles, means)
+            ],
             differences=row,
             n_pairs=len(pairs),
         )
@@ -91,7 +103,9 @@ def _judge(pair: _Pair, p: float, tolerance: float) -> Verdict:
         if decisive is None:
             return Verdict(kind="tied", gap=gap, p=p)
         return Verdict(kind="worse" if direction > 0 else "better", gap=decisive, p=p)
-    if len(pair.differences) > 1 and all(-tolerance <= low and high <= tolerance for low, high in pair.intervals):
+    if len(pair.differences) > 1 and all(
+        -tolerance <= low and high <= tolerance for low, high in pair.intervals
+    ):
         return Verdict(kind="tied", gap=gap, p=p)
     found = seeds_needed(pair.differences, pair.n_pairs) if agree else None
     either = [n for n in (found, _seeds_to_tie(pair, tolerance)) if n is not None]
@@ -103,7 +117,10 @@ def _seeds_to_tie(pair: _Pair, tolerance: float) -> int | None:
     n, room = len(pair.differences), tolerance - max(abs(gap) for gap in pair.gaps)
     if room <= 0 or n < 2:
         return None
-    half = max(max(gap - low, high - gap) for gap, (low, high) in zip(pair.gaps, pair.intervals, strict=True))
+    half = max(
+        max(gap - low, high - gap)
+        for gap, (low, high) in zip(pair.gaps, pair.intervals, strict=True)
+    )
     return max(1, math.ceil(n * (half / room) ** 2) - n)
 
 
@@ -132,7 +149,9 @@ def sign_flip(differences: Matrix) -> Matrix:
     """
     size = np.sqrt((differences**2).sum(axis=1, keepdims=True))
     scaled = np.divide(differences, size, out=np.zeros_like(differences), where=size > 0)
-    largest = np.concatenate([np.abs(part @ scaled.T).max(axis=1) for part in _patterns(differences.shape)])
+    largest = np.concatenate(
+        [np.abs(part @ scaled.T).max(axis=1) for part in _patterns(differences.shape)]
+    )
     observed = np.abs(scaled.sum(axis=1)) - 1e-12  # sums in another order differ in the last bit
     return np.asarray(1 - np.searchsorted(np.sort(largest), observed) / len(largest))
 

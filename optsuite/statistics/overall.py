@@ -22,7 +22,9 @@ def mean_ranks(scores: Sequence[Matrix]) -> tuple[Matrix, Matrix, Matrix]:
     point = np.mean([_ranks(matrix[None]) for matrix in scores], axis=0)[0]
     if min(len(matrix) for matrix in scores) < 2:
         return point, np.full_like(point, np.nan), np.full_like(point, np.nan)
-    resampled = [matrix[rng.integers(len(matrix), size=(N_RESAMPLES, len(matrix)))] for matrix in scores]
+    resampled = [
+        matrix[rng.integers(len(matrix), size=(N_RESAMPLES, len(matrix)))] for matrix in scores
+    ]
     draws = np.mean([_ranks(matrix) for matrix in resampled], axis=0)
     low, high = np.quantile(draws, ENDS, axis=0)
     return point, low, high

@@ -15,7 +15,9 @@ def expected_best(scores: Values) -> Values:
     ordered = np.sort(scores)
     n = len(ordered)
     k = np.arange(1, n + 1)
-    at_least = ((n - np.arange(n)[:, None]) / n) ** k  # (rank, k): the chance that all k draws have this rank or a later one
+    at_least = (
+        (n - np.arange(n)[:, None]) / n
+    ) ** k  # (rank, k): the chance that all k draws have this rank or a later one
     later = np.vstack([at_least[1:], np.zeros(n)])
     return np.asarray(((at_least - later) * ordered[:, None]).sum(axis=0))
 

@@ -30,7 +30,9 @@ def move_artifacts(uri: str, experiment: str, old: str, new: str) -> None:
     """Correct the place of an experiment's artifacts. Nothing is moved: what lay beside the database lies there still."""
     with sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool).begin() as connection:
         for query in MOVES:
-            connection.execute(sqlalchemy.text(query), {"id": int(experiment), "old": old, "new": new})
+            connection.execute(
+                sqlalchemy.text(query), {"id": int(experiment), "old": old, "new": new}
+            )
 
 
 def _path(location: str) -> Path | None:

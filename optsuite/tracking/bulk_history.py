@@ -9,14 +9,21 @@ from mlflow.utils.rest_utils import http_request, verify_rest_response
 
 from optsuite.tracking.store import Store
 
-ENDPOINT = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"  # MLflow's own pages draw their charts from it
+ENDPOINT = (
+    "/ajax-api/2.0/mlflow/metrics/get-history-bulk"  # MLflow's own pages draw their charts from it
+)
 MOST_RUNS, MOST_VALUES = 100, 25_000  # that it takes, and gives, at once
 
 
-def histories(store: Store, runs: Sequence[str], name: str) -> Iterator[tuple[str, str, int, float]]:
+def histories(
+    store: Store, runs: Sequence[str], name: str
+) -> Iterator[tuple[str, str, int, float]]:
     """Rows of run, name, step and value, for runs given by their ids."""
     for i in range(0, len(runs), MOST_RUNS):
-        yield from ((m["run_id"], name, m["step"], m["value"]) for m in _some(store, runs[i : i + MOST_RUNS], name))
+        yield from (
+            (m["run_id"], name, m["step"], m["value"])
+            for m in _some(store, runs[i : i + MOST_RUNS], name)
+        )
 
 
 def _some(store: Store, runs: Sequence[str], name: str) -> list[dict[str, Any]]:
@@ -28,7 +35,11 @@ def _some(store: Store, runs: Sequence[str], name: str) -> list[dict[str, Any]]:
     if found is not None and len(found) < MOST_VALUES:
         return found
     if found is None or len(runs) == 1:
-        own = ((run, step, value) for run in runs for step, value in store.curves(run, [name])[name].items())
+        own = (
+            (run, step, value)
+            for run in runs
+            for step, value in store.curves(run, [name])[name].items()
+        )
         return [{"run_id": run, "step": step, "value": value} for run, step, value in own]
     middle = len(runs) // 2
     return _some(store, runs[:middle], name) + _some(store, runs[middle:], name)

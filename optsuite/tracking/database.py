@@ -20,7 +20,15 @@ DAMAGED = (
     "UndefinedColumn",
 )
 TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-NEEDED = {"experiments", "runs", "tags", "params", "metrics", "latest_metrics", "alembic_version"}  # all that we read
+NEEDED = {
+    "experiments",
+    "runs",
+    "tags",
+    "params",
+    "metrics",
+    "latest_metrics",
+    "alembic_version",
+}  # all that we read
 
 
 def require_place(path: Path) -> None:
@@ -40,7 +48,11 @@ def require_ours(path: Path) -> None:
         return
     try:
         if path.stat().st_size == 0:
-            raise _unusable(path, "it is empty, which no database is", f"remove it, restore a backup, or {ELSEWHERE}")
+            raise _unusable(
+                path,
+                "it is empty, which no database is",
+                f"remove it, restore a backup, or {ELSEWHERE}",
+            )
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
             tables = {name for (name,) in connection.execute(TABLES)}
     except (sqlite3.Error, OSError) as error:
@@ -50,9 +62,13 @@ def require_ours(path: Path) -> None:
     missing = sorted(NEEDED - tables)
     if len(missing) == len(NEEDED):
         found = ", ".join(sorted(tables)[:3]) or "no table"
-        raise _unusable(path, f"it is another program's ({found})", f"leave it as it is, and {ELSEWHERE}")
+        raise _unusable(
+            path, f"it is another program's ({found})", f"leave it as it is, and {ELSEWHERE}"
+        )
     if missing:
-        raise _unusable(path, f"it lacks the table {missing[0]}", f"restore a backup, or {ELSEWHERE}")
+        raise _unusable(
+            path, f"it lacks the table {missing[0]}", f"restore a backup, or {ELSEWHERE}"
+        )
 
 
 def explained(path: Path, error: Exception) -> InputError:
@@ -62,9 +78,15 @@ def explained(path: Path, error: Exception) -> InputError:
     if damaged and "file is not a database" not in cause:
         cause = f"it is damaged ({cause})"
     return _unusable(
-        path, cause, f"restore a backup, or {ELSEWHERE}" if damaged else f"a file that can be read, or {ELSEWHERE}"
+        path,
+        cause,
+        f"restore a backup, or {ELSEWHERE}"
+        if damaged
+        else f"a file that can be read, or {ELSEWHERE}",
     )
 
 
 def _unusable(path: Path, cause: str, remedy: str) -> InputError:
-    return InputError(f"store: got sqlite:///{path}, which cannot be opened: {cause}; allowed: {remedy}")
+    return InputError(
+        f"store: got sqlite:///{path}, which cannot be opened: {cause}; allowed: {remedy}"
+    )

@@ -24,7 +24,16 @@ from mlflow.exceptions import MlflowException
 from optsuite.errors import InputError, StoreUnavailableError, one_line
 from optsuite.files import write_atomically
 from optsuite.tracking.location import database_path, local_state_dir
-from optsuite.tracking.schema import CLAIM_BEAT, CLAIM_MACHINE, CLAIM_OWNER, CLAIM_STATE, CLAIMS, KIND, REPORTS, quoted
+from optsuite.tracking.schema import (
+    CLAIM_BEAT,
+    CLAIM_MACHINE,
+    CLAIM_OWNER,
+    CLAIM_STATE,
+    CLAIMS,
+    KIND,
+    REPORTS,
+    quoted,
+)
 from optsuite.tracking.store import PAGE, Store
 
 WANTED, HELD = "wanted", "held"
@@ -53,15 +62,15 @@ class Lease:
         """Whether another has taken the campaign over, or may have: the claim was not renewed in time. It stays lost."""
         silent = max(now - then for now, then in zip(_clocks(), self._renewed, strict=True))
         if not self._lost and silent > EXPIRY_SECONDS - MARGIN_SECONDS:
-            self._lost = (
-                f"this machine was asleep or cut off from the store for {silent:.0f} seconds, and another may run it now"
-            )
+            self._lost = f"this machine was asleep or cut off from the store for {silent:.0f} seconds, and another may run it now"
         return bool(self._lost)
 
     def require(self) -> None:
         """Raise StoreUnavailableError where another has taken the campaign over, or may have."""
         if self.is_lost:
-            raise StoreUnavailableError(f"campaign: {self._lost}; what had ended is kept, and this one has stopped")
+            raise StoreUnavailableError(
+                f"campaign: {self._lost}; what had ended is kept, and this one has stopped"
+            )
 
     def give_back(self) -> None:
         """Let others go on with the campaign."""
@@ -81,7 +90,9 @@ class Lease:
                     return
                 client.set_tag(self._run_id, CLAIM_BEAT, repr(time.time()))
                 self._renewed = before
-            except Exception as error:  # a server that is away is waited for as long as the claim lasts
+            except (
+                Exception
+            ) as error:  # a server that is away is waited for as long as the claim lasts
                 LOGGER.debug("The claim could not be renewed: %s", one_line(error))
 
 
@@ -120,13 +131,18 @@ def _claim(store: Store, campaign: str) -> str:
     """Write a claim, and hold it once nobody else does. Returns its run."""
     machine = _machine(store.uri)
     tags = {CLAIMS: campaign, KIND: "claim", CLAIM_STATE: WANTED, CLAIM_MACHINE: machine}
-    tags |= {CLAIM_OWNER: f"process {os.getpid()} on {platform.node()}", CLAIM_BEAT: repr(time.time())}
+    tags |= {
+        CLAIM_OWNER: f"process {os.getpid()} on {platform.node()}",
+        CLAIM_BEAT: repr(time.time()),
+    }
     mine = store.create(REPORTS, f"claim on {campaign}", tags, time.time())
     watch = _Watch(machine)
     try:
         while True:
             others = [claim for claim in claims(store, campaign) if claim.info.run_id != mine]
-            others = [claim for claim in others if not (watch.has_ended(claim) and _removed(store, claim))]
+            others = [
+                claim for claim in others if not (watch.has_ended(claim) and _removed(store, claim))
+            ]
             live = [claim for claim in others if not watch.is_watched(claim)]
             first = [claim for claim in live if _state(claim) == HELD or claim.info.run_id < mine]
             if first:
@@ -147,7 +163,9 @@ class _Watch:
 
     def __init__(self, machine: str) -> None:
         self._machine = machine
-        self._watched: dict[str, tuple[float, float]] = {}  # by run: the beat, and when it was first seen by our clock
+        self._watched: dict[
+            str, tuple[float, float]
+        ] = {}  # by run: the beat, and when it was first seen by our clock
         self._alive: set[str] = set()
 
     def has_ended(self, claim: MlflowRun) -> bool:
@@ -161,7 +179,11 @@ class _Watch:
         if run_id not in self._watched:
             self._watched[run_id] = (beat, time.monotonic())
             owner = claim.data.tags.get(CLAIM_OWNER, "another machine")
-            LOGGER.warning("The campaign is claimed by %s: waiting %.0f seconds for a sign of life.", owner, seconds)
+            LOGGER.warning(
+                "The campaign is claimed by %s: waiting %.0f seconds for a sign of life.",
+                owner,
+                seconds,
+            )
         old, since = self._watched[run_id]
         if beat != old:
             self._alive.add(run_id)
@@ -177,7 +199,9 @@ def _seconds_to_watch(age: float) -> float:
     """How long a claim is watched that says it was renewed `age` seconds ago, by the clock of another machine."""
     if age >= EXPIRY_SECONDS:
         return WATCH_SECONDS
-    return 0.0 if age > -BEAT_SECONDS else EXPIRY_SECONDS  # one from the future may have ended just now, or long ago
+    return (
+        0.0 if age > -BEAT_SECONDS else EXPIRY_SECONDS
+    )  # one from the future may have ended just now, or long ago
 
 
 def _removed(store: Store, claim: MlflowRun) -> bool:
@@ -196,9 +220,7 @@ def _clocks() -> tuple[float, float]:
 def _taken(campaign: str, claim: MlflowRun) -> InputError:
     silent = max(0.0, time.time() - _beat(claim))
     by = f"{claim.data.tags.get(CLAIM_OWNER, 'another machine')}, last heard of {silent:.0f} seconds ago"
-    allowed = (
-        f"another --campaign, or waiting for it to end; a machine that is gone is forgotten after {EXPIRY_SECONDS:.0f} seconds"
-    )
+    allowed = f"another --campaign, or waiting for it to end; a machine that is gone is forgotten after {EXPIRY_SECONDS:.0f} seconds"
     return InputError(f"campaign: got {campaign!r}, which is being run by {by}; allowed: {allowed}")
 
 

@@ -52,7 +52,9 @@ def has_former_rows(uri: str, campaign: str) -> bool:
     """
     if not store_exists(uri):
         return False
-    with suppress(InputError, StoreUnavailableError, MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError):
+    with suppress(
+        InputError, StoreUnavailableError, MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError
+    ):
         if any(KEPT.search(path.read_bytes()) for path in Outbox(uri, campaign).waiting):
             return True
         if not uri.startswith(HTTP):

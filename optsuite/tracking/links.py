@@ -12,7 +12,9 @@ UI = "http://127.0.0.1:5000"  # where `optsuite ui` serves a store that is not b
 class Links:
     """Addresses in MLflow's UI of what a campaign holds. `evaluations` are those that the leaderboard rests on."""
 
-    def __init__(self, runs: pd.DataFrame, evaluations: pd.DataFrame, campaign: str, ui: str) -> None:
+    def __init__(
+        self, runs: pd.DataFrame, evaluations: pd.DataFrame, campaign: str, ui: str
+    ) -> None:
         self._campaign = campaign
         self._ui = ui.rstrip("/")
         self._experiments = dict(zip(runs["benchmark"], runs["experiment_id"], strict=True))
@@ -26,7 +28,11 @@ class Links:
     def study(self, benchmark: str, optimizer: str) -> str:
         """The run of a study, or where there is none, the optimizer's runs."""
         run = self._studies.get((benchmark, optimizer))
-        return self.runs(benchmark, optimizer) if run is None else f"{self._experiment(benchmark)}/{run}"
+        return (
+            self.runs(benchmark, optimizer)
+            if run is None
+            else f"{self._experiment(benchmark)}/{run}"
+        )
 
     def runs(self, benchmark: str, optimizer: str, **tags: str) -> str:
         """The runs of an optimizer's study with these tags, as a list; those at given rates have no study."""
@@ -43,7 +49,9 @@ class Links:
 
 
 def _by_name(rows: pd.DataFrame, column: str) -> dict[tuple[str, str], str]:
-    return dict(zip(zip(rows["benchmark"], rows["optimizer"], strict=True), rows[column], strict=True))
+    return dict(
+        zip(zip(rows["benchmark"], rows["optimizer"], strict=True), rows[column], strict=True)
+    )
 
 
 def charts(campaign: str) -> str:

@@ -28,16 +28,22 @@ def database_path(uri: str) -> Path | None:
         return None
     file = uri.removeprefix("sqlite:///")
     if file in ("", ":memory:", uri) or Path(file).is_dir():
-        raise InputError(f"store: got {uri}, allowed: the path of a file, as in sqlite:////home/me/mlflow.db")
+        raise InputError(
+            f"store: got {uri}, allowed: the path of a file, as in sqlite:////home/me/mlflow.db"
+        )
     if set(uri) & set("?%"):
-        raise InputError(f"store: got {uri}, allowed: a path without ? and %, which SQLite's address cannot hold")
+        raise InputError(
+            f"store: got {uri}, allowed: a path without ? and %, which SQLite's address cannot hold"
+        )
     return Path(file).absolute()
 
 
 def _require_address(uri: str) -> None:
     """Raise InputError for MLflow's store of files, which it has given up."""
     folder = uri.removeprefix("file:")
-    if uri.startswith("file:") or ("://" not in uri and (re.match(r"[./~\\]|[A-Za-z]:[/\\]", uri) or ":" not in uri)):
+    if uri.startswith("file:") or (
+        "://" not in uri and (re.match(r"[./~\\]|[A-Za-z]:[/\\]", uri) or ":" not in uri)
+    ):
         place = "/" + folder.lstrip("/") if uri.startswith("file:/") else folder
         allowed = f"a database or a server, as in sqlite:///{Path(place).absolute() / 'mlflow.db'}"
         raise InputError(
@@ -51,8 +57,14 @@ def local_state_dir(uri: str) -> Path:
         states = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     except RuntimeError:
         allowed = "HOME or XDG_STATE_HOME set to a folder of yours"
-        raise InputError(f"state: got no home folder for what belongs to {redact(uri)}; allowed: {allowed}") from None
-    return Path(states) / "optsuite" / blake2b(redact(uri.rstrip("/"), {}).encode(), digest_size=8).hexdigest()
+        raise InputError(
+            f"state: got no home folder for what belongs to {redact(uri)}; allowed: {allowed}"
+        ) from None
+    return (
+        Path(states)
+        / "optsuite"
+        / blake2b(redact(uri.rstrip("/"), {}).encode(), digest_size=8).hexdigest()
+    )
 
 
 def state_dir(uri: str) -> Path:
@@ -99,6 +111,8 @@ def require_campaign(uri: str, campaign: str) -> None:
     """Raise InputError, mostly UnknownNameError, unless the store holds runs of the campaign."""
     names = campaign_names(uri) if store_exists(uri) else []
     if not names:
-        raise InputError(f"campaign: got {campaign!r}, there is no campaign yet in {redact(uri)}; 'optsuite run' makes one")
+        raise InputError(
+            f"campaign: got {campaign!r}, there is no campaign yet in {redact(uri)}; 'optsuite run' makes one"
+        )
     if campaign not in names:
         raise UnknownNameError("campaign", campaign, names)

@@ -7,7 +7,10 @@ from optsuite.tracking.query import read_runs
 from optsuite.tracking.schema import CAMPAIGN, GOOD, NIGHT, SUITE, having
 from optsuite.tracking.store import Store
 
-REFERENCE, ORDINARY = "reference", "ordinary"  # a night that tunes the rates, and one that takes them over
+REFERENCE, ORDINARY = (
+    "reference",
+    "ordinary",
+)  # a night that tunes the rates, and one that takes them over
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,9 @@ def nights(store: Store, suite: str) -> list[Night]:
     for run in found:
         tags = run.data.tags
         campaign = tags.get(CAMPAIGN)
-        if tags.get(SUITE) != suite or campaign is None:  # not in the search, which has no escapes for a name
+        if (
+            tags.get(SUITE) != suite or campaign is None
+        ):  # not in the search, which has no escapes for a name
             continue
         own = (_seconds(run.info.start_time), run.info.run_id, tags[NIGHT], tags.get(GOOD))
         by_campaign.setdefault(campaign, []).append(own)
@@ -38,8 +43,12 @@ def nights(store: Store, suite: str) -> list[Night]:
         made.append(
             Night(
                 campaign=campaign,
-                started=min((started for started, *_ in studies if started is not None), default=0.0),
-                kind=next((kind for _, _, kind, _ in studies if kind in (REFERENCE, ORDINARY)), ORDINARY),
+                started=min(
+                    (started for started, *_ in studies if started is not None), default=0.0
+                ),
+                kind=next(
+                    (kind for _, _, kind, _ in studies if kind in (REFERENCE, ORDINARY)), ORDINARY
+                ),
                 good=None if verdicts == {None} else verdicts <= {"true", None},
                 study_runs=tuple(sorted(run_id for _, run_id, *_ in studies)),
             )
@@ -63,7 +72,11 @@ def rates(store: Store, reference: Night | None) -> dict[tuple[str, str], float]
 
 def last(found: Sequence[Night], **wanted: object) -> Night | None:
     """The last night with these attributes."""
-    fitting = [night for night in found if all(getattr(night, name) == value for name, value in wanted.items())]
+    fitting = [
+        night
+        for night in found
+        if all(getattr(night, name) == value for name, value in wanted.items())
+    ]
     return fitting[-1] if fitting else None
 
 

@@ -19,7 +19,9 @@ from optsuite.tracking.schema import CAMPAIGN
 from optsuite.tracking.store import Store
 from optsuite.training.results import Measurement
 
-RESERVED_BYTES = 4 * 2**20  # a thousand runs: set aside while a campaign goes on, in case its disk fills up
+RESERVED_BYTES = (
+    4 * 2**20
+)  # a thousand runs: set aside while a campaign goes on, in case its disk fills up
 RESERVE = "reserve"
 SET_ASIDE = ".odd"
 UNFINISHED = ".*.new"  # what a kill while a file was written has left
@@ -100,8 +102,16 @@ class Outbox:
     def account(self) -> str:
         """What became of the runs that the store did not take, as the end of a message."""
         kept = self.waiting
-        said = f"; {len(kept)} runs are kept in {kept[0].parent} and delivered when the campaign goes on" if kept else ""
-        return said + (f"; {self._n_dropped} could not be kept and will be trained again" if self._n_dropped else "")
+        said = (
+            f"; {len(kept)} runs are kept in {kept[0].parent} and delivered when the campaign goes on"
+            if kept
+            else ""
+        )
+        return said + (
+            f"; {self._n_dropped} could not be kept and will be trained again"
+            if self._n_dropped
+            else ""
+        )
 
     def keep(self, record: Record) -> None:
         """Keep a run. Where nothing can be written, it is counted as dropped: it will have to be trained again."""
@@ -129,7 +139,9 @@ class Outbox:
                     time=record.ended,
                 )
                 store.terminate(run_id, record.status, record.ended)
-            except MlflowException as error:  # it is not what the store takes, however long one waits
+            except (
+                MlflowException
+            ) as error:  # it is not what the store takes, however long one waits
                 store.delete(run_id)
                 _set_aside(path, one_line(error))
                 continue
@@ -147,7 +159,12 @@ class Outbox:
                 record = _record(json.loads(_read(path)))
                 if record.tags.get(CAMPAIGN, self._campaign) != self._campaign:
                     raise ValueError("it is of another campaign")
-            except (TypeError, ValueError, OSError, RecursionError) as error:  # of another version, or not ours
+            except (
+                TypeError,
+                ValueError,
+                OSError,
+                RecursionError,
+            ) as error:  # of another version, or not ours
                 _set_aside(path, one_line(error))
                 continue
             yield path, record
@@ -160,7 +177,9 @@ def _record(found: object) -> Record:
     record = Record(**found)
     for name in ("tags", "params"):
         texts = getattr(record, name)
-        if not (isinstance(texts, dict) and all(isinstance(value, str) for value in texts.values())):
+        if not (
+            isinstance(texts, dict) and all(isinstance(value, str) for value in texts.values())
+        ):
             raise TypeError(f"its {name} are no texts")
     measurements = tuple(Measurement(**values) for values in record.measurements)  # type: ignore[arg-type]
     for measurement in measurements:
@@ -168,7 +187,13 @@ def _record(found: object) -> Record:
         if type(measurement.step) is not int:
             raise TypeError("a step is no whole number")
     _require_numbers(record.summary)
-    _require_numbers({"started": record.started, "ended": record.ended, **{str(m.step): m.time for m in measurements}})
+    _require_numbers(
+        {
+            "started": record.started,
+            "ended": record.ended,
+            **{str(m.step): m.time for m in measurements},
+        }
+    )
     require_name("benchmark", record.benchmark)
     if record.status not in ("FINISHED", "FAILED") or not isinstance(record.name, str):
         raise ValueError(f"its status is {record.status!r}")
@@ -176,7 +201,9 @@ def _record(found: object) -> Record:
 
 
 def _require_numbers(values: object) -> None:
-    if not (isinstance(values, dict) and all(type(value) in (int, float) for value in values.values())):
+    if not (
+        isinstance(values, dict) and all(type(value) in (int, float) for value in values.values())
+    ):
         raise TypeError("its numbers are none")
 
 
@@ -184,7 +211,9 @@ def _read(path: Path) -> bytes:
     """A file of ours: no link is followed, and nothing waited for. Raises OSError or ValueError for anything else."""
     if not stat.S_ISREG(path.lstat().st_mode):
         raise ValueError("it is no file")
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
+    with open(
+        path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    ) as file:
         if os.fstat(file.fileno()).st_size > LARGEST_BYTES:
             raise ValueError("it is larger than any run")
         return file.read()

@@ -56,8 +56,12 @@ def read_plans(uri: str, campaign: str) -> Plans:
     refused: dict[Basis | FormerBasis, tuple[Known, ...]] = {}
     if not store_exists(uri):
         return plans
-    with suppress(InputError, StoreUnavailableError, MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError):
-        for study in _of_server(uri, campaign) if uri.startswith(HTTP) else _of_database(uri, campaign):
+    with suppress(
+        InputError, StoreUnavailableError, MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError
+    ):
+        for study in (
+            _of_server(uri, campaign) if uri.startswith(HTTP) else _of_database(uri, campaign)
+        ):
             fingerprint = read_fingerprint(study.get(FINGERPRINT))
             engine = study.get("engine")
             if fingerprint is None or engine is None:
@@ -67,12 +71,19 @@ def read_plans(uri: str, campaign: str) -> Plans:
                 known = Known(engine="plain", reason=study[REFUSAL], low=0.0, high=math.inf)
                 refused[basis] = (known,)
             elif engine != "plain" and (rates := _rates(study.get(TRIED, ""))):
-                known = Known(engine=engine, reason=study.get("engine_reason", ""), low=rates[0], high=rates[1])
+                known = Known(
+                    engine=engine,
+                    reason=study.get("engine_reason", ""),
+                    low=rates[0],
+                    high=rates[1],
+                )
                 plans[basis] = (*plans.get(basis, ()), known)
     return plans | refused
 
 
-def decided(plans: Plans, basis: Basis, former: Former | None, low: float, high: float) -> tuple[str, str] | None:
+def decided(
+    plans: Plans, basis: Basis, former: Former | None, low: float, high: float
+) -> tuple[str, str] | None:
     """The engine that was decided on for these rates, and the reason; None if there is none."""
     found = [*plans.get(basis, ()), *(plans.get(former.basis, ()) if former else ())]
     return next(((one.engine, one.reason) for one in found if one.covers(low, high)), None)
@@ -98,5 +109,7 @@ def _of_database(uri: str, campaign: str) -> Iterator[Mapping[str, str]]:
 
 def _of_server(uri: str, campaign: str) -> Iterator[Mapping[str, str]]:
     condition = having(campaign=campaign, kind="study")
-    found = sorted(open_store(uri).search(condition), key=lambda run: (run.info.start_time, run.info.run_id))
+    found = sorted(
+        open_store(uri).search(condition), key=lambda run: (run.info.start_time, run.info.run_id)
+    )
     return ({**run.data.tags, **run.data.params} for run in found)

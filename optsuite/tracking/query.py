@@ -10,7 +10,16 @@ from optsuite.redact import printable
 from optsuite.tracking.bulk_history import histories
 from optsuite.tracking.location import CAMPAIGNS
 from optsuite.tracking.rows import CHUNK, chunks, typed
-from optsuite.tracking.schema import CAMPAIGN, COLUMNS, CURVES, MANUAL_ARMS, NUMBERS, REFUTED, having, metric_columns
+from optsuite.tracking.schema import (
+    CAMPAIGN,
+    COLUMNS,
+    CURVES,
+    MANUAL_ARMS,
+    NUMBERS,
+    REFUTED,
+    having,
+    metric_columns,
+)
 from optsuite.tracking.seal import flaw_of_seal, newer
 from optsuite.tracking.soundness import Damaged, damaged, doubles, flaw, incomplete, outdated
 from optsuite.tracking.sql import DELETED, NUMBER, OF_RUNS, query
@@ -27,7 +36,9 @@ def read_runs(store: Store, campaign: str, *, everything: bool = False) -> pd.Da
     left_out = [one for one in rows.damaged if everything or not one.superseded]
     frame = rows.sound
     if not everything:
-        frame = frame[~frame["status"].isin(["RUNNING", "SCHEDULED", "KILLED"]) & ~frame["superseded"]]
+        frame = frame[
+            ~frame["status"].isin(["RUNNING", "SCHEDULED", "KILLED"]) & ~frame["superseded"]
+        ]
         records = frame.to_dict("records")
         old = list(outdated(records))
         left_out += [damaged(row, reason) for row, reason in old]
@@ -61,7 +72,10 @@ def read_rows(store: Store, campaign: str) -> Rows:
     frame = frame[[*COLUMNS, *metric_columns(frame.columns)]]
     usable = frame[~frame["refuted"].astype(bool)]  # refuted runs have been trained again
     twice = list(doubles(usable.to_dict("records")))
-    found += [damaged({**row, "superseded": "true" if row["superseded"] else None}, reason) for row, reason in twice]
+    found += [
+        damaged({**row, "superseded": "true" if row["superseded"] else None}, reason)
+        for row, reason in twice
+    ]
     frame = frame[~frame["run_id"].isin({row["run_id"] for row, _ in twice})]
     order = ["benchmark", "optimizer", "kind", "arm", "lr", "seed", "run_id"]
     return Rows(sound=frame.sort_values(order, ignore_index=True), damaged=tuple(found))
@@ -87,14 +101,23 @@ def read_curves(store: Store, runs: Iterable[str], names: Iterable[str]) -> pd.D
     """The named curves of runs, given by their ids, with columns CURVES, sorted by run, curve and step."""
     ids, names = sorted(set(runs)), list(names)
     if store.is_database:
-        text = f"SELECT run_uuid AS run_id, key AS curve, step, {NUMBER.format('metrics')} {OF_RUNS}"
-        frames = [query(store, text, ids=ids[i : i + CHUNK], names=names) for i in range(0, len(ids), CHUNK)]
+        text = (
+            f"SELECT run_uuid AS run_id, key AS curve, step, {NUMBER.format('metrics')} {OF_RUNS}"
+        )
+        frames = [
+            query(store, text, ids=ids[i : i + CHUNK], names=names)
+            for i in range(0, len(ids), CHUNK)
+        ]
     else:
         frames = [pd.DataFrame(histories(store, ids, name), columns=list(CURVES)) for name in names]
     frame = pd.concat(frames) if frames else pd.DataFrame(columns=list(CURVES))
-    frame = frame.assign(**{name: pd.to_numeric(frame[name], errors="coerce") for name in ("step", "value")})
+    frame = frame.assign(
+        **{name: pd.to_numeric(frame[name], errors="coerce") for name in ("step", "value")}
+    )
     frame = frame[frame["step"].notna()]  # a step that is no number has no place
-    frame = frame.astype({"run_id": "object", "curve": "object", "step": "int64", "value": "float64"})
+    frame = frame.astype(
+        {"run_id": "object", "curve": "object", "step": "int64", "value": "float64"}
+    )
     return frame.sort_values(["run_id", "curve", "step"], ignore_index=True)
 
 

@@ -18,18 +18,32 @@ def cannot_be_opened(uri: str, error: Exception) -> InputError:
     remedy = "a SQLite, PostgreSQL or MySQL database that can be opened, or an MLflow server (MLFLOW_TRACKING_URI)"
     if "database schema" in text or "locate revision" in text:
         if "found version None" in text:
-            return InputError(f"store: got {redact(uri)}, which has lost its version; allowed: a backup of it, or {ELSEWHERE}")
+            return InputError(
+                f"store: got {redact(uri)}, which has lost its version; allowed: a backup of it, or {ELSEWHERE}"
+            )
         older = _is_of_older_version(text)
         cause = f"it was written by {'an older' if older else 'a newer'} version of MLflow; this is {mlflow.__version__}"
-        upgrade = "back it up and run 'mlflow db upgrade'" if older else "install the MLflow that wrote it, or a newer one"
+        upgrade = (
+            "back it up and run 'mlflow db upgrade'"
+            if older
+            else "install the MLflow that wrote it, or a newer one"
+        )
         remedy = f"{upgrade}, or {ELSEWHERE}"
     if isinstance(error, ModuleNotFoundError):
         remedy = "with its driver installed, which optsuite[postgres] does for PostgreSQL"
     if getattr(error, "error_code", "") == UNAUTHENTICATED:
         user = os.environ.get("MLFLOW_TRACKING_USERNAME")
-        cause = f"it does not know {user!r} with this password" if user else "it wants a name and a password"
-        remedy = "those of one of its users in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-    return InputError(f"store: got {redact(uri)}, which cannot be opened: {cause}; allowed: {remedy}")
+        cause = (
+            f"it does not know {user!r} with this password"
+            if user
+            else "it wants a name and a password"
+        )
+        remedy = (
+            "those of one of its users in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    return InputError(
+        f"store: got {redact(uri)}, which cannot be opened: {cause}; allowed: {remedy}"
+    )
 
 
 def _is_of_older_version(text: str) -> bool:

@@ -27,7 +27,13 @@ T = TypeVar("T")
 TIMEOUT_SECONDS = 180.0  # a server is back, and a backup done, in a minute or two
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 15.0  # doubled in between: a server is not rushed
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
-PERMANENT = ("disk is full", "readonly database", "No space left", "Read-only file system", *DAMAGED)
+PERMANENT = (
+    "disk is full",
+    "readonly database",
+    "No space left",
+    "Read-only file system",
+    *DAMAGED,
+)
 UNAUTHENTICATED = "UNAUTHENTICATED"
 AUTH_ERRORS = ("PERMISSION_DENIED", UNAUTHENTICATED)
 CLIENT_ERRORS = (
@@ -83,7 +89,11 @@ class RetryPolicy:
         if not self.has_waited and state.outcome is not None:
             error, minutes = state.outcome.exception(), self._timeout / 60
             assert error is not None
-            LOGGER.warning("The store does not answer (%s); trying again for %.0f minutes.", cause_of(error), minutes)
+            LOGGER.warning(
+                "The store does not answer (%s); trying again for %.0f minutes.",
+                cause_of(error),
+                minutes,
+            )
         self.has_waited = True
 
 
@@ -97,7 +107,9 @@ def is_transient(error: BaseException) -> bool:
 
 def cause_of(error: BaseException) -> str:
     """The end of a store's error message, without the query and the password sent to it."""
-    text = re.split(r" \[SQL| \(Background on", one_line(error))[0].removeprefix("MlflowException: ")
+    text = re.split(r" \[SQL| \(Background on", one_line(error))[0].removeprefix(
+        "MlflowException: "
+    )
     text = text.rpartition("(Caused by ")[2]  # the rest is the address, over and over
     return redact(text)[-300:]
 

@@ -47,10 +47,20 @@ def typed(rows: pd.DataFrame) -> pd.DataFrame:
     frame["refuted"] = frame["superseded"] == REFUTED
     frame["superseded"] = frame["superseded"].notna()
     frame["at_edge"] = frame["at_edge"] == "True"
-    texts = {name: [sys.intern(printable(text)) if isinstance(text, str) else None for text in frame[name]] for name in TEXT}
+    texts = {
+        name: [
+            sys.intern(printable(text)) if isinstance(text, str) else None for text in frame[name]
+        ]
+        for name in TEXT
+    }
     texts["arm"] = [MANUAL_ARMS[0] if arm in MANUAL_ARMS else arm for arm in texts["arm"]]
-    shared = {name: pd.Series(values, index=frame.index, dtype="object") for name, values in texts.items()}
-    numbers = {name: pd.to_numeric(frame[name], errors="coerce").astype("float64") for name in (*NUMBERS, *metrics)}
+    shared = {
+        name: pd.Series(values, index=frame.index, dtype="object") for name, values in texts.items()
+    }
+    numbers = {
+        name: pd.to_numeric(frame[name], errors="coerce").astype("float64")
+        for name in (*NUMBERS, *metrics)
+    }
     return frame.assign(**shared, **numbers)
 
 
@@ -64,23 +74,41 @@ def _chunks_of_database(store: Store, campaign: str) -> Iterator[pd.DataFrame]:
 
 def _rows_of_database(store: Store, **where: str) -> pd.DataFrame:
     """By SQL: MLflow's search takes a millisecond a run."""
-    columns = "runs.run_uuid AS run_id, runs.experiment_id, runs.status, runs.start_time, runs.end_time"
-    rows = query(store, f"SELECT {columns} {OF_CAMPAIGN.format(join='')}", **where).set_index("run_id")
+    columns = (
+        "runs.run_uuid AS run_id, runs.experiment_id, runs.status, runs.start_time, runs.end_time"
+    )
+    rows = query(store, f"SELECT {columns} {OF_CAMPAIGN.format(join='')}", **where).set_index(
+        "run_id"
+    )
     rows["experiment_id"] = rows["experiment_id"].astype(str)
-    start, end = (pd.to_numeric(rows[name], errors="coerce").astype("float64") for name in ("start_time", "end_time"))
+    start, end = (
+        pd.to_numeric(rows[name], errors="coerce").astype("float64")
+        for name in ("start_time", "end_time")
+    )
     rows["started"], rows["seconds"] = start / 1e3, (end - start) / 1e3
-    points = query(store, COUNTED.format(of_campaign=OF_CAMPAIGN.format(join=OF_CURVES)), **where).set_index("run_id")
+    points = query(
+        store, COUNTED.format(of_campaign=OF_CAMPAIGN.format(join=OF_CURVES)), **where
+    ).set_index("run_id")
     parts = [rows, points.reindex(rows.index).fillna(0)]
-    for table, names in (("tags", list(TAG_NAMES)), ("params", list(PARAM_NAMES)), ("latest_metrics", list(SUMMARIES))):
+    for table, names in (
+        ("tags", list(TAG_NAMES)),
+        ("params", list(PARAM_NAMES)),
+        ("latest_metrics", list(SUMMARIES)),
+    ):
         wanted, value = "item.key IN :names", "item.value"
         if table == "latest_metrics":
             wanted = f"({wanted} OR item.key LIKE '{METRICS}%')"
             value = NUMBER.format("item")
         join = f"JOIN {table} AS item ON item.run_uuid = runs.run_uuid AND {wanted}"
         items = query(
-            store, f"SELECT item.run_uuid AS run_id, item.key, {value} {OF_CAMPAIGN.format(join=join)}", names=names, **where
+            store,
+            f"SELECT item.run_uuid AS run_id, item.key, {value} {OF_CAMPAIGN.format(join=join)}",
+            names=names,
+            **where,
         )
-        parts.append(items.pivot(index="run_id", columns="key", values="value").rename(columns=TAG_NAMES))
+        parts.append(
+            items.pivot(index="run_id", columns="key", values="value").rename(columns=TAG_NAMES)
+        )
     return pd.concat(parts, axis="columns").reset_index(names="run_id")
 
 

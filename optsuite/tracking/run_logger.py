@@ -61,7 +61,9 @@ class RunLogger:
     def _flush(self, summary: Mapping[str, float], tags: Mapping[str, str]) -> None:
         params: Mapping[str, object] = {}
         if self.run_id is None:
-            self.run_id = self.store.create(self.run.benchmark, self._name, self.tags, self._started, self.parent())
+            self.run_id = self.store.create(
+                self.run.benchmark, self._name, self.tags, self._started, self.parent()
+            )
             params = self.params
         self.store.log(
             self.run_id,

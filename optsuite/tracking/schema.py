@@ -45,7 +45,10 @@ CLAIM_MACHINE = "optsuite.claim.machine"
 CLAIM_OWNER = "optsuite.claim.owner"
 CLAIM_BEAT = "optsuite.claim.beat"
 
-MANUAL_ARMS = ("manual", "given")  # of runs at rates given by hand; until 0.2 the second was written
+MANUAL_ARMS = (
+    "manual",
+    "given",
+)  # of runs at rates given by hand; until 0.2 the second was written
 REPORTS = "reports"  # the experiment of the report runs; every other is named after its benchmark
 
 # Params, beside the fixed hyperparameters of an optimizer.

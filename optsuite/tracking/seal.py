@@ -5,7 +5,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from optsuite.tracking.schema import FINGERPRINT, SCHEMA, SCHEMA_VERSION, SEAL, SEALED, TAG_NAMES, metric_columns
+from optsuite.tracking.schema import (
+    FINGERPRINT,
+    SCHEMA,
+    SCHEMA_VERSION,
+    SEAL,
+    SEALED,
+    TAG_NAMES,
+    metric_columns,
+)
 from optsuite.training.identity import digest
 from optsuite.training.results import Measurement
 
@@ -36,7 +44,11 @@ class Points:
         """Those of the curves that these measurements give."""
         # MLflow keeps 0 for nan.
         points = [
-            (m.step, _weight(m.step, name), 0.0 if math.isnan(value) else max(min(value, LARGEST), -LARGEST))
+            (
+                m.step,
+                _weight(m.step, name),
+                0.0 if math.isnan(value) else max(min(value, LARGEST), -LARGEST),
+            )
             for m in measurements
             for name, value in m.values.items()
         ]
@@ -63,12 +75,22 @@ class Points:
 
 
 def sealed(
-    tags: Mapping[str, object], params: Mapping[str, object], summary: Mapping[str, float], points: Points
+    tags: Mapping[str, object],
+    params: Mapping[str, object],
+    summary: Mapping[str, float],
+    points: Points,
 ) -> dict[str, str]:
     """The tags that seal a run, from all that the store is told of it."""
     tags = {**tags, SCHEMA: SCHEMA_VERSION}
-    named = {TAG_NAMES[tag]: value for tag, value in tags.items() if tag in TAG_NAMES} | dict(params) | dict(summary)
-    columns = {name: None if name not in named else str(named[name]) for name in (*SEALED, *metric_columns(named))}
+    named = (
+        {TAG_NAMES[tag]: value for tag, value in tags.items() if tag in TAG_NAMES}
+        | dict(params)
+        | dict(summary)
+    )
+    columns = {
+        name: None if name not in named else str(named[name])
+        for name in (*SEALED, *metric_columns(named))
+    }
     return {SCHEMA: SCHEMA_VERSION, SEAL: seal(columns, points)}
 
 
@@ -83,7 +105,11 @@ def flaw_of_seal(row: Mapping[Any, Any]) -> str:
         is_former = row["seal"].startswith("2 ")  # which did not cover a benchmark's own metrics
         names = SEALED if is_former else (*SEALED, *metric_columns(row))
         return broken(row["seal"], {name: row[name] for name in names}, Points.counted(row))
-    return "its seal is missing" if any(isinstance(row[name], str) for name in ("schema", "machine_class")) else ""
+    return (
+        "its seal is missing"
+        if any(isinstance(row[name], str) for name in ("schema", "machine_class"))
+        else ""
+    )
 
 
 def newer(row: Mapping[Any, Any]) -> str:
@@ -91,7 +117,11 @@ def newer(row: Mapping[Any, Any]) -> str:
     schema, text = row["schema"], row["seal"]
     if not (isinstance(schema, str) and isinstance(text, str) and schema.isdecimal()):
         return ""
-    if len(schema) > DIGITS or not text.startswith(f"{schema} ") or int(schema) <= int(SCHEMA_VERSION):
+    if (
+        len(schema) > DIGITS
+        or not text.startswith(f"{schema} ")
+        or int(schema) <= int(SCHEMA_VERSION)
+    ):
         return ""
     return f"written by a newer optsuite (schema {schema}; this one knows {SCHEMA_VERSION})"
 
@@ -107,7 +137,10 @@ def resealed(row: Mapping[Any, Any], fingerprint: str) -> dict[str, str]:
     columns = {name: row[name] for name in (*SEALED, *metric_columns(row))}
     columns |= {"fingerprint": fingerprint, "schema": SCHEMA_VERSION}
     _, _, *points = row["seal"].split(" ")
-    return tags | {SCHEMA: SCHEMA_VERSION, SEAL: " ".join((SCHEMA_VERSION, _digest(columns), *points))}
+    return tags | {
+        SCHEMA: SCHEMA_VERSION,
+        SEAL: " ".join((SCHEMA_VERSION, _digest(columns), *points)),
+    }
 
 
 def seal(columns: Mapping[str, object], points: Points) -> str:
@@ -121,7 +154,13 @@ def broken(text: str, columns: Mapping[str, object], points: Points | None) -> s
     if version not in KNOWN and version.isdecimal():
         return f"its seal is of version {version[:9]}, and this optsuite knows version {SCHEMA_VERSION}"
     try:
-        own, n, steps, total, moment = parts[0], int(parts[1]), int(parts[2]), float(parts[3]), float(parts[4])
+        own, n, steps, total, moment = (
+            parts[0],
+            int(parts[1]),
+            int(parts[2]),
+            float(parts[3]),
+            float(parts[4]),
+        )
     except (IndexError, ValueError):
         return "its seal is damaged"
     if version not in KNOWN or len(parts) != 5:
@@ -130,7 +169,9 @@ def broken(text: str, columns: Mapping[str, object], points: Points | None) -> s
         return "what it says of itself has been edited"
     if points is None:
         return ""
-    close = _close(points.total, total, points.size) and _close(points.moment, moment, points.size_of_moment)
+    close = _close(points.total, total, points.size) and _close(
+        points.moment, moment, points.size_of_moment
+    )
     return "" if (points.n, points.steps) == (n, steps) and close else "its curves have been edited"
 
 
@@ -157,5 +198,7 @@ def _text(value: object) -> str | None:
         number = float(str(value))
     except ValueError:
         return str(value)[:LONGEST]
-    clamped = max(min(number, 1e300), -1e300) + 0.0  # stores know neither infinity nor a zero below zero
+    clamped = (
+        max(min(number, 1e300), -1e300) + 0.0
+    )  # stores know neither infinity nor a zero below zero
     return None if math.isnan(number) else f"{clamped:.9g}"

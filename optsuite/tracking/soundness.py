@@ -43,7 +43,9 @@ def damaged(row: Row, reason: str, *, newer: bool = False) -> Damaged:
     texts = [row[name] for name in ("benchmark", "optimizer") if isinstance(row[name], str)]
     seed = _number(row["seed"])
     texts += [f"seed {seed:.0f}"] if seed is not None and math.isfinite(seed) else []
-    ours = any(isinstance(row[name], str) for name in ("kind", "benchmark", "optimizer", "fingerprint"))
+    ours = any(
+        isinstance(row[name], str) for name in ("kind", "benchmark", "optimizer", "fingerprint")
+    )
     return Damaged(
         run_id=row["run_id"],
         what=" ".join(texts),
@@ -110,7 +112,9 @@ def _flaws_of_run(row: Row) -> Iterator[str]:
         yield f"its seed is {_shown(row['seed'])}"
     elif own and _is_rate(lr) and not _fits(own, row, seed=int(seed)):
         yield "its fingerprint is that of another run"
-    for name in ("score", "initial/validation_loss", "best/step") if row["outcome"] == "finished" else ():
+    for name in (
+        ("score", "initial/validation_loss", "best/step") if row["outcome"] == "finished" else ()
+    ):
         value = _number(row[name])
         if value is None or not math.isfinite(value):
             yield f"its {name} is missing"
@@ -138,12 +142,16 @@ def doubles(rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:
             by_fingerprint.setdefault(row["fingerprint"], []).append(row)
     for same in by_fingerprint.values():
         same.sort(key=lambda row: (row["superseded"], -children[row["run_id"]], row["run_id"]))
-        differ = len({tuple(map(repr, (row[name] for name in (*SAME, *RESULT)))) for row in same}) > 1
+        differ = (
+            len({tuple(map(repr, (row[name] for name in (*SAME, *RESULT)))) for row in same}) > 1
+        )
         for row in same if differ else same[1:]:
             other = same[1 if row is same[0] else 0]["run_id"]
             yield (
                 row,
-                f"it disagrees with run {other}, which is the same" if differ else f"it is there twice, as run {other} too",
+                f"it disagrees with run {other}, which is the same"
+                if differ
+                else f"it is there twice, as run {other} too",
             )
 
 
@@ -173,7 +181,11 @@ def incomplete(rows: Sequence[Row]) -> Iterator[str]:
         if row["kind"] != "study" or row["status"] != "FINISHED" or math.isnan(row["n_seeds"]):
             continue
         found = own.get(row["run_id"], Counter())
-        wanted = {"tuned": row["n_seeds"], "default": row["n_seeds"], "trial": row["n_trials"] * row["n_tuning_seeds"]}
+        wanted = {
+            "tuned": row["n_seeds"],
+            "default": row["n_seeds"],
+            "trial": row["n_trials"] * row["n_tuning_seeds"],
+        }
         for name, n in wanted.items():
             if n > found[name] and (name == "tuned" or found[name]):
                 of = "trials" if name == "trial" else f"{name} evaluations"

@@ -42,7 +42,9 @@ def query(store: Store, text: str, **values: Any) -> pd.DataFrame:
 def ask(uri: str, text: str, **values: Any) -> pd.DataFrame:
     """What a query finds in a database; a list among the values is expanded."""
     lists: list[sqlalchemy.BindParameter[object]] = [
-        sqlalchemy.bindparam(name, expanding=True) for name, value in values.items() if isinstance(value, list)
+        sqlalchemy.bindparam(name, expanding=True)
+        for name, value in values.items()
+        if isinstance(value, list)
     ]
     engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
     with engine.connect() as connection:

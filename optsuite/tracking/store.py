@@ -47,7 +47,9 @@ MACHINE = f"{platform.node()}, {platform.machine()}, {os.cpu_count()} cores"  # 
 def open_store(uri: str) -> "Store":
     """Open the store, a SQLite one created where there is none. Raises InputError when it cannot be opened."""
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs what it raises, with its stack
+    logging.getLogger("mlflow.store.db.utils").setLevel(
+        logging.CRITICAL
+    )  # it logs what it raises, with its stack
     path = database_path(uri)
     if path is None:
         for name, value in ALONE.items():
@@ -59,7 +61,9 @@ def open_store(uri: str) -> "Store":
                 _create(path)
             _write_ahead(path)
         elif not uri.startswith(HTTP):
-            sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool).connect().close()  # MLflow tries for minutes
+            sqlalchemy.create_engine(
+                uri, poolclass=sqlalchemy.NullPool
+            ).connect().close()  # MLflow tries for minutes
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     except InputError:
@@ -72,7 +76,9 @@ def open_store(uri: str) -> "Store":
 def _create(path: Path) -> None:
     """Create the database under another name: MLflow killed while it creates one leaves a file that never opens again."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(path.with_name(".creating.lock")):  # two processes that create one database crash each other
+    with filelock.FileLock(
+        path.with_name(".creating.lock")
+    ):  # two processes that create one database crash each other
         for stale in path.parent.glob(".creating-*"):
             stale.unlink()
         if path.exists():
@@ -84,7 +90,10 @@ def _create(path: Path) -> None:
 
 def _write_ahead(path: Path) -> None:
     """Switch the database to write-ahead logging, which it keeps: a run is written in a quarter of the time, as safely."""
-    with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path)) as connection:  # somebody is writing just now
+    with (
+        suppress(sqlite3.OperationalError),
+        closing(sqlite3.connect(path)) as connection,
+    ):  # somebody is writing just now
         connection.execute("PRAGMA journal_mode=WAL")
 
 
@@ -144,7 +153,14 @@ class Store:
         )  # else a server decides
         self._ask(self.client.create_experiment, benchmark, artifact_location=location)
 
-    def create(self, benchmark: str, name: str, tags: Mapping[str, str], started: float, parent: str | None = None) -> str:
+    def create(
+        self,
+        benchmark: str,
+        name: str,
+        tags: Mapping[str, str],
+        started: float,
+        parent: str | None = None,
+    ) -> str:
         """Create a run, marked as running since `started` (Unix seconds), and return its id."""
         own = dict(tags) | ({PARENT: parent} if parent else {})
         experiment, start_time = self.experiment(benchmark), int(started * 1e3)
@@ -162,7 +178,11 @@ class Store:
         time: float,
     ) -> None:
         """Write curves, summaries, params and tags of a run in one batch."""
-        metrics = [Metric(k, v, int(m.time * 1e3), m.step) for m in measurements for k, v in m.values.items()]
+        metrics = [
+            Metric(k, v, int(m.time * 1e3), m.step)
+            for m in measurements
+            for k, v in m.values.items()
+        ]
         metrics += [Metric(key, value, int(time * 1e3), 0) for key, value in summary.items()]
         self._ask(
             self.client.log_batch,
@@ -188,7 +208,9 @@ class Store:
     def _delete_by_force(self, run_id: str) -> None:
         """For a run with a status, say, that MLflow does not know, and so refuses to delete."""
         query = "UPDATE runs SET lifecycle_stage = 'deleted', status = 'FAILED' WHERE run_uuid = :run_id"
-        with sqlalchemy.create_engine(self.uri, poolclass=sqlalchemy.NullPool).begin() as connection:
+        with sqlalchemy.create_engine(
+            self.uri, poolclass=sqlalchemy.NullPool
+        ).begin() as connection:
             connection.execute(sqlalchemy.text(query), {"run_id": run_id})
 
     def tag(self, run_id: str, key: str, value: str | None) -> None:
@@ -205,7 +227,11 @@ class Store:
         condition = having(campaign=campaign, kind="report")
         found = self._ask(self.client.search_runs, [experiment], condition, max_results=1)
         tags = {KIND: "report", CAMPAIGN: campaign}
-        run_id = found[0].info.run_id if found else self.create(REPORTS, f"report of {campaign}", tags, time.time())
+        run_id = (
+            found[0].info.run_id
+            if found
+            else self.create(REPORTS, f"report of {campaign}", tags, time.time())
+        )
         for path in files:
             place = path.relative_to(folder).parent.as_posix()
             self.client.log_artifact(run_id, str(path), None if place == "." else place)
@@ -220,7 +246,13 @@ class Store:
             for experiment in page:
                 here = (path.parent / "artifacts" / folder_of(experiment.name)).as_uri()
                 if is_elsewhere(experiment.artifact_location, here):
-                    self._ask(move_artifacts, self.uri, experiment.experiment_id, experiment.artifact_location, here)
+                    self._ask(
+                        move_artifacts,
+                        self.uri,
+                        experiment.experiment_id,
+                        experiment.artifact_location,
+                        here,
+                    )
 
     def search(self, condition: str) -> list[MlflowRun]:
         """All active runs of all experiments that fulfil a condition in MLflow's search language."""
@@ -230,11 +262,16 @@ class Store:
         """The same, page by page."""
         found = _pages(partial(self._ask, self.client.search_experiments, max_results=PAGE))
         ids = [experiment.experiment_id for page in found for experiment in page]
-        yield from _pages(partial(self._ask, self.client.search_runs, ids, condition, max_results=PAGE))
+        yield from _pages(
+            partial(self._ask, self.client.search_runs, ids, condition, max_results=PAGE)
+        )
 
     def curves(self, run_id: str, names: Iterable[str]) -> dict[str, dict[int, float]]:
         """Curves of a run by name, each a mapping of step to value."""
-        return {name: {m.step: m.value for m in self._ask(self.client.get_metric_history, run_id, name)} for name in names}
+        return {
+            name: {m.step: m.value for m in self._ask(self.client.get_metric_history, run_id, name)}
+            for name in names
+        }
 
 
 def _pages(search: Callable[..., PagedList[T]]) -> Iterator[PagedList[T]]:

@@ -26,7 +26,10 @@ from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import digest
 from optsuite.training.results import Measurement
 
-CACHED = {"_need_device_dtype_check_for_fused", "_numel_cache"}  # what optimizers of torch find out anew with their next step
+CACHED = {
+    "_need_device_dtype_check_for_fused",
+    "_numel_cache",
+}  # what optimizers of torch find out anew with their next step
 LOADED = {"differentiable": False}  # what loading a state adds to the defaults of an optimizer
 
 
@@ -95,7 +98,9 @@ class Checkpoint:
             elif self._restorable:
                 save(self._path, state)
         except OSError as error:
-            _warn_once(f"checkpoints cannot be saved in {self._path.parent}, training goes on without: {_cause(error)}")
+            _warn_once(
+                f"checkpoints cannot be saved in {self._path.parent}, training goes on without: {_cause(error)}"
+            )
 
     def _trial(self, state: State) -> State | None:
         """A second state restored from the first; None where that is not possible. Raises OSError."""
@@ -144,7 +149,10 @@ def load(path: Path, fresh: Callable[[], State]) -> State:
     state.optimizer.load_state_dict(saved["optimizer"])
     state.total = saved["total"].to(state.total.device)
     state.since, state.step = saved["since"], saved["step"]
-    state.measurements = [Measurement(step=step, values=values, time=time) for step, values, time in saved["measurements"]]
+    state.measurements = [
+        Measurement(step=step, values=values, time=time)
+        for step, values, time in saved["measurements"]
+    ]
     if _seal(state) != saved["seal"]:
         raise ValueError("what was restored is not what was saved")
     return state
@@ -170,7 +178,10 @@ def _contents(state: State) -> dict[str, Any]:
 
 
 def _numbers(measurements: Sequence[Measurement]) -> list[tuple[int, dict[str, float], float]]:
-    return [(m.step, {name: float(value) for name, value in m.values.items()}, m.time) for m in measurements]
+    return [
+        (m.step, {name: float(value) for name, value in m.values.items()}, m.time)
+        for m in measurements
+    ]
 
 
 def _seal(state: State) -> str:

@@ -31,4 +31,6 @@ PLAIN = Engine(name="plain", train=plain.train, checkpoints=True)
 STACKED = Engine(name="stacked", train=stacked.train, stacks=True, pad_to=PAD_TO)
 # An optimizer for each run, although its step is declared linear in lr.
 STACKED_VIEWS = Engine(name="stacked_views", train=stacked.train_views, stacks=True, pad_to=PAD_TO)
-ENGINES: Mapping[str, Engine] = MappingProxyType({engine.name: engine for engine in (PLAIN, STACKED, STACKED_VIEWS)})
+ENGINES: Mapping[str, Engine] = MappingProxyType(
+    {engine.name: engine for engine in (PLAIN, STACKED, STACKED_VIEWS)}
+)

@@ -37,7 +37,9 @@ def call_loss(function: Callable[[Any, Tensor], Any], outputs: Any, y: Tensor) -
         raise
 
 
-def backward(function: Callable[[Any, Tensor], Any], value: Tensor, outputs: Any, y: Tensor) -> None:
+def backward(
+    function: Callable[[Any, Tensor], Any], value: Tensor, outputs: Any, y: Tensor
+) -> None:
     """Compute the gradients of a loss. Raises InputError where it has none, or where the dtype of the targets has none."""
     if not value.requires_grad:
         lost = not _requires_grad(outputs)
@@ -65,7 +67,11 @@ def explained_step(benchmark: Benchmark, model: nn.Module, splits: Splits) -> It
         x, y = (part[: benchmark.batch_size] for part in splits.train)
         benchmark.loss(model(x), y).backward()  # type: ignore[no-untyped-call]
         named = dict(model.named_parameters())
-        sparse = [name for name, p in named.items() if p.grad is not None and p.grad.layout is not torch.strided]
+        sparse = [
+            name
+            for name, p in named.items()
+            if p.grad is not None and p.grad.layout is not torch.strided
+        ]
         if sparse:
             raise InputError(
                 f"cannot train the sparse gradients of {sparse[0]}; optimizers for sparse gradients: {SPARSE}"
@@ -80,7 +86,11 @@ def explained_step(benchmark: Benchmark, model: nn.Module, splits: Splits) -> It
 
 
 def batch_without_loss(
-    benchmark: Benchmark, model: nn.Module, splits: Splits, batches: Iterable[tuple[int, Tensor]], seed: int
+    benchmark: Benchmark,
+    model: nn.Module,
+    splits: Splits,
+    batches: Iterable[tuple[int, Tensor]],
+    seed: int,
 ) -> str:
     """A line that names the first batch whose loss is not finite although the outputs of the model are; empty without any.
 
@@ -111,12 +121,18 @@ def _of_batch(step: int, seed: int) -> str:
 def _why_model_raised(model: nn.Module, x: Tensor, error: Exception) -> str:
     """Why a model could not take the inputs; empty where that is not known."""
     if isinstance(error, IndexError) and not x.is_floating_point():
-        rows = [module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)]
+        rows = [
+            module.num_embeddings
+            for module in model.modules()
+            if isinstance(module, nn.Embedding | nn.EmbeddingBag)
+        ]
         if rows and not 0 <= int(x.min()) <= int(x.max()) < min(rows):
             return f"got inputs from {x.min()} to {x.max()}, allowed: 0 to {min(rows) - 1}, the rows of its embedding"
     if len(x) == 1 and model.training and _raises_nothing(model.eval(), x):
         model.train()
-        return "needs more than one example in a training batch, as batch norm does; got batch_size 1"
+        return (
+            "needs more than one example in a training batch, as batch norm does; got batch_size 1"
+        )
     own = next((p.dtype for p in model.parameters()), torch.float32)
     for dtype in _others(x.dtype, (own, torch.float32, torch.long)):
         if _raises_nothing(model, x.to(dtype)):
@@ -124,11 +140,17 @@ def _why_model_raised(model: nn.Module, x: Tensor, error: Exception) -> str:
     return ""
 
 
-def _why_loss_raised(function: Callable[..., Any], outputs: Any, y: Tensor, *, with_gradients: bool = False) -> str:
+def _why_loss_raised(
+    function: Callable[..., Any], outputs: Any, y: Tensor, *, with_gradients: bool = False
+) -> str:
     """Why a loss could not take the targets; empty where that is not known."""
 
     def works(targets: Tensor) -> bool:
-        fresh = outputs.detach().requires_grad_(with_gradients) if isinstance(outputs, Tensor) else outputs
+        fresh = (
+            outputs.detach().requires_grad_(with_gradients)
+            if isinstance(outputs, Tensor)
+            else outputs
+        )
         try:
             value = function(fresh, targets)
             if with_gradients:
@@ -137,7 +159,11 @@ def _why_loss_raised(function: Callable[..., Any], outputs: Any, y: Tensor, *, w
             return False
         return isinstance(value, Tensor) and value.ndim == 0
 
-    if isinstance(outputs, Tensor) and outputs.ndim > 1 and not (y.is_floating_point() or y.dtype is torch.bool):
+    if (
+        isinstance(outputs, Tensor)
+        and outputs.ndim > 1
+        and not (y.is_floating_point() or y.dtype is torch.bool)
+    ):
         n_classes = outputs.shape[1]
         if not 0 <= int(y.min()) <= int(y.max()) < n_classes and works(y.clamp(0, n_classes - 1)):
             allowed = f"0 to {n_classes - 1}, as the outputs have {n_classes} classes"

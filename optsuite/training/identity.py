@@ -9,7 +9,13 @@ import torch
 from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.training.canonical.canonicalize import tensor_bytes
-from optsuite.training.canonical.descriptions import Descriptions, Identity, Parts, benchmark_parts, spec_parts
+from optsuite.training.canonical.descriptions import (
+    Descriptions,
+    Identity,
+    Parts,
+    benchmark_parts,
+    spec_parts,
+)
 from optsuite.training.device import kind_of
 from optsuite.training.fingerprint import Basis, Environment, Fingerprint
 from optsuite.training.results import Run

@@ -18,7 +18,12 @@ from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.suite import Suite
 from optsuite.errors import InputError
 from optsuite.training.canonical.container_parts import scalar
-from optsuite.training.canonical.descriptions import Descriptions, Parts, benchmark_parts, spec_parts
+from optsuite.training.canonical.descriptions import (
+    Descriptions,
+    Parts,
+    benchmark_parts,
+    spec_parts,
+)
 from optsuite.training.canonical.names import (
     FIRST_NAMES,
     INSTALLED,
@@ -55,7 +60,9 @@ class FormerFingerprint:
     def parse(cls, text: object) -> Self | None:
         """The fingerprint that a text stands for; None if it is not one of schema 2."""
         found = TEXT.fullmatch(text) if isinstance(text, str) else None
-        return cls(benchmark_hash=found[1], optimizer_hash=found[2], run=found[3]) if found else None
+        return (
+            cls(benchmark_hash=found[1], optimizer_hash=found[2], run=found[3]) if found else None
+        )
 
     def __str__(self) -> str:
         return f"{self.benchmark_hash}-{self.optimizer_hash}-{self.run}"
@@ -140,7 +147,9 @@ class FormerNames(Names):
         match name:
             case Code(module, own):
                 if module.partition(".")[0] == "optsuite":
-                    return f"{DEFINITIONS if own in CLASSES else module}.{FIRST_NAMES.get(own, own)} "
+                    return (
+                        f"{DEFINITIONS if own in CLASSES else module}.{FIRST_NAMES.get(own, own)} "
+                    )
                 return f"{module}.{own} {_version(module)}"
             case Own(_, own) | Module(own) | Member(own):
                 return own
@@ -189,7 +198,9 @@ class FormerDescriptions:
                 parts = sorted((self._texts(benchmark_parts(benchmark)) | data).items())
                 benchmark_hash = digest(PROTOCOL, benchmark.name, parts)
                 optimizer_hash = digest(spec.name, sorted(self._texts(spec_parts(spec)).items()))
-                found[spec.name] = Former(benchmark_hash=benchmark_hash, optimizer_hash=optimizer_hash)
+                found[spec.name] = Former(
+                    benchmark_hash=benchmark_hash, optimizer_hash=optimizer_hash
+                )
         return found
 
     def _texts(self, parts: Parts) -> dict[str, str]:

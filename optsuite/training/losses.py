@@ -19,8 +19,12 @@ def placed(benchmark: Benchmark, device: str, dtype: torch.dtype | None = None) 
     These are modules with buffers, such as class weights, and partial functions. What is in place already is not copied.
     """
     loss = _placed(benchmark.loss, device, dtype)
-    metrics = {name: _placed(function, device, dtype) for name, function in benchmark.metrics.items()}
-    kept = loss is benchmark.loss and all(metrics[name] is function for name, function in benchmark.metrics.items())
+    metrics = {
+        name: _placed(function, device, dtype) for name, function in benchmark.metrics.items()
+    }
+    kept = loss is benchmark.loss and all(
+        metrics[name] is function for name, function in benchmark.metrics.items()
+    )
     return benchmark if kept else replace(benchmark, loss=loss, metrics=metrics)
 
 
@@ -39,10 +43,14 @@ def check_unchanged(benchmark: Benchmark, before: Mapping[str, Tensor]) -> None:
     """Raise InputError where calling a loss or metric has changed its buffers: one run would train with the state of another."""
     for name, buffer in loss_buffers(benchmark).items():
         if not torch.equal(buffer.nan_to_num(), before[name].nan_to_num()):
-            raise InputError(f"benchmark {benchmark.name}: its {name} changes when it is called; keep such state in the model")
+            raise InputError(
+                f"benchmark {benchmark.name}: its {name} changes when it is called; keep such state in the model"
+            )
 
 
-def _placed(function: Callable[..., Any], device: str, dtype: torch.dtype | None) -> Callable[..., Any]:
+def _placed(
+    function: Callable[..., Any], device: str, dtype: torch.dtype | None
+) -> Callable[..., Any]:
     if isinstance(function, nn.Module):
         tensors = [*function.parameters(), *function.buffers()]
         if all(_moved(tensor, device, dtype) is tensor for tensor in tensors):
@@ -54,7 +62,9 @@ def _placed(function: Callable[..., Any], device: str, dtype: torch.dtype | None
         keywords = {name: _moved(value, device, dtype) for name, value in function.keywords.items()}
         kept = all(a is b for a, b in zip(arguments, function.args, strict=True))
         kept = kept and all(keywords[name] is value for name, value in function.keywords.items())
-        return function if kept and inner is function.func else partial(inner, *arguments, **keywords)
+        return (
+            function if kept and inner is function.func else partial(inner, *arguments, **keywords)
+        )
     return function
 
 

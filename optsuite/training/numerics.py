@@ -102,7 +102,9 @@ def _cast(splits: Splits, real: torch.dtype, way: tuple[str, ...]) -> Splits:
         )
         return x, y
 
-    return Splits(train=cast(splits.train), validation=cast(splits.validation), test=cast(splits.test))
+    return Splits(
+        train=cast(splits.train), validation=cast(splits.validation), test=cast(splits.test)
+    )
 
 
 def _trains(benchmark: Benchmark, splits: Splits) -> bool:
@@ -115,7 +117,9 @@ def _trains(benchmark: Benchmark, splits: Splits) -> bool:
     return True
 
 
-def _require_held(benchmark: Benchmark, splits: Splits, real: torch.dtype, way: tuple[str, ...]) -> None:
+def _require_held(
+    benchmark: Benchmark, splits: Splits, real: torch.dtype, way: tuple[str, ...]
+) -> None:
     for split, part, tensor in _parts(splits, way):
         goal = _goal(tensor, real)
         if not holds(goal, tensor):
@@ -138,7 +142,9 @@ def holds(dtype: torch.dtype, tensor: Tensor) -> bool:
     for rows in columns.split(CHUNK):  # type: ignore[no-untyped-call]
         finite = rows.isfinite()
         exact = torch.where(finite, rows.double(), median)
-        moved = torch.where(finite, (rows.to(dtype).double() - exact).abs(), 0.0)  # infinity stays what it is
+        moved = torch.where(
+            finite, (rows.to(dtype).double() - exact).abs(), 0.0
+        )  # infinity stays what it is
         if not (moved <= ROUNDING * torch.maximum(spread, (exact - median).abs())).all():
             return False
     return True
@@ -154,7 +160,9 @@ def _median_and_spread(values: Tensor) -> tuple[Tensor, Tensor]:
     repeated = torch.zeros_like(known, dtype=torch.bool)
     repeated[1:] = known[1:] == known[:-1]
     n_known = known.isfinite().sum(dim=0)
-    median = known.gather(0, (n_known // 2).clamp(max=len(known) - 1)[None])[0].nan_to_num(0.0, 0.0, 0.0)
+    median = known.gather(0, (n_known // 2).clamp(max=len(known) - 1)[None])[0].nan_to_num(
+        0.0, 0.0, 0.0
+    )
     distinct = known.masked_fill(repeated, math.inf).sort(dim=0).values
     n_distinct = distinct.isfinite().sum(dim=0)
     ends = torch.arange(len(distinct))[:, None] + (n_distinct // 2).clamp(min=1)
@@ -165,7 +173,10 @@ def _median_and_spread(values: Tensor) -> tuple[Tensor, Tensor]:
 
 def _check_device(benchmark: Benchmark, model: nn.Module, splits: Splits, device: str) -> None:
     """Raise InputError where the device cannot train such numbers."""
-    tensors = {"model": [*model.parameters(), *model.buffers()], "data": [tensor for _, _, tensor in _parts(splits)]}
+    tensors = {
+        "model": [*model.parameters(), *model.buffers()],
+        "data": [tensor for _, _, tensor in _parts(splits)],
+    }
     for what, own in tensors.items():
         for dtype in sorted({_name(t.dtype) for t in own if not trains(device, t.dtype)}):
             raise InputError(

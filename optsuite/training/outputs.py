@@ -69,11 +69,18 @@ def joined(parts: Sequence[Any], lengths: Sequence[int]) -> Any:
 
     def one(own: tuple[Any, ...]) -> Any:
         tensors = all(isinstance(leaf, Tensor) for leaf in own)
-        if tensors and all(leaf.ndim and len(leaf) == n for leaf, n in zip(own, lengths, strict=True)):
+        if tensors and all(
+            leaf.ndim and len(leaf) == n for leaf, n in zip(own, lengths, strict=True)
+        ):
             return torch.cat(own)
-        if all(torch.equal(leaf, own[0]) if tensors else isinstance(leaf, PLAIN) and leaf == own[0] for leaf in own):
+        if all(
+            torch.equal(leaf, own[0]) if tensors else isinstance(leaf, PLAIN) and leaf == own[0]
+            for leaf in own
+        ):
             return own[0]
-        raise InputError("the model's outputs for several chunks of a split cannot be put together; return tensors (n, ...)")
+        raise InputError(
+            "the model's outputs for several chunks of a split cannot be put together; return tensors (n, ...)"
+        )
 
     columns = zip(*(list(leaves(part)) for part in parts), strict=True)
     return with_leaves(parts[0], iter([one(own) for own in columns]))

@@ -60,7 +60,9 @@ def train(
             yield index, RunResult(outcome="failed", error=one_line(error) + location(error))
 
 
-def _begin(benchmark: Benchmark, spec: OptimizerSpec, run: Run, checkpoint: Checkpoint | None, device: str) -> State:
+def _begin(
+    benchmark: Benchmark, spec: OptimizerSpec, run: Run, checkpoint: Checkpoint | None, device: str
+) -> State:
     """The state in which the run starts, or goes on."""
 
     def fresh() -> State:
@@ -75,7 +77,12 @@ def _begin(benchmark: Benchmark, spec: OptimizerSpec, run: Run, checkpoint: Chec
 
 
 def _train_one(
-    benchmark: Benchmark, spec: OptimizerSpec, run: Run, splits: Splits, state: State, checkpoint: Checkpoint | None
+    benchmark: Benchmark,
+    spec: OptimizerSpec,
+    run: Run,
+    splits: Splits,
+    state: State,
+    checkpoint: Checkpoint | None,
 ) -> Iterator[Measurement | RunResult]:
     """Train from the state on, which is kept up to date."""
     model, optimizer = state.model, state.optimizer
@@ -90,9 +97,19 @@ def _train_one(
     for step in range(state.step + 1, benchmark.max_steps + 1):
         batch = next(batches).to(x.device)
         lr_multiplier = spec.lr_multiplier(step, benchmark.max_steps)
-        advance = partial(_advance, benchmark, spec, x[batch], y[batch], lr_multiplier, derived_seed(run.seed, step))
+        advance = partial(
+            _advance,
+            benchmark,
+            spec,
+            x[batch],
+            y[batch],
+            lr_multiplier,
+            derived_seed(run.seed, step),
+        )
         try:
-            state.total = state.total + advance(state)  # of float64 losses in float64, of all others in float32
+            state.total = state.total + advance(
+                state
+            )  # of float64 losses in float64, of all others in float32
         except Exception:
             if not has_overflowed(model):
                 raise
@@ -102,7 +119,10 @@ def _train_one(
         if step % benchmark.eval_every == 0 or step == benchmark.max_steps:
             with eval_mode([optimizer]):
                 measured = measure(benchmark, model, splits, run.seed)
-            measured |= {"train/loss": state.total.item() / state.since, "train/lr": run.lr * lr_multiplier}
+            measured |= {
+                "train/loss": state.total.item() / state.since,
+                "train/lr": run.lr * lr_multiplier,
+            }
             state.measurements.append(measurement(step, measured))
             yield state.measurements[-1]
             if not is_finite(measured):
@@ -115,21 +135,31 @@ def _train_one(
     yield RunResult(outcome="finished")
 
 
-def ended_early(benchmark: Benchmark, run: Run, splits: Splits, step: int, measured: Mapping[str, float]) -> RunResult:
+def ended_early(
+    benchmark: Benchmark, run: Run, splits: Splits, step: int, measured: Mapping[str, float]
+) -> RunResult:
     """How a run ended whose loss at this step is not finite: it has failed where a batch has no loss whatever the weights."""
     if math.isnan(measured["train/loss"]):
         x = splits.train[0]
         first = (step - 1) // benchmark.eval_every * benchmark.eval_every + 1
         batches = islice(batch_indices(len(x), benchmark, run.seed), first - 1, step)
         model = initial_model(benchmark, run.seed).to(x.device)
-        reason = batch_without_loss(benchmark, model, splits, enumerate(batches, start=first), run.seed)
+        reason = batch_without_loss(
+            benchmark, model, splits, enumerate(batches, start=first), run.seed
+        )
         if reason:
             return RunResult(outcome="failed", error=reason)
     return RunResult(outcome="diverged")
 
 
 def _advance(
-    benchmark: Benchmark, spec: OptimizerSpec, x: Tensor, y: Tensor, lr_multiplier: float, seed: int, state: State
+    benchmark: Benchmark,
+    spec: OptimizerSpec,
+    x: Tensor,
+    y: Tensor,
+    lr_multiplier: float,
+    seed: int,
+    state: State,
 ) -> Tensor:
     """Take one step and return the loss before it."""
     set_lr(state.optimizer, lr_multiplier)
@@ -192,4 +222,8 @@ def measurement(step: int, values: Mapping[str, float]) -> Measurement:
 
 def is_finite(values: Mapping[str, float]) -> bool:
     """Whether the losses that may decide over a run are finite: those on test data may not."""
-    return all(math.isfinite(value) for name, value in values.items() if name in ("train/loss", "validation/loss"))
+    return all(
+        math.isfinite(value)
+        for name, value in values.items()
+        if name in ("train/loss", "validation/loss")
+    )

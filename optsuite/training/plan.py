@@ -19,7 +19,9 @@ from optsuite.training.results import Run
 
 STACK_FLOPS = 10e6  # a step with more is as fast run by run on a CPU; measured with make speed
 COPIES = 7  # of the parameters in a stack: values, gradients, those before the step, rates, optimizer state, and one to spare
-REPEATED_FLOPS = 1e9  # what training a run twice may take to see whether it repeats: a second at the most
+REPEATED_FLOPS = (
+    1e9  # what training a run twice may take to see whether it repeats: a second at the most
+)
 REPEATED_STEPS = 25
 
 
@@ -73,7 +75,9 @@ def plan(
         if known is None and not _is_compiled(benchmark):
             n_steps = int(REPEATED_FLOPS / max(step_flops(benchmark, splits), 1.0))
             if n_steps >= 2:
-                check_repeats(benchmark, spec, splits, n_steps=min(n_steps, REPEATED_STEPS), device="cpu")
+                check_repeats(
+                    benchmark, spec, splits, n_steps=min(n_steps, REPEATED_STEPS), device="cpu"
+                )
         return Plan(engine="plain", reason=reason, **sizes)
     chosen, reason = known or choose(benchmark, spec, splits, device=device)
     if chosen == "plain":
@@ -82,7 +86,9 @@ def plan(
     return Plan(engine=chosen, max_stack=most, reason=reason, **sizes)
 
 
-def _why_plain(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: str, engine: str) -> str:
+def _why_plain(
+    benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: str, engine: str
+) -> str:
     """Why runs are trained plainly whatever a trial might show; empty where it decides."""
     if engine == "plain":
         return "as asked"
@@ -96,7 +102,10 @@ def _why_plain(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device
 
 
 def _is_compiled(benchmark: Benchmark) -> bool:
-    return any(type(module).__name__ == "OptimizedModule" for module in initial_model(benchmark, 0).modules())
+    return any(
+        type(module).__name__ == "OptimizedModule"
+        for module in initial_model(benchmark, 0).modules()
+    )
 
 
 def group(runs: Sequence[Run], max_stack: int) -> list[tuple[Run, ...]]:

@@ -4,7 +4,10 @@ import os
 
 import torch
 
-WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products are not repeatable
+WORKSPACE = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    ":4096:8",
+)  # without it CUDA's matrix products are not repeatable
 
 
 def make_repeatable() -> None:

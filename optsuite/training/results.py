@@ -57,20 +57,33 @@ class RunScore:
 
 def score(measurements: Iterable[Measurement]) -> float:
     """The lowest validation loss among the measurements; nan when there is none."""
-    return min((m.values["validation/loss"] for m in measurements if "validation/loss" in m.values), default=math.nan)
+    return min(
+        (m.values["validation/loss"] for m in measurements if "validation/loss" in m.values),
+        default=math.nan,
+    )
 
 
-def summarize(measurements: Sequence[Measurement], outcome: Outcome, target: Target | None) -> dict[str, float]:
+def summarize(
+    measurements: Sequence[Measurement], outcome: Outcome, target: Target | None
+) -> dict[str, float]:
     """The summaries of a run, read at the step of its score. A run that did not finish has no score: it would look healthy."""
     first = measurements[0].values if measurements else {}
-    summary = {f"initial/{name.replace('/', '_')}": value for name, value in first.items() if name.endswith("/loss")}
+    summary = {
+        f"initial/{name.replace('/', '_')}": value
+        for name, value in first.items()
+        if name.endswith("/loss")
+    }
     if len(measurements) > 1 and "train/loss" in measurements[1].values:
         summary["early/train_loss"] = measurements[1].values["train/loss"]
     if outcome != "finished":
         return summary
     best = min(measurements, key=lambda m: m.values["validation/loss"])
     summary |= {"score": score(measurements), "best/step": best.step}
-    summary |= {f"best/{name.replace('/', '_')}": v for name, v in best.values.items() if name.startswith("test/")}
+    summary |= {
+        f"best/{name.replace('/', '_')}": v
+        for name, v in best.values.items()
+        if name.startswith("test/")
+    }
     summary["final/train_loss"] = measurements[-1].values["train/loss"]
     if target is not None:
         reached = [m.step for m in measurements if target.reached(m.values)]
@@ -81,7 +94,11 @@ def summarize(measurements: Sequence[Measurement], outcome: Outcome, target: Tar
 def score_of(measurements: Sequence[Measurement], outcome: Outcome) -> RunScore:
     """The score of a run that ended so after these measurements."""
     initial = measurements[0].values.get("validation/loss", math.nan) if measurements else math.nan
-    return RunScore(outcome=outcome, value=score(measurements) if outcome == "finished" else math.nan, initial_loss=initial)
+    return RunScore(
+        outcome=outcome,
+        value=score(measurements) if outcome == "finished" else math.nan,
+        initial_loss=initial,
+    )
 
 
 def penalty(initial_losses: Iterable[float], healthy_scores: Iterable[float]) -> float:
@@ -89,10 +106,15 @@ def penalty(initial_losses: Iterable[float], healthy_scores: Iterable[float]) ->
 
     Infinity would blind the model of a study and a mean in a table; a finite value no better than untrained does not.
     """
-    return max((v for values in (initial_losses, healthy_scores) for v in values if math.isfinite(v)), default=math.nan)
+    return max(
+        (v for values in (initial_losses, healthy_scores) for v in values if math.isfinite(v)),
+        default=math.nan,
+    )
 
 
 def penalized(scores: Sequence[RunScore]) -> list[float]:
     """The scores as numbers, each diverged run counting its penalty."""
-    worst = penalty([s.initial_loss for s in scores], [s.value for s in scores if s.outcome == "finished"])
+    worst = penalty(
+        [s.initial_loss for s in scores], [s.value for s in scores if s.outcome == "finished"]
+    )
     return [s.value if s.outcome == "finished" else worst for s in scores]

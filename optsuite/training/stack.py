@@ -32,18 +32,24 @@ class Stack:
             raise NotStackableError("its parameters have more than one dtype")
         first = next(iter(named[0].values()))
         n = sum(parameter.numel() for parameter in named[0].values())
-        self.flat = torch.zeros(-(-n * self.size // ALIGNMENT) * ALIGNMENT, dtype=first.dtype, device=first.device)
+        self.flat = torch.zeros(
+            -(-n * self.size // ALIGNMENT) * ALIGNMENT, dtype=first.dtype, device=first.device
+        )
         self.grad = torch.zeros_like(self.flat)
         self.parameters: dict[str, Tensor] = {}
         start = 0
         for name, parameter in named[0].items():
             block = slice(start, start := start + parameter.numel() * self.size)
             shape = (self.size, *parameter.shape)
-            self.flat[block].view(shape).copy_(torch.stack([parameters[name].detach() for parameters in named]))
+            self.flat[block].view(shape).copy_(
+                torch.stack([parameters[name].detach() for parameters in named])
+            )
             self.parameters[name] = self.flat[block].view(shape).detach()
             if parameter.requires_grad:
                 self.parameters[name].requires_grad_()
-                self.parameters[name].grad = self.grad[block].view(shape)  # backward adds to it in place
+                self.parameters[name].grad = self.grad[block].view(
+                    shape
+                )  # backward adds to it in place
         buffers = [dict(model.named_buffers()) for model in models]
         self.buffers = {name: torch.stack([own[name] for own in buffers]) for name in buffers[0]}
         for position, model in enumerate(models):
@@ -52,7 +58,9 @@ class Stack:
     def rates(self, rates: Sequence[float]) -> Tensor:
         """The rate of each element's run, in the layout of `flat`."""
         lr = torch.tensor(rates, dtype=self.flat.dtype, device=self.flat.device)
-        blocks = [lr.repeat_interleave(parameter[0].numel()) for parameter in self.parameters.values()]
+        blocks = [
+            lr.repeat_interleave(parameter[0].numel()) for parameter in self.parameters.values()
+        ]
         used = torch.cat(blocks)
         return F.pad(used, (0, len(self.flat) - len(used)))
 

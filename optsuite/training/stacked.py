@@ -17,7 +17,14 @@ from torch.func import functional_call, vmap
 from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.training.losses import placed
-from optsuite.training.plain import batch_indices, ended_early, initial_model, is_finite, measure, measurement
+from optsuite.training.plain import (
+    batch_indices,
+    ended_early,
+    initial_model,
+    is_finite,
+    measure,
+    measurement,
+)
 from optsuite.training.results import Measurement, Run, RunResult
 from optsuite.training.stack import PAD_TO, Stack
 from optsuite.training.stepper import FlatStepper, Stepper, ViewsStepper
@@ -51,7 +58,10 @@ def train(
     live = set(range(len(runs)))
 
     def measured() -> dict[int, dict[str, float]]:
-        return {index: measure(benchmark, stack.views[index], splits, runs[index].seed) for index in sorted(live)}
+        return {
+            index: measure(benchmark, stack.views[index], splits, runs[index].seed)
+            for index in sorted(live)
+        }
 
     yield from _start(measured(), live)
     total, since = torch.zeros(stack.size, device=device, dtype=torch.float32), 0
@@ -67,11 +77,15 @@ def train(
         with eval_mode(stepper.optimizers):
             rows = measured()
         for index, mean in enumerate((total / since).tolist()[: len(runs)]):
-            rows.get(index, {}).update({"train/loss": mean, "train/lr": runs[index].lr * lr_multiplier})
+            rows.get(index, {}).update(
+                {"train/loss": mean, "train/lr": runs[index].lr * lr_multiplier}
+            )
         for index, update in _updates(step, rows, live):
             yield (
                 index,
-                ended_early(benchmark, runs[index], splits, step, rows[index]) if isinstance(update, RunResult) else update,
+                ended_early(benchmark, runs[index], splits, step, rows[index])
+                if isinstance(update, RunResult)
+                else update,
             )
         if not live:
             return
@@ -84,7 +98,9 @@ def train(
 train_views = partial(train, flat=False)
 
 
-def _losses(benchmark: Benchmark, stack: Stack, runs: Sequence[Run], splits: Splits, device: str) -> Iterator[Tensor]:
+def _losses(
+    benchmark: Benchmark, stack: Stack, runs: Sequence[Run], splits: Splits, device: str
+) -> Iterator[Tensor]:
     """The losses (K,) of one batch after another, `max_steps` of them; their gradients lie in the stack meanwhile."""
     losses_of = vmap(_loss(benchmark, stack.base), randomness="error")
     x, y = splits.train
@@ -97,14 +113,22 @@ def _losses(benchmark: Benchmark, stack: Stack, runs: Sequence[Run], splits: Spl
         yield losses.detach()
 
 
-def _start(rows: Mapping[int, Mapping[str, float]], live: set[int]) -> Iterator[tuple[int, Measurement | RunResult]]:
+def _start(
+    rows: Mapping[int, Mapping[str, float]], live: set[int]
+) -> Iterator[tuple[int, Measurement | RunResult]]:
     """What was measured before training. Runs without a finite loss there have failed, and leave `live`."""
     for index, values in rows.items():
         if is_finite(values):
             yield index, measurement(0, values)
         else:
             live.discard(index)
-            yield index, RunResult(outcome="failed", error=f"ValueError: a loss is not finite before training: {values}")
+            yield (
+                index,
+                RunResult(
+                    outcome="failed",
+                    error=f"ValueError: a loss is not finite before training: {values}",
+                ),
+            )
 
 
 def _updates(
@@ -119,7 +143,9 @@ def _updates(
 
 
 def _loss(benchmark: Benchmark, base: nn.Module) -> Callable[..., Tensor]:
-    def loss(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+    def loss(
+        parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor
+    ) -> Tensor:
         return benchmark.loss(functional_call(base, (parameters, buffers), (x,)), y)
 
     return loss

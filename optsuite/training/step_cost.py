@@ -22,8 +22,12 @@ ROUNDS = 8  # in each, every optimizer has its turn: the speed of a machine chan
 MOST_ROUNDS = 40  # where others use the machine: then the fastest rounds differ
 EXTRA_SECONDS = 20.0
 STEADY = 1.03  # times the fastest round is what the third fastest takes on a quiet machine
-SCHEDULING = Path("/proc/thread-self/schedstat")  # nanoseconds on a core, nanoseconds waiting for one, and how often
-STEPS = 20  # timed together: some optimizers do the most of their work every tenth or twentieth step
+SCHEDULING = Path(
+    "/proc/thread-self/schedstat"
+)  # nanoseconds on a core, nanoseconds waiting for one, and how often
+STEPS = (
+    20  # timed together: some optimizers do the most of their work every tenth or twentieth step
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +74,8 @@ def measure_costs(
     return {
         name: Cost(
             milliseconds_per_step=statistics.median(seconds[name]) / STEPS * 1e3,
-            state_bytes_per_parameter=_state_bytes(loop.optimizer) / max(1, _n_parameters(loop.model)),
+            state_bytes_per_parameter=_state_bytes(loop.optimizer)
+            / max(1, _n_parameters(loop.model)),
             relative_step_time=min(seconds[name]) / STEPS / min(reference),
         )
         for name, loop in loops.items()
@@ -109,7 +114,9 @@ def _waited() -> float:
 class _Loop:
     """The steps of the plain loop, some at a time."""
 
-    def __init__(self, benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: str) -> None:
+    def __init__(
+        self, benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: str
+    ) -> None:
         self._benchmark = placed(benchmark, device)
         self._spec = spec
         self._data = splits.train
@@ -125,7 +132,9 @@ class _Loop:
         started = _now()
         for _ in range(n_steps):
             batch = next(self._batches).to(self._device)
-            take_step(self._benchmark, self._spec, self.model, self.optimizer, x[batch], y[batch], 0)
+            take_step(
+                self._benchmark, self._spec, self.model, self.optimizer, x[batch], y[batch], 0
+            )
         synchronize(self._device)
         return _now() - started
 
@@ -136,7 +145,12 @@ def _n_parameters(model: nn.Module) -> int:
 
 def _state_bytes(optimizer: Optimizer) -> int:
     """Less scalars, which are steps and the like."""
-    return sum(_bytes(tensor) for state in optimizer.state.values() for tensor in _tensors(state) if tensor.dim())
+    return sum(
+        _bytes(tensor)
+        for state in optimizer.state.values()
+        for tensor in _tensors(state)
+        if tensor.dim()
+    )
 
 
 def _bytes(tensor: Tensor) -> int:

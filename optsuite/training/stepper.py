@@ -11,7 +11,10 @@ from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.training.stack import NotStackableError, Stack
 from optsuite.training.train_step import build, has_overflowed, set_lr
 
-RATES = ("lr", "initial_lr")  # of a parameter group; they differ between runs, and are 1 in the flat one
+RATES = (
+    "lr",
+    "initial_lr",
+)  # of a parameter group; they differ between runs, and are 1 in the flat one
 
 
 class FlatStepper:
@@ -27,7 +30,9 @@ class FlatStepper:
             raise NotStackableError(reason)
         flat = build(spec, _Flat(stack), 1.0)
         if _options(own) != _options(flat):
-            raise NotStackableError("its optimizer depends on the rate or the shapes in more than its steps")
+            raise NotStackableError(
+                "its optimizer depends on the rate or the shapes in more than its steps"
+            )
         self.optimizers = [flat]
         self._stack = stack
         self._rates = stack.rates(rates)
@@ -45,14 +50,18 @@ class FlatStepper:
 class ViewsStepper:
     """Each run has an optimizer of its own, over its module's parameters as they lie in the stack."""
 
-    def __init__(self, spec: OptimizerSpec, stack: Stack, rates: Sequence[float], seeds: Sequence[int] = ()) -> None:
+    def __init__(
+        self, spec: OptimizerSpec, stack: Stack, rates: Sequence[float], seeds: Sequence[int] = ()
+    ) -> None:
         own = zip(stack.views, rates, seeds or [0] * stack.size, strict=True)
         self.optimizers = [build(spec, view, lr, seed) for view, lr, seed in own]
         self._stack = stack
 
     def step(self, lr_multiplier: float) -> set[int]:
         """Step every run with this fraction of its rate. Returns the runs whose optimizer could not, as they had diverged."""
-        return {index for index in range(self._stack.size) if not self._step_one(index, lr_multiplier)}
+        return {
+            index for index in range(self._stack.size) if not self._step_one(index, lr_multiplier)
+        }
 
     def _step_one(self, index: int, lr_multiplier: float) -> bool:
         set_lr(self.optimizers[index], lr_multiplier)
@@ -86,7 +95,10 @@ def _why_not_flat(optimizer: Optimizer, model: nn.Module) -> str:
 
 def _options(optimizer: Optimizer) -> list[Mapping[str, object]]:
     hidden = ("params", *RATES)
-    return [{key: value for key, value in group.items() if key not in hidden} for group in optimizer.param_groups]
+    return [
+        {key: value for key, value in group.items() if key not in hidden}
+        for group in optimizer.param_groups
+    ]
 
 
 class _Flat(nn.Module):

@@ -54,7 +54,13 @@ def closure(
 
 
 def take_step(
-    benchmark: Benchmark, spec: OptimizerSpec, model: nn.Module, optimizer: Optimizer, x: Tensor, y: Tensor, seed: int
+    benchmark: Benchmark,
+    spec: OptimizerSpec,
+    model: nn.Module,
+    optimizer: Optimizer,
+    x: Tensor,
+    y: Tensor,
+    seed: int,
 ) -> Tensor:
     """Update the model from one batch and return the loss before it.
 
@@ -86,7 +92,9 @@ def set_lr(optimizer: Optimizer, lr_multiplier: float) -> None:
         if lr_multiplier == 1 and BASE_LR not in group:
             continue
         if "lr" not in group:
-            raise InputError("its parameter groups have no lr that a schedule could set; give it schedule=None")
+            raise InputError(
+                "its parameter groups have no lr that a schedule could set; give it schedule=None"
+            )
         base = group.setdefault(BASE_LR, _copied(group["lr"]))
         if GIVEN_LR in group and bool(group["lr"] != group[GIVEN_LR]):
             raise InputError(OWN_RATE)
@@ -94,7 +102,9 @@ def set_lr(optimizer: Optimizer, lr_multiplier: float) -> None:
         group[GIVEN_LR] = _copied(group["lr"])
 
 
-OWN_RATE = "sets its own learning rate, which a schedule would overwrite; leave its schedule constant"
+OWN_RATE = (
+    "sets its own learning rate, which a schedule would overwrite; leave its schedule constant"
+)
 
 
 def _copied(rate: float | Tensor) -> float | Tensor:
@@ -164,4 +174,6 @@ def without_draws(device: str) -> Iterator[None]:
     seed_generators(0, device)
     yield
     if (random.random(), np.random.random_sample()) != FIRST:  # noqa: S311
-        raise RuntimeError("it draws random numbers of Python or NumPy, which all runs of a stack would share")
+        raise RuntimeError(
+            "it draws random numbers of Python or NumPy, which all runs of a stack would share"
+        )

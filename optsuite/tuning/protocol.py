@@ -11,7 +11,9 @@ from optsuite.tuning.search import Proposals, Tuned, default_runs, tune, tuned_r
 Requests = Generator[list[Run], list[RunScore], Tuned | None]
 
 
-def tune_and_evaluate(benchmark: str, spec: OptimizerSpec, suite: Suite, proposals: Proposals) -> Requests:
+def tune_and_evaluate(
+    benchmark: str, spec: OptimizerSpec, suite: Suite, proposals: Proposals
+) -> Requests:
     """The whole protocol for one optimizer on one benchmark: tune on tuning seeds, then evaluate on fresh ones.
 
     Evaluations at the default rate, which wait for nothing, fill up the stacks of the rounds.
@@ -20,7 +22,10 @@ def tune_and_evaluate(benchmark: str, spec: OptimizerSpec, suite: Suite, proposa
     remaining = default_runs(benchmark, spec, suite)
     requested = next(tuning)
     while True:
-        filler, remaining = remaining[: -len(requested) % PAD_TO], remaining[-len(requested) % PAD_TO :]
+        filler, remaining = (
+            remaining[: -len(requested) % PAD_TO],
+            remaining[-len(requested) % PAD_TO :],
+        )
         scores = yield requested + filler
         try:
             requested = tuning.send(scores[: len(requested)])
@@ -32,7 +37,17 @@ def tune_and_evaluate(benchmark: str, spec: OptimizerSpec, suite: Suite, proposa
 
 def train_at(benchmark: str, spec: OptimizerSpec, lr: float, seeds: Iterable[int]) -> Requests:
     """Evaluations at a rate given by hand; nothing is tuned."""
-    yield [Run(benchmark=benchmark, optimizer=spec.name, lr=lr, seed=seed, kind="evaluation", arm="manual") for seed in seeds]
+    yield [
+        Run(
+            benchmark=benchmark,
+            optimizer=spec.name,
+            lr=lr,
+            seed=seed,
+            kind="evaluation",
+            arm="manual",
+        )
+        for seed in seeds
+    ]
     return None
 
 

@@ -76,19 +76,33 @@ def tune(
     rates = initial_rates(interval, first, spec.default_lr)
     seeds = suite.tuning_seeds
     for round_number, next_size in enumerate([*later, 0], start=1):
-        runs = [Run(benchmark=benchmark, optimizer=spec.name, lr=lr, seed=seed, kind="trial") for lr in rates for seed in seeds]
+        runs = [
+            Run(benchmark=benchmark, optimizer=spec.name, lr=lr, seed=seed, kind="trial")
+            for lr in rates
+            for seed in seeds
+        ]
         scores = yield runs
         received += scores
         for position, lr in enumerate(rates):
             own = scores[position * len(seeds) : (position + 1) * len(seeds)]
             healthy = all(score.outcome == "finished" for score in own)
-            trials.append(Trial(lr=lr, score=float(np.mean([s.value for s in own])) if healthy else math.nan))
+            trials.append(
+                Trial(lr=lr, score=float(np.mean([s.value for s in own])) if healthy else math.nan)
+            )
         if not next_size:
             break
         interval = widen(interval, best_rate(trials))
         seed = derived_seed("round", benchmark, round_number) % 2**32
         worst = max(penalized(received))
-        key = digest(SEARCH, [(t.lr, t.score) for t in trials], worst, interval.low, interval.high, next_size, seed)
+        key = digest(
+            SEARCH,
+            [(t.lr, t.score) for t in trials],
+            worst,
+            interval.low,
+            interval.high,
+            next_size,
+            seed,
+        )
         if key not in proposals:
             proposals[key] = propose(trials, worst, interval, next_size, seed)
         rates = proposals[key]
@@ -116,11 +130,20 @@ def tuned_runs(benchmark: str, spec: OptimizerSpec, suite: Suite, lr: float) -> 
 
 def default_runs(benchmark: str, spec: OptimizerSpec, suite: Suite) -> list[Run]:
     """The evaluations on fresh seeds at the default rate, where the optimizer has one."""
-    return [] if spec.default_lr is None else _evaluations(benchmark, spec, suite, spec.default_lr, "default")
+    return (
+        []
+        if spec.default_lr is None
+        else _evaluations(benchmark, spec, suite, spec.default_lr, "default")
+    )
 
 
-def _evaluations(benchmark: str, spec: OptimizerSpec, suite: Suite, lr: float, arm: Arm) -> list[Run]:
-    return [Run(benchmark=benchmark, optimizer=spec.name, lr=lr, seed=seed, kind="evaluation", arm=arm) for seed in suite.seeds]
+def _evaluations(
+    benchmark: str, spec: OptimizerSpec, suite: Suite, lr: float, arm: Arm
+) -> list[Run]:
+    return [
+        Run(benchmark=benchmark, optimizer=spec.name, lr=lr, seed=seed, kind="evaluation", arm=arm)
+        for seed in suite.seeds
+    ]
 
 
 def initial_rates(interval: LogUniform, n: int, default: float | None) -> list[float]:
@@ -158,7 +181,10 @@ def best_rate(trials: Sequence[Trial]) -> float:
             plateaus[-1].append(lr)
         elif plateaus[-1]:
             plateaus.append([])
-    widest = max(filter(None, plateaus), key=lambda rates: (round(math.log(rates[-1] / rates[0]), 6), len(rates)))
+    widest = max(
+        filter(None, plateaus),
+        key=lambda rates: (round(math.log(rates[-1] / rates[0]), 6), len(rates)),
+    )
     middle = math.sqrt(widest[0] * widest[-1])
     return min(widest, key=lambda lr: (round(abs(math.log(lr / middle)), 6), lr))
 
@@ -185,14 +211,22 @@ def widen(interval: LogUniform, best: float) -> LogUniform:
     return interval
 
 
-def propose(trials: Sequence[Trial], worst: float, interval: LogUniform, n: int, seed: int) -> list[float]:
+def propose(
+    trials: Sequence[Trial], worst: float, interval: LogUniform, n: int, seed: int
+) -> list[float]:
     """`n` rates from a fresh sampler that is given the earlier trials, under the interval as it is now."""
     distribution = FloatDistribution(interval.low, interval.high, log=True)
     sampler = GPSampler(seed=seed, n_startup_trials=0, deterministic_objective=False)
     study = optuna.create_study(sampler=sampler)
     for trial in trials:
         value = worst if math.isnan(trial.score) else trial.score
-        lr = min(max(trial.lr, interval.low), interval.high)  # rounding may have moved it over an end
-        study.add_trial(optuna.trial.create_trial(params={"lr": lr}, distributions={"lr": distribution}, value=value))
+        lr = min(
+            max(trial.lr, interval.low), interval.high
+        )  # rounding may have moved it over an end
+        study.add_trial(
+            optuna.trial.create_trial(
+                params={"lr": lr}, distributions={"lr": distribution}, value=value
+            )
+        )
     asked = [study.ask({"lr": distribution}).params["lr"] for _ in range(n)]
     return distinct(asked, taken=[trial.lr for trial in trials])

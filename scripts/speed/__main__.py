@@ -34,19 +34,32 @@ Row = dict[str, str]
 def main() -> None:
     """Measure and print, table by table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="measure everything, too briefly to mean anything")
-    parser.add_argument("--device", default="cpu", help="where to train; other than cpu: in this process only")
+    parser.add_argument(
+        "--quick", action="store_true", help="measure everything, too briefly to mean anything"
+    )
+    parser.add_argument(
+        "--device", default="cpu", help="where to train; other than cpu: in this process only"
+    )
     arguments = parser.parse_args()
     quick, device = arguments.quick, arguments.device
     print(f"On {_machine(device)}:\n")
     problems = list(_problems())[: 1 if quick else None]
-    _print("Microseconds a run and step with Adam, in one process", _loops(problems, device, quick=quick))
+    _print(
+        "Microseconds a run and step with Adam, in one process",
+        _loops(problems, device, quick=quick),
+    )
     if device == "cpu":
-        _print("The same with 16 runs in worker processes, by engine and number of workers", _workers(problems, quick=quick))
+        _print(
+            "The same with 16 runs in worker processes, by engine and number of workers",
+            _workers(problems, quick=quick),
+        )
         with tempfile.TemporaryDirectory() as folder:
             _print("The comparison of the tutorials", _pipelines(Path(folder), quick=quick))
             _print("Tracking and report", _tracking(Path(folder), quick=quick))
-        _print("Stacks of 8 in two local workers and in a Ray cluster of two CPUs, once started", _cluster(quick=quick))
+        _print(
+            "Stacks of 8 in two local workers and in a Ray cluster of two CPUs, once started",
+            _cluster(quick=quick),
+        )
 
 
 def _problems() -> Iterator[tuple[Benchmark, Splits]]:
@@ -60,20 +73,32 @@ def _problems() -> Iterator[tuple[Benchmark, Splits]]:
 def _loops(problems: Problems, device: str, *, quick: bool) -> Iterator[Row]:
     stacks = (8,) if quick else (8, 16, 32) if device == "cpu" else (1, 16, 64, 256)
     for benchmark, splits in problems:
-        found = engines.loops(benchmark, ADAM, splits, stacks, rounds=1 if quick else 3, device=device)
+        found = engines.loops(
+            benchmark, ADAM, splits, stacks, rounds=1 if quick else 3, device=device
+        )
         first, _, *rest = found.values()
-        row = {"benchmark": benchmark.name, "MFLOP a step": f"{step_flops(benchmark, splits) / 1e6:.1f}"}
+        row = {
+            "benchmark": benchmark.name,
+            "MFLOP a step": f"{step_flops(benchmark, splits) / 1e6:.1f}",
+        }
         row |= {name: f"{value:.0f}" for name, value in found.items()}
         yield row | {"best stack": f"{first / min(rest):.1f} x DataLoader loop"}
 
 
 def _workers(problems: Problems, *, quick: bool) -> Iterator[Row]:
     suite = str(HERE / "suite.py")
-    with LocalPool(1, suite=suite, device="cpu") as one, LocalPool(2, suite=suite, device="cpu") as two:
+    with (
+        LocalPool(1, suite=suite, device="cpu") as one,
+        LocalPool(2, suite=suite, device="cpu") as two,
+    ):
         for benchmark, splits in problems:
-            found = engines.workers(benchmark, ADAM, splits, (one, two), n_runs=16, rounds=1 if quick else 3)
+            found = engines.workers(
+                benchmark, ADAM, splits, (one, two), n_runs=16, rounds=1 if quick else 3
+            )
             chosen = plan(benchmark, ADAM, splits, device="cpu").engine
-            row = {"benchmark": benchmark.name} | {name: f"{value:.0f}" for name, value in found.items()}
+            row = {"benchmark": benchmark.name} | {
+                name: f"{value:.0f}" for name, value in found.items()
+            }
             gain = found["plain, 2"] / found[f"{chosen}, 2"]
             yield row | {"the plan's choice": f"{chosen}: {gain:.1f} x two plain workers"}
 
@@ -101,7 +126,9 @@ def _tracking(folder: Path, *, quick: bool) -> Iterator[Row]:
     per_run = tracking.seconds_per_run(folder / "tracking", 3 if quick else 100)
     yield {"": "writing a run of 21 measurements", "seconds": f"{per_run:.3f}"}
     sizes = (200,) if quick else (1_000, 10_000)
-    for size, seconds in tracking.report_seconds(folder / "suite" / "mlruns" / "mlflow.db", folder / "report", sizes).items():
+    for size, seconds in tracking.report_seconds(
+        folder / "suite" / "mlruns" / "mlflow.db", folder / "report", sizes
+    ).items():
         yield {"": f"report of {size:,} runs on 10 benchmarks", "seconds": f"{seconds:.1f}"}
 
 
@@ -113,14 +140,26 @@ def _cluster(*, quick: bool) -> Iterator[Row]:
         return
     middle, least, most = clusters.overhead(found)
     local, ray = (f"{statistics.median(times):.2f} s" for times in found.values())
-    yield {"": "wall time", "local workers": local, "Ray": ray, "ratio": f"{middle:.2f} ({least:.2f} to {most:.2f})"}
-    costs = zip(("stack", "measured step of 8 runs"), clusters.driver_seconds(4 if quick else 100), strict=True)
+    yield {
+        "": "wall time",
+        "local workers": local,
+        "Ray": ray,
+        "ratio": f"{middle:.2f} ({least:.2f} to {most:.2f})",
+    }
+    costs = zip(
+        ("stack", "measured step of 8 runs"),
+        clusters.driver_seconds(4 if quick else 100),
+        strict=True,
+    )
     for name, cost in costs:
         yield {"": f"CPU time of the driver for a {name}", "Ray": f"{cost * 1e3:.2f} ms"}
 
 
 def _print(title: str, rows: Iterator[Row]) -> None:
-    print(f"{title}\n\n{tabulate(list(rows), headers='keys', tablefmt='pipe', disable_numparse=True)}\n", flush=True)
+    print(
+        f"{title}\n\n{tabulate(list(rows), headers='keys', tablefmt='pipe', disable_numparse=True)}\n",
+        flush=True,
+    )
 
 
 def _machine(device: str) -> str:
@@ -129,7 +168,9 @@ def _machine(device: str) -> str:
         name = torch.cuda.get_device_name(device)
     elif Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), name)
+        name = next(
+            (line.partition(": ")[2] for line in lines if line.startswith("model name")), name
+        )
     python, when = platform.python_version(), time.strftime("%Y-%m-%d")
     return f"{name}, {os.cpu_count()} CPUs, Python {python}, torch {torch.__version__}, {when}"
 

@@ -31,7 +31,9 @@ Found = Mapping[tuple[str, int], list[float]]  # differences by kind and step
 def main() -> None:
     """Train, compare and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--benchmarks", nargs="*", default=[benchmark.name for benchmark in SUITE.benchmarks])
+    parser.add_argument(
+        "--benchmarks", nargs="*", default=[benchmark.name for benchmark in SUITE.benchmarks]
+    )
     chosen = parser.parse_args().benchmarks
     torch.set_num_threads(1)
     found: dict[tuple[str, int], list[float]] = defaultdict(list)
@@ -41,8 +43,12 @@ def main() -> None:
             splits = benchmark.dataset().to("cpu", torch.float32)
             for spec in SUITE.optimizers:
                 compare(benchmark, spec, splits, found, clauses)
-    print(f"{datetime.date.today()}, torch {torch.__version__}, {platform.machine()}, {len(chosen)} benchmarks")
-    print(f"Median / 90 % / 99 % / largest of {SEEDS} seeds, {len(SUITE.optimizers)} optimizers and all loss curves\n")
+    print(
+        f"{datetime.date.today()}, torch {torch.__version__}, {platform.machine()}, {len(chosen)} benchmarks"
+    )
+    print(
+        f"Median / 90 % / 99 % / largest of {SEEDS} seeds, {len(SUITE.optimizers)} optimizers and all loss curves\n"
+    )
     print(tabulate(table(found), headers="keys", tablefmt="github"))
     print("\n" + "\n".join(clauses or ["None of them has parted."]))
 
@@ -56,7 +62,12 @@ def compare(
 ) -> None:
     """Train by both engines at each rate, and add the differences and what `parted` says of them."""
     middle = spec.default_lr or (spec.lr.low * spec.lr.high) ** 0.5
-    rates = {"lowest": spec.lr.low, "default": middle, "3 x default": 3 * middle, "highest": spec.lr.high}
+    rates = {
+        "lowest": spec.lr.low,
+        "default": middle,
+        "3 x default": 3 * middle,
+        "highest": spec.lr.high,
+    }
     examples = min(len(splits.validation[0]), len(splits.test[0]))
     runs = [
         Run(benchmark=benchmark.name, optimizer=spec.name, lr=rate, seed=seed, kind="trial")
@@ -65,13 +76,17 @@ def compare(
     ]
     for max_steps, eval_every in SCHEDULES:
         short = replace(benchmark, max_steps=max_steps, eval_every=eval_every)
-        expected, received = (curves(engine.train(short, spec, runs, splits)) for engine in (plain, stacked))
+        expected, received = (
+            curves(engine.train(short, spec, runs, splits)) for engine in (plain, stacked)
+        )
         for index, run in enumerate(runs):
             kind = list(rates)[index // SEEDS]
             for name, step, difference in differences(expected[index], received[index], examples):
                 found[f"{kind}: {name}", step].append(difference)
             if clause := parted(expected[index], received[index], examples=examples):
-                clauses.append(f"{benchmark.name} {spec.name} at {run.lr:g}, seed {run.seed}: {clause}")
+                clauses.append(
+                    f"{benchmark.name} {spec.name} at {run.lr:g}, seed {run.seed}: {clause}"
+                )
 
 
 def curves(updates: Iterable[tuple[int, object]]) -> Curves:
@@ -110,12 +125,16 @@ def table(found: Found) -> Iterator[Mapping[str, object]]:
     """A row a step, a column a kind."""
     kinds = sorted({kind for kind, _ in found})
     for step in sorted({step for _, step in found}):
-        yield {"step": step} | {kind: _summary(found[kind, step]) for kind in kinds if (kind, step) in found}
+        yield {"step": step} | {
+            kind: _summary(found[kind, step]) for kind in kinds if (kind, step) in found
+        }
 
 
 def _summary(values: list[float]) -> str:
     hundredths = quantiles(values, n=100, method="inclusive")
-    return " / ".join(f"{value:.1g}" for value in (hundredths[49], hundredths[89], hundredths[98], max(values)))
+    return " / ".join(
+        f"{value:.1g}" for value in (hundredths[49], hundredths[89], hundredths[98], max(values))
+    )
 
 
 if __name__ == "__main__":

@@ -66,7 +66,9 @@ def driver_seconds(n_tasks: int) -> tuple[float, float]:
 
 def overhead(found: dict[str, list[float]]) -> tuple[float, float, float]:
     """The median ratio of Ray's time to that of local workers in the same round, and the least and the most of them."""
-    ratios = [there / here for here, there in zip(found["local workers"], found["Ray"], strict=True)]
+    ratios = [
+        there / here for here, there in zip(found["local workers"], found["Ray"], strict=True)
+    ]
     return statistics.median(ratios), min(ratios), max(ratios)
 
 
@@ -100,7 +102,11 @@ def _seconds(pool: Pool, tasks: Sequence[Task]) -> float:
         pool.submit(task)
     left = sum(len(task.runs) for task in tasks)
     while left:
-        ended = [e.update for e in pool.poll(1.0) if isinstance(e, RunUpdate) and isinstance(e.update, RunResult)]
+        ended = [
+            e.update
+            for e in pool.poll(1.0)
+            if isinstance(e, RunUpdate) and isinstance(e.update, RunResult)
+        ]
         assert all(update.outcome == "finished" for update in ended), ended
         left -= len(ended)
     return time.perf_counter() - started

@@ -34,7 +34,13 @@ def in_turn(ways: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, f
 
 
 def loops(
-    benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, stacks: Sequence[int], *, rounds: int, device: str
+    benchmark: Benchmark,
+    spec: OptimizerSpec,
+    splits: Splits,
+    stacks: Sequence[int],
+    *,
+    rounds: int,
+    device: str,
 ) -> dict[str, float]:
     """Microseconds a run and step in this process, with one thread: two loops, and stacks of several sizes."""
     torch.set_num_threads(1)
@@ -42,16 +48,30 @@ def loops(
     loader = DataLoader(examples, batch_size=benchmark.batch_size, shuffle=True, drop_last=True)
     measure = partial(_timed, benchmark, spec)
     ways = {
-        "DataLoader loop": partial(measure, lambda runs: _dataloader_loop(benchmark, spec, runs[0], loader, here, device), 1),
-        "plain engine": partial(measure, lambda runs: _exhaust("plain", benchmark, spec, runs, here, device), 1),
+        "DataLoader loop": partial(
+            measure,
+            lambda runs: _dataloader_loop(benchmark, spec, runs[0], loader, here, device),
+            1,
+        ),
+        "plain engine": partial(
+            measure, lambda runs: _exhaust("plain", benchmark, spec, runs, here, device), 1
+        ),
     }
     for k in stacks:
-        ways[f"stack of {k}"] = partial(measure, lambda runs: _exhaust("stacked", benchmark, spec, runs, here, device), k)
+        ways[f"stack of {k}"] = partial(
+            measure, lambda runs: _exhaust("stacked", benchmark, spec, runs, here, device), k
+        )
     return in_turn(ways, rounds)
 
 
 def workers(
-    benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, pools: Sequence[LocalPool], *, n_runs: int, rounds: int
+    benchmark: Benchmark,
+    spec: OptimizerSpec,
+    splits: Splits,
+    pools: Sequence[LocalPool],
+    *,
+    n_runs: int,
+    rounds: int,
 ) -> dict[str, float]:
     """Microseconds of wall clock a run and step, by engine, in pools of workers that share the runs evenly."""
     found = define(benchmark, spec, splits.to("cpu"))
@@ -61,32 +81,52 @@ def workers(
             pool.submit(Task(id=number, priority=0, engine=engine, definition=found, runs=stack))
         left = n_runs
         while left:
-            ended = [e.update for e in pool.poll(1.0) if isinstance(e, RunUpdate) and isinstance(e.update, RunResult)]
+            ended = [
+                e.update
+                for e in pool.poll(1.0)
+                if isinstance(e, RunUpdate) and isinstance(e.update, RunResult)
+            ]
             assert all(update.outcome == "finished" for update in ended), ended
             left -= len(ended)
 
     ways = {
-        f"{engine}, {pool.n_workers}": partial(_timed, benchmark, spec, partial(train, engine, pool), n_runs)
+        f"{engine}, {pool.n_workers}": partial(
+            _timed, benchmark, spec, partial(train, engine, pool), n_runs
+        )
         for engine in ENGINES
         for pool in pools
     }
     return in_turn(ways, rounds)
 
 
-def _timed(benchmark: Benchmark, spec: OptimizerSpec, train: Callable[[Sequence[Run]], None], n_runs: int) -> float:
+def _timed(
+    benchmark: Benchmark, spec: OptimizerSpec, train: Callable[[Sequence[Run]], None], n_runs: int
+) -> float:
     """Microseconds a run and step of training so many runs of the same rate and different seeds."""
-    runs = [Run(benchmark=benchmark.name, optimizer=spec.name, lr=1e-3, seed=seed, kind="trial") for seed in range(n_runs)]
+    runs = [
+        Run(benchmark=benchmark.name, optimizer=spec.name, lr=1e-3, seed=seed, kind="trial")
+        for seed in range(n_runs)
+    ]
     started = time.perf_counter()
     train(runs)
     return (time.perf_counter() - started) / (n_runs * benchmark.max_steps) * 1e6
 
 
-def _exhaust(engine: str, benchmark: Benchmark, spec: OptimizerSpec, runs: Sequence[Run], splits: Splits, device: str) -> None:
+def _exhaust(
+    engine: str,
+    benchmark: Benchmark,
+    spec: OptimizerSpec,
+    runs: Sequence[Run],
+    splits: Splits,
+    device: str,
+) -> None:
     for _ in ENGINES[engine].train(benchmark, spec, runs, splits, device=device):
         pass
 
 
-def _dataloader_loop(benchmark: Benchmark, spec: OptimizerSpec, run: Run, loader: Loader, splits: Splits, device: str) -> None:
+def _dataloader_loop(
+    benchmark: Benchmark, spec: OptimizerSpec, run: Run, loader: Loader, splits: Splits, device: str
+) -> None:
     """The loop of the tutorials, measured as often as ours."""
     model = plain.initial_model(benchmark, run.seed).to(device)
     optimizer = spec.build(model, run.lr, **spec.fixed)

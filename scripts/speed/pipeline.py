@@ -29,20 +29,40 @@ class Whole:
 
 def tutorial(folder: Path, n_trials: int, n_seeds: int) -> Whole:
     """Run the tutorials' script with its store in the folder."""
-    return _whole(folder / "mlflow.db", folder, str(HERE / "tutorial.py"), str(folder), str(n_trials), str(n_seeds))
+    return _whole(
+        folder / "mlflow.db",
+        folder,
+        str(HERE / "tutorial.py"),
+        str(folder),
+        str(n_trials),
+        str(n_seeds),
+    )
 
 
 def suite(folder: Path, n_trials: int, n_seeds: int) -> Whole:
     """Run the same benchmark, optimizers, trials and seeds through the command line, and the default rates as well."""
-    arguments = ("--suite", str(HERE / "suite.py"), "--trials", str(n_trials), "--seeds", str(n_seeds))
+    arguments = (
+        "--suite",
+        str(HERE / "suite.py"),
+        "--trials",
+        str(n_trials),
+        "--seeds",
+        str(n_seeds),
+    )
     return _whole(folder / "mlruns" / "mlflow.db", folder, "-m", "optsuite", "run", *arguments)
 
 
 def _whole(database: Path, folder: Path, *arguments: str) -> Whole:
     folder.mkdir(parents=True)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{database}"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{database}",
+    }
     started = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True, cwd=folder, capture_output=True, env=environment)
+    subprocess.run(
+        [sys.executable, *arguments], check=True, cwd=folder, capture_output=True, env=environment
+    )
     seconds = time.perf_counter() - started
     client = MlflowClient(f"sqlite:///{database}")
     ids = [experiment.experiment_id for experiment in client.search_experiments()]
@@ -50,5 +70,7 @@ def _whole(database: Path, folder: Path, *arguments: str) -> Whole:
     trained = [run for run in runs if run.data.tags.get("optsuite.kind") not in ("study", "report")]
     studies = [run for run in runs if run.data.tags.get("optsuite.kind") == "study"]
     first = min(run.info.start_time for run in trained)
-    last = max(run.info.end_time for run in studies or trained)  # a study is written after all its runs
+    last = max(
+        run.info.end_time for run in studies or trained
+    )  # a study is written after all its runs
     return Whole(n_runs=len(trained), seconds=seconds, training_seconds=(last - first) / 1e3)

@@ -28,14 +28,20 @@ class Cost:
 
 def main(sizes: list[int]) -> None:
     """Train the small suite once, copy its runs, and read them."""
-    with postgres("max_wal_size=8GB", "shared_buffers=512MB") as databases, tempfile.TemporaryDirectory() as name:
+    with (
+        postgres("max_wal_size=8GB", "shared_buffers=512MB") as databases,
+        tempfile.TemporaryDirectory() as name,
+    ):
         uri, folder = databases.create("mlflow"), Path(name)
         optsuite(uri, folder, "run", "--suite", str(HERE / "suite.py"))
         for size in sizes:
             n_benchmarks = max(10, size // RUNS_OF_A_BENCHMARK)
             started = time.perf_counter()
             grow(uri, size, n_benchmarks)
-            print(f"{size} runs on {n_benchmarks} benchmarks copied in {time.perf_counter() - started:.0f} s", flush=True)
+            print(
+                f"{size} runs on {n_benchmarks} benchmarks copied in {time.perf_counter() - started:.0f} s",
+                flush=True,
+            )
             cost = optsuite(uri, folder, "report")
             print(f"report: {cost.seconds:.1f} s, {cost.peak_megabytes:.0f} MB at most", flush=True)
 
@@ -46,7 +52,11 @@ def optsuite(uri: str, folder: Path, *arguments: str) -> Cost:
     with (folder / "out").open("w") as out:
         command = [sys.executable, "-m", "optsuite", *arguments]
         process = subprocess.Popen(
-            command, cwd=folder, stdout=out, stderr=out, env=os.environ | {"MLFLOW_TRACKING_URI": uri, "COLUMNS": "120"}
+            command,
+            cwd=folder,
+            stdout=out,
+            stderr=out,
+            env=os.environ | {"MLFLOW_TRACKING_URI": uri, "COLUMNS": "120"},
         )
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

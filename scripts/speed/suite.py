@@ -7,10 +7,17 @@ from benchmarks import digits_mlp, mnist_mlp
 from optsuite import OPTIMIZERS, Suite
 
 STEPS = 100
-SHORT = tuple(replace(b, max_steps=max(STEPS, b.eval_every)) for b in (*DEFAULT.benchmarks, mnist_mlp.BENCHMARK))
+SHORT = tuple(
+    replace(b, max_steps=max(STEPS, b.eval_every))
+    for b in (*DEFAULT.benchmarks, mnist_mlp.BENCHMARK)
+)
 SUITE = Suite(
     name="speed",
-    benchmarks=(replace(digits_mlp.BENCHMARK, name="digits_mlp_20_epochs", max_steps=20 * 16, eval_every=16),),
+    benchmarks=(
+        replace(
+            digits_mlp.BENCHMARK, name="digits_mlp_20_epochs", max_steps=20 * 16, eval_every=16
+        ),
+    ),
     on_request=SHORT,
     optimizers=tuple(OPTIMIZERS[name] for name in ("momentum", "adam", "adagrad", "rmsprop")),
 )

@@ -44,7 +44,9 @@ def seconds_per_run(folder: Path, n_runs: int) -> float:
             params={f"param_{i}": i for i in range(16)},
         )
         for step in range(0, 1_050, 50):
-            run_logger.add(Measurement(step=step, values=dict.fromkeys(CURVES, 1.0), time=time.time()))
+            run_logger.add(
+                Measurement(step=step, values=dict.fromkeys(CURVES, 1.0), time=time.time())
+            )
         run_logger.end(RunResult(outcome="finished"))
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds)
@@ -57,7 +59,10 @@ def report_seconds(database: Path, folder: Path, sizes: tuple[int, ...]) -> dict
         grow(f"sqlite:///{database}", size)
         started = time.perf_counter()
         store = open_store(f"sqlite:///{database}")
-        runs, curves = read_runs(store, "default"), partial(read_curves, store, names=["validation/loss"])
+        runs, curves = (
+            read_runs(store, "default"),
+            partial(read_curves, store, names=["validation/loss"]),
+        )
         build(runs, curves, comparison(runs), folder, campaign="default", ui="")
         seconds[size] = time.perf_counter() - started
     return seconds
@@ -71,16 +76,29 @@ def grow(uri: str, size: int, n_benchmarks: int = 10) -> None:
     engine = sqlalchemy.create_engine(uri)
     with engine.begin() as connection:
         held, originals = connection.execute(sqlalchemy.text(COUNTS)).one()
-        copies = {"first": held // originals, "last": size // originals - 1, "n_benchmarks": n_benchmarks}
+        copies = {
+            "first": held // originals,
+            "last": size // originals - 1,
+            "n_benchmarks": n_benchmarks,
+        }
         for table in OF_A_RUN if copies["first"] <= copies["last"] else ():
-            columns = [column["name"] for column in sqlalchemy.inspect(connection).get_columns(table)]
+            columns = [
+                column["name"] for column in sqlalchemy.inspect(connection).get_columns(table)
+            ]
             values = ", ".join(_renamed(table, column) for column in columns)
             copied = f"{COPIES} SELECT {values} FROM {table} CROSS JOIN copies WHERE {ORIGINAL}"
-            connection.execute(sqlalchemy.text(f"INSERT INTO {table} ({', '.join(columns)}) {copied}"), copies)
+            connection.execute(
+                sqlalchemy.text(f"INSERT INTO {table} ({', '.join(columns)}) {copied}"), copies
+            )
     with engine.begin() as connection:
         seals = [*_seals(open_store(uri))]
         if seals:
-            connection.execute(sqlalchemy.text("UPDATE tags SET value = :seal WHERE run_uuid = :run AND key = :key"), seals)
+            connection.execute(
+                sqlalchemy.text(
+                    "UPDATE tags SET value = :seal WHERE run_uuid = :run AND key = :key"
+                ),
+                seals,
+            )
     engine.dispose()
 
 
@@ -90,7 +108,11 @@ def _seals(store: Store) -> Iterator[dict[str, str]]:
         for row in chunk.to_dict("records"):
             points = Points.counted(row)
             if row["run_id"].startswith("copy") and isinstance(row["seal"], str) and points:
-                yield {"run": row["run_id"], "key": SEAL, "seal": seal({name: row[name] for name in SEALED}, points)}
+                yield {
+                    "run": row["run_id"],
+                    "key": SEAL,
+                    "seal": seal({name: row[name] for name in SEALED}, points),
+                }
 
 
 def _renamed(table: str, column: str) -> str:

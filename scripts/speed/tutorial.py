@@ -33,8 +33,14 @@ def datasets() -> tuple[TensorDataset, TensorDataset, TensorDataset]:
     x, y = load_digits(return_X_y=True)
     x, y = torch.tensor(x / 16, dtype=torch.float32), torch.tensor(y)
     x_train, x_rest, y_train, y_rest = train_test_split(x, y, test_size=720, random_state=0)
-    x_validation, x_test, y_validation, y_test = train_test_split(x_rest, y_rest, test_size=360, random_state=0)
-    return TensorDataset(x_train, y_train), TensorDataset(x_validation, y_validation), TensorDataset(x_test, y_test)
+    x_validation, x_test, y_validation, y_test = train_test_split(
+        x_rest, y_rest, test_size=360, random_state=0
+    )
+    return (
+        TensorDataset(x_train, y_train),
+        TensorDataset(x_validation, y_validation),
+        TensorDataset(x_test, y_test),
+    )
 
 
 def evaluate(model: nn.Module, loader: DataLoader[tuple[torch.Tensor, ...]]) -> tuple[float, float]:
@@ -49,16 +55,22 @@ def evaluate(model: nn.Module, loader: DataLoader[tuple[torch.Tensor, ...]]) -> 
     return loss / n, correct / n
 
 
-def train(name: str, lr: float, seed: int, data: tuple[TensorDataset, TensorDataset, TensorDataset]) -> float:
+def train(
+    name: str, lr: float, seed: int, data: tuple[TensorDataset, TensorDataset, TensorDataset]
+) -> float:
     """Train one run, log it epoch by epoch, and return its lowest validation loss."""
     torch.manual_seed(seed)
     loader = DataLoader(data[0], batch_size=BATCH_SIZE, shuffle=True, drop_last=True)
     validation, test = (DataLoader(part, batch_size=BATCH_SIZE) for part in data[1:])
-    model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
+    model = nn.Sequential(
+        nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)
+    )
     optimizer = OPTIMIZERS[name][0](model.parameters(), lr=lr)
     best = float("inf")
     with mlflow.start_run(run_name=f"{name} lr={lr:.3g} seed={seed}"):
-        mlflow.log_params({"optimizer": name, "lr": lr, "seed": seed, "batch_size": BATCH_SIZE, "epochs": EPOCHS})
+        mlflow.log_params(
+            {"optimizer": name, "lr": lr, "seed": seed, "batch_size": BATCH_SIZE, "epochs": EPOCHS}
+        )
         for epoch in range(EPOCHS):
             model.train()
             total = 0.0
@@ -85,7 +97,9 @@ def main() -> None:
     data = datasets()
     for name, (_, low, high) in OPTIMIZERS.items():
 
-        def objective(trial: optuna.Trial, name: str = name, low: float = low, high: float = high) -> float:
+        def objective(
+            trial: optuna.Trial, name: str = name, low: float = low, high: float = high
+        ) -> float:
             return train(name, trial.suggest_float("lr", low, high, log=True), 0, data)
 
         study = optuna.create_study(direction="minimize")

@@ -27,7 +27,9 @@ SUITE = Suite(
     name="twin",
     benchmarks=(SURFACE, SECTORS),
     optimizers=(
-        OptimizerSpec(name="drag", build=steps.drag, lr=LogUniform(low=1e-3, high=1e-1), default_lr=1e-2),
+        OptimizerSpec(
+            name="drag", build=steps.drag, lr=LogUniform(low=1e-3, high=1e-1), default_lr=1e-2
+        ),
         OptimizerSpec(name="scaled", build=steps.scaled, lr=LogUniform(low=1e-4, high=1e-1)),
     ),
     n_trials=8,

@@ -85,7 +85,10 @@ def benchmark(name: str, model: Callable[[], nn.Module]) -> Benchmark:
 SUITE = Suite(
     name="broken",
     benchmarks=(
-        *(benchmark(what.__name__, Raising(what)) for what in (raises, never_ends, dies, dies_once, eats_memory)),
+        *(
+            benchmark(what.__name__, Raising(what))
+            for what in (raises, never_ends, dies, dies_once, eats_memory)
+        ),
         benchmark("not_a_number", not_a_number),
         benchmark("wrong_shape", wrong_shape),
         tiny.BENCHMARK,

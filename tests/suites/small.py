@@ -7,7 +7,9 @@ from optsuite.benchmarks import diabetes_mlp, digits_logreg
 
 SUITE = Suite(
     name="small",
-    benchmarks=tuple(replace(own.BENCHMARK, max_steps=200) for own in (digits_logreg, diabetes_mlp)),
+    benchmarks=tuple(
+        replace(own.BENCHMARK, max_steps=200) for own in (digits_logreg, diabetes_mlp)
+    ),
     optimizers=(OPTIMIZERS["momentum"], OPTIMIZERS["sgd"]),
     n_trials=12,
     n_seeds=6,

@@ -135,7 +135,9 @@ class _Cleaning:
             return
         bases = {run.basis for run in runs if run.campaign == campaign}
         found = [
-            path for path in orphans(self._uri, runs) if campaign is None or basis_of(checkpoints(self._uri)[path]) in bases
+            path
+            for path in orphans(self._uri, runs)
+            if campaign is None or basis_of(checkpoints(self._uri)[path]) in bases
         ]
         self._tally.files("checkpoints", found)
         if not self._dry_run:

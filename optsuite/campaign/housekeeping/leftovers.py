@@ -17,10 +17,16 @@ UNKNOWN_SECONDS = 86_400.0  # a run is in the store after its second measurement
 def checkpoints(uri: str) -> dict[Path, str]:
     """The checkpoints beside the store, and half-written ones, each with its run's fingerprint."""
     found = {path: NAME.fullmatch(path.name) for path in checkpoint_folder(uri).glob("*-*-*")}
-    return {path: match[1] for path, match in sorted(found.items()) if match and basis_of(match[1]) and path.is_file()}
+    return {
+        path: match[1]
+        for path, match in sorted(found.items())
+        if match and basis_of(match[1]) and path.is_file()
+    }
 
 
-def checkpoints_of(uri: str, own: Iterable[InventoryRow], others: Iterable[InventoryRow]) -> list[Path]:
+def checkpoints_of(
+    uri: str, own: Iterable[InventoryRow], others: Iterable[InventoryRow]
+) -> list[Path]:
     """The checkpoints of runs of one campaign, and of runs like them that no other campaign has.
 
     A run that was killed early has a checkpoint, but is not in the store.
@@ -28,7 +34,9 @@ def checkpoints_of(uri: str, own: Iterable[InventoryRow], others: Iterable[Inven
     bases = {run.basis for run in own} - {run.basis for run in others}
     fingerprints = {run.fingerprint for run in own} - {run.fingerprint for run in others}
     return [
-        path for path, fingerprint in checkpoints(uri).items() if fingerprint in fingerprints or basis_of(fingerprint) in bases
+        path
+        for path, fingerprint in checkpoints(uri).items()
+        if fingerprint in fingerprints or basis_of(fingerprint) in bases
     ]
 
 

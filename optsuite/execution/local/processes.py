@@ -62,7 +62,9 @@ def _interrupts_ignored() -> Iterator[None]:
 def _main_hidden() -> Iterator[None]:
     """Start processes that do not run the caller's script again, which may have no guard against that."""
     main = sys.modules["__main__"]
-    hidden: dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    hidden: dict[str, Any] = {
+        name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)
+    }
     main.__spec__ = None
     try:
         yield

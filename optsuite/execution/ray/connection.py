@@ -8,14 +8,22 @@ from typing import Any
 
 import ray
 from ray._private.authentication import authentication_token_setup as setup
-from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
+from ray.exceptions import (
+    NodeDiedError,
+    OutOfMemoryError,
+    RayError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from optsuite.errors import InputError, one_line
 from optsuite.execution.pool import OUT_OF_MEMORY
 
 REACH_SECONDS = 5.0
 QUIET: Mapping[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # a frame with which both sides of HTTP/2, and so of gRPC, begin
+SETTINGS = bytes(
+    [0, 0, 0, 4, 0, 0, 0, 0, 0]
+)  # a frame with which both sides of HTTP/2, and so of gRPC, begin
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS
 
 
@@ -24,8 +32,12 @@ def connect(address: str, n_cpus: int) -> bool:
     if ray.is_initialized():
         return False
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns that this will be its default
-    ray._private.worker._worker_logs_enabled = False  # no option silences what it says of processes that die
+    os.environ.setdefault(
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+    )  # else Ray warns that this will be its default
+    ray._private.worker._worker_logs_enabled = (
+        False  # no option silences what it says of processes that die
+    )
     try:
         where = _running() if address == "auto" else address
         if where is None:
@@ -36,7 +48,9 @@ def connect(address: str, n_cpus: int) -> bool:
             ray.init(address=where, **QUIET)
     except Exception as error:
         allowed = "auto, or HOST:PORT of the head of a cluster that this machine is a node of"
-        raise InputError(f"--ray: got {address!r}, which cannot be reached ({one_line(error)}); allowed: {allowed}") from error
+        raise InputError(
+            f"--ray: got {address!r}, which cannot be reached ({one_line(error)}); allowed: {allowed}"
+        ) from error
     return True
 
 
@@ -68,7 +82,9 @@ def probe(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal()) or "/" in host:
         raise ValueError("no HOST:PORT")
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS) as connection:
+    with socket.create_connection(
+        (host.strip("[]"), int(port)), timeout=REACH_SECONDS
+    ) as connection:
         if os.environ.get("RAY_USE_TLS", "0") == "0":
             connection.sendall(HTTP2_PREFACE)
             if connection.makefile("rb").read(4)[3:] != SETTINGS[3:4]:
@@ -79,7 +95,9 @@ def cause_of(error: RayError) -> str:
     """Why Ray gave a task up."""
     match error:
         case RayTaskError():
-            return one_line(error.cause) if isinstance(error.cause, BaseException) else one_line(error)
+            return (
+                one_line(error.cause) if isinstance(error.cause, BaseException) else one_line(error)
+            )
         case OutOfMemoryError():
             return OUT_OF_MEMORY
         case WorkerCrashedError():

@@ -23,7 +23,9 @@ from optsuite.execution.suite_source import SuiteSource
 from optsuite.training.device import device_bytes, kind_of
 
 MAX_RETRIES = 2  # of a task whose process dies; then the campaign tries it once more, alone
-MAX_NODE_RETRIES = 20  # of a task whose node is lost, which is not the task's fault: preempted nodes come and go
+MAX_NODE_RETRIES = (
+    20  # of a task whose node is lost, which is not the task's fault: preempted nodes come and go
+)
 LOST_NODE_SECONDS = 30.0  # what Ray may take to find a node dead
 HEAD_SECONDS = 20.0  # what a head may be away for; Ray itself ends the process after 60
 LOOK_SECONDS = 5.0  # how often to see which nodes there are
@@ -88,7 +90,9 @@ class RayPool:
 
     checkpoints = None
 
-    def __init__(self, address: str, *, n_workers: int | None, n_cores: int, suite: SuiteSource, device: str) -> None:
+    def __init__(
+        self, address: str, *, n_workers: int | None, n_cores: int, suite: SuiteSource, device: str
+    ) -> None:
         """Connect to the cluster at an address, or with `auto` to one that runs here, else start one of `n_cores` CPUs.
 
         At most `n_workers` tasks are trained at once where it is a number. Raises InputError where there is no cluster.
@@ -98,9 +102,13 @@ class RayPool:
         self._device = kind_of(device)  # Ray says which one it is
         self._device_bytes = device_bytes(device)
         self._arguments = (suite, self._device, WorkerEnvironment.here())
-        options: dict[str, Any] = {"max_retries": 0}  # Ray's own retries are not seen from here, nor is when they start
+        options: dict[str, Any] = {
+            "max_retries": 0
+        }  # Ray's own retries are not seen from here, nor is when they start
         if self._device_bytes:
-            options["num_gpus"] = 1  # a process that had a GPU ends with its task only where the function itself asks for one
+            options["num_gpus"] = (
+                1  # a process that had a GPU ends with its task only where the function itself asks for one
+            )
         remote: Any = ray.remote(**options)
         self._train = remote(stream)
         self._queue = Queue()
@@ -180,7 +188,9 @@ class RayPool:
     def _ready(self, timeout: float) -> list[_Job]:
         """Those that have something to say, or the first that has within so many seconds."""
         by_batches = {job.batches: job for job in self._jobs}
-        ready, _ = ray.wait(list(by_batches), num_returns=1 if timeout else len(by_batches), timeout=timeout)
+        ready, _ = ray.wait(
+            list(by_batches), num_returns=1 if timeout else len(by_batches), timeout=timeout
+        )
         return [by_batches[batches] for batches in ready]
 
     def _receive(self, job: _Job) -> Sequence[RunUpdate | TaskLost]:
@@ -220,9 +230,18 @@ class RayPool:
             if demand(job.task, self._nodes, self._device_bytes) != job.demand:
                 ray.cancel(job.batches, force=True)
                 self._resubmit(job)
-        lacking = next((job.demand for job in self._jobs if not job.is_started and not fits(job.demand, self._nodes)), None)
+        lacking = next(
+            (
+                job.demand
+                for job in self._jobs
+                if not job.is_started and not fits(job.demand, self._nodes)
+            ),
+            None,
+        )
         if lacking and not self._is_short:
-            LOGGER.warning("No node of the cluster has %s; waiting for one that does.", described(lacking))
+            LOGGER.warning(
+                "No node of the cluster has %s; waiting for one that does.", described(lacking)
+            )
         self._is_short = bool(lacking)
 
     def _is_reached(self) -> bool:

@@ -8,9 +8,15 @@ from optsuite.execution.pool import Task
 PROCESS_BYTES = 2**29  # torch and a dataset
 MEMORY_STEP = 2**28  # few different demands: a cluster queues each kind on its own
 GPU_STEP = 1 / 20
-CONTEXT_BYTES = 2**29  # of a GPU, for any process there: CUDA's own and what its libraries work in, some 300 to 500 MB
+CONTEXT_BYTES = (
+    2**29
+)  # of a GPU, for any process there: CUDA's own and what its libraries work in, some 300 to 500 MB
 Resources = Mapping[str, float]
-RESOURCE = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}  # of a node, by the option of a task
+RESOURCE = {
+    "num_cpus": "CPU",
+    "num_gpus": "GPU",
+    "memory": "memory",
+}  # of a node, by the option of a task
 
 
 def demand(task: Task, nodes: Sequence[Resources], device_bytes: int) -> dict[str, float]:
@@ -35,7 +41,9 @@ def slots(nodes: Sequence[Resources], device_bytes: int) -> int:
     """How many of the smallest tasks the nodes train at once."""
     if not device_bytes:
         return int(sum(node.get("CPU", 0) for node in nodes))
-    return sum(int(min(node.get("CPU", 0), node.get("GPU", 0) / _share(0, device_bytes))) for node in nodes)
+    return sum(
+        int(min(node.get("CPU", 0), node.get("GPU", 0) / _share(0, device_bytes))) for node in nodes
+    )
 
 
 def _share(memory_bytes: int, device_bytes: int) -> float:
@@ -46,7 +54,10 @@ def _share(memory_bytes: int, device_bytes: int) -> float:
 
 def fits(asked: Mapping[str, float], nodes: Sequence[Resources]) -> bool:
     """Whether some node has all that is asked for, when nothing else is trained there."""
-    return any(all(node.get(RESOURCE[option], 0) >= amount for option, amount in asked.items()) for node in nodes)
+    return any(
+        all(node.get(RESOURCE[option], 0) >= amount for option, amount in asked.items())
+        for node in nodes
+    )
 
 
 def described(asked: Mapping[str, float]) -> str:

@@ -36,14 +36,20 @@ class WorkerEnvironment:
     @classmethod
     def here(cls) -> "WorkerEnvironment":
         """Those of this process."""
-        told = dict([WORKSPACE]) | {name: value for name, value in os.environ.items() if name.startswith((OURS, WORKSPACE[0]))}
+        told = dict([WORKSPACE]) | {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith((OURS, WORKSPACE[0]))
+        }
         return cls(folder=str(Path.cwd()), path=tuple(sys.path), environment=tuple(told.items()))
 
     def enter(self) -> None:
         """Make them those of this process. Raises OSError where there is no such folder."""
         os.chdir(self.folder)
         # Ray puts the folder of its driver before the libraries.
-        sys.path[:] = [entry for entry in sys.path if entry not in ("", self.folder) or entry in self.path]
+        sys.path[:] = [
+            entry for entry in sys.path if entry not in ("", self.folder) or entry in self.path
+        ]
         sys.path += [entry for entry in self.path if entry not in sys.path]
         for name in [name for name in os.environ if name.startswith(OURS)]:
             del os.environ[name]

@@ -38,24 +38,55 @@ def _numbers(value: Tensor) -> list[Any]:
     if value.is_meta:
         return ["meta", shape, list(value.stride())]
     if value.is_quantized:
-        scales = value.q_scale() if value.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric) else ""
-        return ["quantized", shape, str(value.qscheme()), str(scales), _numbers(value.int_repr()), _numbers(value.dequantize())]
+        scales = (
+            value.q_scale()
+            if value.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric)
+            else ""
+        )
+        return [
+            "quantized",
+            shape,
+            str(value.qscheme()),
+            str(scales),
+            _numbers(value.int_repr()),
+            _numbers(value.dequantize()),
+        ]
     if value.layout is torch.sparse_coo:
         return [shape, value.is_coalesced(), _numbers(value._indices()), _numbers(value._values())]
     if value.layout in (torch.sparse_csr, torch.sparse_bsr):
-        return [shape, _numbers(value.crow_indices()), _numbers(value.col_indices()), _numbers(value.values())]
+        return [
+            shape,
+            _numbers(value.crow_indices()),
+            _numbers(value.col_indices()),
+            _numbers(value.values()),
+        ]
     if value.layout in (torch.sparse_csc, torch.sparse_bsc):
-        return [shape, _numbers(value.ccol_indices()), _numbers(value.row_indices()), _numbers(value.values())]
+        return [
+            shape,
+            _numbers(value.ccol_indices()),
+            _numbers(value.row_indices()),
+            _numbers(value.values()),
+        ]
     if value.layout is not torch.strided:
         value = value.to_dense()
-    return [shape, str(value.dtype), hashlib.blake2b(tensor_bytes(value), digest_size=16).hexdigest()]
+    return [
+        shape,
+        str(value.dtype),
+        hashlib.blake2b(tensor_bytes(value), digest_size=16).hexdigest(),
+    ]
 
 
 def array_steps(value: Any) -> Steps:
     """An array of numpy by its kind, dtype, shape and content; of objects and text by its elements."""
     kind = type(value)
     if issubclass(kind, np.ma.MaskedArray):
-        return ["masked", (yield kind, "class"), (yield value.data, "data"), (yield value.mask, "mask"), str(value.fill_value)]
+        return [
+            "masked",
+            (yield kind, "class"),
+            (yield value.data, "data"),
+            (yield value.mask, "mask"),
+            str(value.fill_value),
+        ]
     parts: list[Any] = ["array", str(value.dtype), list(value.shape)]
     plain = value.view(np.ndarray)
     if kind not in (np.ndarray, np.memmap):
@@ -66,5 +97,8 @@ def array_steps(value: Any) -> Steps:
     elif plain.dtype.hasobject or plain.dtype.kind == "T":
         parts.append((yield plain.ravel().tolist(), "elements"))
     else:
-        parts += [plain.dtype.str, hashlib.blake2b(np.ascontiguousarray(plain).tobytes(), digest_size=16).hexdigest()]
+        parts += [
+            plain.dtype.str,
+            hashlib.blake2b(np.ascontiguousarray(plain).tobytes(), digest_size=16).hexdigest(),
+        ]
     return parts

@@ -45,7 +45,14 @@ __all__ = ["Description", "canonicalize", "tensor_bytes"]
 
 LONGEST = 200  # letters of a plain value that is not hashed
 DEEPEST = 100_000  # parts within parts
-SHARED = (nn.Module, Tensor, np.ndarray, list, dict, set)  # what is there once and used twice differs from two that are alike
+SHARED = (
+    nn.Module,
+    Tensor,
+    np.ndarray,
+    list,
+    dict,
+    set,
+)  # what is there once and used twice differs from two that are alike
 N_NAMED = 3  # places that a message names
 
 
@@ -103,7 +110,9 @@ class _Walk:
     stack: list[_Open] = field(default_factory=list)
     places: dict[int, int] = field(default_factory=dict)
     homes: dict[str, Home] = field(default_factory=dict)  # by name, of all that was met
-    alive: list[object] = field(default_factory=list)  # whose ids must not be taken by others while this goes on
+    alive: list[object] = field(
+        default_factory=list
+    )  # whose ids must not be taken by others while this goes on
 
     def canonicalize(self, root: object) -> str:
         result: Any = self._enter(root, "")
@@ -115,7 +124,9 @@ class _Walk:
                 result = self._leave(stop.value)
             except InputError:
                 raise
-            except Exception:  # OpaqueError among them: what a person's own code raises here is its own
+            except (
+                Exception
+            ):  # OpaqueError among them: what a person's own code raises here is its own
                 if top.is_coarse:
                     raise
                 top.steps, top.is_coarse, result = self._coarse(top), True, None

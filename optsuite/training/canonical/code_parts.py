@@ -66,7 +66,9 @@ def function_steps(function: FunctionType) -> Steps:
             parts.append([name, (yield value, f"closure variable {name}")])
     if kind != "own":
         return parts
-    for name, default in zip(reversed(_arguments(function)), reversed(function.__defaults__ or ()), strict=False):
+    for name, default in zip(
+        reversed(_arguments(function)), reversed(function.__defaults__ or ()), strict=False
+    ):
         parts.append((yield default, f"default of {name}"))
     for name, default in (function.__kwdefaults__ or {}).items():
         parts.append([name, (yield default, f"default of {name}")])
@@ -107,11 +109,16 @@ def _reading_steps(found: Reads, scope: Mapping[str, Any]) -> Steps:
             parts.append([name, (yield from _global_steps(name, scope[name], chains))])
         else:
             built_in = vars(sys.modules["builtins"]).get(name)
-            patched = name not in BUILT_IN or getattr(built_in, "__module__", "builtins") not in OF_BUILT_IN
+            patched = (
+                name not in BUILT_IN
+                or getattr(built_in, "__module__", "builtins") not in OF_BUILT_IN
+            )
             parts.append([name, (yield built_in, f"built-in {name}") if patched else ""])
     for name, taken in found.imports:
         parts.append((yield from _import_steps(absolute(name, home.package), taken)))
-    if found.hides(scope) and not is_ours(home.file):  # optsuite's own modules load installed packages only
+    if found.hides(scope) and not is_ours(
+        home.file
+    ):  # optsuite's own modules load installed packages only
         parts.append(["hidden", (yield from text_steps([home]))])
     return parts
 
@@ -131,7 +138,9 @@ def _global_steps(name: str, value: object, chains: set[tuple[str, ...]]) -> Ste
 def _is_optsuite(value: object) -> bool:
     """Whether it is the module optsuite, or one of its modules or benchmarks that count as a person's own."""
     file = vars(value).get("__file__") if type(value) is ModuleType else None
-    return isinstance(file, str) and (is_public(file) or (is_ours(file) and vars(value).get("__name__") == "optsuite"))
+    return isinstance(file, str) and (
+        is_public(file) or (is_ours(file) and vars(value).get("__name__") == "optsuite")
+    )
 
 
 def _taken(module: Any, chain: tuple[str, ...]) -> tuple[Any, Member]:
@@ -161,7 +170,9 @@ def _import_steps(name: str, taken: tuple[str, ...]) -> Steps:
     return (yield from text_steps([], [name], candidates))
 
 
-def text_steps(homes: list[Home], names: list[str] | None = None, candidates: list[str] | None = None) -> Steps:
+def text_steps(
+    homes: list[Home], names: list[str] | None = None, candidates: list[str] | None = None
+) -> Steps:
     """The texts of modules and of all own modules that they import, with what others have set in these."""
     texts = closure(homes, names or (), candidates or ())
     written: Written = yield Texts(texts), "modules"
@@ -188,8 +199,12 @@ def module_steps(module: ModuleType) -> Steps:
     kind = kind_of(home.name, home.file or next(iter(map(str, folders)), None))
     if kind != "own":
         return [kind, (yield Code(home.name, ""), "name")]
-    if home.file is None and not folders and sys.modules.get(home.name) is not module:  # made while the program runs
-        contents = {name: value for name, value in vars(module).items() if not name.startswith("__")}
+    if (
+        home.file is None and not folders and sys.modules.get(home.name) is not module
+    ):  # made while the program runs
+        contents = {
+            name: value for name, value in vars(module).items() if not name.startswith("__")
+        }
         return ["module", (yield contents, "contents")]
     return ["module", (yield Module(home.name), "name"), (yield from text_steps([home]))]
 
@@ -211,21 +226,42 @@ def class_steps(kind: type) -> Steps:
     if "__dataclass_params__" in vars(kind):
         parts.append(repr(vars(kind)["__dataclass_params__"]))
     for item in vars(kind).get("__dataclass_fields__", {}).values():
-        parts.append([repr((item.init, item.repr, item.hash, item.compare, item.kw_only)), (yield item.metadata, item.name)])
-        parts.append([item.name, (yield item.default, item.name), (yield item.default_factory, item.name)])
+        parts.append(
+            [
+                repr((item.init, item.repr, item.hash, item.compare, item.kw_only)),
+                (yield item.metadata, item.name),
+            ]
+        )
+        parts.append(
+            [item.name, (yield item.default, item.name), (yield item.default_factory, item.name)]
+        )
     if isinstance(kind, EnumType):
         for name, member in kind.__members__.items():
-            parts.append([name, (yield member._value_, f"member {name}"), (yield added(member), f"attributes of {name}")])
+            parts.append(
+                [
+                    name,
+                    (yield member._value_, f"member {name}"),
+                    (yield added(member), f"attributes of {name}"),
+                ]
+            )
     return parts
 
 
 def _class_source(kind: type) -> list[str]:
     """The source of a class, of all classes of that name where it cannot be told which; none where there is no text."""
     functions = [member for member in vars(kind).values() if type(member) is FunctionType]
-    own = [function for function in map(unhooked, functions) if function.__qualname__.startswith(qualname(kind))]
+    own = [
+        function
+        for function in map(unhooked, functions)
+        if function.__qualname__.startswith(qualname(kind))
+    ]
     home = class_home(kind)
     text = file_text(home.file) if home.file else None
     if text is None:
         texts = [code_text(function.__code__, function.__globals__) for function in own]
         text = next((found for found in texts if found), None)
-    return class_sources(text, qualname(kind), [function.__code__.co_firstlineno for function in own]) if text else []
+    return (
+        class_sources(text, qualname(kind), [function.__code__.co_firstlineno for function in own])
+        if text
+        else []
+    )

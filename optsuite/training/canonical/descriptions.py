@@ -92,7 +92,12 @@ def benchmark_parts(benchmark: Benchmark) -> Parts:
 def spec_parts(spec: OptimizerSpec) -> Parts:
     """What the steps of an optimizer are determined by, but for its rate."""
     flags = (spec.closure, spec.lr_linear)
-    return {"build": spec.build, "fixed hyperparameters": spec.fixed, "schedule": spec.schedule, "flags": flags}
+    return {
+        "build": spec.build,
+        "fixed hyperparameters": spec.fixed,
+        "schedule": spec.schedule,
+        "flags": flags,
+    }
 
 
 def _numerics() -> tuple[str, ...]:
@@ -104,10 +109,22 @@ def _numerics() -> tuple[str, ...]:
         torch.get_float32_matmul_precision(),
         str(cuda.matmul.allow_fp16_reduced_precision_reduction),
         str(cuda.matmul.allow_bf16_reduced_precision_reduction),
-        *(str(getattr(cuda, f"{kernel}_sdp_enabled")()) for kernel in ("flash", "mem_efficient", "math")),
-        str((torch.backends.mkldnn.enabled, torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark)),
+        *(
+            str(getattr(cuda, f"{kernel}_sdp_enabled")())
+            for kernel in ("flash", "mem_efficient", "math")
+        ),
+        str(
+            (
+                torch.backends.mkldnn.enabled,
+                torch.backends.cudnn.enabled,
+                torch.backends.cudnn.benchmark,
+            )
+        ),
         str((torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic)),
-        *(str((torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))) for kind in ("cpu", "cuda")),
+        *(
+            str((torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)))
+            for kind in ("cpu", "cuda")
+        ),
         str((torch.full((), 1e-40) * 1.0).item()),  # zero where the smallest numbers are flushed
     )
 
@@ -133,7 +150,9 @@ def _other_task(where: str, expected: Mapping[str, str], found: Mapping[str, str
         return f"{where} changed while the campaign was running; start it again"
     several = len(names) > 1 or names[0] in ("numbers", "flags", "fixed hyperparameters", "data")
     verb = "differ" if several else "differs"
-    reason = "each time that the suite is loaded, or its file changed while the campaign was running"
+    reason = (
+        "each time that the suite is loaded, or its file changed while the campaign was running"
+    )
     return f"{where}: its {' and '.join(names)} {verb} {reason}"
 
 

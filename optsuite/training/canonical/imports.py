@@ -20,14 +20,34 @@ from optsuite.training.canonical.own_code import SITES, Home, is_installed, is_o
 from optsuite.training.canonical.source import bare_text, bytecode, file_text
 
 LOADERS = {  # names of what loads code in ways that a text does not show
-    *("__import__", "import_module", "exec", "eval", "run_path", "run_module", "runpy", "spec_from_file_location"),
-    *("exec_module", "load_module", "load_source", "SourceFileLoader", "walk_packages", "iter_modules", "find_loader"),
+    *(
+        "__import__",
+        "import_module",
+        "exec",
+        "eval",
+        "run_path",
+        "run_module",
+        "runpy",
+        "spec_from_file_location",
+    ),
+    *(
+        "exec_module",
+        "load_module",
+        "load_source",
+        "SourceFileLoader",
+        "walk_packages",
+        "iter_modules",
+        "find_loader",
+    ),
     *("zipimporter", "locate", "resolve_name"),
 }
 N_FILES = 4_000  # below a folder whose modules may be imported by a computed name
 N_FOLDERS = 20_000
 MODULES = (".py", ".pyc", ".so", ".pyd")
-OWN_IMPORTS = {"OPTIMIZERS": "optsuite.optimizers", "accuracy": "optsuite.models"}  # what `optsuite` hands on lazily
+OWN_IMPORTS = {
+    "OPTIMIZERS": "optsuite.optimizers",
+    "accuracy": "optsuite.models",
+}  # what `optsuite` hands on lazily
 
 
 @dataclass(frozen=True)
@@ -47,7 +67,9 @@ class Place:
     folders: tuple[str, ...] = ()
 
 
-def closure(homes: Iterable[Home], names: Iterable[str] = (), candidates: Iterable[str] = ()) -> list[tuple[str, str]]:
+def closure(
+    homes: Iterable[Home], names: Iterable[str] = (), candidates: Iterable[str] = ()
+) -> list[tuple[str, str]]:
     """The modules and all that they import, as (name, text), sorted by name.
 
     The text of a module that is not a person's own is INSTALLED or ABSENT.
@@ -71,9 +93,12 @@ def closure(homes: Iterable[Home], names: Iterable[str] = (), candidates: Iterab
         if not text.startswith("text "):
             continue
         found = scan(
-            text.removeprefix("text "), home.name if place.folders or _is_package(home) else home.name.rpartition(".")[0]
+            text.removeprefix("text "),
+            home.name if place.folders or _is_package(home) else home.name.rpartition(".")[0],
         )
-        if found.dynamic and not is_ours(home.file):  # optsuite's own modules load installed packages only
+        if found.dynamic and not is_ours(
+            home.file
+        ):  # optsuite's own modules load installed packages only
             folders.add(home.folder)
         for name in sorted(found.imports):
             waiting += _take(name, texts, needed=True)
@@ -152,7 +177,9 @@ def _text(place: Place) -> str:
     except OSError:
         return "unreadable"
     if file.endswith(".pyc"):
-        with suppress(ImportError, ValueError, EOFError, TypeError):  # its code, without the folder in which it was compiled
+        with suppress(
+            ImportError, ValueError, EOFError, TypeError
+        ):  # its code, without the folder in which it was compiled
             code = SourcelessFileLoader(place.home.name, file).get_code(place.home.name)
             data = bytecode(code).encode() if code else data
     return hashlib.blake2b(data, digest_size=16).hexdigest()
@@ -185,15 +212,24 @@ def scan(text: str, package: str) -> Scan:
             case ast.ImportFrom():
                 base = absolute("." * node.level + (node.module or ""), package)
                 imports.add(base)
-                candidates |= {_member(base, alias.name) for alias in node.names if alias.name != "*"}
+                candidates |= {
+                    _member(base, alias.name) for alias in node.names if alias.name != "*"
+                }
                 dynamic |= any(alias.name in LOADERS for alias in node.names)
-            case ast.Call(func=ast.Name() | ast.Attribute() as function, args=[ast.Constant(value=str(name)), *_]):
+            case ast.Call(
+                func=ast.Name() | ast.Attribute() as function,
+                args=[ast.Constant(value=str(name)), *_],
+            ):
                 if _called(function) in ("import_module", "__import__"):
                     imports.add(absolute(name, package))
                     resolved.add(id(function))
-            case ast.Assign(targets=[ast.Name(id="__all__")], value=ast.List() | ast.Tuple() as names):
+            case ast.Assign(
+                targets=[ast.Name(id="__all__")], value=ast.List() | ast.Tuple() as names
+            ):
                 parts = [part.value for part in names.elts if isinstance(part, ast.Constant)]
-                candidates |= {f"{package}.{part}" for part in parts if package and isinstance(part, str)}
+                candidates |= {
+                    f"{package}.{part}" for part in parts if package and isinstance(part, str)
+                }
     for node in ast.walk(tree):
         if isinstance(node, ast.Name | ast.Attribute) and id(node) not in resolved:
             dynamic |= _called(node) in LOADERS and not _is_method_eval(node)
@@ -229,9 +265,15 @@ def _files_below(folder: Path) -> dict[str, str]:
     for n, (root, names, files) in enumerate(os.walk(folder), 1):
         names[:] = sorted(name for name in names if _may_hold_own(Path(root, name)))
         for path in [Path(root, file) for file in sorted(files) if file.endswith(MODULES)]:
-            texts[f"file {path.relative_to(folder).as_posix()}"] = _text(Place(Home(path.stem, str(path))))
+            texts[f"file {path.relative_to(folder).as_posix()}"] = _text(
+                Place(Home(path.stem, str(path)))
+            )
         if len(texts) > N_FILES or n > N_FOLDERS:
-            found = f"more than {N_FILES} Python files" if len(texts) > N_FILES else f"more than {N_FOLDERS} folders"
+            found = (
+                f"more than {N_FILES} Python files"
+                if len(texts) > N_FILES
+                else f"more than {N_FOLDERS} folders"
+            )
             raise InputError(
                 f"modules are imported by computed names, so that any file below {folder} may be among them: got {found}, "
                 "allowed: fewer; move these modules to a folder of their own"
@@ -240,5 +282,9 @@ def _files_below(folder: Path) -> dict[str, str]:
 
 
 def _may_hold_own(folder: Path) -> bool:
-    plain = not folder.name.startswith(".") and folder.name not in {"__pycache__", "node_modules", *SITES}
+    plain = not folder.name.startswith(".") and folder.name not in {
+        "__pycache__",
+        "node_modules",
+        *SITES,
+    }
     return plain and not (folder / "pyvenv.cfg").exists()

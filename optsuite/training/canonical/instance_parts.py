@@ -15,11 +15,23 @@ from torch.optim import Optimizer
 from optsuite.training.canonical.code_parts import Steps
 from optsuite.training.canonical.container_parts import Apart, OpaqueError, each, pairs, scalar
 from optsuite.training.canonical.names import public_name, versioned
-from optsuite.training.canonical.own_code import by_name, class_kind, class_module, module_kind, qualname
+from optsuite.training.canonical.own_code import (
+    by_name,
+    class_kind,
+    class_module,
+    module_kind,
+    qualname,
+)
 
 BUILT_IN = (int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
 REDUCING = {"__reduce_ex__", "__reduce__", "__getstate__", "__getnewargs_ex__", "__getnewargs__"}
-NAMED = ("__supertype__", "__value__", "__bound__", "__constraints__", "__default__")  # what types hold that copy by name
+NAMED = (
+    "__supertype__",
+    "__value__",
+    "__bound__",
+    "__constraints__",
+    "__default__",
+)  # what types hold that copy by name
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
 
 
@@ -34,7 +46,9 @@ def instance_steps(value: Any) -> Steps:
     if reduce is not None or (provider is not None and not own_provider):
         reduced = reduce(value) if reduce else _reduce(value)
         parts.append((yield from _reduced_steps(reduced)))
-        if isinstance(reduced, str) and not _is_installed_as(reduced, value):  # the name tells where it is, not what
+        if isinstance(reduced, str) and not _is_installed_as(
+            reduced, value
+        ):  # the name tells where it is, not what
             names = [name for name in NAMED if hasattr(value, name)]
             if not names:
                 raise OpaqueError
@@ -44,7 +58,11 @@ def instance_steps(value: Any) -> Steps:
         parts.append((yield from _content_steps(value, content)))
     elif not own_provider and not _is_all_visible(value):
         text = repr(value)
-        if kind.__repr__ is object.__dict__["__repr__"] or ADDRESS.search(text) or class_kind(kind) == "own":
+        if (
+            kind.__repr__ is object.__dict__["__repr__"]
+            or ADDRESS.search(text)
+            or class_kind(kind) == "own"
+        ):
             raise OpaqueError
         parts.append(text)
     if class_kind(kind) == "own" or provider is None:
@@ -56,8 +74,16 @@ def instance_steps(value: Any) -> Steps:
 
 def _is_installed_as(name: str, value: Any) -> bool:
     """Whether an installed module holds the value under that name."""
-    modules = {getattr(value, "__module__", None), type(value).__module__, "numpy", "scipy.special"}  # ufuncs name none
-    return any(isinstance(m, str) and module_kind(m) == "installed" and by_name(m, name, value) for m in modules)
+    modules = {
+        getattr(value, "__module__", None),
+        type(value).__module__,
+        "numpy",
+        "scipy.special",
+    }  # ufuncs name none
+    return any(
+        isinstance(m, str) and module_kind(m) == "installed" and by_name(m, name, value)
+        for m in modules
+    )
 
 
 def path_steps(value: PurePath) -> Steps:
@@ -65,7 +91,12 @@ def path_steps(value: PurePath) -> Steps:
     kind = type(value)
     parts: list[Any] = ["path", kind.__name__, (yield PurePath.__str__(value), "path")]
     if class_kind(kind) == "own":
-        kept = {slot for c in kind.__mro__ if class_kind(c) != "own" for slot in vars(c).get("__slots__", ())}
+        kept = {
+            slot
+            for c in kind.__mro__
+            if class_kind(c) != "own"
+            for slot in vars(c).get("__slots__", ())
+        }
         parts.append((yield kind, "class"))
         for name, part in _attributes(value):
             if name not in kept:
@@ -116,15 +147,27 @@ def _attributes(value: object) -> Iterator[tuple[str, Any]]:
     """Attributes and slots. Of torch's hooks without their numbers, which count all that a process did; no cached values."""
     kind = type(value)
     has_hooks = issubclass(kind, nn.Module | Optimizer)
-    cached = {name for c in kind.__mro__ for name, part in vars(c).items() if type(part) is functools.cached_property}
+    cached = {
+        name
+        for c in kind.__mro__
+        for name, part in vars(c).items()
+        if type(part) is functools.cached_property
+    }
     try:
         attributes = object.__getattribute__(value, "__dict__")
     except AttributeError:
         attributes = {}
-    copied = functools.WRAPPER_ASSIGNMENTS if "__wrapped__" in attributes else ()  # names and texts of what it wraps
+    copied = (
+        functools.WRAPPER_ASSIGNMENTS if "__wrapped__" in attributes else ()
+    )  # names and texts of what it wraps
     for name, part in attributes.items():
         if name not in cached and name not in copied:
-            yield name, list(part.values()) if has_hooks and "_hooks" in name and isinstance(part, dict) else part
+            yield (
+                name,
+                list(part.values())
+                if has_hooks and "_hooks" in name and isinstance(part, dict)
+                else part,
+            )
     yield from _of_proxy(value)
     for owner in kind.__mro__:
         slots = vars(owner).get("__slots__", ())
@@ -141,6 +184,8 @@ def _of_proxy(value: object) -> Iterator[tuple[str, Any]]:
     """What a proxy that is written in C, as those of wrapt are, keeps beside what it stands for: its dict is that one's."""
     for owner in type(value).__mro__:
         for name, member in vars(owner).items():
-            if type(member) is GetSetDescriptorType and (name == "__wrapped__" or name.startswith("_self_")):
+            if type(member) is GetSetDescriptorType and (
+                name == "__wrapped__" or name.startswith("_self_")
+            ):
                 with suppress(Exception):  # whatever it raises where nothing is set
                     yield name, member.__get__(value)

@@ -70,7 +70,9 @@ def is_public(file: str | None) -> bool:
     if file is None:
         return False
     path = Path(file).resolve()
-    return path.is_relative_to(BENCHMARKS) or any(path.is_relative_to(OPTSUITE / part) for part in PUBLIC)
+    return path.is_relative_to(BENCHMARKS) or any(
+        path.is_relative_to(OPTSUITE / part) for part in PUBLIC
+    )
 
 
 def kind_of(name: str, file: str | None) -> Kind:
@@ -100,7 +102,11 @@ def is_installed(file: str) -> bool:
 def home_of_module(scope: Mapping[str, Any]) -> Home:
     """The home that a module's namespace names."""
     name, file, package = (scope.get(key) for key in ("__name__", "__file__", "__package__"))
-    return Home(str(name), file if isinstance(file, str) else None, package if isinstance(package, str) else "")
+    return Home(
+        str(name),
+        file if isinstance(file, str) else None,
+        package if isinstance(package, str) else "",
+    )
 
 
 def function_kind(function: FunctionType) -> Kind:
@@ -134,7 +140,11 @@ def class_kind(kind: type) -> Kind:
     """Whose a class is. One that is made by installed code, and cannot be found there by name, is a person's."""
     home = class_home(kind)
     whose = kind_of(class_module(kind), home.file)
-    if whose == "installed" and kind.__flags__ & (1 << 9) and not by_name(class_module(kind), qualname(kind), kind):
+    if (
+        whose == "installed"
+        and kind.__flags__ & (1 << 9)
+        and not by_name(class_module(kind), qualname(kind), kind)
+    ):
         return "own"  # a type made while the program runs: all of it can be seen
     return whose
 

@@ -32,7 +32,9 @@ def patches(modules: Sequence[str]) -> Iterator[tuple[Patch, Mapping[str, Any]]]
             continue
         package = scope.get("__package__")
         for patch in _reaching(text, package if isinstance(package, str) else ""):
-            if any(other == patch.module or other.startswith(f"{patch.module}.") for other in modules):
+            if any(
+                other == patch.module or other.startswith(f"{patch.module}.") for other in modules
+            ):
                 yield patch, scope
 
 
@@ -43,7 +45,12 @@ def own_modules() -> Iterator[tuple[str, Mapping[str, Any], str]]:
         file = scope.get("__file__")
         if scope.get("__name__") == f"optsuite.{name}":
             continue  # a module of optsuite.benchmarks under its other name
-        if isinstance(file, str) and file.endswith(".py") and not is_ours(file) and kind_of(name, file) == "own":
+        if (
+            isinstance(file, str)
+            and file.endswith(".py")
+            and not is_ours(file)
+            and kind_of(name, file) == "own"
+        ):
             yield name, scope, file_text(file) or ""
 
 
@@ -63,7 +70,10 @@ def _reaching(text: str, package: str) -> tuple[Patch, ...]:
                 names, written = {node.name}, ""
             else:
                 names, written = _names(node) - origins.keys(), ast.unparse(node)
-            found += [Patch(origins[name], written, tuple(sorted(names))) for name in sorted(reached & origins.keys())]
+            found += [
+                Patch(origins[name], written, tuple(sorted(names)))
+                for name in sorted(reached & origins.keys())
+            ]
     return tuple(found)
 
 
@@ -72,13 +82,19 @@ def origins_of(tree: ast.Module, package: str) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield (alias.asname, alias.name) if alias.asname else (alias.name.partition(".")[0],) * 2
+                yield (
+                    (alias.asname, alias.name)
+                    if alias.asname
+                    else (alias.name.partition(".")[0],) * 2
+                )
         elif isinstance(node, ast.ImportFrom):
             base = absolute("." * node.level + (node.module or ""), package)
             yield from ((alias.asname or alias.name, base) for alias in node.names)
 
 
-def _aliases(statements: Sequence[ast.stmt], origins: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _aliases(
+    statements: Sequence[ast.stmt], origins: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
     """Other names for what was imported: `part = net.Config`, `for part in (net.Config, net.Other)`."""
     for statement in statements:
         match statement:
@@ -88,15 +104,25 @@ def _aliases(statements: Sequence[ast.stmt], origins: Mapping[str, str]) -> Iter
                 found = sorted(_names(value))
             case _:
                 continue
-        yield from ((name, origins[root]) for name in _names(target) for root in found if root in origins)
+        yield from (
+            (name, origins[root]) for name in _names(target) for root in found if root in origins
+        )
 
 
 def when_loaded(tree: ast.Module) -> list[ast.stmt]:
     """All statements that run when the module is loaded: those outside of functions, and those of functions called there."""
-    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    functions = {
+        node.name: node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
     found, waiting = list(_statements(tree)), list(_statements(tree))
     while waiting:
-        called = {n.func.id for n in ast.walk(waiting.pop()) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+        called = {
+            n.func.id
+            for n in ast.walk(waiting.pop())
+            if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+        }
         for name in sorted(called & functions.keys()):
             inside = list(_statements(functions.pop(name)))
             found += inside
@@ -138,14 +164,23 @@ def _acts(statement: ast.stmt, origins: Mapping[str, str]) -> Iterator[tuple[ast
     for call in calls(statement):
         places = [call.func]
         if all(is_own(origins.get(name, "")) for name in roots(call.func)):
-            places += [value for value in (*call.args, *(k.value for k in call.keywords)) if isinstance(value, ast.Name)]
-        yield call, {name for place in places for name in roots(place) if is_own(origins.get(name, ""))}
+            places += [
+                value
+                for value in (*call.args, *(k.value for k in call.keywords))
+                if isinstance(value, ast.Name)
+            ]
+        yield (
+            call,
+            {name for place in places for name in roots(place) if is_own(origins.get(name, ""))},
+        )
 
 
 def is_own(module: str) -> bool:
     """Whether a module is a person's own, or nothing that was imported."""
     file = getattr(sys.modules.get(module), "__file__", None)
-    return not module or (isinstance(file, str) and not is_ours(file) and kind_of(module, file) == "own")
+    return not module or (
+        isinstance(file, str) and not is_ours(file) and kind_of(module, file) == "own"
+    )
 
 
 def calls(node: ast.AST) -> Iterator[ast.Call]:

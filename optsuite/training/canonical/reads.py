@@ -18,7 +18,15 @@ from optsuite.training.canonical.source import codes, file_text
 GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
 ASIDE = {"CACHE", "EXTENDED_ARG", "PRECALL", "PUSH_NULL", "NOT_TAKEN"}
-HIDING = {"globals", "locals", "vars", "eval", "exec", "compile", "__import__"}  # builtins that reach what has no name here
+HIDING = {
+    "globals",
+    "locals",
+    "vars",
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+}  # builtins that reach what has no name here
 SCOPE = {"__builtins__", "__spec__", "__loader__", "__path__", "__dict__", "__annotations__"}
 REACHING = {  # attributes that lead to what has no name here
     *(
@@ -34,7 +42,16 @@ REACHING = {  # attributes that lead to what has no name here
     ),
 }
 LOADING = {  # modules whose users load others by any name
-    *("importlib", "_frozen_importlib", "_frozen_importlib_external", "runpy", "pkgutil", "imp", "zipimport", "builtins"),
+    *(
+        "importlib",
+        "_frozen_importlib",
+        "_frozen_importlib_external",
+        "runpy",
+        "pkgutil",
+        "imp",
+        "zipimport",
+        "builtins",
+    ),
     *("pydoc", "pickle", "_pickle", "unittest"),
 }
 MANY = 10_000  # elements of a constant that are compared
@@ -58,7 +75,9 @@ class Reads:
             or any(name.lstrip(".").partition(".")[0] in LOADING for name, _ in self.imports)
         ):
             return True
-        return any(_reaches(scope[name], chains) for name, chains in self.names.items() if name in scope)
+        return any(
+            _reaches(scope[name], chains) for name, chains in self.names.items() if name in scope
+        )
 
 
 def _reaches(value: object, chains: set[tuple[str, ...]]) -> bool:
@@ -162,10 +181,14 @@ def _bindings(text: str) -> _Bindings:
                 with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
                     if bound.count(name) == 1 and name not in moving and value is not None:
                         literals[name] = ast.literal_eval(value)
-            case ast.FunctionDef(name=name, decorator_list=[]) if bound.count(name) == 1 and name not in moving:
+            case ast.FunctionDef(name=name, decorator_list=[]) if (
+                bound.count(name) == 1 and name not in moving
+            ):
                 functions.add(name)
     known = frozenset({*bound, *moving})
-    return _Bindings(literals=literals, functions=frozenset(functions), known=known, star="*" in known)
+    return _Bindings(
+        literals=literals, functions=frozenset(functions), known=known, star="*" in known
+    )
 
 
 def is_plain(value: object) -> bool:

@@ -11,7 +11,9 @@ from optsuite.training.canonical.names import public_name
 from optsuite.training.canonical.own_code import Home
 from optsuite.training.canonical.patches import calls, is_own, origins_of, roots, when_loaded
 
-REGISTERING = re.compile(r"regist|custom_op|impl|hook|(?<!dis)patch|overrid|define|fallback", re.IGNORECASE)
+REGISTERING = re.compile(
+    r"regist|custom_op|impl|hook|(?<!dis)patch|overrid|define|fallback", re.IGNORECASE
+)
 
 
 def registered(homes: Iterable[Home]) -> list[tuple[str, str]]:
@@ -37,8 +39,14 @@ def _registers(text: str) -> bool:
     for statement in statements:  # what a library has made is the library's
         if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
             made_by = [origins[name] for name in roots(statement.value) if name in origins]
-            origins |= {target.id: made_by[0] for target in statement.targets if isinstance(target, ast.Name) and made_by}
-    return any(_is_registering(call, origins) for statement in statements for call in _called(statement))
+            origins |= {
+                target.id: made_by[0]
+                for target in statement.targets
+                if isinstance(target, ast.Name) and made_by
+            }
+    return any(
+        _is_registering(call, origins) for statement in statements for call in _called(statement)
+    )
 
 
 def _called(statement: ast.stmt) -> list[ast.expr]:

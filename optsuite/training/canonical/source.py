@@ -17,7 +17,10 @@ T = TypeVar("T")
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 N_FILES = 512  # whose texts are kept, parsed
 N_STRIPPED = 4_096
-STARTS, ENDS = ("FSTRING_START", "TSTRING_START"), ("FSTRING_END", "TSTRING_END")  # tokens of Python 3.12 and 3.14
+STARTS, ENDS = (
+    ("FSTRING_START", "TSTRING_START"),
+    ("FSTRING_END", "TSTRING_END"),
+)  # tokens of Python 3.12 and 3.14
 
 
 def file_text(file: str) -> str | None:
@@ -47,7 +50,11 @@ class Stripped:
 
     def text(self, first: int, last: int) -> str:
         """The rows `first` to `last`, counted from 1, without the margin of the first."""
-        rows = [row for row in range(first - 1, min(last, len(self.lines))) if self.lines[row] is not None]
+        rows = [
+            row
+            for row in range(first - 1, min(last, len(self.lines)))
+            if self.lines[row] is not None
+        ]
         if not rows:
             return ""
         start = self.lines[rows[0]] or ""
@@ -181,7 +188,9 @@ def _node(code: CodeType, found: Parsed) -> Function | None:
     """The function of that name and line; of several lambdas, the innermost whose body holds all that the code does."""
     nodes = found.functions.get(code.co_firstlineno, [])
     if code.co_name != "<lambda>":
-        return next((n for n in nodes if not isinstance(n, ast.Lambda) and n.name == code.co_name), None)
+        return next(
+            (n for n in nodes if not isinstance(n, ast.Lambda) and n.name == code.co_name), None
+        )
     lambdas = [node for node in nodes if isinstance(node, ast.Lambda)]
     spans = [
         ((first, start), (last, end))
@@ -205,7 +214,9 @@ def _span(node: ast.expr) -> tuple[tuple[int, int], tuple[int, int]]:
 
 def _source(node: Function | ast.ClassDef, text: str) -> str:
     if isinstance(node, ast.Lambda):
-        strings = (part for part in ast.walk(node) if isinstance(part, ast.Constant | ast.JoinedStr))
+        strings = (
+            part for part in ast.walk(node) if isinstance(part, ast.Constant | ast.JoinedStr)
+        )
         if any(part.lineno != part.end_lineno for part in strings):
             return ast.unparse(node)  # the lines of a string are not to be stripped
         segment = ast.get_source_segment(text, node) or ""
@@ -218,7 +229,11 @@ def class_sources(text: str, qualname: str, lines: list[int]) -> list[str]:
     """The sources of the classes of that name; only of those that hold one of the lines, if any does."""
     found = parsed(text)
     nodes = found.classes.get(qualname, []) if found else []
-    holding = [node for node in nodes if any(_first_line(node) <= n <= (node.end_lineno or 0) for n in lines)]
+    holding = [
+        node
+        for node in nodes
+        if any(_first_line(node) <= n <= (node.end_lineno or 0) for n in lines)
+    ]
     return sorted(_source(node, text) for node in holding or nodes)
 
 

@@ -37,7 +37,13 @@ from optsuite.training.canonical.source import bytecode
 
 CACHED: type = type(functools.lru_cache(len))
 DESCRIPTORS = {
-    *(MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptorType, GetSetDescriptorType, MemberDescriptorType),
+    *(
+        MethodDescriptorType,
+        WrapperDescriptorType,
+        ClassMethodDescriptorType,
+        GetSetDescriptorType,
+        MemberDescriptorType,
+    ),
 }
 PLACE_OF_SCRIPT = re.compile(r" # .*")
 WRAPPERS: dict[type, tuple[str, ...]] = {
@@ -74,7 +80,12 @@ def value_steps(value: Any) -> Steps:
     if issubclass(kind, np.generic) and class_kind(kind) == "installed":
         return ["numpy", str(value.dtype), (yield np.asarray(value).reshape(1), "value")]
     if kind is functools.partial or kind is functools.partialmethod:
-        return [kind.__name__, (yield value.func, "function"), *(yield from _call_steps(value)), (yield vars(value), "vars")]
+        return [
+            kind.__name__,
+            (yield value.func, "function"),
+            *(yield from _call_steps(value)),
+            (yield vars(value), "vars"),
+        ]
     if issubclass(kind, torch.Generator):
         return ["generator", str(value.device), (yield value.get_state(), "state")]
     if issubclass(kind, torch.jit.ScriptModule | torch.jit.ScriptFunction):
@@ -88,7 +99,13 @@ def value_steps(value: Any) -> Steps:
     if issubclass(kind, PurePath):
         return (yield from path_steps(value))
     if issubclass(kind, Enum) and "_name_" in vars(value):
-        return ["member", (yield kind, "class"), value._name_, (yield value._value_, "value"), (yield added(value), "added")]
+        return [
+            "member",
+            (yield kind, "class"),
+            value._name_,
+            (yield value._value_, "value"),
+            (yield added(value), "added"),
+        ]
     return (yield from _other_steps(value))
 
 
@@ -96,7 +113,10 @@ def _script_steps(value: Any) -> Steps:
     """A script of torch: its graph with all that it calls, the constants in it, and what its modules hold."""
     kind, parts = type(value), list[Any]()
     if issubclass(kind, nn.Module):
-        parts += [value._c.dump_to_str(True, True, False), (yield dict(value.state_dict()), "state")]
+        parts += [
+            value._c.dump_to_str(True, True, False),
+            (yield dict(value.state_dict()), "state"),
+        ]
     graph = getattr(value, "inlined_graph", None)
     for node in graph.findAllNodes("prim::Constant") if graph is not None else ():
         if "value" in node.attributeNames() and node.kindOf("value") == "t":
@@ -146,7 +166,12 @@ def _installed_steps(value: Any) -> Steps:
     kind = type(value)
     name, module = getattr(value, "__qualname__", None), getattr(value, "__module__", None)
     owner = getattr(value, "__objclass__", None)
-    if isinstance(name, str) and isinstance(module, str) and module_kind(module) != "own" and by_name(module, name, value):
+    if (
+        isinstance(name, str)
+        and isinstance(module, str)
+        and module_kind(module) != "own"
+        and by_name(module, name, value)
+    ):
         return [kind.__name__, (yield Code(module, name), "name")]
     if kind in DESCRIPTORS and isinstance(owner, type):
         return [kind.__name__, (yield owner, "class"), str(name)]
@@ -157,7 +182,11 @@ def _installed_steps(value: Any) -> Steps:
         return [kind.__name__, parameters, (yield attributes, "attributes")]
     if kind in (type(len), MethodWrapperType):
         return [kind.__name__, str(name), (yield value.__self__, "self")]
-    original = object.__getattribute__(value, "__dict__").get("_modules", {}) if issubclass(kind, nn.Module) else {}
+    original = (
+        object.__getattribute__(value, "__dict__").get("_modules", {})
+        if issubclass(kind, nn.Module)
+        else {}
+    )
     if "_orig_mod" in original:
         return ["compiled", (yield original["_orig_mod"], "module")]
     if kind in (np.finfo, np.iinfo):

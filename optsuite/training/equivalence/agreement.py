@@ -44,7 +44,11 @@ def repeats(expected: Iterable[Measurement], received: Iterable[Measurement]) ->
 
 
 def parted(
-    expected: Iterable[Measurement], received: Iterable[Measurement], *, examples: int = 100, eps: float = 2.0**-23
+    expected: Iterable[Measurement],
+    received: Iterable[Measurement],
+    *,
+    examples: int = 100,
+    eps: float = 2.0**-23,
 ) -> str:
     """Where the curves differ by more than rounding explains, as one clause; empty where they agree.
 
@@ -52,7 +56,9 @@ def parted(
     since chaos moves single values at will. `examples` is the size of the smaller measured split, which bounds how finely
     a metric that counts can differ; `eps` is that of the dtype of training.
     """
-    plain, other = ({m.step: m.values for m in measurements} for measurements in (expected, received))
+    plain, other = (
+        {m.step: m.values for m in measurements} for measurements in (expected, received)
+    )
     steps = sorted(plain.keys() & other.keys())
     lowest: dict[str, Pair] = {}
     for step in steps:
@@ -102,7 +108,11 @@ def differ(plain: Iterable[Measurement], other: Iterable[Measurement]) -> bool:
     )
 
 
-def outgrown(plain: Iterable[Measurement], nudged: Iterable[Iterable[Measurement]], other: Iterable[Measurement]) -> str:
+def outgrown(
+    plain: Iterable[Measurement],
+    nudged: Iterable[Iterable[Measurement]],
+    other: Iterable[Measurement],
+) -> str:
     """Where a run differs from the plain one by more than any nudge has grown to, as a clause; empty where nowhere.
 
     Judges the losses at all steps up to the first at which both have exploded, or only a nudge has. Where a run has no more
@@ -111,7 +121,12 @@ def outgrown(plain: Iterable[Measurement], nudged: Iterable[Iterable[Measurement
     own, received, *moved = (_by_step(measurements) for measurements in (plain, other, *nudged))
     steps = sorted(own.keys() | received.keys())
     initial = abs(own[steps[0]].get("validation/loss", 1.0)) if steps else 1.0
-    explodes = any(value > HUGE * initial for one in moved for step in steps for value in _all_losses(one.get(step)))
+    explodes = any(
+        value > HUGE * initial
+        for one in moved
+        for step in steps
+        for value in _all_losses(one.get(step))
+    )
     grown = EQUAL
     for step in steps:
         for curve, pair in _losses(own.get(step, {}), received.get(step, {})):
@@ -130,7 +145,9 @@ def _by_step(measurements: Iterable[Measurement]) -> dict[int, Mapping[str, floa
     return {m.step: m.values for m in measurements}
 
 
-def _losses(expected: Mapping[str, float], received: Mapping[str, float]) -> Iterator[tuple[str, Pair]]:
+def _losses(
+    expected: Mapping[str, float], received: Mapping[str, float]
+) -> Iterator[tuple[str, Pair]]:
     return ((curve, pair) for curve, pair in _pairs(expected, received) if curve.endswith("/loss"))
 
 
@@ -145,7 +162,9 @@ def tolerance(step: int, eps: float) -> float:
     return min(SATURATED, SATURATED * (step / SATURATION) ** 2 + ROUNDING * eps)
 
 
-def _pairs(expected: Mapping[str, float], received: Mapping[str, float]) -> Iterator[tuple[str, Pair]]:
+def _pairs(
+    expected: Mapping[str, float], received: Mapping[str, float]
+) -> Iterator[tuple[str, Pair]]:
     """Both values of each curve; what is missing was not finite."""
     for curve in sorted(expected.keys() | received.keys()):
         yield curve, (expected.get(curve, math.inf), received.get(curve, math.inf))
@@ -164,7 +183,9 @@ def _close(pair: Pair, allowed: float) -> bool:
 
 
 def _against(pair: Pair) -> str:
-    expected, received = (f"{value:.4g}" if math.isfinite(value) else "not finite" for value in pair)
+    expected, received = (
+        f"{value:.4g}" if math.isfinite(value) else "not finite" for value in pair
+    )
     return f"{received} instead of {expected}"
 
 

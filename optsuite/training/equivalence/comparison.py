@@ -29,23 +29,42 @@ class Comparison:
         self._twin = twin
         self._n = n
         self._live = set(range(n))
-        self._alone: set[int] = set()  # those of which one engine's had diverged when the other's had not
-        self._large: dict[int, set[str]] = {}  # tensors that are infinite before training, as masks are
-        self._parted: dict[tuple[int, str], float] = {}  # the most that a twin has parted up to now, relatively
+        self._alone: set[int] = (
+            set()
+        )  # those of which one engine's had diverged when the other's had not
+        self._large: dict[
+            int, set[str]
+        ] = {}  # tensors that are infinite before training, as masks are
+        self._parted: dict[
+            tuple[int, str], float
+        ] = {}  # the most that a twin has parted up to now, relatively
         self._buffers: dict[int, Mapping[str, int]] = {}
 
-    def parted(self, plains: Sequence[Observed], expected: Sequence[Row], stack: Observed, received: Row) -> str:
+    def parted(
+        self, plains: Sequence[Observed], expected: Sequence[Row], stack: Observed, received: Row
+    ) -> str:
         """Where they differ by more than rounding explains, as one clause; empty where they do not."""
         for index in sorted(self._live):
             if clause := self._lost_buffer(index, stack.models[index]):
                 return clause
-            pair = stack.models[index : 2 * self._n : self._n]  # those behind were made to explain losses
+            pair = stack.models[
+                index : 2 * self._n : self._n
+            ]  # those behind were made to explain losses
             plain, view, twin = (_tensors(model) for model in (plains[index].models[0], *pair))
             if index not in self._large:
-                self._large[index] = {name for name in plain if _has_overflowed(plain, {name}, self._twin.dtype)}
+                self._large[index] = {
+                    name for name in plain if _has_overflowed(plain, {name}, self._twin.dtype)
+                }
             measured = (expected[index].get(0), received.get(index), received.get(index + self._n))
-            ended = (plains[index].ended.get(0), stack.ended.get(index), stack.ended.get(index + self._n))
-            over = [self._is_over(index, *of) for of in zip((plain, view, twin), measured, ended, strict=True)]
+            ended = (
+                plains[index].ended.get(0),
+                stack.ended.get(index),
+                stack.ended.get(index + self._n),
+            )
+            over = [
+                self._is_over(index, *of)
+                for of in zip((plain, view, twin), measured, ended, strict=True)
+            ]
             if self._is_alone(index, *over):
                 if index in self._alone:
                     return ALONE
@@ -74,7 +93,9 @@ class Comparison:
         most = max((parted for (of, _), parted in self._parted.items() if of == index), default=0.0)
         return self._is_small(index) or CHAOS * most < 1
 
-    def _is_over(self, index: int, held: Snapshot, measured: Measurement | None, ended: RunResult | None) -> bool:
+    def _is_over(
+        self, index: int, held: Snapshot, measured: Measurement | None, ended: RunResult | None
+    ) -> bool:
         """Whether a run has diverged, or soon will have."""
         if ended is not None:
             return ended.outcome == "diverged"
@@ -95,9 +116,15 @@ class Comparison:
     def _tensors_parted(self, index: int, tensors: Triple) -> str:
         plain, view, twin = tensors
         sizes = {name: _size(tensor) for name, tensor in plain.items()}
-        fractions = {name for name, tensor in plain.items() if tensor.is_floating_point() or tensor.is_complex()}
+        fractions = {
+            name
+            for name, tensor in plain.items()
+            if tensor.is_floating_point() or tensor.is_complex()
+        }
         largest = max((sizes[name] for name in fractions), default=0.0)
-        of_weights = max((sizes[name] for name in fractions - self._buffers[index].keys()), default=0.0)
+        of_weights = max(
+            (sizes[name] for name in fractions - self._buffers[index].keys()), default=0.0
+        )
         for name, expected in plain.items():
             if name not in view or name not in fractions:
                 if name not in view or not torch.equal(expected, view[name]):
@@ -123,11 +150,17 @@ class Comparison:
                 scale = abs(view) if math.isfinite(view) else 1.0
             difference = 0.0 if view == expected else abs(view - expected) / scale
             chaos = 0.0 if twin == view else abs(twin - view) / scale
-            if not self._is_allowed(index, name, difference, chaos, min(0.5, OF_LOSS * self._twin.floor)):
-                return f"its stacked runs do not equal plain ones: {name} at step {plain.step} differs"
+            if not self._is_allowed(
+                index, name, difference, chaos, min(0.5, OF_LOSS * self._twin.floor)
+            ):
+                return (
+                    f"its stacked runs do not equal plain ones: {name} at step {plain.step} differs"
+                )
         return ""
 
-    def _is_allowed(self, index: int, name: str, difference: float, chaos: float, floor: float) -> bool:
+    def _is_allowed(
+        self, index: int, name: str, difference: float, chaos: float, floor: float
+    ) -> bool:
         before = self._parted.get((index, name), 0.0)
         if not math.isfinite(chaos) and not self._is_small(index):
             self._live.discard(index)  # nothing that comes later tells anything
@@ -139,7 +172,10 @@ class Comparison:
 
 
 def _tensors(model: nn.Module) -> Mapping[str, Tensor]:
-    return {name: tensor.detach() for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    return {
+        name: tensor.detach()
+        for name, tensor in (*model.named_parameters(), *model.named_buffers())
+    }
 
 
 def _size(tensor: Tensor) -> float:

@@ -14,7 +14,9 @@ CLOSELY = 20  # of them are compared one by one, later ones
 EVERY = 10  # at a time
 SCALES = (1e-3, 1.0, 1e3)  # of the gradients, in turn: a step that depends on their norm shows it
 OF_RUN = (1.0, 0.1)
-NOT_AS_DECLARED = "its optimizer's step is not elementwise and proportional to lr, as it is declared"
+NOT_AS_DECLARED = (
+    "its optimizer's step is not elementwise and proportional to lr, as it is declared"
+)
 
 
 def why_not_flat(twin: Twin, spec: OptimizerSpec) -> str:

@@ -20,9 +20,13 @@ from torch import Tensor, nn
 
 from optsuite.training.canonical.canonicalize import tensor_bytes
 
-State = Mapping[tuple[str, str], object]  # what it belongs to and its name, as a message says them, to a token
+State = Mapping[
+    tuple[str, str], object
+]  # what it belongs to and its name, as a message says them, to a token
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
-OF_TORCH = {name for name in vars(nn.Module()) if name != "training"}  # hooks, and the tensors, which are compared apart
+OF_TORCH = {
+    name for name in vars(nn.Module()) if name != "training"
+}  # hooks, and the tensors, which are compared apart
 LARGE = 10_000  # elements; whether larger tensors have changed is told by their version where the contents may wait
 INSTALLED = ("torch.", "builtins", "abc", "typing")
 
@@ -33,8 +37,13 @@ def state_of(model: nn.Module, *, contents: bool = True) -> State:
     Tokens are equal where what they stand for is. Without `contents`, large tensors are told apart by version alone, so
     that the state of one module can be compared after every step.
     """
-    known: dict[int, object] = {id(module): ("module", name) for name, module in model.named_modules()}
-    known |= {id(tensor): ("tensor", name) for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    known: dict[int, object] = {
+        id(module): ("module", name) for name, module in model.named_modules()
+    }
+    known |= {
+        id(tensor): ("tensor", name)
+        for name, tensor in (*model.named_parameters(), *model.named_buffers())
+    }
     tokens = _Tokens(known, contents=contents)
     found: dict[tuple[str, str], object] = {}
     for path, module in model.named_modules():
@@ -64,7 +73,9 @@ def token_of(value: object) -> object:
 def _structure(module: nn.Module) -> dict[str, object]:
     """Which tensors and modules there are, and which parameters are trained."""
     parameters = vars(module)["_parameters"].items()
-    found: dict[str, object] = {f"{name} (frozen or not)": p.requires_grad for name, p in parameters if p is not None}
+    found: dict[str, object] = {
+        f"{name} (frozen or not)": p.requires_grad for name, p in parameters if p is not None
+    }
     for kind in ("_parameters", "_buffers", "_modules"):
         found[kind] = [(name, value is None) for name, value in vars(module)[kind].items()]
     return found
@@ -78,7 +89,11 @@ def _class_attributes(kind: type) -> Iterator[tuple[str, str, object]]:
         for name, value in vars(cls).items():
             if isinstance(value, types.FunctionType) and vars(value):
                 yield cls.__name__, name, dict(vars(value))
-            if not name.startswith("__") and not inspect.isroutine(value) and not isinstance(value, type | property):
+            if (
+                not name.startswith("__")
+                and not inspect.isroutine(value)
+                and not isinstance(value, type | property)
+            ):
                 yield cls.__name__, name, value
 
 
@@ -103,7 +118,12 @@ class _Tokens:
     def _parts(self, value: Any) -> Iterator[object]:
         match value:
             case Tensor():
-                yield from (value.dtype, tuple(value.shape), value.requires_grad, self._numbers(value))
+                yield from (
+                    value.dtype,
+                    tuple(value.shape),
+                    value.requires_grad,
+                    self._numbers(value),
+                )
             case np.ndarray() | np.generic():
                 yield from (str(value.dtype), np.shape(value), _hash(np.asarray(value)))
             case torch.Generator():
@@ -129,7 +149,10 @@ class _Tokens:
             case type() | types.ModuleType() | types.BuiltinFunctionType():
                 yield getattr(value, "__qualname__", value.__name__)
             case types.GeneratorType():
-                yield from (value.gi_frame is None, self.of(value.gi_frame.f_locals) if value.gi_frame else None)
+                yield from (
+                    value.gi_frame is None,
+                    self.of(value.gi_frame.f_locals) if value.gi_frame else None,
+                )
             case _ if hasattr(value, "cache_info"):
                 yield value.cache_info().currsize
             case _:
@@ -139,12 +162,24 @@ class _Tokens:
         yield value.__code__
         for cell in value.__closure__ or ():
             yield self.of(cell.cell_contents) if _is_filled(cell) else None
-        yield from (self.of(vars(value)), self.of(value.__defaults__), self.of(value.__kwdefaults__))
+        yield from (
+            self.of(vars(value)),
+            self.of(value.__defaults__),
+            self.of(value.__kwdefaults__),
+        )
 
     def _instance(self, value: Any) -> Iterator[object]:
-        slots = {name for cls in type(value).__mro__ for name in getattr(cls, "__slots__", ()) if hasattr(value, name)}
+        slots = {
+            name
+            for cls in type(value).__mro__
+            for name in getattr(cls, "__slots__", ())
+            if hasattr(value, name)
+        }
         if hasattr(value, "__dict__") or slots:
-            yield self.of({name: getattr(value, name) for name in sorted(slots)} | dict(getattr(value, "__dict__", {})))
+            yield self.of(
+                {name: getattr(value, name) for name in sorted(slots)}
+                | dict(getattr(value, "__dict__", {}))
+            )
             return
         try:  # iterators and others of C: what a copy of it would be made from
             with warnings.catch_warnings():
@@ -158,12 +193,18 @@ class _Tokens:
             return value._version, id(value)
         try:
             return hashlib.blake2b(tensor_bytes(value)).hexdigest()
-        except Exception:  # sparse, on a device without memory to copy, or of a transform that is over
+        except (
+            Exception
+        ):  # sparse, on a device without memory to copy, or of a transform that is over
             return value._version, id(value)
 
 
 def _hash(array: Any) -> str:
-    return repr(array.tolist()) if array.dtype.hasobject else hashlib.blake2b(array.tobytes()).hexdigest()
+    return (
+        repr(array.tolist())
+        if array.dtype.hasobject
+        else hashlib.blake2b(array.tobytes()).hexdigest()
+    )
 
 
 def _is_filled(cell: types.CellType) -> bool:

@@ -20,7 +20,14 @@ from optsuite.training.equivalence.agreement import TINY, nudge
 from optsuite.training.equivalence.comparison import Comparison
 from optsuite.training.equivalence.definition_state import DefinitionState
 from optsuite.training.equivalence.flat_trial import why_not_flat
-from optsuite.training.equivalence.twin import CannotRunError, Facts, Observed, Twin, own_twins, twins
+from optsuite.training.equivalence.twin import (
+    CannotRunError,
+    Facts,
+    Observed,
+    Twin,
+    own_twins,
+    twins,
+)
 from optsuite.training.equivalence.watch import StackRefusedError, Watch
 from optsuite.training.plain import initial_model
 from optsuite.training.results import Measurement, Run, RunResult
@@ -35,7 +42,9 @@ LACKS = "the trial of stacks needs more {} than there is"
 Values = Mapping[str, float]
 
 
-def choose(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, device: str) -> tuple[str, str]:
+def choose(
+    benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, device: str
+) -> tuple[str, str]:
     """The engine that trains as the plain one does, and why it is not the fastest, in one clause; empty where it is.
 
     Raises InputError where the runs of the benchmark depend on what was trained before them.
@@ -52,7 +61,9 @@ def choose(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, device:
         raise
 
 
-def _tried(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: str) -> tuple[str, str]:
+def _tried(
+    benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: str
+) -> tuple[str, str]:
     """The same. Raises whatever says that a trial lacks memory, and TimeoutError after TRIAL_SECONDS."""
     deadline = time.monotonic() + TRIAL_SECONDS
     before = DefinitionState(benchmark, spec)
@@ -81,18 +92,33 @@ def rates_tried(spec: OptimizerSpec) -> tuple[float, float]:
     return min(rates), max(rates)
 
 
-def check_repeats(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, n_steps: int, device: str) -> None:
+def check_repeats(
+    benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, n_steps: int, device: str
+) -> None:
     """Raise InputError unless a run that is trained twice in this process measures the same."""
     run = _run(benchmark, spec, _middle(spec), 0)
     for twin in own_twins(benchmark, splits, max_steps=n_steps, eval_every=n_steps, device=device):
         first, second = (
-            [update for _, update in plain.train(twin.benchmark, spec, [run], twin.splits, device=device)] for _ in range(2)
+            [
+                update
+                for _, update in plain.train(
+                    twin.benchmark, spec, [run], twin.splits, device=device
+                )
+            ]
+            for _ in range(2)
         )
-        if not any(isinstance(update, RunResult) and update.outcome == "failed" for update in (*first, *second)):
+        if not any(
+            isinstance(update, RunResult) and update.outcome == "failed"
+            for update in (*first, *second)
+        ):
             break
     for one, other in zip(first, second, strict=False):
-        values = [update.values if isinstance(update, Measurement) else {} for update in (one, other)]
-        if not _is_close(*values, near=first[0].values if isinstance(first[0], Measurement) else {}):
+        values = [
+            update.values if isinstance(update, Measurement) else {} for update in (one, other)
+        ]
+        if not _is_close(
+            *values, near=first[0].values if isinstance(first[0], Measurement) else {}
+        ):
             raise InputError(
                 "found that its runs depend on what was trained before them, or on chance that has no seed; "
                 "keep all state in the module, which model() makes anew"
@@ -103,7 +129,12 @@ def _is_close(one: Values, other: Values, *, near: Values) -> bool:
     """Whether values are the same but for rounding; `near` are those before training, which losses near zero came from."""
     before = abs(near.get("validation/loss", 0.0))
     return one.keys() == other.keys() and all(
-        math.isclose(value, other[name], rel_tol=1e-5, abs_tol=TINY * before if name.endswith("/loss") else 0.0)
+        math.isclose(
+            value,
+            other[name],
+            rel_tol=1e-5,
+            abs_tol=TINY * before if name.endswith("/loss") else 0.0,
+        )
         for name, value in one.items()
     )
 
@@ -111,7 +142,10 @@ def _is_close(one: Values, other: Values, *, near: Values) -> bool:
 def _shared(benchmark: Benchmark) -> str:
     """What two models have in common that should be one's own, in a clause: a global backbone would be cast and stacked."""
     models = [initial_model(benchmark, seed) for seed in (0, 1)]
-    own = [{tensor.data_ptr(): name for name, tensor in _named(model) if tensor.numel()} for model in models]
+    own = [
+        {tensor.data_ptr(): name for name, tensor in _named(model) if tensor.numel()}
+        for model in models
+    ]
     for pointer in own[0].keys() & own[1].keys():
         return f"its models share {own[0][pointer]}"
     return ""
@@ -134,7 +168,9 @@ def _choose(twin: Twin, spec: OptimizerSpec, deadline: float) -> tuple[str, str]
     return ("plain", reason) if reason else ("stacked_views", against_flat)
 
 
-def _why_not(engine: Callable[..., Facts], twin: Twin, spec: OptimizerSpec, deadline: float = math.inf) -> str:
+def _why_not(
+    engine: Callable[..., Facts], twin: Twin, spec: OptimizerSpec, deadline: float = math.inf
+) -> str:
     """What stands against this way to stack. Raises StackRefusedError for what stands against any, CannotRunError for a twin that fails."""
     low, high = rates_tried(spec)
     if not twin.is_double:
@@ -167,7 +203,11 @@ def _why_not(engine: Callable[..., Facts], twin: Twin, spec: OptimizerSpec, dead
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            return str(error) if isinstance(error, NotStackableError) else one_line(error).partition(". ")[0][:200]
+            return (
+                str(error)
+                if isinstance(error, NotStackableError)
+                else one_line(error).partition(". ")[0][:200]
+            )
         if parted := comparison.parted(plains, expected, stack, received):
             return parted
     if left := comparison.left():

@@ -53,7 +53,9 @@ class Twin:
         return model.double() if self.is_double else model
 
 
-def twins(benchmark: Benchmark, splits: Splits, *, max_steps: int, eval_every: int, device: str) -> Iterator[Twin]:
+def twins(
+    benchmark: Benchmark, splits: Splits, *, max_steps: int, eval_every: int, device: str
+) -> Iterator[Twin]:
     """The ways to try a benchmark, the most telling first: in float64 where its model is float32, and as it is."""
     few = _few(benchmark, splits)
     short = replace(benchmark, max_steps=max_steps, eval_every=eval_every, target=None)
@@ -61,17 +63,29 @@ def twins(benchmark: Benchmark, splits: Splits, *, max_steps: int, eval_every: i
         metrics = {name: doubled(metric) for name, metric in benchmark.metrics.items()}
         double = replace(short, loss=doubled(benchmark.loss), metrics=metrics)
         numbers = few.to(device, torch.float64)
-        yield Twin(benchmark=double, splits=numbers, dtype=torch.float64, is_double=True, device=device)
-    yield from own_twins(benchmark, splits, max_steps=max_steps, eval_every=eval_every, device=device)
+        yield Twin(
+            benchmark=double, splits=numbers, dtype=torch.float64, is_double=True, device=device
+        )
+    yield from own_twins(
+        benchmark, splits, max_steps=max_steps, eval_every=eval_every, device=device
+    )
 
 
-def own_twins(benchmark: Benchmark, splits: Splits, *, max_steps: int, eval_every: int, device: str) -> Iterator[Twin]:
+def own_twins(
+    benchmark: Benchmark, splits: Splits, *, max_steps: int, eval_every: int, device: str
+) -> Iterator[Twin]:
     """The benchmark in its own dtype; and without metrics, which may need more data than a trial measures."""
     few = _few(benchmark, splits)
     short = replace(benchmark, max_steps=max_steps, eval_every=eval_every, target=None)
     dtypes = _dtypes(benchmark)
-    coarsest = max((dtype.to_real() for dtype in dtypes), key=lambda dtype: torch.finfo(dtype).eps, default=torch.float32)
-    own = Twin(benchmark=short, splits=few.to(device), dtype=coarsest, is_double=False, device=device)
+    coarsest = max(
+        (dtype.to_real() for dtype in dtypes),
+        key=lambda dtype: torch.finfo(dtype).eps,
+        default=torch.float32,
+    )
+    own = Twin(
+        benchmark=short, splits=few.to(device), dtype=coarsest, is_double=False, device=device
+    )
     yield own
     if benchmark.metrics:
         yield replace(own, benchmark=replace(short, metrics={}))
@@ -139,7 +153,9 @@ class Observed:
             return optimizer
 
         benchmark = replace(twin.benchmark, model=model)
-        self._updates = engine(benchmark, replace(spec, build=build), runs, twin.splits, device=twin.device)
+        self._updates = engine(
+            benchmark, replace(spec, build=build), runs, twin.splits, device=twin.device
+        )
 
     def advance(self) -> dict[int, Measurement]:
         """Train to the next measurement; what each run measured that has not ended. Raises CannotRunError where one fails."""

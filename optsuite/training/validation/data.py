@@ -15,7 +15,10 @@ from optsuite.training.plain import CHUNK, batch_indices
 from optsuite.training.train_step import evaluating
 
 NAMES = ("train", "validation", "test")
-SEEDS = (0, FIRST_TUNING_SEED)  # the first evaluation and the first trial: their batches are looked through
+SEEDS = (
+    0,
+    FIRST_TUNING_SEED,
+)  # the first evaluation and the first trial: their batches are looked through
 N_BATCHES = 100  # of each
 N_NUMBERS = 2 * 10**7  # of outputs that are looked through at most: a second on one core
 
@@ -31,7 +34,9 @@ def check_finite(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None
         for part, values in zip(PARTS, split, strict=True):
             flawed = not_finite(values)
             if flawed and not _copes(benchmark, model, split, _first_flawed(values)):
-                raise InputError(f"{_of(benchmark, name)} {part} hold {flawed}; leave out or replace such rows in its dataset")
+                raise InputError(
+                    f"{_of(benchmark, name)} {part} hold {flawed}; leave out or replace such rows in its dataset"
+                )
 
 
 def check_ranges(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
@@ -99,9 +104,16 @@ def _check_extremes(benchmark: Benchmark, model: nn.Module, name: str, split: Sp
 
 def _extreme_rows(values: Tensor) -> list[int]:
     """The rows of the smallest and the largest whole number; if that may stand for ignored labels, of the next larger too."""
-    if values.is_floating_point() or values.is_complex() or values.dtype is torch.bool or values.numel() == 0:
+    if (
+        values.is_floating_point()
+        or values.is_complex()
+        or values.dtype is torch.bool
+        or values.numel() == 0
+    ):
         return []
-    flat = values.cpu().numpy().reshape(-1)  # numpy, as torch needs seconds for the position of the smallest of many bytes
+    flat = (
+        values.cpu().numpy().reshape(-1)
+    )  # numpy, as torch needs seconds for the position of the smallest of many bytes
     found = [flat.argmin(), flat.argmax()]
     smallest, largest = flat[found[0]], flat[found[1]]
     if smallest < 0:
@@ -119,7 +131,9 @@ def _copes(benchmark: Benchmark, model: nn.Module, split: Split, row: int) -> bo
         gradients = torch.autograd.grad(value, trainable, allow_unused=True)
     except Exception:
         return False
-    return bool(value.isfinite()) and all(g is None or bool(_dense(g).isfinite().all()) for g in gradients)
+    return bool(value.isfinite()) and all(
+        g is None or bool(_dense(g).isfinite().all()) for g in gradients
+    )
 
 
 def _batch(split: Split, rows: list[int], n: int) -> Split:

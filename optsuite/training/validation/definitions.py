@@ -42,7 +42,9 @@ def load_splits(benchmark: Benchmark) -> Splits:
 
 def check_repeatable(benchmark: Benchmark, splits: Splits) -> None:
     """Make the data again. Raises InputError where they differ from the splits, as they then would in every worker."""
-    forget = getattr(benchmark.dataset, "cache_clear", None)  # of functools.cache, which every process has its own of
+    forget = getattr(
+        benchmark.dataset, "cache_clear", None
+    )  # of functools.cache, which every process has its own of
     if forget:
         forget()
     again = load_splits(benchmark)
@@ -61,7 +63,9 @@ def check_benchmark(benchmark: Benchmark, splits: Splits) -> tuple[str, ...]:
     with error_context(f"benchmark {benchmark.name}: its model"):
         model, other = initial_model(benchmark, 0), initial_model(benchmark, 0)
         if not isinstance(model, nn.Module):
-            raise InputError(f"returned {type(model).__name__}, allowed: a function that returns an nn.Module")
+            raise InputError(
+                f"returned {type(model).__name__}, allowed: a function that returns an nn.Module"
+            )
         check_model(model, splits.train[0])
     check_losses(benchmark)
     buffers = loss_buffers(benchmark)
@@ -72,7 +76,11 @@ def check_benchmark(benchmark: Benchmark, splits: Splits) -> tuple[str, ...]:
     _check_measuring(benchmark, other, splits)
     check_batches(benchmark, other, splits)
     check_unchanged(benchmark, buffers)
-    notes = [] if other.training else [f"benchmark {benchmark.name}: its model is trained in eval mode, as model() gave it"]
+    notes = (
+        []
+        if other.training
+        else [f"benchmark {benchmark.name}: its model is trained in eval mode, as model() gave it"]
+    )
     notes += check_means(benchmark, other, splits)
     _check_target(benchmark, splits)
     return tuple(notes)
@@ -117,7 +125,9 @@ def _check_training(benchmark: Benchmark, model: nn.Module, splits: Splits) -> N
     x, y = (part[: benchmark.batch_size] for part in splits.train)
     with error_context(f"{where}: its model, given inputs {tuple(x.shape)},"):
         outputs = call_model(model, x)
-    with error_context(f"{where}: its loss, given outputs {_shape(outputs)} and targets {tuple(y.shape)},"):
+    with error_context(
+        f"{where}: its loss, given outputs {_shape(outputs)} and targets {tuple(y.shape)},"
+    ):
         loss = _scalar(call_loss(benchmark.loss, outputs, y))
         if not loss.isfinite():
             raise InputError(f"returned {loss.item()}, allowed: a finite number before training")
@@ -145,7 +155,9 @@ def _measure(benchmark: Benchmark, model: nn.Module, name: str, split: Split, n:
     with error_context(f"{where}: its model in eval mode"):
         outputs = model(x)
     for key, function in {"loss": benchmark.loss, **benchmark.metrics}.items():
-        with error_context(f"{where}: its {key}, given outputs {_shape(outputs)} of the model in eval mode,"):
+        with error_context(
+            f"{where}: its {key}, given outputs {_shape(outputs)} of the model in eval mode,"
+        ):
             _scalar(function(outputs, y)).item()
 
 
@@ -157,7 +169,9 @@ def _scalar(value: object) -> Tensor:
     if isinstance(value, Tensor) and value.ndim == 0:
         return value
     received = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-    raise InputError(f"returned {received}, allowed: a tensor without dimensions, the mean over the examples")
+    raise InputError(
+        f"returned {received}, allowed: a tensor without dimensions, the mean over the examples"
+    )
 
 
 @torch.no_grad()
@@ -185,9 +199,13 @@ def check_pair(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> Non
     with error_context(f"{where}: its build"):
         optimizer = build(spec, model, spec.lr.low)
         if not isinstance(optimizer, Optimizer):
-            raise InputError(f"returned {type(optimizer).__name__}, allowed: a torch.optim.Optimizer")
+            raise InputError(
+                f"returned {type(optimizer).__name__}, allowed: a torch.optim.Optimizer"
+            )
         if not all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)):
-            raise InputError("changed the weights of the model, allowed: leaving them, so that all optimizers start alike")
+            raise InputError(
+                "changed the weights of the model, allowed: leaving them, so that all optimizers start alike"
+            )
         check_parameters(model, optimizer)
     with error_context(f"{where}: its schedule"):
         for step in (1, (1 + benchmark.max_steps) // 2, benchmark.max_steps):
@@ -202,7 +220,9 @@ def check_pair(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> Non
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise TimeoutError inside after so long. Only in the main thread, and where there are alarms; elsewhere no limit."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+    if threading.current_thread() is not threading.main_thread() or not hasattr(
+        signal, "setitimer"
+    ):
         yield
         return
 
@@ -223,9 +243,13 @@ def error_context(culprit: str) -> Iterator[None]:
     """Turn what goes wrong inside, warnings about shapes included, into InputError that names the culprit."""
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("error", message=".*target size.*")  # a loss that broadcasts is a wrong loss
+            warnings.filterwarnings(
+                "error", message=".*target size.*"
+            )  # a loss that broadcasts is a wrong loss
             yield
     except InputError as error:
-        raise error if str(error).startswith("dataset:") else InputError(f"{culprit} {error}") from error
+        raise (
+            error if str(error).startswith("dataset:") else InputError(f"{culprit} {error}")
+        ) from error
     except (Exception, SystemExit) as error:
         raise InputError(f"{culprit} raised {one_line(error)}") from error

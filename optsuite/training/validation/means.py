@@ -19,7 +19,9 @@ from optsuite.training.train_step import evaluating, seed_generators
 
 N_TRIED = 211  # examples: a prime, so that few other dimensions of an output are as long
 CUTS = (6, 2)  # parts of a sixth, a third and a half: uneven, so that a mean of their means shows
-NOISE = 1e-4  # relative: float32 sums differ in the seventh digit, what is no mean in the first three
+NOISE = (
+    1e-4  # relative: float32 sums differ in the seventh digit, what is no mean in the first three
+)
 HALF_NOISE = 4  # times the resolution of a coarser dtype
 Kind = Literal["mean", "sum", "broadcast", "other"]
 Parts = Sequence[tuple[int, Any, Tensor]]  # the number of examples, their outputs, their targets
@@ -66,10 +68,14 @@ def _kinds(benchmark: Benchmark, model: nn.Module, split: Split) -> dict[str, Ki
     seed_generators(0, "cpu")
     outputs = model(x)
     variants = list(_variants(outputs, len(y)))
-    forwarded = [] if variants else [(len(y[rows]), model(x[rows]), y[rows]) for rows in _rows(len(y))]
+    forwarded = (
+        [] if variants else [(len(y[rows]), model(x[rows]), y[rows]) for rows in _rows(len(y))]
+    )
     kinds = {}
     for name, function in {"loss": benchmark.loss, **benchmark.metrics}.items():
-        tried = [_kind_of_rows(function, own, y) for own in variants] or [_kind(function, outputs, y, forwarded)]
+        tried = [_kind_of_rows(function, own, y) for own in variants] or [
+            _kind(function, outputs, y, forwarded)
+        ]
         kind: Kind = next((kind for kind in tried if kind != "mean"), "mean")
         if kind == "other" and _broadcasts(function, outputs, y):
             kind = "broadcast"
@@ -87,7 +93,9 @@ def _kind_of_rows(function: Loss, outputs: Any, y: Tensor) -> Kind:
     n = len(y)
     values = [_value(function, sliced(outputs, n, slice(i, i + 1)), y[i : i + 1]) for i in range(n)]
     order = torch.tensor(values).nan_to_num(math.inf).argsort(stable=True)
-    parts = [(len(order[rows]), sliced(outputs, n, order[rows]), y[order[rows]]) for rows in _rows(n)]
+    parts = [
+        (len(order[rows]), sliced(outputs, n, order[rows]), y[order[rows]]) for rows in _rows(n)
+    ]
     return _kind(function, outputs, y, parts)
 
 
@@ -108,7 +116,11 @@ def _variants(outputs: Any, n: int) -> Iterator[Any]:
 
 
 def _is_of_examples(leaf: Any) -> bool:
-    return isinstance(leaf, Tensor) and leaf.ndim > 0 and (leaf.is_floating_point() or leaf.is_complex())
+    return (
+        isinstance(leaf, Tensor)
+        and leaf.ndim > 0
+        and (leaf.is_floating_point() or leaf.is_complex())
+    )
 
 
 def _kind(function: Loss, outputs: Any, y: Tensor, parts: Parts) -> Kind:
@@ -120,7 +132,10 @@ def _kind(function: Loss, outputs: Any, y: Tensor, parts: Parts) -> Kind:
     if not all(map(math.isfinite, values)):
         return "other"
     tolerance = _noise(outputs) * max(map(abs, [whole, *values]))
-    if abs(whole - sum(n * value for (n, _, _), value in zip(parts, values, strict=True)) / len(y)) <= tolerance:
+    if (
+        abs(whole - sum(n * value for (n, _, _), value in zip(parts, values, strict=True)) / len(y))
+        <= tolerance
+    ):
         return "mean"
     return "sum" if abs(whole - sum(values)) <= tolerance else "other"
 

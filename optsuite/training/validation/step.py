@@ -35,7 +35,9 @@ def try_steps(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> None
         _try_rates(benchmark, spec, splits)
 
 
-def _works(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, gradients_first: bool = False) -> bool:
+def _works(
+    benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, gradients_first: bool = False
+) -> bool:
     try:
         _train(benchmark, spec, splits, 1, gradients_first=gradients_first)
     except Exception:
@@ -44,7 +46,12 @@ def _works(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, gradien
 
 
 def _train(
-    benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, n_steps: int, *, gradients_first: bool = False
+    benchmark: Benchmark,
+    spec: OptimizerSpec,
+    splits: Splits,
+    n_steps: int,
+    *,
+    gradients_first: bool = False,
 ) -> list[Tensor]:
     """The weights after so many steps, each begun with the gradients of its batch if so asked."""
     model = initial_model(benchmark, 0)
@@ -86,7 +93,9 @@ def _try_gradients(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) ->
         given = _train(benchmark, spec, splits, N_STEPS, gradients_first=True)
     except Exception:
         return
-    if not all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(without, given, strict=True)):
+    if not all(
+        torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(without, given, strict=True)
+    ):
         raise InputError(READS_FIRST)
 
 
@@ -94,7 +103,9 @@ def _try_rates(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> Non
     """Raise InputError where the optimizer of a schedule sets its rates by itself."""
     model = initial_model(benchmark, 0)
     optimizer = build(spec, model, spec.lr.low)
-    if any("initial_lr" in group for group in optimizer.param_groups):  # the mark of torch's schedulers
+    if any(
+        "initial_lr" in group for group in optimizer.param_groups
+    ):  # the mark of torch's schedulers
         raise InputError(OWN_RATE)
     for step in range(1, N_STEPS + 1):
         set_lr(optimizer, spec.lr_multiplier(step, benchmark.max_steps))
