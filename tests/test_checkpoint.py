@@ -307,9 +307,8 @@ def test_another_definition_has_another_checkpoint(tmp_path: Path, steps: list[i
             runs=(run,),
         )
         steps.clear()
-        *_, last = trainer(
-            lambda suite=suite: suite, "cpu", Checkpoints(folder=tmp_path, every=EVERY)
-        )(task)  # type: ignore[misc]
+        checkpoints = Checkpoints(folder=tmp_path, every=EVERY)
+        *_, last = trainer(partial(replace, suite), "cpu", checkpoints)(task)
         assert last == (0, RunResult(outcome="finished"))
         assert (tmp_path / f"{task.fingerprint(run)}.pt").exists()
         assert len(list(tmp_path.iterdir())) == min(n, 2)

@@ -509,9 +509,9 @@ def test_weights_that_a_forward_pass_changes_train() -> None:
 
 def test_model_whose_weights_differ_each_time_is_refused_still() -> None:
     def drawn() -> nn.Module:
-        return nn.Linear(3, 1).apply(
-            lambda m: nn.init.constant_(m.weight, float(torch.Generator().seed() % 997))
-        )  # type: ignore
+        model = nn.Linear(3, 1)
+        nn.init.constant_(model.weight, float(torch.Generator().seed() % 997))
+        return model
 
     assert "initial weights differ each time" in refusal(replace(LINE, model=drawn))
 

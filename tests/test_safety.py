@@ -204,10 +204,9 @@ def test_a_guard_ends_all_that_its_command_has_started(
     ]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
     assert process.stdin is not None
-    wait_until(
-        lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()), process
-    )  # type: ignore[arg-type]
-    pid = int((tmp_path / "pid").read_text())
+    written = tmp_path / "pid"
+    wait_until(lambda: written.exists() and bool(written.read_text()), process)  # type: ignore[arg-type]
+    pid = int(written.read_text())
     assert alive(pid)
     if how != "closed":
         process.send_signal(signal.SIGTERM)

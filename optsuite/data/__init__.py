@@ -13,7 +13,14 @@ from optsuite.data.downloaded import (
     mnist_whole,
     tinyshakespeare,
 )
-from optsuite.data.embedded import diabetes, digits, digits_autoencoding, digits_images, modular_addition, quadratic
+from optsuite.data.embedded import (
+    diabetes,
+    digits,
+    digits_autoencoding,
+    digits_images,
+    modular_addition,
+    quadratic,
+)
 from optsuite.data.splitting import halved, split_randomly, standardised
 
 __all__ = [

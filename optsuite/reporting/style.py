@@ -113,11 +113,11 @@ def literal(name: str) -> str:
 
 def svg(ax: Axes) -> str:
     """The figure as an SVG element without fixed colors for its text: it takes the color of what is around it."""
-    figure, buffer = ax.figure, io.StringIO()
+    figure, buffer = ax.get_figure(root=True), io.StringIO()
+    assert figure is not None
+    metadata = {"Date": None, "Creator": None}
     with mpl.rc_context(STYLE):
-        figure.savefig(
-            buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
-        )  # type: ignore[union-attr]
+        figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
