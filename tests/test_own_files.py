@@ -15,7 +15,7 @@ import pytest
 import torch
 from frames import seeds
 from mlflow.tracking._tracking_service import utils
-from test_report import made, whole
+from reports import made, whole
 
 import optsuite.benchmarks
 from optsuite.errors import InputError

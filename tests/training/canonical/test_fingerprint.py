@@ -29,7 +29,7 @@ from optsuite.training.legacy_fingerprint import FormerFingerprint, read_fingerp
 from optsuite.training.legacy_fingerprint import names_run as names_run_of_any
 from optsuite.training.results import Run
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 RUN = Run(benchmark="tiny_line", optimizer="lion", lr=0.1, seed=3, kind="evaluation", arm="tuned")
 OWN = Fingerprint(
     benchmark="1",

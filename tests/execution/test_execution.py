@@ -6,38 +6,11 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY
-from suites import tiny
+from tasks import collect, task
 
 from optsuite.execution.local.pool import LocalPool
-from optsuite.execution.pool import RunUpdate, Task, TaskLost
-from optsuite.training.identity import define
-from optsuite.training.results import Measurement, Run, RunResult
-
-DEFINITIONS = {
-    spec.name: define(tiny.BENCHMARK, spec, tiny.line()) for spec in tiny.SUITE.optimizers
-}
-
-
-def task(number: int, *, optimizer: str = "sgd", priority: int = 0, n: int = 1) -> Task:
-    runs = [
-        Run(benchmark="tiny_line", optimizer=optimizer, lr=0.01, seed=seed, kind="trial")
-        for seed in range(n)
-    ]
-    definition = DEFINITIONS.get(optimizer, DEFINITIONS["sgd"])
-    return Task(
-        id=number, priority=priority, engine="plain", definition=definition, runs=tuple(runs)
-    )
-
-
-def collect(pool: LocalPool, n: int, seconds: float = 90) -> list[RunUpdate | TaskLost]:
-    """The events until so many runs have ended or tasks have been lost."""
-    events: list[RunUpdate | TaskLost] = []
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if sum(isinstance(e, TaskLost) or isinstance(e.update, RunResult) for e in events) == n:
-            return events
-        events += pool.poll(0.5)
-    raise AssertionError(f"only {events}")
+from optsuite.execution.pool import RunUpdate, TaskLost
+from optsuite.training.results import Measurement, RunResult
 
 
 def test_workers_train_report_die_and_are_replaced() -> None:

@@ -21,7 +21,7 @@ from optsuite.training.equivalence.flat_trial import NOT_AS_DECLARED
 from optsuite.training.plan import group, max_stack, needed_bytes, plan, step_flops
 from optsuite.training.results import Measurement, Run, RunResult
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 SGD = OPTIMIZERS["sgd"]
 Curves = dict[tuple[int, int, str], float]
 

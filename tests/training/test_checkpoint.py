@@ -400,7 +400,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
         "300",
     )
     paths = os.pathsep.join(
-        filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH")))
+        filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))
     )
     return subprocess.Popen(
         [str(Path(sys.executable).with_name("optsuite")), *arguments],

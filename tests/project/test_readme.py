@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 NIGHTS = (ROOT / "docs" / "nightly.md").read_text()
 PROGRAM = Path(sys.executable).with_name("optsuite")

@@ -10,11 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from package import FILES, ROOT
 
 import optsuite
-
-ROOT = Path(optsuite.__file__).parent
-FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 
 
 def test_every_folder_is_a_package() -> None:

@@ -9,7 +9,7 @@ from examples import from_python, own_optimizer
 from optsuite import ExecutionOptions
 from optsuite.testing import OptimizerContract
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SUITES = {
     "own_benchmark.py": {"adam", "momentum"},
     "own_optimizer.py": {"adamw", "my_lion"},

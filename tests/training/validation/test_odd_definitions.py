@@ -14,8 +14,8 @@ import pytest
 from commands import Call
 from conftest import TINY
 from frames import seeds
+from reports import made
 from suites import tiny
-from test_report import made
 
 from optsuite.campaign.prepare import prepare
 from optsuite.campaign.runner import studies_of

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from commands import Call
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BROKEN = "raise RuntimeError('imported')\n"
 README = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
 SHORT = ("--trials", "2", "--seeds", "2", "--workers", "1")

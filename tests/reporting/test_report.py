@@ -4,7 +4,6 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pandas as pd
 import pytest
 from conftest import InlinePool, opened
 from frames import EVIL, NAN, around, frame, run, seeds, study
+from reports import made, whole
 from suites import tiny
 
 from optsuite.analysis.leaderboard import comparison
@@ -24,71 +24,10 @@ from optsuite.analysis.statements import headline
 from optsuite.analysis.time_to_target import difficulty, profile
 from optsuite.campaign.prepare import prepare
 from optsuite.campaign.runner import run_campaign, studies_of
-from optsuite.reporting.write import build
 from optsuite.tracking.links import Links
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.query import read_runs
-from optsuite.tracking.schema import CURVES
 from optsuite.tracking.store import open_store
-
-
-def losses(runs: Iterable[str]) -> pd.DataFrame:
-    """A falling curve for every run."""
-    rows = [
-        (name, "validation/loss", step, 9.0 / (1 + step))
-        for name in runs
-        for step in range(0, 60, 10)
-    ]
-    return pd.DataFrame(rows, columns=list(CURVES)).astype({"step": "int64", "value": "float64"})
-
-
-def made(folder: Path, *rows: dict[str, Any]) -> str:
-    """Build the report of the rows and return its page."""
-    runs = frame(*(row | {"experiment_id": "1"} for row in rows))
-    build(
-        runs,
-        losses,
-        comparison(runs),
-        folder,
-        campaign="c",
-        ui="http://127.0.0.1:5000",
-        notes=["Skipped d: no data"],
-    )
-    return (folder / "index.html").read_text()
-
-
-def whole(
-    names: Sequence[str], benchmarks: Sequence[str] = ("b",), n_seeds: int = 12
-) -> list[dict[str, Any]]:
-    """Studies with trials, tuned and default evaluations of every optimizer on every benchmark."""
-    rng = np.random.default_rng(0)
-    rows: list[dict[str, Any]] = []
-    for benchmark in benchmarks:
-        for i, name in enumerate(names):
-            ids = {"benchmark": benchmark, "max_steps": 50.0, "eval_every": 10.0, "lr": 0.1}
-            own = [*seeds(name, list(0.3 + 0.1 * i + 0.02 * rng.random(n_seeds)))]
-            own += [
-                run(name, 1.0 + i, seed, arm="default", lr=0.01) | {"run_id": f"{name} {seed} d"}
-                for seed in range(n_seeds)
-            ]
-            for k, rate in enumerate((0.001, 0.01, 0.1, 1.0)):
-                score = NAN if k == 3 else 2.0 - 0.5 * k
-                own.append(
-                    run(name, score, 1000, kind="trial", arm=None, lr=rate)
-                    | {"run_id": f"{name} t{k}"}
-                )
-            rows += [
-                row
-                | ids
-                | {"lr": row["lr"], "run_id": f"{benchmark} {row['run_id']}"}
-                | _parent(row, benchmark)
-                for row in own
-            ]
-    return rows
-
-
-def _parent(row: dict[str, Any], benchmark: str) -> dict[str, Any]:
-    return {"parent": f"{benchmark} {row['parent']}" if row["parent"] else None}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from test_architecture import ROOT
+from package import ROOT
 
 TOGETHER = (  # of rows that have nothing to do with each other
     "study: lr edited",

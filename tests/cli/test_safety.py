@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import pytest
 from commands import PROGRAM, Call, alive, descendants, wait_until
 from conftest import TINY
-from test_architecture import FILES, ROOT
+from package import FILES, ROOT
 
 from optsuite.cli import guard
 from optsuite.redact import redact

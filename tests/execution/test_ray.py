@@ -18,7 +18,7 @@ import pytest
 from commands import Call, alive, count, descendants, start, wait_until
 from conftest import TINY, enter
 from suites import tiny
-from test_execution import collect, task
+from tasks import collect, task
 
 import optsuite
 from optsuite.campaign import study
@@ -67,7 +67,7 @@ from suites.tiny import SUITE
 SUITE = replace(SUITE, benchmarks=(replace(SUITE.benchmarks[0], max_steps=4000, eval_every=200),), n_trials=8, n_seeds=2)
 """
 WHOLE = os.environ.get("OPTSUITE_RAY", "")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BROKEN = ("raises", "never_ends", "dies", "dies_once", "tiny_line")
 
 

@@ -209,7 +209,7 @@ def test_a_worker_that_eats_its_memory_is_stopped_and_tried_once_more_alone(fold
 
 
 def test_a_stack_alone_waits_for_the_others_and_shares_with_none() -> None:
-    from test_execution import collect, task
+    from tasks import collect, task
 
     with LocalPool(2, suite=str(TINY), device="cpu") as pool:
         pool.submit(replace(task(0), exclusive=True, priority=-1))

@@ -244,7 +244,7 @@ def test_a_class_that_has_been_used_is_still_the_same() -> None:
     spec = tiny.SUITE.optimizers[1]
     program = "from suites import tiny\nfrom optsuite.training.identity import identify_optimizer\n"
     program += "print(identify_optimizer(tiny.SUITE.optimizers[1]).digest)"
-    paths = {"PYTHONPATH": f"{Path(__file__).parent}"}
+    paths = {"PYTHONPATH": f"{Path(__file__).parents[2]}"}
     fresh = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | paths,

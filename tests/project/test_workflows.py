@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "docs" / "schedules"
 OWN = ROOT / ".github" / "workflows"
 NIGHTS = {  # by workflow: the night's arguments
@@ -118,7 +118,7 @@ def test_ci_workflow_runs_the_targets_of_the_ci_script() -> None:
 
 def test_files_that_ci_tests_exist() -> None:
     named = set(re.findall(r"[\w/-]+\.(?:py|lock)", (OWN / "ci.yml").read_text()))
-    assert "tests/test_tables.py" in named
+    assert "tests/analysis/test_tables.py" in named
     assert not [name for name in named if not (ROOT / name).is_file()]
 
 

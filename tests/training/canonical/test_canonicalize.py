@@ -79,7 +79,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_another_process_finds_the_same_whatever_its_hash_seed(folders: list[Path]) -> None:
-    environment = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": str(Path(__file__).parent)}
+    environment = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "identities", *map(str, folders)]
     there = json.loads(
         subprocess.run(command, env=environment, capture_output=True, check=True).stdout

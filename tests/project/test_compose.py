@@ -16,7 +16,7 @@ from servers import Server, free_port, lacks_postgres, postgres
 from optsuite.errors import InputError
 from optsuite.tracking.store import open_store
 
-FILE = Path(__file__).parents[1] / "docs" / "compose.yaml"
+FILE = Path(__file__).parents[2] / "docs" / "compose.yaml"
 COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text())
 SECRETS = {
     "POSTGRES_PASSWORD": "0a1b2c",

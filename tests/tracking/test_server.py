@@ -14,7 +14,7 @@ from servers import PASSWORD, USER, Postgres, Server, lacks_postgres, postgres
 from optsuite.tracking.query import read_campaigns, read_curves, read_runs
 from optsuite.tracking.store import open_store
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PATIENCE = 900.0  # two minutes on a quiet machine
 AWAY = 5.0  # some requests fall into it
 pytestmark = pytest.mark.skipif(bool(lacks_postgres()), reason=lacks_postgres())
