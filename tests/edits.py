@@ -13,6 +13,7 @@ from optsuite import OPTIMIZERS, Benchmark, LogUniform, OptimizerSpec, Splits, S
 def line():
     x = torch.arange(384.0).reshape(128, 3) / 384
     return Splits(train=(x[:64], x[:64, :1]), validation=(x[64:96], x[64:96, :1]), test=(x[96:], x[96:, :1]))
+dataset = line
 def model():
     return nn.Linear(3, 1)
 loss = F.mse_loss
@@ -24,7 +25,7 @@ def unrelated():
 FOOTER = """
 SUITE = Suite(
     name="edited",
-    benchmarks=(Benchmark(name="b", dataset=line, model=model, loss=loss, batch_size=16, max_steps=6, eval_every=3),),
+    benchmarks=(Benchmark(name="b", dataset=dataset, model=model, loss=loss, batch_size=16, max_steps=6, eval_every=3),),
     optimizers=(OPTIMIZERS["sgd"], OptimizerSpec(name="own", build=build, lr=LogUniform(low=1e-3, high=1.0))),
     n_trials=8,
     n_seeds=4,

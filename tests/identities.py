@@ -30,7 +30,8 @@ def loaded(folder: Path) -> Iterator[Suite]:
             places = [
                 getattr(sys.modules[name], attribute, "") for attribute in ("__file__", "__path__")
             ]
-            if str(folder) in str(places):
+            is_replaced = (folder / f"{name}.py").exists()  # another object is in its place
+            if str(folder) in str(places) or is_replaced:
                 del sys.modules[name]
 
 

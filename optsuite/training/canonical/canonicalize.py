@@ -25,14 +25,12 @@ from optsuite.errors import InputError
 from optsuite.training.canonical.array_parts import tensor_bytes
 from optsuite.training.canonical.code_parts import class_steps, function_steps
 from optsuite.training.canonical.container_parts import Apart, is_absolute, scalar
-from optsuite.training.canonical.contents import contents
-from optsuite.training.canonical.imports import closure
 from optsuite.training.canonical.members import unhooked
-from optsuite.training.canonical.names import NAMES, Module, Names, Texts, Written
+from optsuite.training.canonical.names import NAMES, Module, Names
 from optsuite.training.canonical.own_code import Home, class_module, home_of, qualname
-from optsuite.training.canonical.reading_parts import module_steps
+from optsuite.training.canonical.reading_parts import module_steps, text_steps
 from optsuite.training.canonical.registered import registered
-from optsuite.training.canonical.steps import Steps
+from optsuite.training.canonical.steps import Reached, Steps
 from optsuite.training.canonical.value_parts import value_steps
 
 __all__ = ["Description", "canonicalize", "tensor_bytes"]
@@ -149,7 +147,7 @@ class _Walk:
         if len(self.stack) > DEEPEST:
             raise InputError(f"got a value nested more than {DEEPEST} deep, allowed: less")
         self.alive.append(value)
-        home = home_of(value)
+        home = _home(value)
         if home is not None:
             self.homes[home.name] = home
         self.places[id(value)] = len(self.stack)
@@ -174,7 +172,7 @@ class _Walk:
     def _homes(self) -> Iterator[Home]:
         """The own modules that led to the present value, the innermost first."""
         for opened in reversed(self.stack):
-            home = home_of(opened.value)
+            home = _home(opened.value)
             if home is not None:
                 yield home
 
@@ -191,11 +189,7 @@ class _Walk:
                 "distinguished from others of its kind; create it inside the function that uses it"
             )
         parts = ["opaque", (yield Module(class_module(kind)), "name"), qualname(kind)]
-        written: Written = yield Texts(closure(homes.values())), "modules"
-        parts.append(written.texts)
-        for part in written.parts:
-            parts.append([part, (yield contents(part), f"module optsuite.{part}")])
-        return parts
+        return parts + (yield from text_steps(list(homes.values())))
 
     def _place(self) -> str:
         """Where the present value was met, as the start of a message."""
@@ -204,8 +198,14 @@ class _Walk:
         return f"{where}: " if where else ""
 
 
+def _home(value: Any) -> Home | None:
+    return home_of(value.module if type(value) is Reached else value)
+
+
 def _steps(value: Any) -> Steps:
     kind = type(value)
+    if kind is Reached:
+        return module_steps(value.module, is_followed=True)
     if kind is FunctionType:
         return function_steps(value)
     if issubclass(kind, type):

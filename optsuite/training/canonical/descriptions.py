@@ -11,7 +11,10 @@ from optsuite.definitions.suite import Suite
 from optsuite.definitions.target import Target
 from optsuite.errors import InputError
 from optsuite.training.canonical.canonicalize import Description, canonicalize
+from optsuite.training.canonical.effects import changes_globals
 from optsuite.training.canonical.names import Names
+from optsuite.training.canonical.own_code import home_of
+from optsuite.training.canonical.patches import counts_script
 
 Parts = dict[str, object]
 SHORT = 40  # characters of what a message quotes
@@ -45,12 +48,16 @@ class Descriptions:
         self._names = names
         # By id, which stays unique because the value is kept.
         self._known: dict[int, tuple[object, Description | InputError]] = {}
+        self._is_of_script = False
         if suite is None:
             return
+        parts: list[object] = []
         for benchmark in suite.benchmarks + suite.on_request:
-            self._describe_all(benchmark_parts(benchmark).values())
+            parts += benchmark_parts(benchmark).values()
         for spec in suite.optimizers:
-            self._describe_all(spec_parts(spec).values())
+            parts += spec_parts(spec).values()
+        self._is_of_script = any(map(_is_of_script, parts))
+        self._describe_all(parts)
 
     def of(self, value: object, what: str) -> Description:
         """The description of a part. Raises InputError, which starts with `what`, without one."""
@@ -62,6 +69,7 @@ class Descriptions:
         return found
 
     def _describe_all(self, values: Iterable[object]) -> None:
+        counts_script.set(self._is_of_script)
         for value in values:
             if id(value) in self._known:
                 continue
@@ -69,6 +77,12 @@ class Descriptions:
                 self._known[id(value)] = value, canonicalize(value, names=self._names)
             except InputError as error:
                 self._known[id(value)] = value, error
+
+
+def _is_of_script(part: object) -> bool:
+    """Whether a part of a suite is defined in the script that runs."""
+    home = home_of(getattr(part, "func", part))
+    return home is not None and home.name == "__main__"
 
 
 def benchmark_parts(benchmark: Benchmark) -> Parts:
@@ -91,6 +105,8 @@ def benchmark_parts(benchmark: Benchmark) -> Parts:
             parts[item.name] = value
         else:
             numbers += [item.name, value]
+    if changes_globals(benchmark.dataset):
+        parts["dataset"] = benchmark.dataset
     return parts | {"numbers": tuple(numbers)}
 
 

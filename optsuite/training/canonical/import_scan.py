@@ -55,6 +55,8 @@ def scan(text: str, package: str) -> Scan:
     for node in nodes:
         found.add(node)
     for node in nodes:
+        if isinstance(node, ast.Attribute):
+            found.add_reached(node)
         if isinstance(node, ast.Name | ast.Attribute) and id(node) not in found.resolved:
             found.dynamic |= _called(node) in LOADERS and not _is_method_eval(node)
     return Scan(frozenset(found.imports - {""}), frozenset(found.candidates), found.dynamic)
@@ -67,6 +69,7 @@ class _Found:
     package: str
     imports: set[str] = field(default_factory=set)
     candidates: set[str] = field(default_factory=set)
+    bound: dict[str, str] = field(default_factory=dict)  # full names by the names in the text
     resolved: set[int] = field(default_factory=set)  # ids of loaders whose module is known
     dynamic: bool = False
 
@@ -74,7 +77,7 @@ class _Found:
         """Add what one node imports."""
         match node:
             case ast.Import():
-                self.imports |= {alias.name for alias in node.names}
+                self._add_import(node)
             case ast.ImportFrom():
                 self._add_import_from(node)
             case ast.Call(
@@ -89,12 +92,30 @@ class _Found:
             ):
                 self._add_exported(names.elts)
 
+    def add_reached(self, node: ast.Attribute) -> None:
+        """Add what a chain of attributes takes from an imported name: `pkg.net` may be a module."""
+        names: list[str] = []
+        value: ast.expr = node
+        while isinstance(value, ast.Attribute):
+            names.append(value.attr)
+            value = value.value
+        if isinstance(value, ast.Name) and value.id in self.bound:
+            self.candidates.add(".".join([self.bound[value.id], *reversed(names)]))
+
+    def _add_import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self.imports.add(alias.name)
+            top = alias.name.partition(".")[0]
+            self.bound[alias.asname or top] = alias.name if alias.asname else top
+
     def _add_import_from(self, node: ast.ImportFrom) -> None:
         base = absolute("." * node.level + (node.module or ""), self.package)
         self.imports.add(base)
         for alias in node.names:
             if alias.name != "*":
                 self.candidates.add(_member(base, alias.name))
+                if base.partition(".")[0] != "optsuite":
+                    self.bound[alias.asname or alias.name] = f"{base}.{alias.name}"
             if alias.name in LOADERS:
                 self.dynamic = True
 

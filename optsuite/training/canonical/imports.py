@@ -42,13 +42,17 @@ class Place:
 
 
 def closure(
-    homes: Iterable[Home], names: Iterable[str] = (), candidates: Iterable[str] = ()
+    homes: Iterable[Home],
+    names: Iterable[str] = (),
+    candidates: Iterable[str] = (),
+    packages: Iterable[str] = (),
 ) -> list[tuple[str, str]]:
     """The modules and all that they import, as (name, text), sorted by name.
 
     `names` are further modules, and `candidates` are names that may be modules. The text of a
     module that is not the user's own is INSTALLED or ABSENT. A module that imports others by
-    computed names adds every Python file below its folder. Raises InputError if these are too many.
+    computed names adds every Python file below its folder, and `packages` are folders that add
+    every Python file below them. Raises InputError if these are too many.
     """
     texts: dict[str, str] = {}
     waiting = [Place(home) for home in homes]
@@ -76,7 +80,9 @@ def closure(
             waiting += _take(name, texts, needed=False)
     for folder in folders:
         if folder is not None and not is_installed(str(folder)):
-            texts |= _files_below(folder)
+            texts |= _files_below(folder, folder)
+    for package in packages:
+        texts |= _files_below(Path(package), Path(package).parent)
     return sorted(texts.items())
 
 
@@ -108,6 +114,8 @@ def locate(name: str) -> Place | None:
         scope = vars(module) if hasattr(type(module), "__dict__") else {}
         folders = scope.get("__path__") or ()
         file = scope.get("__file__")
+        if not isinstance(file, str) and not folders:
+            file = _file_of_replaced(name)
         home = Home(name, file if isinstance(file, str) else None)
         return Place(home, tuple(map(str, folders)))
     spec = _spec(name)
@@ -128,6 +136,29 @@ def _spec(name: str) -> ModuleSpec | None:
         return PathFinder.find_spec(name, list(outer.folders))
     except (ImportError, ValueError, AttributeError, OSError):
         return None
+
+
+def _file_of_replaced(name: str) -> str | None:
+    """The file of a module that has put another object in its place; None if there is none."""
+    package, _, _ = name.rpartition(".")
+    if name == "__main__":
+        return None
+    outer = locate(package) if package else None
+    folders = list(outer.folders) if outer else None
+    try:
+        spec = PathFinder.find_spec(name, folders)
+    except (ImportError, ValueError, AttributeError, OSError):
+        return None
+    return spec.origin if spec is not None and spec.has_location else None
+
+
+def own_package(name: str) -> str | None:
+    """The folder of a package of the user's own; None for another module."""
+    place = locate(name)
+    if place is None or not place.folders:
+        return None
+    folder = place.folders[0]
+    return folder if kind_of(name, place.home.file or folder) == "own" else None
 
 
 def _text(place: Place) -> str:
@@ -163,18 +194,18 @@ def _archived(name: str) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def _files_below(folder: Path) -> dict[str, str]:
-    """Every Python file below a folder by its path there, without hidden folders and environments.
+def _files_below(folder: Path, root: Path) -> dict[str, str]:
+    """Every Python file below a folder by its path from `root`, without hidden folders.
 
     Raises InputError if there are more than N_FILES of them, or more than N_FOLDERS folders.
     """
     texts: dict[str, str] = {}
-    for n_folders, (root, names, files) in enumerate(os.walk(folder), 1):
-        names[:] = sorted(name for name in names if _may_hold_own(Path(root, name)))
+    for n_folders, (inside, names, files) in enumerate(os.walk(folder), 1):
+        names[:] = sorted(name for name in names if _may_hold_own(Path(inside, name)))
         for file in sorted(files):
             if file.endswith(MODULES):
-                path = Path(root, file)
-                key = f"file {path.relative_to(folder).as_posix()}"
+                path = Path(inside, file)
+                key = f"file {path.relative_to(root).as_posix()}"
                 texts[key] = _text(Place(Home(path.stem, str(path))))
         if len(texts) > N_FILES:
             raise _too_many(folder, f"more than {N_FILES} Python files")

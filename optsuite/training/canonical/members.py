@@ -1,5 +1,6 @@
 """What was written into a class or set later, without what Python and libraries add."""
 
+import _abc  # type: ignore[import-not-found]
 import dataclasses
 from collections.abc import Iterator
 from enum import Enum
@@ -88,6 +89,17 @@ def members(kind: type) -> Iterator[tuple[str, Any]]:
         if value is not member and _is_inherited_step(value, kind):
             continue
         yield name, value
+    registered = _registered(kind)
+    if registered:
+        yield "register", registered
+
+
+def _registered(kind: type) -> frozenset[type]:
+    """The classes that were registered with an abstract class."""
+    if "_abc_impl" not in vars(kind):
+        return frozenset()
+    found = {reference() for reference in _abc._get_dump(kind)[0]}
+    return frozenset(one for one in found if one is not None)
 
 
 def _is_generated(value: Any) -> bool:

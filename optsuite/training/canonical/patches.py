@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
@@ -47,10 +48,20 @@ def _holds(package: str, module: str) -> bool:
     return module == package or module.startswith(f"{package}.")
 
 
+SCRIPTS = ("__main__", "__mp_main__")  # the second is its name in worker processes
+counts_script: ContextVar[bool] = ContextVar("counts_script", default=False)
+
+
 def own_modules() -> Iterator[tuple[str, Mapping[str, Any], str]]:
-    """The loaded modules of the user, by name, with their namespaces and texts."""
+    """The loaded modules of the user, by name, with their namespaces and texts.
+
+    The script that runs is one of them only if `counts_script`, because workers do not have it: a
+    suite is trained in the script's own process if parts of it are defined there.
+    """
     for name, module in sorted(sys.modules.items()):
         if type(module) is not ModuleType:
+            continue
+        if name in SCRIPTS and not (counts_script.get() and name == "__main__"):
             continue
         scope = vars(module)
         if scope.get("__name__") == f"optsuite.{name}":

@@ -8,7 +8,7 @@ from typing import Any
 
 from optsuite.training.canonical.contents import contents
 from optsuite.training.canonical.import_scan import absolute
-from optsuite.training.canonical.imports import closure
+from optsuite.training.canonical.imports import closure, locate, own_package
 from optsuite.training.canonical.names import Code, Member, Module, Texts, Written
 from optsuite.training.canonical.own_code import (
     Home,
@@ -20,7 +20,7 @@ from optsuite.training.canonical.own_code import (
 from optsuite.training.canonical.patches import patches
 from optsuite.training.canonical.reads import Reads
 from optsuite.training.canonical.replaced import replaced
-from optsuite.training.canonical.steps import Steps
+from optsuite.training.canonical.steps import Steps, reached
 
 PLACES = {"__name__", "__package__", "__qualname__"}  # where code is, not what it does
 BUILT_IN = frozenset(dir(builtins))  # when this module was loaded
@@ -59,13 +59,38 @@ def _built_in_steps(name: str) -> Generator[tuple[object, str], Any, Any]:
 def _global_steps(name: str, value: object, chains: set[tuple[str, ...]]) -> Steps:
     """A global; of a module of optsuite only what is taken from it."""
     where = f"global {name}"
+    parts: list[Any] = []
     if not _is_optsuite(value):
-        return [(yield value, where)]
-    parts = []
+        is_followed = isinstance(value, ModuleType) and () not in chains
+        parts.append((yield reached(value) if is_followed else value, where))
+        for module in _reached(value, chains):
+            parts.append((yield reached(module), where))
+        return parts
     for chain in sorted(chains):
         taken, member = _taken(value, chain)
         parts.append([(yield member, "name"), (yield taken, where)])
     return parts
+
+
+def _reached(value: object, chains: set[tuple[str, ...]]) -> list[ModuleType]:
+    """The own modules that chains of attributes lead to, if the text of the first shows no such."""
+    if not isinstance(value, ModuleType):
+        return []
+    found: dict[str, ModuleType] = {}
+    for chain in chains:
+        inner: object = value
+        for name in chain:
+            inner = vars(inner).get(name)
+            if not isinstance(inner, ModuleType):
+                break
+            home = home_of_module(vars(inner))
+            if kind_of(home.name, home.file) != "own":
+                break
+            found[home.name] = inner
+    if not found:
+        return []
+    shown = {name for name, _ in closure([home_of_module(vars(value))])}
+    return [module for name, module in sorted(found.items()) if name not in shown]
 
 
 def _is_optsuite(value: object) -> bool:
@@ -108,14 +133,23 @@ def _import_steps(name: str, taken: tuple[str, ...]) -> Steps:
             parts.append([(yield member, "name"), (yield value, f"import {part}")])
         return parts
     candidates = [f"{name}.{part}" for part in taken if part != "*"]
-    return (yield from text_steps([], [name], candidates))
+    # What is taken from a package that a local variable holds cannot be told: all of it counts.
+    packages = [own_package(one) for one in candidates or [name.partition(".")[0]]]
+    folders = [folder for folder in packages if folder is not None]
+    return (yield from text_steps([], [name], candidates, folders))
 
 
 def text_steps(
-    homes: list[Home], names: list[str] | None = None, candidates: list[str] | None = None
+    homes: list[Home],
+    names: list[str] | None = None,
+    candidates: list[str] | None = None,
+    packages: list[str] | None = None,
 ) -> Steps:
-    """The texts of modules and of all own modules that they import, with what others set there."""
-    texts = closure(homes, names or (), candidates or ())
+    """The texts of modules and of all own modules that they import, with what others set there.
+
+    See `imports.closure` for the arguments.
+    """
+    texts = closure(homes, names or (), candidates or (), packages or ())
     written: Written = yield Texts(texts), "modules"
     parts: list[Any] = [written.texts]
     for name in written.names:
@@ -134,8 +168,11 @@ def text_steps(
     return parts
 
 
-def module_steps(module: ModuleType) -> Steps:
-    """A module: the texts of the user's own, the name and version of an installed one."""
+def module_steps(module: ModuleType, *, is_followed: bool = False) -> Steps:
+    """A module: the texts of the user's own, the name and version of an installed one.
+
+    Every file of an own package counts, unless what is taken from it `is_followed`.
+    """
     scope = vars(module)
     home = home_of_module(scope)
     folders = tuple(scope.get("__path__") or ())
@@ -146,4 +183,9 @@ def module_steps(module: ModuleType) -> Steps:
     if home.file is None and not folders and not is_loaded:  # made while the program runs
         held = {name: value for name, value in scope.items() if not name.startswith("__")}
         return ["module", (yield held, "contents")]
-    return ["module", (yield Module(home.name), "name"), (yield from text_steps([home]))]
+    if home.file is None and not folders:
+        place = locate(home.name)
+        home = place.home if place else home
+    packages = [] if is_followed else [str(folder) for folder in folders[:1]]
+    texts = yield from text_steps([home], packages=packages)
+    return ["module", (yield Module(home.name), "name"), texts]

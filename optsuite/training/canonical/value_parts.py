@@ -72,7 +72,8 @@ def value_steps(value: Any) -> Steps:
     if kind in (dict, MappingProxyType):
         return [kind.__name__, (yield from pairs(value.items()))]
     if kind in (set, frozenset):
-        return [kind.__name__, sorted((yield from each(map(Apart, value))))]
+        found = [kind.__name__, sorted((yield from each(map(Apart, value))))]
+        return found + _order(value)
     if kind is functools.partial or kind is functools.partialmethod:
         return (yield from _partial_steps(value))
     if issubclass(kind, Tensor):
@@ -96,6 +97,17 @@ def value_steps(value: Any) -> Steps:
     if issubclass(kind, Enum) and "_name_" in vars(value):
         return (yield from _member_steps(value))
     return (yield from _other_steps(value))
+
+
+def _order(numbers: set[Any] | frozenset[Any]) -> list[Any]:
+    """The order of a set of numbers, if it is not that of the same set made from sorted ones.
+
+    Sets of text have another order in each process: code that depends on it does not repeat.
+    """
+    if not all(type(number) in (bool, int, float) for number in numbers):
+        return []
+    is_usual = list(numbers) == list(type(numbers)(sorted(numbers)))
+    return [] if is_usual else [["order", *map(repr, numbers)]]
 
 
 def _partial_steps(value: Any) -> Steps:

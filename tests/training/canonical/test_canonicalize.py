@@ -25,7 +25,9 @@ from optsuite.training.identity import Definition, identify_optimizer
 from optsuite.training.results import Run, RunResult
 
 TORCH = torch.__version__
-CHANGING = edits("modules") + edits("classes") + edits("functions") + edits("hidden")
+CHANGING = (
+    edits("modules") + edits("classes") + edits("functions") + edits("hidden") + edits("reached")
+)
 COARSE = {
     "operation_registered_with_torch",
     "divergence_registered_with_torch",
