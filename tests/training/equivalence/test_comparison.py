@@ -104,7 +104,7 @@ def test_large_buffers_hide_nothing(value: float) -> None:
         (MemoryError(), "memory"),
         (torch.OutOfMemoryError("CUDA out of memory"), "memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "memory"),
-        (TimeoutError("it has not ended after 600 seconds"), "time"),
+        (TimeoutError("it did not end within 600 seconds"), "time"),
     ],
 )
 def test_a_trial_that_lacks_memory_or_time_trains_plainly(error: Exception, lack: str) -> None:

@@ -258,7 +258,7 @@ def test_rounding_of_a_loss_near_zero_repeats() -> None:
 
     for noise in (0.0, 1e-7):
         check_repeats(rounded(noise), spec(), splits, n_steps=400, device="cpu")
-    with pytest.raises(InputError, match="chance that has no seed"):
+    with pytest.raises(InputError, match="random numbers without a seed"):
         check_repeats(rounded(1e-3), spec(), splits, n_steps=400, device="cpu")
 
 

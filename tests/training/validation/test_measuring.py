@@ -165,30 +165,34 @@ class Distribution(nn.Linear):
 @pytest.mark.parametrize(
     ("change", "name"),
     [
-        ({"metrics": {"f1": f1}}, "f1 is"),
-        ({"metrics": {"auc": auc}}, "auc is"),
+        ({"metrics": {"f1": f1}}, "f1 is not a mean"),
+        ({"metrics": {"auc": auc}}, "auc is not a mean"),
         (
             {"metrics": {"perplexity": perplexity, "accuracy": accuracy, "f1": f1}},
-            "perplexity and f1 are",
+            "perplexity and f1 are not means",
         ),
-        ({"loss": WEIGHTED}, "loss is"),
-        ({"loss": contrastive}, "loss is"),
-        ({"loss": lambda o, y: F.cross_entropy(o, y).sqrt()}, "loss is"),
-        ({"loss": lambda o, y: F.cross_entropy(o, y.masked_fill(y == 3, -100))}, "loss is"),
+        ({"loss": WEIGHTED}, "loss is not a mean"),
+        ({"loss": contrastive}, "loss is not a mean"),
+        ({"loss": lambda o, y: F.cross_entropy(o, y).sqrt()}, "loss is not a mean"),
+        (
+            {"loss": lambda o, y: F.cross_entropy(o, y.masked_fill(y == 3, -100))},
+            "loss is not a mean",
+        ),
     ],
     ids=["f1", "auc", "two", "weighted", "contrastive", "root", "ignored"],
 )
 def test_what_is_no_mean_is_measured_whole_or_must_say_so(change: Any, name: str) -> None:
     (note,) = notes(of(300, **change))
     assert note == (
-        f"benchmark tiny_line: its {name} no mean over examples; measured on each whole split (whole_split=True says so)"
+        f"benchmark tiny_line: its {name} over the examples; "
+        "measured on each whole split (set whole_split=True to declare that)"
     )
     with pytest.raises(
         InputError,
-        match=f"tiny_line: its {name} no mean over examples, and splits of more than 2000",
+        match=f"tiny_line: its {name} over the examples, but splits of more than 2000",
     ) as error:
         notes(of(2_100, **change))
-    assert "say whole_split=True" in str(error.value)
+    assert "set whole_split=True" in str(error.value)
     assert notes(of(2_100, whole_split=True, **change)) == ()
 
 
@@ -219,7 +223,7 @@ def test_sums_are_refused_by_name(change: Any) -> None:
     name = next(iter(change.get("metrics", {"loss": 0})))
     with pytest.raises(
         InputError,
-        match=f"tiny_line: its {name} is the sum over the examples, allowed: their mean; say",
+        match=f"tiny_line: its {name} is the sum over the examples instead of their mean; use",
     ):
         notes(line(**change))
 
@@ -324,7 +328,7 @@ def test_outputs_that_cannot_be_put_together_say_so(monkeypatch: pytest.MonkeyPa
         **{name: (x.repeat(32, 1), y.repeat(32, 1)) for name, (x, y) in vars(tiny.line()).items()}
     )
     with monkeypatch.context() as patch:
-        patch.setattr("optsuite.training.validation.definitions.CHUNK", 5)
+        patch.setattr("optsuite.training.validation.passes.CHUNK", 5)
         with pytest.raises(
             InputError, match="tiny_line: whole_split: the model's outputs for several chunks"
         ):
@@ -389,7 +393,8 @@ def test_a_target_of_the_older_form_that_is_met_untrained_is_refused() -> None:
     guessed = of(metrics={"error": error}, target=Target("validation/error", 0.1))
     with pytest.raises(
         InputError,
-        match=r"target validation/error >= 0.1 is met before training \(0.*say at_most=0.1 or at_least=0.1",
+        match=r"target validation/error >= 0.1 is met before training \(0.*"
+        "set at_most=0.1 or at_least=0.1",
     ):
         notes(guessed)
     assert notes(replace(guessed, target=Target("validation/error", at_most=0.1))) == ()

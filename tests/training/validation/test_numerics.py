@@ -372,7 +372,7 @@ def test_measuring_restores_each_module() -> None:
     plain.measure(of(model=frozen), model, LINE, 0)
     assert not any(module.training for module in model.modules())
     assert checked(of(model=lambda: frozen().eval()))[0].endswith(
-        "is trained in eval mode, as model() gave it"
+        "is trained in eval mode, the mode in which model() returned it"
     )
 
 
@@ -487,9 +487,9 @@ def strict_sam(params: Any, lr: float) -> Sam:
     [
         (Sam, True, "reads gradients before it calls its closure; call the closure first"),
         (strict_sam, True, "reads gradients before it calls its closure; call the closure first"),
-        (Sam, False, "say closure=True"),
-        (NeedsClosure, False, "say closure=True"),
-        (TakesNone, True, "say closure=False"),
+        (Sam, False, "set closure=True"),
+        (NeedsClosure, False, "set closure=True"),
+        (TakesNone, True, "set closure=False"),
         (IgnoresIt, True, "closure=False is for a step that needs none"),
     ],
 )

@@ -398,20 +398,25 @@ def compiled_in_place() -> nn.Module:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (nn.Identity, "its model has no parameters; allowed: one with something to train"),
+        (nn.Identity, "its model has no parameters, so there is nothing to train"),
         (
             frozen,
-            "its model has no parameter that requires gradients, so nothing would be trained; leave some of it unfrozen",
+            "its model has no parameter that requires gradients, so nothing would be trained; "
+            "unfreeze some of it",
         ),
         (
             lambda: nn.LazyLinear(1),
-            "has weight without a shape, as it is lazy; call the module once in model(): module(torch.zer",
+            "has weight without a shape because it is lazy; "
+            "call the module once in model(): module(torch.zer",
         ),
         (
             lambda: nn.Sequential(nn.Linear(3, 4), nn.LazyBatchNorm1d(), nn.Linear(4, 1)),
             "has 1.weight without a shape",
         ),
-        (lambda: torch.compile(line()), "its model is compiled, which takes longer than runs here"),
+        (
+            lambda: torch.compile(line()),
+            "its model is compiled, which takes longer than the runs here",
+        ),
         (lambda: Container(torch.compile(line())), "its model inner is compiled"),  # type: ignore[arg-type]
         (compiled_in_place, "its model is compiled"),
         (CompiledForward, "its model is compiled"),
@@ -422,14 +427,14 @@ def compiled_in_place() -> nn.Module:
         (traced, "its model is scripted by torch.jit"),
         (
             lambda: nn.DataParallel(line()),
-            "its model is a DataParallel, and a run has one device; allowed: the module inside",
+            "its model is a DataParallel, but a run has one device; return the module inside",
         ),
         (lambda: nn.Linear(3, 1, device="meta"), "has weight on the device meta"),
         (
             lambda: nn.Linear(4, 1),
             "its model, given inputs (8, 3), raised RuntimeError: addmm: mat1 and mat2 shapes",
         ),
-        (lambda: 3, "its model returned int, allowed: a function that returns an nn.Module"),
+        (lambda: 3, "its model returned int; it must return an nn.Module"),
     ],
 )
 def test_model_that_cannot_be_trained_is_named(model: Callable[[], Any], message: str) -> None:
@@ -445,7 +450,7 @@ def test_quantized_model_is_named_so() -> None:
         return torch.ao.quantization.quantize_dynamic(model, {nn.Linear})  # type: ignore[no-untyped-call]
 
     line = refusal(replace(LINE, model=quantized))
-    assert "its model has no parameters, as 0 is quantized; allowed: the module before that" in line
+    assert "its model has no parameters because 0 is quantized; return the module before" in line
 
 
 def materialized() -> nn.Module:
@@ -705,7 +710,7 @@ def test_label_or_word_out_of_range_is_named(benchmark: Benchmark, message: str)
         ),
         (
             lambda outputs, y: F.mse_loss(outputs, y).item(),
-            "returned float, allowed: a tensor without dimensions",
+            "returned float; it must return a tensor without dimensions",
         ),
     ],
 )
@@ -740,7 +745,7 @@ class Counting(nn.MSELoss):
 
 def test_loss_with_state_is_named() -> None:
     assert "its loss is compiled" in refusal(replace(LINE, loss=torch.compile(F.mse_loss)))
-    assert "its loss has the parameter scale, which no optimizer is given; move it" in refusal(
+    assert "its loss has the parameter scale, which no optimizer receives; move it" in refusal(
         replace(LINE, loss=Temperature())
     )
     assert "its loss: its buffer calls changes when it is called" in refusal(
