@@ -50,8 +50,7 @@ def repeats(expected: Iterable[Measurement], received: Iterable[Measurement]) ->
 
     `expected` may hold more steps. If nothing was received, nothing is proved: False.
     """
-    known = {m.step: _bits(m.values) for m in expected}
-    found = {m.step: _bits(m.values) for m in received}
+    known, found = _bits(expected), _bits(received)
     return bool(found) and all(known.get(step) == bits for step, bits in found.items())
 
 
@@ -140,7 +139,7 @@ def outgrown(
     or only a nudged one has. After the last measurement of a run, its loss counts as not finite.
     """
     own, received = _by_step(plain), _by_step(other)
-    moved = [_by_step(measurements) for measurements in nudged]
+    moved = list(map(_by_step, nudged))
     steps = sorted(own.keys() | received.keys())
     if not steps:
         return ""
@@ -223,6 +222,10 @@ def _number(value: float) -> str:
     return f"{value:.4g}" if math.isfinite(value) else "not finite"
 
 
-def _bits(values: Values) -> dict[str, str]:
-    # Stores turn negative zeros into zeros; adding 0.0 does the same.
-    return {curve: (float(value) + 0.0).hex() for curve, value in values.items()}
+def _bits(measurements: Iterable[Measurement]) -> dict[int, dict[str, str]]:
+    """The exact values by step and curve."""
+    found: dict[int, dict[str, str]] = {}
+    for m in measurements:
+        # Stores turn negative zeros into zeros; adding 0.0 does the same.
+        found[m.step] = {curve: (float(value) + 0.0).hex() for curve, value in m.values.items()}
+    return found

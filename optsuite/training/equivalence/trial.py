@@ -181,11 +181,12 @@ def _why_not(
     Raises StackRefusedError if every kind is ruled out, CannotRunError if the twin fails.
     """
     runs = _runs(twin, spec)
-    watches = [Watch() for _ in runs]
-    plains = [
-        Observed(plain.train, twin, spec, [run], on_build=watch.begin, before_step=watch.look)
-        for run, watch in zip(runs, watches, strict=True)
-    ]
+    watches: list[Watch] = []
+    plains: list[Observed] = []
+    for run in runs:
+        watch = Watch()
+        watches.append(watch)
+        plains.append(_watched(twin, spec, run, watch))
 
     def perturb(index: int, model: nn.Module) -> None:
         if index >= len(runs):
@@ -210,6 +211,11 @@ def _why_not(
     for watch, view in zip(watches, stack.models, strict=False):
         watch.finish(view)
     return ""
+
+
+def _watched(twin: Twin, spec: OptimizerSpec, run: Run, watch: Watch) -> Observed:
+    """A plain training of the run."""
+    return Observed(plain.train, twin, spec, [run], on_build=watch.begin, before_step=watch.look)
 
 
 def _runs(twin: Twin, spec: OptimizerSpec) -> list[Run]:

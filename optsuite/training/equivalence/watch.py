@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from optsuite.training.equivalence.module_state import change, state_of
 
-EACH_STEP = 3  # the first steps are all inspected: a state that soon returns to itself is seen,
-EACH_LATER = 10  # the later ones only so often
+# The first steps are all inspected, to see a state that soon returns to itself; later ones seldom.
+EACH_STEP = 3
+EACH_LATER = 10
 
 
 class StackRefusedError(Exception):
