@@ -175,7 +175,7 @@ def root(outputs: Tensor, targets: Tensor) -> Tensor:
         ({"dataset": noisy}, "dataset_is_repeatable", "differs each time it is made"),
         ({"dataset": leaking}, "splits_are_disjoint", "16 examples are in both validation"),
         ({"dataset": infinite}, "splits_are_finite", "its test inputs hold 3 infinite"),
-        ({"metrics": {"rmse": root}}, "losses_and_metrics_are_means", "rmse is no mean over"),
+        ({"metrics": {"rmse": root}}, "losses_and_metrics_are_means", "rmse is not a mean over"),
         (
             {"loss": partial(F.mse_loss, reduction="sum")},
             "losses_and_metrics_are_means",

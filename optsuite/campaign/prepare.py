@@ -20,13 +20,12 @@ from optsuite.training.numerics import Fitted, fit
 from optsuite.training.plan import Plan, plan
 from optsuite.training.repeatable import make_repeatable
 from optsuite.training.train_step import is_out_of_memory
+from optsuite.training.validation.contexts import error_context, time_limit
 from optsuite.training.validation.definitions import (
     check_benchmark,
     check_pair,
     check_repeatable,
-    error_context,
     load_splits,
-    time_limit,
 )
 
 LOAD_TIMEOUT_SECONDS = 3_600  # a download may be slow

@@ -15,7 +15,7 @@ from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.errors import InputError
 from optsuite.training.device import kind_of, trains
 from optsuite.training.plain import CHUNK, initial_model
-from optsuite.training.validation.definitions import error_context
+from optsuite.training.validation.contexts import error_context
 
 SPLITS = ("train", "validation", "test")
 WAYS = (("inputs",), ("targets",), ("inputs", "targets"))  # what is cast, the least first

@@ -211,7 +211,7 @@ def test_runs_are_checked(change: dict[str, Any]) -> None:
         ({"loss": partial(F.mse_loss, reduction="none")}, r"its loss.*returned shape \(16, 1\)"),
         ({"metrics": {"bad": lambda o, t: 3}}, r"its bad.*returned int"),
         ({"batch_size": 65}, "batch_size 65, allowed: at most 64"),
-        ({"dataset": lambda: 5}, "its dataset got int, allowed: Splits"),
+        ({"dataset": lambda: 5}, "its dataset returned int; it must return Splits"),
         ({"dataset": lambda: 1 / 0}, "its dataset raised ZeroDivisionError"),
     ],
 )
@@ -230,7 +230,7 @@ def test_an_optimizer_that_cannot_be_built_is_named() -> None:
     ):
         check_pair(tiny.BENCHMARK, replace(SGD, fixed={"nesterov_": True}), SPLITS)
     with pytest.raises(
-        InputError, match=r"its build returned NoneType, allowed: a torch.optim.Optimizer"
+        InputError, match=r"its build returned NoneType; it must return a torch.optim.Optimizer"
     ):
         check_pair(tiny.BENCHMARK, replace(SGD, build=nothing), SPLITS)
 

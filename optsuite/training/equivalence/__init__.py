@@ -1,1 +1,1 @@
-"""Whether two trainings of the same runs agree: a stack and the plain loop, or a stored run and a fresh one."""
+"""Whether two trainings of one run agree: stacked and plain, or stored and fresh."""

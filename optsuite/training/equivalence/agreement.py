@@ -1,45 +1,56 @@
-"""Whether two trainings of one run agree: bit for bit, or within what rounding grows to. Pure functions of measurements.
+"""Whether two trainings of one run agree: bit for bit, or as far as rounding allows.
 
-Engines add the same numbers in another order, so that weights part in their last bits, and training magnifies that: as
-chaos does, by a factor with every step, until the curves have nothing but their general course in common.
+Pure functions of measurements. Engines sum the same numbers in different orders, so weights differ
+in their last bits. As in any chaotic system, training multiplies such differences with every step,
+until two curves share nothing but their general course.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
 
 from optsuite.training.results import Measurement
 
-Pair = tuple[float, float]  # what was expected and what was received
+Values = Mapping[str, float]
+Pair = tuple[float, float]  # the expected and the received value
 
-# Measured with scripts/speed/agreement.py on 2026-11-26 (torch 2.15, x86, float32): 7 benchmarks, 6 optimizers, 4 rates up to
-# the top of each interval, 2 seeds. The largest relative differences between the plain and the stacked engine were
-#   step                  2      6     10     20     40     80    120    160    200    360    440    600
-#   a loss             4e-7   2e-5   3e-4   2e-3    .11    .86    .84    .98    .73    .97    .93    .93
-#   the lowest so far  1e-7   2e-5   3e-4   6e-4    .11    .04    .41    .50    .50    .55    .60    .59
-# where losses above HUGE do not count, and the lowest is that of the validation or test loss: spikes of RMSprop and Adam
-# come and go and the training loss of the modular sums falls in jumps, but the course stays. The median is 1e-7 throughout.
-SATURATED = 0.75  # of the larger loss: a factor of four, where the largest that was seen is 2.5
-SATURATION = 60  # steps; before, the tolerance grows with their square, and is at least three times what was seen
-ROUNDING = 100  # units in the last place, which are allowed from the first step on
+# Measured with scripts/speed/agreement.py on 2026-11-26 (torch 2.15, x86, float32): 7 benchmarks,
+# 6 optimizers, 4 rates up to the top of each interval, 2 seeds. The largest relative differences
+# between the plain and the stacked engine were
+#   step                  2     6    10    20   40   80  120  160  200  360  440  600
+#   a loss             4e-7  2e-5  3e-4  2e-3  .11  .86  .84  .98  .73  .97  .93  .93
+#   the lowest so far  1e-7  2e-5  3e-4  6e-4  .11  .04  .41  .50  .50  .55  .60  .59
+# where losses above HUGE do not count, and the lowest is that of the validation or test loss:
+# spikes of RMSprop and Adam come and go, and the training loss of the modular sums falls in jumps,
+# but the course stays. The median is 1e-7 throughout.
+
+# Of the larger loss: a factor of four. The largest factor seen is 2.5.
+SATURATED = 0.75
+# Steps. Before, the tolerance grows with their square and is at least three times what was seen.
+SATURATION = 60
+ROUNDING = 100  # units in the last place, allowed from the first step on
 FEW = 3  # examples that may fall on the other side of a threshold
-TINY = 1e-6  # of the loss before training: below, a loss in float32 consists of rounding
-HUGE = 10  # times the loss before training: no score is found there, and nothing holds the curves together
-NUDGE = 8  # units in the last place by which a nudged run starts elsewhere: more than another order of adding makes
-GROWN = 30  # times what a nudge has grown to is still the work of rounding, which engines do at every step
-EQUAL = 1e-3  # relative: losses this near need no explanation; engines differ in the fifth digit after 100 steps
+# Of the loss before training: anything smaller is rounding in a float32 loss.
+TINY = 1e-6
+# Times the loss before training: no score is found above, and curves there need not agree.
+HUGE = 10
+# Units in the last place by which a nudged run starts elsewhere: more than reordered sums cause.
+NUDGE = 8
+# Up to so many times the growth of a nudge is rounding too, because engines round at every step.
+GROWN = 30
+# Relative: closer losses need no explanation. Engines differ in the fifth digit after 100 steps.
+EQUAL = 1e-3
 JUDGED = ("validation/loss", "test/loss")
 
 
 def repeats(expected: Iterable[Measurement], received: Iterable[Measurement]) -> bool:
-    """Whether all that was received had been measured before: the same curves at each of its steps, equal bit for bit.
+    """Whether everything received equals, bit for bit, what was expected at the same steps.
 
-    `expected` may hold more steps. Nothing received proves nothing: False.
+    `expected` may hold more steps. If nothing was received, nothing is proved: False.
     """
-    known = {m.step: _bits(m.values) for m in expected}
-    found = {m.step: _bits(m.values) for m in received}
+    known, found = _bits(expected), _bits(received)
     return bool(found) and all(known.get(step) == bits for step, bits in found.items())
 
 
@@ -50,15 +61,14 @@ def parted(
     examples: int = 100,
     eps: float = 2.0**-23,
 ) -> str:
-    """Where the curves differ by more than rounding explains, as one clause; empty where they agree.
+    """Where the curves differ by more than rounding explains, as a clause; empty if they agree.
 
-    Compares the steps that both have. Up to SATURATION every value counts; later the lowest measured loss so far does,
-    since chaos moves single values at will. `examples` is the size of the smaller measured split, which bounds how finely
-    a metric that counts can differ; `eps` is that of the dtype of training.
+    Compares the steps that both have. Up to SATURATION every value counts. Later only the lowest
+    loss so far does, since chaos moves single values at will. `examples` is the size of the smaller
+    measured split, which limits the resolution of a metric that counts; `eps` is that of the dtype
+    of training.
     """
-    plain, other = (
-        {m.step: m.values for m in measurements} for measurements in (expected, received)
-    )
+    plain, other = _by_step(expected), _by_step(received)
     steps = sorted(plain.keys() & other.keys())
     lowest: dict[str, Pair] = {}
     for step in steps:
@@ -72,17 +82,27 @@ def parted(
                 continue
             before = lowest.get(curve, pair)
             lowest[curve] = (min(pair[0], before[0]), min(pair[1], before[1]))
-            early = step <= SATURATION and min(pair) <= HUGE * abs(initial)
-            if early and not _close(pair, relative * _scale(pair, initial) + TINY * abs(initial)):
+            is_early = step <= SATURATION and min(pair) <= HUGE * abs(initial)
+            if is_early and not _close(pair, _allowed(pair, relative, initial)):
                 return f"{curve} at step {step} is {_against(pair)}"
-            allowed = relative * _scale(lowest[curve], initial) + TINY * abs(initial)
-            if curve in JUDGED and not _close(lowest[curve], allowed):
-                return f"the lowest {curve} up to step {step} is {_against(lowest[curve])}"
+            if curve not in JUDGED:
+                continue
+            best = lowest[curve]
+            if not _close(best, _allowed(best, relative, initial)):
+                return f"the lowest {curve} up to step {step} is {_against(best)}"
     return ""
 
 
+def tolerance(step: int, eps: float) -> float:
+    """The relative difference that rounding may cause between two losses after `step` steps."""
+    return min(SATURATED, SATURATED * (step / SATURATION) ** 2 + ROUNDING * eps)
+
+
 def nudged(make: Callable[[], nn.Module], *, seed: int) -> nn.Module:
-    """A model whose weights are NUDGE units in the last place up or down, as the seed has it, from those that `make` gives."""
+    """The model that `make` returns, each weight moved by NUDGE units in the last place.
+
+    `seed` decides the directions.
+    """
     model = make()
     nudge(model, lambda dtype: NUDGE * torch.finfo(dtype).eps, seed=seed)
     return model
@@ -90,7 +110,7 @@ def nudged(make: Callable[[], nn.Module], *, seed: int) -> nn.Module:
 
 @torch.no_grad()
 def nudge(model: nn.Module, relative: Callable[[torch.dtype], float], *, seed: int) -> None:
-    """Move every weight by so much of itself, by its dtype; up or down, as the seed has it."""
+    """Move every weight up or down by the fraction `relative(dtype)`; `seed` decides directions."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
         if parameter.is_floating_point() or parameter.is_complex():
@@ -99,13 +119,13 @@ def nudge(model: nn.Module, relative: Callable[[torch.dtype], float], *, seed: i
 
 
 def differ(plain: Iterable[Measurement], other: Iterable[Measurement]) -> bool:
-    """Whether losses differ by so much, at any step of either, that it takes a nudge to tell rounding from an error."""
+    """Whether losses differ so much, at any step, that only nudges can rule out an error."""
     own, received = _by_step(plain), _by_step(other)
-    return any(
-        not _close(pair, EQUAL * abs(pair[0]))
-        for step in own.keys() | received.keys()
-        for _, pair in _losses(own.get(step, {}), received.get(step, {}))
-    )
+    for step in own.keys() | received.keys():
+        for _, pair in _losses(own.get(step, {}), received.get(step, {})):
+            if not _close(pair, EQUAL * abs(pair[0])):
+                return True
+    return False
 
 
 def outgrown(
@@ -113,67 +133,78 @@ def outgrown(
     nudged: Iterable[Iterable[Measurement]],
     other: Iterable[Measurement],
 ) -> str:
-    """Where a run differs from the plain one by more than any nudge has grown to, as a clause; empty where nowhere.
+    """Where a run differs from the plain one by far more than any nudge does, as a clause.
 
-    Judges the losses at all steps up to the first at which both have exploded, or only a nudge has. Where a run has no more
-    measurements, its loss counts as not finite.
+    Empty if it does not. Judges the losses up to the first step at which both runs have exploded,
+    or only a nudged one has. After the last measurement of a run, its loss counts as not finite.
     """
-    own, received, *moved = (_by_step(measurements) for measurements in (plain, other, *nudged))
+    own, received = _by_step(plain), _by_step(other)
+    moved = list(map(_by_step, nudged))
     steps = sorted(own.keys() | received.keys())
-    initial = abs(own[steps[0]].get("validation/loss", 1.0)) if steps else 1.0
-    explodes = any(
-        value > HUGE * initial
-        for one in moved
-        for step in steps
-        for value in _all_losses(one.get(step))
-    )
+    if not steps:
+        return ""
+    initial = abs(own[steps[0]].get("validation/loss", 1.0))
+    huge = HUGE * initial
+    nudge_explodes = any(_exceeds(one, steps, huge) for one in moved)
     grown = EQUAL
     for step in steps:
         for curve, pair in _losses(own.get(step, {}), received.get(step, {})):
-            if (explodes and max(pair) > HUGE * initial) or min(pair) > HUGE * initial:
+            if min(pair) > huge or (nudge_explodes and max(pair) > huge):
                 return ""
             scale = _scale(pair, initial)
-            largest = max(abs(one.get(step, {}).get(curve, math.inf) - pair[0]) for one in moved)
+            nudged_losses = [one.get(step, {}).get(curve, math.inf) for one in moved]
+            largest = max(abs(loss - pair[0]) for loss in nudged_losses)
             grown = max(grown, GROWN * largest / max(scale, TINY * initial))
-            exploded = not explodes and pair[1] > HUGE * initial > pair[0]
+            exploded = not nudge_explodes and pair[1] > huge > pair[0]
             if exploded or not _close(pair, grown * scale + TINY * initial):
-                return f"{curve} at step {step} is {_against(pair)}, by far more than rounding grows to there"
+                return (
+                    f"{curve} at step {step} is {_against(pair)}, "
+                    "far more than rounding explains there"
+                )
     return ""
 
 
-def _by_step(measurements: Iterable[Measurement]) -> dict[int, Mapping[str, float]]:
+def _by_step(measurements: Iterable[Measurement]) -> dict[int, Values]:
     return {m.step: m.values for m in measurements}
 
 
-def _losses(
-    expected: Mapping[str, float], received: Mapping[str, float]
-) -> Iterator[tuple[str, Pair]]:
-    return ((curve, pair) for curve, pair in _pairs(expected, received) if curve.endswith("/loss"))
+def _losses(expected: Values, received: Values) -> Iterator[tuple[str, Pair]]:
+    for curve, pair in _pairs(expected, received):
+        if curve.endswith("/loss"):
+            yield curve, pair
 
 
-def _all_losses(values: Mapping[str, float] | None) -> Iterator[float]:
-    """The losses of a step; one that is not finite where there are none, as the run has ended before."""
-    losses = [value for curve, value in (values or {}).items() if curve.endswith("/loss")]
-    yield from losses or [math.inf]
-
-
-def tolerance(step: int, eps: float) -> float:
-    """The relative difference of two losses that rounding may grow to in so many steps."""
-    return min(SATURATED, SATURATED * (step / SATURATION) ** 2 + ROUNDING * eps)
-
-
-def _pairs(
-    expected: Mapping[str, float], received: Mapping[str, float]
-) -> Iterator[tuple[str, Pair]]:
-    """Both values of each curve; what is missing was not finite."""
+def _pairs(expected: Values, received: Values) -> Iterator[tuple[str, Pair]]:
+    """Both values of each curve; a missing one was not finite."""
     for curve in sorted(expected.keys() | received.keys()):
         yield curve, (expected.get(curve, math.inf), received.get(curve, math.inf))
 
 
+def _exceeds(run: Mapping[int, Values], steps: Sequence[int], limit: float) -> bool:
+    """Whether a loss of the run is above the limit, or missing because the run ended early."""
+    for step in steps:
+        values = run.get(step, {})
+        losses = [value for curve, value in values.items() if curve.endswith("/loss")]
+        if not losses or any(loss > limit for loss in losses):
+            return True
+    return False
+
+
+def _allowed(pair: Pair, relative: float, initial: float) -> float:
+    """The difference of two losses that is allowed; `initial` is the loss before training."""
+    return relative * _scale(pair, initial) + TINY * abs(initial)
+
+
 def _scale(pair: Pair, initial: float) -> float:
-    """What a difference is relative to: the larger loss; where they may be negative, as likelihoods are, none vanishes."""
-    sizes = [*map(abs, pair), abs(initial) if min(*pair, initial) < 0 else 0.0]
-    return max(sizes)
+    """The loss that a difference is relative to: the larger of both.
+
+    Where losses may be negative, such as negative log-likelihoods, they cross zero without being
+    small; there the initial loss counts too.
+    """
+    scale = max(map(abs, pair))
+    if min(*pair, initial) < 0:
+        scale = max(scale, abs(initial))
+    return scale
 
 
 def _close(pair: Pair, allowed: float) -> bool:
@@ -183,12 +214,18 @@ def _close(pair: Pair, allowed: float) -> bool:
 
 
 def _against(pair: Pair) -> str:
-    expected, received = (
-        f"{value:.4g}" if math.isfinite(value) else "not finite" for value in pair
-    )
+    expected, received = map(_number, pair)
     return f"{received} instead of {expected}"
 
 
-def _bits(values: Mapping[str, float]) -> dict[str, str]:
-    # Stores make zeros of negative zeros, as the sum does.
-    return {curve: (float(value) + 0.0).hex() for curve, value in values.items()}
+def _number(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "not finite"
+
+
+def _bits(measurements: Iterable[Measurement]) -> dict[int, dict[str, str]]:
+    """The exact values by step and curve."""
+    found: dict[int, dict[str, str]] = {}
+    for m in measurements:
+        # Stores turn negative zeros into zeros; adding 0.0 does the same.
+        found[m.step] = {curve: (float(value) + 0.0).hex() for curve, value in m.values.items()}
+    return found

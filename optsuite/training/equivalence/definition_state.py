@@ -1,4 +1,4 @@
-"""What a definition keeps outside of the module: globals, closures, function attributes, a loss with state."""
+"""The state that a definition keeps outside of the module: globals, closures, a loss with state."""
 
 from optsuite.definitions.benchmark import Benchmark
 from optsuite.definitions.optimizer import OptimizerSpec
@@ -8,19 +8,17 @@ from optsuite.training.equivalence.module_state import token_of
 
 
 class DefinitionState:
-    """The state of a benchmark's and an optimizer's functions when this was made."""
+    """The state of the functions of a benchmark and an optimizer when this was made."""
 
     def __init__(self, benchmark: Benchmark, spec: OptimizerSpec) -> None:
-        self._parts = {
-            "model": benchmark.model,
-            "loss": benchmark.loss,
-            **{f"metric {name}": metric for name, metric in benchmark.metrics.items()},
-            "optimizer": spec.build,
-        }
+        self._parts: dict[str, object] = {"model": benchmark.model, "loss": benchmark.loss}
+        for name, metric in benchmark.metrics.items():
+            self._parts[f"metric {name}"] = metric
+        self._parts["optimizer"] = spec.build
         self._before = {name: _described(part) for name, part in self._parts.items()}
 
     def change(self) -> str:
-        """What has changed since, in one clause; empty where nothing has."""
+        """What has changed since, as a clause; empty if nothing has."""
         for name, part in self._parts.items():
             if _described(part) != self._before[name]:
                 return f"its {name} keeps state outside of the module"
@@ -30,5 +28,5 @@ class DefinitionState:
 def _described(part: object) -> object:
     try:
         return canonicalize(part), token_of(part)
-    except InputError:  # whoever asks for its identity is told
+    except InputError:  # reported when the identity is computed
         return token_of(part)

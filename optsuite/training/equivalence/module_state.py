@@ -1,7 +1,7 @@
-"""What a module holds beside its tensors, as values that can be compared: what forward must leave alone in a stack.
+"""What a module holds apart from its tensors, as values that can be compared.
 
-A stack runs one module for all its runs and swaps in their parameters and buffers; whatever else forward changes would be
-shared by all of them, or lost.
+A stack runs one module for all its runs and swaps in their parameters and buffers. Anything else
+that forward changes would be shared by all runs, or lost.
 """
 
 import functools
@@ -20,30 +20,28 @@ from torch import Tensor, nn
 
 from optsuite.training.canonical.canonicalize import tensor_bytes
 
-State = Mapping[
-    tuple[str, str], object
-]  # what it belongs to and its name, as a message says them, to a token
+# From an owner and the name of its attribute, in the words of messages, to a token.
+State = Mapping[tuple[str, str], object]
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
-OF_TORCH = {
-    name for name in vars(nn.Module()) if name != "training"
-}  # hooks, and the tensors, which are compared apart
-LARGE = 10_000  # elements; whether larger tensors have changed is told by their version where the contents may wait
+# Hooks, and the tensors, which are compared separately.
+OF_TORCH = {name for name in vars(nn.Module()) if name != "training"}
+# Elements. Without `contents`, only the version tells whether a larger tensor has changed.
+LARGE = 10_000
 INSTALLED = ("torch.", "builtins", "abc", "typing")
 
 
 def state_of(model: nn.Module, *, contents: bool = True) -> State:
-    """The attributes of every submodule and of its classes, by (class name, attribute), less parameters and buffers.
+    """The attributes of all submodules and their classes, except parameters and buffers.
 
-    Tokens are equal where what they stand for is. Without `contents`, large tensors are told apart by version alone, so
-    that the state of one module can be compared after every step.
+    The keys are (class name, attribute). Tokens are equal if the values they stand for are. Without
+    `contents`, large tensors are told apart by version alone, which is cheap enough to compare the
+    state of one module after every step.
     """
-    known: dict[int, object] = {
-        id(module): ("module", name) for name, module in model.named_modules()
-    }
-    known |= {
-        id(tensor): ("tensor", name)
-        for name, tensor in (*model.named_parameters(), *model.named_buffers())
-    }
+    known: dict[int, object] = {}
+    for name, module in model.named_modules():
+        known[id(module)] = ("module", name)
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        known[id(tensor)] = ("tensor", name)
     tokens = _Tokens(known, contents=contents)
     found: dict[tuple[str, str], object] = {}
     for path, module in model.named_modules():
@@ -57,7 +55,7 @@ def state_of(model: nn.Module, *, contents: bool = True) -> State:
 
 
 def change(before: State, after: State) -> str:
-    """The first attribute that differs, as `calls of Net`; empty where none does."""
+    """The first attribute that differs, in words such as `calls of Net`; empty if none does."""
     for owner, name in (*before, *after):
         key = (owner, name)
         if before.get(key, before) != after.get(key, after):
@@ -71,34 +69,31 @@ def token_of(value: object) -> object:
 
 
 def _structure(module: nn.Module) -> dict[str, object]:
-    """Which tensors and modules there are, and which parameters are trained."""
-    parameters = vars(module)["_parameters"].items()
-    found: dict[str, object] = {
-        f"{name} (frozen or not)": p.requires_grad for name, p in parameters if p is not None
-    }
+    """The names of its tensors and modules, and which parameters are trained."""
+    found: dict[str, object] = {}
+    for name, parameter in vars(module)["_parameters"].items():
+        if parameter is not None:
+            found[f"{name} (frozen or not)"] = parameter.requires_grad
     for kind in ("_parameters", "_buffers", "_modules"):
         found[kind] = [(name, value is None) for name, value in vars(module)[kind].items()]
     return found
 
 
 def _class_attributes(kind: type) -> Iterator[tuple[str, str, object]]:
-    """(class, name, value) of what stands on the classes of a module, which its runs share with all others."""
+    """(class, name, value) of attributes of the classes of a module, which all runs share."""
     for cls in kind.__mro__:
         if cls.__module__.startswith(INSTALLED) or cls.__module__ == "torch":
             continue
         for name, value in vars(cls).items():
             if isinstance(value, types.FunctionType) and vars(value):
                 yield cls.__name__, name, dict(vars(value))
-            if (
-                not name.startswith("__")
-                and not inspect.isroutine(value)
-                and not isinstance(value, type | property)
-            ):
+            is_code = inspect.isroutine(value) or isinstance(value, type | property)
+            if not name.startswith("__") and not is_code:
                 yield cls.__name__, name, value
 
 
 class _Tokens:
-    """Makes tokens; values that were met before stand for themselves by number, so that circles end."""
+    """Makes tokens. A value that was met before is represented by its number, so cycles end."""
 
     def __init__(self, known: Mapping[int, object], *, contents: bool) -> None:
         self._known = known
@@ -118,70 +113,57 @@ class _Tokens:
     def _parts(self, value: Any) -> Iterator[object]:
         match value:
             case Tensor():
-                yield from (
-                    value.dtype,
-                    tuple(value.shape),
-                    value.requires_grad,
-                    self._numbers(value),
-                )
+                yield from (value.dtype, tuple(value.shape), value.requires_grad)
+                yield self._numbers(value)
             case np.ndarray() | np.generic():
                 yield from (str(value.dtype), np.shape(value), _hash(np.asarray(value)))
-            case torch.Generator():
-                yield hashlib.blake2b(tensor_bytes(value.get_state())).hexdigest()
-            case np.random.Generator():
-                yield repr(value.bit_generator.state)
-            case np.random.RandomState():
-                yield repr(value.get_state())
-            case Random():
-                yield hash(value.getstate())
-            case Mapping():
-                yield from ((self.of(key), self.of(item)) for key, item in list(value.items()))
-            case list() | tuple() | deque():
-                yield from (self.of(item) for item in list(value))
-            case set() | frozenset():
-                yield from sorted((self.of(item) for item in value), key=repr)
+            case torch.Generator() | np.random.Generator() | np.random.RandomState() | Random():
+                yield _generator_state(value)
+            case Mapping() | list() | tuple() | deque() | set() | frozenset():
+                yield from self._items(value)
             case functools.partial():
-                yield from (self.of(part) for part in (value.func, value.args, value.keywords))
+                yield from map(self.of, (value.func, value.args, value.keywords))
             case types.MethodType():
-                yield from (self.of(value.__func__), self.of(value.__self__))
+                yield from map(self.of, (value.__func__, value.__self__))
             case types.FunctionType():
                 yield from self._function(value)
             case type() | types.ModuleType() | types.BuiltinFunctionType():
                 yield getattr(value, "__qualname__", value.__name__)
             case types.GeneratorType():
-                yield from (
-                    value.gi_frame is None,
-                    self.of(value.gi_frame.f_locals) if value.gi_frame else None,
-                )
+                frame = value.gi_frame
+                yield frame is None
+                yield self.of(frame.f_locals) if frame else None
             case _ if hasattr(value, "cache_info"):
                 yield value.cache_info().currsize
             case _:
                 yield from self._instance(value)
 
+    def _items(self, value: Any) -> Iterator[object]:
+        match value:
+            case Mapping():
+                for key, item in list(value.items()):
+                    yield self.of(key), self.of(item)
+            case set() | frozenset():
+                yield from sorted(map(self.of, value), key=repr)
+            case _:
+                yield from map(self.of, list(value))
+
     def _function(self, value: types.FunctionType) -> Iterator[object]:
         yield value.__code__
         for cell in value.__closure__ or ():
             yield self.of(cell.cell_contents) if _is_filled(cell) else None
-        yield from (
-            self.of(vars(value)),
-            self.of(value.__defaults__),
-            self.of(value.__kwdefaults__),
-        )
+        yield from map(self.of, (vars(value), value.__defaults__, value.__kwdefaults__))
 
     def _instance(self, value: Any) -> Iterator[object]:
-        slots = {
-            name
-            for cls in type(value).__mro__
-            for name in getattr(cls, "__slots__", ())
-            if hasattr(value, name)
-        }
+        slots: set[str] = set()
+        for cls in type(value).__mro__:
+            slots.update(name for name in getattr(cls, "__slots__", ()) if hasattr(value, name))
         if hasattr(value, "__dict__") or slots:
-            yield self.of(
-                {name: getattr(value, name) for name in sorted(slots)}
-                | dict(getattr(value, "__dict__", {}))
-            )
+            attributes = {name: getattr(value, name) for name in sorted(slots)}
+            yield self.of(attributes | dict(getattr(value, "__dict__", {})))
             return
-        try:  # iterators and others of C: what a copy of it would be made from
+        # Iterators and other objects implemented in C: what a copy would be made from.
+        try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 yield self.of(value.__reduce_ex__(4))
@@ -191,20 +173,29 @@ class _Tokens:
     def _numbers(self, value: Tensor) -> object:
         if value.numel() > LARGE and not self._contents:
             return value._version, id(value)
+        # Fails if sparse, on a device without memory to copy, or left over from a transform.
         try:
             return hashlib.blake2b(tensor_bytes(value)).hexdigest()
-        except (
-            Exception
-        ):  # sparse, on a device without memory to copy, or of a transform that is over
+        except Exception:
             return value._version, id(value)
 
 
+def _generator_state(value: Any) -> object:
+    match value:
+        case torch.Generator():
+            return hashlib.blake2b(tensor_bytes(value.get_state())).hexdigest()
+        case np.random.Generator():
+            return repr(value.bit_generator.state)
+        case np.random.RandomState():
+            return repr(value.get_state())
+        case _:
+            return hash(value.getstate())
+
+
 def _hash(array: Any) -> str:
-    return (
-        repr(array.tolist())
-        if array.dtype.hasobject
-        else hashlib.blake2b(array.tobytes()).hexdigest()
-    )
+    if array.dtype.hasobject:
+        return repr(array.tolist())
+    return hashlib.blake2b(array.tobytes()).hexdigest()
 
 
 def _is_filled(cell: types.CellType) -> bool:

@@ -1,13 +1,14 @@
-"""Whether stacked runs are plain ones: both engines train the same few runs, and all that they hold is compared.
+"""Whether stacked runs equal plain ones: both engines train the same runs, which are compared.
 
-The runs are two seeds at a small rate and two at the top of the interval. Beside each, the stack trains a twin with slightly
-other initial weights: where twins part, as chaos at high rates has it, engines may part as well.
+The runs are two seeds at a small rate and two at the top of the interval. Beside each, the stack
+trains a twin with slightly different initial weights: where twins diverge from each other, as chaos
+at high rates makes them, engines may differ too.
 """
 
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -34,20 +35,21 @@ from optsuite.training.results import Measurement, Run, RunResult
 from optsuite.training.stack import NotStackableError
 from optsuite.training.train_step import is_out_of_memory
 
-STEPS = 50  # enough for what is done every few, every ten or after twenty steps
-EVERY = 7  # steps between comparisons; it divides nothing that is done every so often
-TRIAL_SECONDS = 300  # fewer than an optimizer has to be tried out: else a slow trial would end it
-LACKS = "the trial of stacks needs more {} than there is"
+STEPS = 50  # enough for anything done every few, every ten or after twenty steps
+EVERY = 7  # steps between comparisons; coprime to usual intervals
+TRIAL_SECONDS = 300  # less than the time limit for trying an optimizer, which would end the trial
+LACKS = "the trial of stacks needs more {} than is available"
 
 Values = Mapping[str, float]
+Update = Measurement | RunResult
 
 
 def choose(
     benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, *, device: str
 ) -> tuple[str, str]:
-    """The engine that trains as the plain one does, and why it is not the fastest, in one clause; empty where it is.
+    """The fastest engine that equals the plain one, and a clause: why no faster one, or empty.
 
-    Raises InputError where the runs of the benchmark depend on what was trained before them.
+    Raises InputError if the runs of the benchmark depend on what was trained before them.
     """
     on = trial_device(device)
     check_repeats(benchmark, spec, splits, n_steps=STEPS // 4, device=on)
@@ -64,7 +66,7 @@ def choose(
 def _tried(
     benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: str
 ) -> tuple[str, str]:
-    """The same. Raises whatever says that a trial lacks memory, and TimeoutError after TRIAL_SECONDS."""
+    """The same, without the check. Raises if memory is short, or after TRIAL_SECONDS."""
     deadline = time.monotonic() + TRIAL_SECONDS
     before = DefinitionState(benchmark, spec)
     if shared := _shared(benchmark):
@@ -87,8 +89,10 @@ def _tried(
 
 
 def rates_tried(spec: OptimizerSpec) -> tuple[float, float]:
-    """The lowest and the highest rate that a trial speaks for: those of the interval, and the default rate beside it."""
-    rates = (spec.lr.low, spec.lr.high, *([spec.default_lr] if spec.default_lr else []))
+    """The lowest and the highest rate that a trial covers: the interval and the default rate."""
+    rates = [spec.lr.low, spec.lr.high]
+    if spec.default_lr:
+        rates.append(spec.default_lr)
     return min(rates), max(rates)
 
 
@@ -98,57 +102,58 @@ def check_repeats(
     """Raise InputError unless a run that is trained twice in this process measures the same."""
     run = _run(benchmark, spec, _middle(spec), 0)
     for twin in own_twins(benchmark, splits, max_steps=n_steps, eval_every=n_steps, device=device):
-        first, second = (
-            [
-                update
-                for _, update in plain.train(
-                    twin.benchmark, spec, [run], twin.splits, device=device
-                )
-            ]
-            for _ in range(2)
-        )
-        if not any(
-            isinstance(update, RunResult) and update.outcome == "failed"
-            for update in (*first, *second)
-        ):
+        first = _trained(twin, spec, run)
+        second = _trained(twin, spec, run)
+        if not _has_failed(first) and not _has_failed(second):
             break
+    initial = _values(first[0])
     for one, other in zip(first, second, strict=False):
-        values = [
-            update.values if isinstance(update, Measurement) else {} for update in (one, other)
-        ]
-        if not _is_close(
-            *values, near=first[0].values if isinstance(first[0], Measurement) else {}
-        ):
+        if not _is_close(_values(one), _values(other), initial):
             raise InputError(
-                "found that its runs depend on what was trained before them, or on chance that has no seed; "
-                "keep all state in the module, which model() makes anew"
+                "found that its runs depend on what was trained before them, or on random numbers "
+                "without a seed; keep all state in the module that model() returns"
             )
 
 
-def _is_close(one: Values, other: Values, *, near: Values) -> bool:
-    """Whether values are the same but for rounding; `near` are those before training, which losses near zero came from."""
-    before = abs(near.get("validation/loss", 0.0))
-    return one.keys() == other.keys() and all(
-        math.isclose(
-            value,
-            other[name],
-            rel_tol=1e-5,
-            abs_tol=TINY * before if name.endswith("/loss") else 0.0,
-        )
-        for name, value in one.items()
-    )
+def _trained(twin: Twin, spec: OptimizerSpec, run: Run) -> list[Update]:
+    updates = plain.train(twin.benchmark, spec, [run], twin.splits, device=twin.device)
+    return [update for _, update in updates]
+
+
+def _has_failed(updates: Sequence[Update]) -> bool:
+    return any(isinstance(one, RunResult) and one.outcome == "failed" for one in updates)
+
+
+def _values(update: Update) -> Values:
+    return update.values if isinstance(update, Measurement) else {}
+
+
+def _is_close(one: Values, other: Values, initial: Values) -> bool:
+    """Whether values are equal up to rounding.
+
+    `initial` are those before training: losses near zero are rounded relative to them.
+    """
+    if one.keys() != other.keys():
+        return False
+    of_losses = TINY * abs(initial.get("validation/loss", 0.0))
+    for name, value in one.items():
+        abs_tol = of_losses if name.endswith("/loss") else 0.0
+        if not math.isclose(value, other[name], rel_tol=1e-5, abs_tol=abs_tol):
+            return False
+    return True
 
 
 def _shared(benchmark: Benchmark) -> str:
-    """What two models have in common that should be one's own, in a clause: a global backbone would be cast and stacked."""
+    """A tensor that two models have in common, as a clause: it would be cast and stacked."""
     models = [initial_model(benchmark, seed) for seed in (0, 1)]
-    own = [
-        {tensor.data_ptr(): name for name, tensor in _named(model) if tensor.numel()}
-        for model in models
-    ]
-    for pointer in own[0].keys() & own[1].keys():
-        return f"its models share {own[0][pointer]}"
+    first, second = map(_addresses, models)
+    for address in first.keys() & second.keys():
+        return f"its models share {first[address]}"
     return ""
+
+
+def _addresses(model: nn.Module) -> dict[int, str]:
+    return {tensor.data_ptr(): name for name, tensor in _named(model) if tensor.numel()}
 
 
 def _named(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -157,7 +162,7 @@ def _named(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _choose(twin: Twin, spec: OptimizerSpec, deadline: float) -> tuple[str, str]:
-    """The fastest engine that passes, and what stands against a faster one."""
+    """The fastest engine that passes, and what rules out a faster one."""
     if not spec.lr_linear:
         reason = _why_not(stacked.train, twin, spec, deadline)
         return ("plain", reason) if reason else ("stacked", "")
@@ -171,16 +176,17 @@ def _choose(twin: Twin, spec: OptimizerSpec, deadline: float) -> tuple[str, str]
 def _why_not(
     engine: Callable[..., Facts], twin: Twin, spec: OptimizerSpec, deadline: float = math.inf
 ) -> str:
-    """What stands against this way to stack. Raises StackRefusedError for what stands against any, CannotRunError for a twin that fails."""
-    low, high = rates_tried(spec)
-    if not twin.is_double:
-        low = _middle(spec)  # in lower precision, the smallest rates move nothing
-    runs = [_run(twin.benchmark, spec, lr, seed) for lr in (low, high) for seed in (0, 1)]
-    watches = [Watch() for _ in runs]
-    plains = [
-        Observed(plain.train, twin, spec, [run], on_build=watch.begin, before_step=watch.look)
-        for run, watch in zip(runs, watches, strict=True)
-    ]
+    """What rules out this kind of stack, as a clause; empty if nothing does.
+
+    Raises StackRefusedError if every kind is ruled out, CannotRunError if the twin fails.
+    """
+    runs = _runs(twin, spec)
+    watches: list[Watch] = []
+    plains: list[Observed] = []
+    for run in runs:
+        watch = Watch()
+        watches.append(watch)
+        plains.append(_watched(twin, spec, run, watch))
 
     def perturb(index: int, model: nn.Module) -> None:
         if index >= len(runs):
@@ -195,19 +201,9 @@ def _why_not(
         for watch in watches:
             watch.check()
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of what vmap does slowly
-                received = stack.advance()
-        except (CannotRunError, TimeoutError):
-            raise
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            return (
-                str(error)
-                if isinstance(error, NotStackableError)
-                else one_line(error).partition(". ")[0][:200]
-            )
+            received = _advanced(stack)
+        except NotStackableError as error:
+            return str(error)
         if parted := comparison.parted(plains, expected, stack, received):
             return parted
     if left := comparison.left():
@@ -215,6 +211,33 @@ def _why_not(
     for watch, view in zip(watches, stack.models, strict=False):
         watch.finish(view)
     return ""
+
+
+def _watched(twin: Twin, spec: OptimizerSpec, run: Run, watch: Watch) -> Observed:
+    """A plain training of the run."""
+    return Observed(plain.train, twin, spec, [run], on_build=watch.begin, before_step=watch.look)
+
+
+def _runs(twin: Twin, spec: OptimizerSpec) -> list[Run]:
+    """Two seeds at a small rate, then two at the highest."""
+    low, high = rates_tried(spec)
+    if not twin.is_double:
+        low = _middle(spec)  # in lower precision, the smallest rates do not move the weights
+    return [_run(twin.benchmark, spec, lr, seed) for lr in (low, high) for seed in (0, 1)]
+
+
+def _advanced(stack: Observed) -> dict[int, Measurement]:
+    """What the stack measures next. Raises NotStackableError if it cannot train such runs."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # vmap warns about slow operations
+            return stack.advance()
+    except (CannotRunError, NotStackableError, TimeoutError):
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise NotStackableError(one_line(error).partition(". ")[0][:200]) from error
 
 
 def _middle(spec: OptimizerSpec) -> float:

@@ -1,4 +1,4 @@
-"""The benchmark as trials train it: in float64 where it can be, on few examples, with its models in sight."""
+"""A benchmark as trials train it: in float64 if possible, on few examples, its models exposed."""
 
 import copy
 import functools
@@ -14,19 +14,22 @@ from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.training.plain import initial_model
 from optsuite.training.results import Measurement, Run, RunResult
 
-N_BATCHES = 16  # of training data: enough that their order matters
-MEASURED = 64  # examples of the other splits; measuring them is part of the trial, its cost is not
+N_BATCHES = 16  # of training data: enough for their order to matter
+MEASURED = 64  # examples of the other splits: trials compare how engines measure, at little cost
 
 Facts = Iterator[tuple[int, Measurement | RunResult]]
 
 
 class CannotRunError(Exception):
-    """A twin that fails where the benchmark itself may not."""
+    """A twin failed, which does not mean that the benchmark itself would."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Twin:
-    """A benchmark made comparable: `dtype` is that of its arithmetic, `is_double` whether models are cast to float64."""
+    """A benchmark made comparable.
+
+    `dtype` is that of its arithmetic; `is_double` tells whether models are cast to float64.
+    """
 
     benchmark: Benchmark
     splits: Splits
@@ -36,16 +39,16 @@ class Twin:
 
     @property
     def floor(self) -> float:
-        """The relative difference that rounding makes without any chaos: it adds up over the steps of a trial."""
+        """The relative difference to which rounding adds up in a trial without any chaos."""
         return min(0.1, max(1e-9, 1e3 * torch.finfo(self.dtype).eps))
 
     @property
     def perturbation(self) -> float:
-        """The relative change of initial weights that shows what chaos makes of differences; far above one rounding."""
+        """The relative change of initial weights that reveals chaos, far above one rounding."""
         return min(1e-2, max(1e-10, 16 * torch.finfo(self.dtype).eps))
 
     def model(self, seed: int) -> nn.Module:
-        """The initial model of a seed, where and in the dtype that trials train it."""
+        """The initial model of a seed, on the device and in the dtype of the trial."""
         return self.converted(initial_model(self.benchmark, seed)).to(self.device)
 
     def converted(self, model: nn.Module) -> nn.Module:
@@ -56,15 +59,20 @@ class Twin:
 def twins(
     benchmark: Benchmark, splits: Splits, *, max_steps: int, eval_every: int, device: str
 ) -> Iterator[Twin]:
-    """The ways to try a benchmark, the most telling first: in float64 where its model is float32, and as it is."""
+    """The ways to try a benchmark, the most telling first.
+
+    A float32 model comes in float64 first; then follow those of `own_twins`.
+    """
     few = _few(benchmark, splits)
     short = replace(benchmark, max_steps=max_steps, eval_every=eval_every, target=None)
     if _dtypes(benchmark) == {torch.float32}:
         metrics = {name: doubled(metric) for name, metric in benchmark.metrics.items()}
-        double = replace(short, loss=doubled(benchmark.loss), metrics=metrics)
-        numbers = few.to(device, torch.float64)
         yield Twin(
-            benchmark=double, splits=numbers, dtype=torch.float64, is_double=True, device=device
+            benchmark=replace(short, loss=doubled(benchmark.loss), metrics=metrics),
+            splits=few.to(device, torch.float64),
+            dtype=torch.float64,
+            is_double=True,
+            device=device,
         )
     yield from own_twins(
         benchmark, splits, max_steps=max_steps, eval_every=eval_every, device=device
@@ -74,15 +82,11 @@ def twins(
 def own_twins(
     benchmark: Benchmark, splits: Splits, *, max_steps: int, eval_every: int, device: str
 ) -> Iterator[Twin]:
-    """The benchmark in its own dtype; and without metrics, which may need more data than a trial measures."""
+    """The benchmark in its own dtype, then without metrics, which may need more data."""
     few = _few(benchmark, splits)
     short = replace(benchmark, max_steps=max_steps, eval_every=eval_every, target=None)
-    dtypes = _dtypes(benchmark)
-    coarsest = max(
-        (dtype.to_real() for dtype in dtypes),
-        key=lambda dtype: torch.finfo(dtype).eps,
-        default=torch.float32,
-    )
+    dtypes = [dtype.to_real() for dtype in _dtypes(benchmark)]
+    coarsest = max(dtypes, key=lambda dtype: torch.finfo(dtype).eps, default=torch.float32)
     own = Twin(
         benchmark=short, splits=few.to(device), dtype=coarsest, is_double=False, device=device
     )
@@ -92,13 +96,17 @@ def own_twins(
 
 
 def _dtypes(benchmark: Benchmark) -> set[torch.dtype]:
-    """Of the numbers with fractions in its model."""
-    tensors = [*(model := initial_model(benchmark, 0)).parameters(), *model.buffers()]
-    return {tensor.dtype for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()}
+    """The floating-point and complex dtypes in its model."""
+    model = initial_model(benchmark, 0)
+    found: set[torch.dtype] = set()
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point() or tensor.is_complex():
+            found.add(tensor.dtype)
+    return found
 
 
 def doubled(value: Any) -> Any:
-    """The same function with float64 in place of float32 among its own tensors: a module, or what a partial holds."""
+    """The same function with its float32 tensors in float64: a module, or parts of a partial."""
     if isinstance(value, Tensor):
         return value.double() if value.dtype == torch.float32 else value
     if isinstance(value, nn.Module):
@@ -110,10 +118,11 @@ def doubled(value: Any) -> Any:
 
 
 class Observed:
-    """A training that advances from measurement to measurement, with its models in sight.
+    """A training that advances from measurement to measurement and exposes its models.
 
-    `change(index, model)` may change a model before it is trained. Of plain trainings, `on_build(model)` is called when the
-    optimizer has been built, and `before_step(model)` when the gradients of a step are there.
+    `change(index, model)` may change a model before it is trained. In plain trainings, `on_build`
+    is called with the model when the optimizer has been built, and `before_step` when the gradients
+    of a step have been computed.
     """
 
     def __init__(
@@ -139,17 +148,9 @@ class Observed:
 
         def build(model: nn.Module, lr: float, **fixed: Any) -> Any:
             optimizer: Any = spec.build(model, lr, **fixed)
-            if on_build is None:
-                return optimizer
-            on_build(model)
-            step = optimizer.step
-
-            @functools.wraps(step)  # schedulers of torch look for a mark of theirs on it
-            def watched(*arguments: Any, **keywords: Any) -> Any:
-                before_step(model)
-                return step(*arguments, **keywords)
-
-            optimizer.step = watched
+            if on_build is not None:
+                on_build(model)
+                optimizer.step = _announced(optimizer.step, lambda: before_step(model))
             return optimizer
 
         benchmark = replace(twin.benchmark, model=model)
@@ -158,9 +159,12 @@ class Observed:
         )
 
     def advance(self) -> dict[int, Measurement]:
-        """Train to the next measurement; what each run measured that has not ended. Raises CannotRunError where one fails."""
+        """Train to the next measurement; return it for each run that has not ended.
+
+        Raises CannotRunError if a run fails.
+        """
         found: dict[int, Measurement] = {}
-        while self._live and not found.keys() >= {max(self._live)}:
+        while self._live and max(self._live) not in found:
             index, update = next(self._updates)
             if isinstance(update, Measurement):
                 found[index] = update
@@ -172,13 +176,26 @@ class Observed:
         return found
 
 
-def _few(benchmark: Benchmark, splits: Splits) -> Splits:
-    def first(split: Split, n: int) -> Split:  # copies: a forward pass may change its inputs
-        return split[0][:n].clone(), split[1][:n].clone()
+def _announced(step: Callable[..., Any], before: Callable[[], None]) -> Callable[..., Any]:
+    """The step of an optimizer, with a call of `before` in front of it."""
 
+    @functools.wraps(step)  # torch's schedulers look for an attribute that they set on it
+    def announced(*arguments: Any, **keywords: Any) -> Any:
+        before()
+        return step(*arguments, **keywords)
+
+    return announced
+
+
+def _few(benchmark: Benchmark, splits: Splits) -> Splits:
     n = min(benchmark.batch_size, MEASURED)
     return Splits(
-        train=first(splits.train, N_BATCHES * benchmark.batch_size),
-        validation=first(splits.validation, n),
-        test=first(splits.test, n),
+        train=_first(splits.train, N_BATCHES * benchmark.batch_size),
+        validation=_first(splits.validation, n),
+        test=_first(splits.test, n),
     )
+
+
+def _first(split: Split, n: int) -> Split:
+    # Copies, because a forward pass may change its inputs.
+    return split[0][:n].clone(), split[1][:n].clone()

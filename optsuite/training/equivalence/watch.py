@@ -1,4 +1,4 @@
-"""What a plain training does that a stack cannot do after it: state in attributes, buffers made anew, missing gradients."""
+"""What a plain training does that a stack cannot, such as new buffers or missing gradients."""
 
 import random
 from typing import Any
@@ -9,16 +9,17 @@ from torch import Tensor, nn
 
 from optsuite.training.equivalence.module_state import change, state_of
 
-EACH_STEP = 3  # steps after which all is looked at each time: what soon returns to itself is seen,
-EACH_LATER = 10  # and later only now and then
+# The first steps are all inspected, to see a state that soon returns to itself; later ones seldom.
+EACH_STEP = 3
+EACH_LATER = 10
 
 
 class StackRefusedError(Exception):
-    """What stands against every kind of stack, in one clause."""
+    """What rules out every kind of stack, as a clause."""
 
 
 class Watch:
-    """Looks at one model while it is trained. `check` and `finish` raise StackRefusedError for what was seen."""
+    """Inspects a model while it is trained. `check` and `finish` raise StackRefusedError."""
 
     def __init__(self) -> None:
         self._seen = ""
@@ -26,32 +27,33 @@ class Watch:
         self._model: nn.Module | None = None
 
     def begin(self, model: nn.Module) -> None:
-        """Look at a model whose optimizer has been built."""
+        """Inspect a model whose optimizer has been built."""
         self._model = model
-        self._whole, self._before = state_of(model), state_of(model, contents=False)
+        self._whole = state_of(model)
+        self._before = state_of(model, contents=False)
         self._tensors = {name: (tensor, _where(tensor)) for name, tensor in _tensors(model)}
         model.register_forward_pre_hook(self._note_generators)
 
     def look(self, model: nn.Module) -> None:
-        """Look at the model before it is updated."""
+        """Inspect the model before it is updated."""
         self._n_steps += 1
         if not self._seen and _is_close(self._n_steps):
             self._seen = self._draws() or self._changed()
         self._seen = self._seen or _without_gradient(model)
 
     def check(self) -> None:
-        """Raise StackRefusedError for what was seen so far, or is to be seen now."""
+        """Raise StackRefusedError for anything seen so far or now."""
         if reason := self._seen or self._changed():
             raise StackRefusedError(reason)
 
     def finish(self, view: nn.Module) -> None:
-        """Compare the contents of all state with what it was before, and with that of the same run in a stack."""
+        """Compare all state with that before training, and with that of the run in a stack."""
         assert self._model is not None
         after = state_of(self._model)
         if changed := change(self._whole, after):
             raise StackRefusedError(f"its forward changes the attribute {changed}")
         if changed := change(after, state_of(view)):
-            raise StackRefusedError(f"the attribute {changed} is another in a stack")
+            raise StackRefusedError(f"the attribute {changed} differs in a stack")
 
     def _changed(self) -> str:
         assert self._model is not None
@@ -61,7 +63,7 @@ class Watch:
             before, where = self._tensors[name]
             if tensor is not before or _where(tensor) != where:
                 kind = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
-                return f"its forward assigns the {kind} {name} anew"
+                return f"its forward reassigns the {kind} {name}"
         return ""
 
     def _note_generators(self, module: nn.Module, inputs: object) -> None:
@@ -80,8 +82,8 @@ def _is_close(step: int) -> bool:
 
 
 def _generators() -> list[tuple[str, object]]:
-    """The states of the generators that forward could draw from."""
-    state: Any = np.random.get_state()  # the one that models without an own generator use
+    """The states of the global generators, by name."""
+    state: Any = np.random.get_state()
     return [
         ("torch's generator", torch.get_rng_state().numpy().tobytes()),
         ("Python's generator", random.getstate()),

@@ -1,1 +1,1 @@
-"""Whether a definition can be trained, found out before anything is started."""
+"""Whether a definition can be trained, checked before anything is started."""

@@ -1,4 +1,4 @@
-"""Looking through the data of a benchmark before training: values that are not finite, labels out of range, empty batches."""
+"""Inspecting the data of a benchmark: finite values, labels in range, batches with a loss."""
 
 from itertools import islice
 
@@ -15,19 +15,16 @@ from optsuite.training.plain import CHUNK, batch_indices
 from optsuite.training.train_step import evaluating
 
 NAMES = ("train", "validation", "test")
-SEEDS = (
-    0,
-    FIRST_TUNING_SEED,
-)  # the first evaluation and the first trial: their batches are looked through
-N_BATCHES = 100  # of each
-N_NUMBERS = 2 * 10**7  # of outputs that are looked through at most: a second on one core
+SEEDS = (0, FIRST_TUNING_SEED)  # of the first evaluation and the first trial
+N_BATCHES = 100  # inspected of each seed
+N_NUMBERS = 2 * 10**7  # in outputs, inspected at most: a second on one core
 
 
 def check_finite(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
-    """Raise InputError for values that are not finite, naming split, part, row and column.
+    """Raise InputError for values that are not finite; names split, part, row and column.
 
-    A loss that leaves out missing targets keeps its NaN: what counts is whether the loss and its gradients, with the initial
-    weights of the model, are finite on a batch that holds the first of them.
+    NaN may stay where the loss ignores missing targets: with the initial weights, the loss and its
+    gradients must be finite on a batch that holds the first such row.
     """
     for name in NAMES:
         split = getattr(splits, name)
@@ -35,30 +32,35 @@ def check_finite(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None
             flawed = not_finite(values)
             if flawed and not _copes(benchmark, model, split, _first_flawed(values)):
                 raise InputError(
-                    f"{_of(benchmark, name)} {part} hold {flawed}; leave out or replace such rows in its dataset"
+                    f"{_of(benchmark, name)} {part} hold {flawed}; "
+                    "remove or replace such rows in its dataset"
                 )
 
 
 def check_ranges(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
-    """Raise InputError for labels and tokens out of range, wherever in the splits they are."""
+    """Raise InputError for labels and tokens out of range, anywhere in the splits."""
     with evaluating(model):
         for name in NAMES:
             _check_extremes(benchmark, model, name, getattr(splits, name))
 
 
 def check_batches(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
-    """Raise InputError where the loss of the validation split, or of an early batch, is not finite with the initial weights."""
+    """Raise InputError if the loss of the validation split or of an early batch is not finite.
+
+    Uses the initial weights.
+    """
     with evaluating(model):
         _check_validation(benchmark, model, splits.validation)
         _check_batches(benchmark, model, splits)
 
 
 def _of(benchmark: Benchmark, split: str) -> str:
-    return f"benchmark {benchmark.name}: its {'training' if split == 'train' else split}"
+    word = "training" if split == "train" else split
+    return f"benchmark {benchmark.name}: its {word}"
 
 
 def _check_batches(benchmark: Benchmark, model: nn.Module, splits: Splits) -> None:
-    """Raise InputError where the loss of some batch of targets is not finite for outputs that are."""
+    """Raise InputError if the loss of a batch of targets is not finite although outputs are."""
     x, _ = splits.train
     with torch.no_grad():
         outputs = model(x[: benchmark.batch_size])
@@ -72,7 +74,7 @@ def _check_batches(benchmark: Benchmark, model: nn.Module, splits: Splits) -> No
 
 
 def _check_validation(benchmark: Benchmark, model: nn.Module, split: Split) -> None:
-    """Raise InputError where the loss on the first examples is not finite, and stays so with all that are measured with them."""
+    """Raise InputError if the loss is not finite on the first batch nor on the first chunk."""
     x, y = split
     with torch.no_grad():
         for n in (benchmark.batch_size, CHUNK):
@@ -80,19 +82,21 @@ def _check_validation(benchmark: Benchmark, model: nn.Module, split: Split) -> N
             if not isinstance(value, Tensor) or value.ndim or value.isfinite():
                 return
     raise InputError(
-        f"benchmark {benchmark.name}: its loss on the validation split is {value.item()} before training, allowed: a finite "
-        "number; are all its labels ignored?"
+        f"benchmark {benchmark.name}: its loss on the validation split is {value.item()} before "
+        "training, allowed: a finite number; are all its labels ignored?"
     )
 
 
 def _check_extremes(benchmark: Benchmark, model: nn.Module, name: str, split: Split) -> None:
-    """Raise InputError where the smallest or largest whole numbers of a split, such as labels or tokens, cannot be used."""
-    rows = sorted({row for values in split for row in _extreme_rows(values)})
-    n = min(benchmark.batch_size, len(split[0]))
+    """Raise InputError if the smallest or largest labels or tokens of a split cannot be used."""
+    inputs, targets = split
+    rows = sorted({*_extreme_rows(inputs), *_extreme_rows(targets)})
+    n = min(benchmark.batch_size, len(inputs))
     for start in range(0, len(rows), n):
         chosen = rows[start : start + n]
         x, y = _batch(split, chosen, n)
-        where = f"{_of(benchmark, name)} split, rows {', '.join(map(str, chosen))},"
+        numbers = ", ".join(map(str, chosen))
+        where = f"{_of(benchmark, name)} split, rows {numbers},"
         try:
             with torch.no_grad():
                 call_loss(benchmark.loss, call_model(model, x), y)
@@ -103,17 +107,15 @@ def _check_extremes(benchmark: Benchmark, model: nn.Module, name: str, split: Sp
 
 
 def _extreme_rows(values: Tensor) -> list[int]:
-    """The rows of the smallest and the largest whole number; if that may stand for ignored labels, of the next larger too."""
-    if (
-        values.is_floating_point()
-        or values.is_complex()
-        or values.dtype is torch.bool
-        or values.numel() == 0
-    ):
+    """The rows of the smallest and the largest whole number.
+
+    A negative number may mark ignored labels; then the row of the next larger one is added.
+    """
+    has_fractions = values.is_floating_point() or values.is_complex()
+    if has_fractions or values.dtype is torch.bool or values.numel() == 0:
         return []
-    flat = (
-        values.cpu().numpy().reshape(-1)
-    )  # numpy, as torch needs seconds for the position of the smallest of many bytes
+    # In numpy, because torch takes seconds to find the smallest of many bytes.
+    flat = values.cpu().numpy().reshape(-1)
     found = [flat.argmin(), flat.argmax()]
     smallest, largest = flat[found[0]], flat[found[1]]
     if smallest < 0:
@@ -122,7 +124,7 @@ def _extreme_rows(values: Tensor) -> list[int]:
 
 
 def _copes(benchmark: Benchmark, model: nn.Module, split: Split, row: int) -> bool:
-    """Whether the loss on a batch that holds the row, and its gradients, are finite."""
+    """Whether the loss on a batch with the row, and its gradients, are finite."""
     x, y = _batch(split, [row], min(benchmark.batch_size, len(split[0])))
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
@@ -131,9 +133,10 @@ def _copes(benchmark: Benchmark, model: nn.Module, split: Split, row: int) -> bo
         gradients = torch.autograd.grad(value, trainable, allow_unused=True)
     except Exception:
         return False
-    return bool(value.isfinite()) and all(
-        g is None or bool(_dense(g).isfinite().all()) for g in gradients
-    )
+    if not value.isfinite():
+        return False
+    given = [gradient for gradient in gradients if gradient is not None]
+    return all(_dense(gradient).isfinite().all() for gradient in given)
 
 
 def _batch(split: Split, rows: list[int], n: int) -> Split:

@@ -1,9 +1,10 @@
-"""Trying the steps of an optimizer: does it want a closure, does it read gradients first, does it set its own rates?"""
+"""Trying the steps of an optimizer: does it need a closure, read gradients first, set its rates?"""
 
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
@@ -12,12 +13,15 @@ from optsuite.schedules import constant
 from optsuite.training.plain import initial_model
 from optsuite.training.train_step import OWN_RATE, build, closure, eval_mode, set_lr, take_step
 
-N_STEPS = 3  # for which an optimizer is tried that has a schedule, or that calls a closure
-READS_FIRST = "reads gradients before it calls its closure; call the closure first in step, to compute them on this batch"
+N_STEPS = 3  # for an optimizer that has a schedule or calls a closure
+READS_FIRST = (
+    "reads gradients before it calls its closure; "
+    "call the closure first in step, to compute them on this batch"
+)
 
 
 def try_steps(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> None:
-    """Take the steps. Raises InputError that says what to do, or whatever the step raises."""
+    """Take the steps. Raises InputError with advice if any fits, else the step's own error."""
     try:
         _train(benchmark, spec, splits, 1)
     except InputError:
@@ -27,7 +31,7 @@ def try_steps(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> None
             raise InputError(READS_FIRST) from error
         flipped = replace(spec, closure=not spec.closure, lr_linear=False)
         if _works(benchmark, flipped, splits):
-            raise InputError(f"raised {one_line(error)}; say closure={flipped.closure}") from error
+            raise InputError(f"raised {one_line(error)}; set closure={flipped.closure}") from error
         raise
     if spec.closure:
         _try_gradients(benchmark, spec, splits)
@@ -53,14 +57,15 @@ def _train(
     *,
     gradients_first: bool = False,
 ) -> list[Tensor]:
-    """The weights after so many steps, each begun with the gradients of its batch if so asked."""
+    """The weights after `n_steps`; each step may begin with the gradients of its batch."""
     model = initial_model(benchmark, 0)
     optimizer = build(spec, model, spec.lr.low)
     for step in range(n_steps):
         x, y = _batch(benchmark, splits, step)
         if gradients_first:
             _hold_gradients(benchmark, model, x, y)
-            optimizer.step(closure(benchmark, model, optimizer, x, y, 0, []))  # type: ignore[arg-type]
+            evaluate = closure(benchmark, model, optimizer, x, y, 0, [])
+            optimizer.step(evaluate)  # type: ignore[arg-type]
         else:
             take_step(benchmark, spec, model, optimizer, x, y, 0)
     with eval_mode([optimizer]):
@@ -76,7 +81,7 @@ def _batch(benchmark: Benchmark, splits: Splits, step: int) -> tuple[Tensor, Ten
 
 
 def _hold_gradients(benchmark: Benchmark, model: nn.Module, x: Tensor, y: Tensor) -> None:
-    """Let the next step begin with the gradients of its batch, computed by a twin: a forward pass may change a model."""
+    """Set the gradients of the batch, from a twin because a forward pass may change a model."""
     twin = initial_model(benchmark, 0)
     with torch.no_grad():
         for own, other in zip(twin.parameters(), model.parameters(), strict=True):
@@ -87,33 +92,32 @@ def _hold_gradients(benchmark: Benchmark, model: nn.Module, x: Tensor, y: Tensor
 
 
 def _try_gradients(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> None:
-    """Raise InputError where the step differs when the gradients of its batch are there before it begins."""
+    """Raise InputError if gradients that exist before the step begins change what it does."""
     without = _train(benchmark, spec, splits, N_STEPS)
     try:
         given = _train(benchmark, spec, splits, N_STEPS, gradients_first=True)
     except Exception:
         return
-    if not all(
-        torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(without, given, strict=True)
-    ):
-        raise InputError(READS_FIRST)
+    for one, other in zip(without, given, strict=True):
+        if not torch.equal(one.nan_to_num(), other.nan_to_num()):
+            raise InputError(READS_FIRST)
 
 
 def _try_rates(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> None:
-    """Raise InputError where the optimizer of a schedule sets its rates by itself."""
+    """Raise InputError if an optimizer with a schedule sets its own rates."""
     model = initial_model(benchmark, 0)
     optimizer = build(spec, model, spec.lr.low)
-    if any(
-        "initial_lr" in group for group in optimizer.param_groups
-    ):  # the mark of torch's schedulers
+    # torch's schedulers leave this key.
+    if any("initial_lr" in group for group in optimizer.param_groups):
         raise InputError(OWN_RATE)
     for step in range(1, N_STEPS + 1):
         set_lr(optimizer, spec.lr_multiplier(step, benchmark.max_steps))
-        given = [_number(group.get("lr")) for group in optimizer.param_groups]
+        given = _rates(optimizer)
         take_step(benchmark, spec, model, optimizer, *_batch(benchmark, splits, step), 0)
-        if given != [_number(group.get("lr")) for group in optimizer.param_groups]:
+        if _rates(optimizer) != given:
             raise InputError(OWN_RATE)
 
 
-def _number(rate: object) -> object:
-    return rate.item() if isinstance(rate, Tensor) else rate
+def _rates(optimizer: Optimizer) -> list[object]:
+    rates = [group.get("lr") for group in optimizer.param_groups]
+    return [rate.item() if isinstance(rate, Tensor) else rate for rate in rates]

@@ -27,18 +27,18 @@ def curve(values: Mapping[int, float], name: str = "validation/loss") -> list[Me
 LOSS = {0: 2.0, 20: 1.0, 40: 0.5, 60: 0.057}
 
 
-def test_the_same_bits_repeat_whatever_the_time() -> None:
+def test_equal_bits_measured_at_other_times_repeat() -> None:
     later = [Measurement(step=m.step, values=m.values, time=m.time + 9) for m in curve(LOSS)]
     assert repeats(curve(LOSS), later)
     assert repeats(curve(LOSS), later[:2])
 
 
-def test_a_store_that_drops_the_sign_of_zero_repeats() -> None:
+def test_curve_whose_store_drops_the_sign_of_zero_repeats() -> None:
     assert repeats(curve({0: 2.0, 20: -0.0}), curve({0: 2.0, 20: 0.0}))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_every_weight_is_nudged_whatever_its_dtype(dtype: torch.dtype) -> None:
+def test_weights_of_any_dtype_are_all_nudged(dtype: torch.dtype) -> None:
     model = nn.Linear(3, 2).to(dtype)
     before = model.weight.detach().clone()
     nudged(lambda: model, seed=1)
@@ -57,11 +57,11 @@ def test_every_weight_is_nudged_whatever_its_dtype(dtype: torch.dtype) -> None:
     ],
     ids=["nothing", "last bit", "another step", "another curve", "not finite"],
 )
-def test_other_bits_do_not_repeat(received: list[Measurement]) -> None:
+def test_curve_with_different_bits_does_not_repeat(received: list[Measurement]) -> None:
     assert not repeats(curve(LOSS), received)
 
 
-def test_a_counter_in_forward_has_parted() -> None:
+def test_curve_of_a_counter_in_forward_is_named_at_its_step() -> None:
     clause = parted(curve(LOSS), curve(LOSS | {60: 0.669}))
     assert clause == "validation/loss at step 60 is 0.669 instead of 0.057"
 
@@ -77,7 +77,7 @@ def test_a_counter_in_forward_has_parted() -> None:
     ],
     ids=["first step", "before training", "ten steps", "not finite", "many steps"],
 )
-def test_real_differences_are_named(
+def test_difference_beyond_rounding_is_named(
     expected: Mapping[int, float], received: Mapping[int, float]
 ) -> None:
     assert parted(curve(expected), curve(received))
@@ -105,22 +105,21 @@ def test_real_differences_are_named(
         "fewer steps",
     ],
 )
-def test_what_rounding_explains_agrees(
+def test_difference_within_rounding_agrees(
     expected: Mapping[int, float], received: Mapping[int, float]
 ) -> None:
     assert parted(curve(expected), curve(received)) == ""
     assert parted(curve(received), curve(expected)) == ""
 
 
-def test_a_metric_that_counts_may_differ_by_a_few_examples() -> None:
-    expected, received = (
-        curve({0: 0.1, 5: value}, "validation/accuracy") for value in (0.5, 0.508)
-    )
+def test_metric_that_counts_may_differ_by_a_few_examples() -> None:
+    expected = curve({0: 0.1, 5: 0.5}, "validation/accuracy")
+    received = curve({0: 0.1, 5: 0.508}, "validation/accuracy")
     assert parted(expected, received, examples=360) == ""
     assert parted(expected, received, examples=10_000)
 
 
-def test_the_tolerance_grows_and_saturates() -> None:
+def test_tolerance_grows_with_steps_and_saturates() -> None:
     steps = [tolerance(step, 2.0**-23) for step in (0, 1, 10, 40, 60, 1_000)]
     assert steps == sorted(steps)
     assert steps[-1] == steps[-2] == 0.75
@@ -140,12 +139,12 @@ SPREAD = {0: 2.0, 20: 1.0, 80: 0.6, 160: 0.2, 240: 0.3}
     ],
     ids=["explodes", "is not finite", "ends"],
 )
-def test_a_stack_that_explodes_where_no_nudge_does_has_parted(stack: Mapping[int, float]) -> None:
+def test_stack_that_explodes_where_no_nudge_does_has_outgrown(stack: Mapping[int, float]) -> None:
     assert differ(curve(CALM), curve(stack))
     assert outgrown(curve(CALM), [curve(SPREAD)] * 2, curve(stack))
 
 
-def test_what_a_nudge_does_as_well_is_the_work_of_rounding() -> None:
+def test_stack_that_explodes_where_a_nudge_does_too_has_not_outgrown() -> None:
     exploded = CALM | {160: 1e6, 240: 1e9}
     assert not outgrown(curve(CALM), [curve(SPREAD), curve(exploded)], curve(exploded))
     assert not outgrown(curve(CALM), [curve(SPREAD), curve({0: 2.0, 20: 1.0})], curve(exploded))

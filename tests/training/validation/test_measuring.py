@@ -1,4 +1,4 @@
-"""What is measured is what was written: means over examples or whole splits, targets, ties, accuracies."""
+"""Measuring follows definitions: means over examples, whole splits, targets, ties, accuracies."""
 
 import logging
 import math
@@ -46,23 +46,20 @@ def classes(n: int = 48, n_classes: int = 4, *, is_sorted: bool = False) -> Spli
 
 
 def of(n: int = 48, **change: Any) -> Benchmark:
-    return replace(
+    benchmark = replace(
         tiny.BENCHMARK,
-        **(
-            {
-                "dataset": lambda: classes(n),
-                "model": lambda: nn.Linear(3, 4),
-                "loss": F.cross_entropy,
-                "target": None,
-            }
-            | change
-        ),
+        dataset=lambda: classes(n),
+        model=lambda: nn.Linear(3, 4),
+        loss=F.cross_entropy,
+        target=None,
     )
+    return replace(benchmark, **change)
 
 
 def line(change: Any = lambda x, y: (x, y), **others: Any) -> Benchmark:
     splits = Splits(**{name: change(*split) for name, split in vars(tiny.line()).items()})
-    return replace(tiny.BENCHMARK, **({"target": None, "dataset": lambda: splits} | others))
+    benchmark = replace(tiny.BENCHMARK, target=None, dataset=lambda: splits)
+    return replace(benchmark, **others)
 
 
 def notes(benchmark: Benchmark) -> tuple[str, ...]:
@@ -138,7 +135,7 @@ WEIGHTED = nn.CrossEntropyLoss(label_smoothing=0.1, weight=torch.tensor([1.0, 2.
         "two",
     ],
 )
-def test_means_over_examples_have_no_note(benchmark: Benchmark) -> None:
+def test_mean_over_examples_has_no_note(benchmark: Benchmark) -> None:
     assert notes(benchmark) == ()
 
 
@@ -165,34 +162,38 @@ class Distribution(nn.Linear):
 @pytest.mark.parametrize(
     ("change", "name"),
     [
-        ({"metrics": {"f1": f1}}, "f1 is"),
-        ({"metrics": {"auc": auc}}, "auc is"),
+        ({"metrics": {"f1": f1}}, "f1 is not a mean"),
+        ({"metrics": {"auc": auc}}, "auc is not a mean"),
         (
             {"metrics": {"perplexity": perplexity, "accuracy": accuracy, "f1": f1}},
-            "perplexity and f1 are",
+            "perplexity and f1 are not means",
         ),
-        ({"loss": WEIGHTED}, "loss is"),
-        ({"loss": contrastive}, "loss is"),
-        ({"loss": lambda o, y: F.cross_entropy(o, y).sqrt()}, "loss is"),
-        ({"loss": lambda o, y: F.cross_entropy(o, y.masked_fill(y == 3, -100))}, "loss is"),
+        ({"loss": WEIGHTED}, "loss is not a mean"),
+        ({"loss": contrastive}, "loss is not a mean"),
+        ({"loss": lambda o, y: F.cross_entropy(o, y).sqrt()}, "loss is not a mean"),
+        (
+            {"loss": lambda o, y: F.cross_entropy(o, y.masked_fill(y == 3, -100))},
+            "loss is not a mean",
+        ),
     ],
     ids=["f1", "auc", "two", "weighted", "contrastive", "root", "ignored"],
 )
-def test_what_is_no_mean_is_measured_whole_or_must_say_so(change: Any, name: str) -> None:
+def test_metric_that_is_not_a_mean_has_a_note_or_is_refused(change: Any, name: str) -> None:
     (note,) = notes(of(300, **change))
     assert note == (
-        f"benchmark tiny_line: its {name} no mean over examples; measured on each whole split (whole_split=True says so)"
+        f"benchmark tiny_line: its {name} over the examples; "
+        "measured on each whole split (set whole_split=True to declare that)"
     )
     with pytest.raises(
         InputError,
-        match=f"tiny_line: its {name} no mean over examples, and splits of more than 2000",
+        match=f"tiny_line: its {name} over the examples, but splits of more than 2000",
     ) as error:
         notes(of(2_100, **change))
-    assert "say whole_split=True" in str(error.value)
+    assert "set whole_split=True" in str(error.value)
     assert notes(of(2_100, whole_split=True, **change)) == ()
 
 
-def test_f1_of_a_model_that_calls_all_alike_is_told() -> None:
+def test_f1_of_a_constant_model_has_a_note() -> None:
     def constant() -> nn.Module:
         model = nn.Linear(3, 4)
         with torch.no_grad():
@@ -202,7 +203,7 @@ def test_f1_of_a_model_that_calls_all_alike_is_told() -> None:
     assert len(notes(of(model=constant, metrics={"f1": f1}))) == 1
 
 
-def test_splits_that_are_sorted_are_tried_all_over() -> None:
+def test_weighted_loss_on_sorted_splits_has_a_note() -> None:
     assert len(notes(of(dataset=lambda: classes(300, is_sorted=True), loss=WEIGHTED))) == 1
 
 
@@ -215,11 +216,11 @@ def test_splits_that_are_sorted_are_tried_all_over() -> None:
         {"metrics": {"errors": lambda o, y: ((o - y).abs() > 0.1).sum().float()}},
     ],
 )
-def test_sums_are_refused_by_name(change: Any) -> None:
+def test_sum_over_examples_is_refused_by_name(change: Any) -> None:
     name = next(iter(change.get("metrics", {"loss": 0})))
     with pytest.raises(
         InputError,
-        match=f"tiny_line: its {name} is the sum over the examples, allowed: their mean; say",
+        match=f"tiny_line: its {name} is the sum over the examples instead of their mean; use",
     ):
         notes(line(**change))
 
@@ -244,14 +245,14 @@ def test_sums_are_refused_by_name(change: Any) -> None:
     ],
     ids=["targets (n,)", "sum / n", "whole", "outputs (n,)", "targets (n, 1, 1)"],
 )
-def test_a_loss_that_broadcasts_is_refused(change: Any, others: Any) -> None:
+def test_loss_that_broadcasts_is_refused(change: Any, others: Any) -> None:
     with pytest.raises(
         InputError, match="tiny_line: its loss broadcasts outputs and targets of different shapes"
     ):
         notes(line(change, **others))
 
 
-def test_a_metric_that_broadcasts_classes_is_refused() -> None:
+def test_metric_that_broadcasts_classes_is_refused() -> None:
     splits = Splits(**{name: (x, y[:, None]) for name, (x, y) in vars(classes()).items()})
     benchmark = of(
         dataset=lambda: splits,
@@ -263,26 +264,20 @@ def test_a_metric_that_broadcasts_classes_is_refused() -> None:
 
 
 @pytest.mark.parametrize("engine", [plain, stacked])
-def test_a_whole_split_is_measured_at_once(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_split_is_measured_at_once(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     benchmark = of(100, metrics={"perplexity": perplexity}, whole_split=True, max_steps=10)
     x, y = benchmark.dataset().test
     expected = perplexity(initial_model(benchmark, 0)(x), y).item()
     monkeypatch.setattr(plain, "CHUNK", 7)
     one = Run(benchmark="tiny_line", optimizer="sgd", lr=0.1, seed=0, kind="trial")
-    found = {
-        whole: next(
-            f
-            for _, f in engine.train(
-                replace(benchmark, whole_split=whole), SGD, [one], benchmark.dataset()
-            )
-        )
-        for whole in (True, False)
-    }
-    assert isinstance(found[True], Measurement)
-    assert isinstance(found[False], Measurement)
-    assert found[True].values["test/perplexity"] == pytest.approx(expected)
-    assert found[False].values["test/perplexity"] != pytest.approx(expected, abs=1e-3)
-    assert found[True].values["test/loss"] == pytest.approx(found[False].values["test/loss"])
+    chunked = replace(benchmark, whole_split=False)
+    _, whole = next(iter(engine.train(benchmark, SGD, [one], benchmark.dataset())))
+    _, in_chunks = next(iter(engine.train(chunked, SGD, [one], benchmark.dataset())))
+    assert isinstance(whole, Measurement)
+    assert isinstance(in_chunks, Measurement)
+    assert whole.values["test/perplexity"] == pytest.approx(expected)
+    assert in_chunks.values["test/perplexity"] != pytest.approx(expected, abs=1e-3)
+    assert whole.values["test/loss"] == pytest.approx(in_chunks.values["test/loss"])
 
 
 Pair = namedtuple("Pair", "a b")
@@ -305,7 +300,7 @@ class Named:
         lambda t: Named(t, 2.0),
     ],
 )
-def test_outputs_of_any_shape_are_put_together_and_divided(nested: Any) -> None:
+def test_outputs_of_any_structure_are_joined_and_sliced(nested: Any) -> None:
     whole = torch.randn(10, 3)
     together = joined([nested(whole[:4]), nested(whole[4:])], [4, 6])
     assert type(together) is type(nested(whole))
@@ -315,7 +310,7 @@ def test_outputs_of_any_shape_are_put_together_and_divided(nested: Any) -> None:
     assert all(torch.equal(leaf, whole[2:5]) for leaf in leaves(part) if isinstance(leaf, Tensor))
 
 
-def test_outputs_that_cannot_be_put_together_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outputs_that_cannot_be_joined_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plain, "CHUNK", 5)
     benchmark = line(model=Distribution, loss=lambda o, y: -o.log_prob(y).mean(), whole_split=True)
     with pytest.raises(ValueError, match="cannot be put together; return tensors"):
@@ -324,7 +319,7 @@ def test_outputs_that_cannot_be_put_together_say_so(monkeypatch: pytest.MonkeyPa
         **{name: (x.repeat(32, 1), y.repeat(32, 1)) for name, (x, y) in vars(tiny.line()).items()}
     )
     with monkeypatch.context() as patch:
-        patch.setattr("optsuite.training.validation.definitions.CHUNK", 5)
+        patch.setattr("optsuite.training.validation.passes.CHUNK", 5)
         with pytest.raises(
             InputError, match="tiny_line: whole_split: the model's outputs for several chunks"
         ):
@@ -337,13 +332,10 @@ def test_outputs_that_cannot_be_put_together_say_so(monkeypatch: pytest.MonkeyPa
     assert value == pytest.approx(penalized.loss(model(split[0]), split[1]).item())
 
 
-def test_a_target_says_its_direction() -> None:
+def test_target_states_exactly_one_direction() -> None:
     error, loss = Target("validation/error", at_most=0.1), Target("test/loss", at_least=3)
-    assert [error.reached({"validation/error": v}) for v in (0.2, 0.1, math.nan)] == [
-        False,
-        True,
-        False,
-    ]
+    reached = [error.reached({"validation/error": v}) for v in (0.2, 0.1, math.nan)]
+    assert reached == [False, True, False]
     assert [loss.reached({"test/loss": v}) for v in (2, 3)] == [False, True]
     assert (str(error), str(loss)) == ("validation/error <= 0.1", "test/loss >= 3")
     for wrong in ({}, {"at_least": 1.0, "at_most": 2.0}, {"value": 1.0, "at_most": 2.0}):
@@ -356,7 +348,7 @@ def test_a_target_says_its_direction() -> None:
         Target("validation/a", at_most=math.nan)
 
 
-def test_the_older_form_of_a_target_keeps_its_meaning_and_warns_once(
+def test_older_form_of_a_target_keeps_its_meaning_and_warns_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     warn_once.cache_clear()
@@ -364,32 +356,31 @@ def test_the_older_form_of_a_target_keeps_its_meaning_and_warns_once(
         older = [Target("validation/loss", 1.0) for _ in range(3)]
         other = Target("validation/accuracy", 0.5)
     assert caplog.messages == [
-        "Target('validation/loss', 1) guesses its direction; say Target('validation/loss', at_most=1)",
-        "Target('validation/accuracy', 0.5) guesses its direction; say Target('validation/accuracy', at_least=0.5)",
+        "Target('validation/loss', 1) guesses its direction; "
+        "say Target('validation/loss', at_most=1)",
+        "Target('validation/accuracy', 0.5) guesses its direction; "
+        "say Target('validation/accuracy', at_least=0.5)",
     ]
     newer = Target("validation/loss", at_most=1.0)
     assert str(older[0]) == str(newer)
     assert other.reached({"validation/accuracy": 0.5})
-    identities = [
-        define(line(target=t), tiny.SUITE.optimizers[0], tiny.line()).benchmark
-        for t in (older[0], newer)
-    ]
-    assert identities[0] == identities[1]  # following the advice trains nothing again
-    opposite = Target("validation/loss", at_least=1.0)
-    assert (
-        define(line(target=opposite), tiny.SUITE.optimizers[0], tiny.line()).benchmark.digest
-        != identities[0].digest
-    )
+    sgd = tiny.SUITE.optimizers[0]
+    identity = define(line(target=older[0]), sgd, tiny.line()).benchmark
+    # Following the advice trains nothing again.
+    assert define(line(target=newer), sgd, tiny.line()).benchmark == identity
+    opposite = line(target=Target("validation/loss", at_least=1.0))
+    assert define(opposite, sgd, tiny.line()).benchmark.digest != identity.digest
 
 
-def test_a_target_of_the_older_form_that_is_met_untrained_is_refused() -> None:
+def test_older_form_of_a_target_met_untrained_is_refused() -> None:
     def error(outputs: Tensor, targets: Tensor) -> Tensor:
         return 1 - accuracy(outputs, targets)
 
     guessed = of(metrics={"error": error}, target=Target("validation/error", 0.1))
     with pytest.raises(
         InputError,
-        match=r"target validation/error >= 0.1 is met before training \(0.*say at_most=0.1 or at_least=0.1",
+        match=r"target validation/error >= 0.1 is met before training \(0.*"
+        "set at_most=0.1 or at_least=0.1",
     ):
         notes(guessed)
     assert notes(replace(guessed, target=Target("validation/error", at_most=0.1))) == ()
@@ -408,7 +399,7 @@ def test_a_target_of_the_older_form_that_is_met_untrained_is_refused() -> None:
         ({0.01: 1.0, 0.0101: 1.0, 0.0102: 1.0, 0.1: 1.0}, 0.0102, 4),
     ],
 )
-def test_ties_take_the_middle_of_the_widest_plateau(
+def test_tied_rates_resolve_to_the_middle_of_the_widest_plateau(
     scores: dict[float, float], best: float, n_tied: int
 ) -> None:
     for order in (1, -1):
@@ -417,7 +408,7 @@ def test_ties_take_the_middle_of_the_widest_plateau(
         assert len(tied(trials)) == n_tied
 
 
-def test_a_study_of_tied_rates_warns_in_its_row() -> None:
+def test_study_of_tied_rates_warns_in_its_row() -> None:
     runs = frame(
         *seeds("a", [1.0, 1.1]),
         *[run("b", 2.0, seed) for seed in (0, 1)],
@@ -435,7 +426,9 @@ def test_a_study_of_tied_rates_warns_in_its_row() -> None:
         ([1.0, 0.0], ["100.0%", "0.0%"]),
     ],
 )
-def test_an_accuracy_in_percent_is_no_fraction(values: Sequence[float], shown: list[str]) -> None:
+def test_accuracy_in_percent_is_not_shown_as_a_fraction(
+    values: Sequence[float], shown: list[str]
+) -> None:
     rows = [
         row
         for name, value in zip("ab", values, strict=True)
@@ -445,7 +438,7 @@ def test_an_accuracy_in_percent_is_no_fraction(values: Sequence[float], shown: l
     assert sorted(table["test acc."]) == sorted(shown)
 
 
-def test_the_accuracy_of_coarse_outputs_is_fine() -> None:
+def test_accuracy_of_bfloat16_outputs_is_exact() -> None:
     outputs, targets = torch.eye(2).repeat(500, 1).bfloat16(), torch.zeros(1_000, dtype=torch.long)
     targets[1:10:2] = 1
     assert models.accuracy(outputs, targets).item() == pytest.approx(0.505)

@@ -1,10 +1,9 @@
-"""One odd thing is reported as broken by its name, and stops nobody else."""
+"""An odd definition is reported as broken by name and does not stop the others."""
 
 import errno
 import os
 import subprocess
 import sys
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -57,7 +56,7 @@ def recurse(*arguments: object) -> NoReturn:
 
 @pytest.mark.parametrize("function", [leave, fall, recurse])
 @pytest.mark.parametrize("part", ["dataset", "model", "loss", "build"])
-def test_whatever_a_definition_raises_is_its_own_trouble(part: str, function: Any) -> None:
+def test_definition_that_raises_is_skipped_alone(part: str, function: Any) -> None:
     odd = tiny.SUITE
     if part == "build":
         odd = replace(odd, optimizers=(tiny.SUITE.optimizers[0], replace(SPEC, build=function)))
@@ -71,7 +70,7 @@ def test_whatever_a_definition_raises_is_its_own_trouble(part: str, function: An
     assert "\n" not in str(one)
 
 
-def test_what_cannot_be_described_is_broken_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_optimizer_that_cannot_be_described_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     def identify(spec: OptimizerSpec, described: Descriptions) -> Identity:
         if spec.name == "sign":
             raise OSError("could not get source code")
@@ -83,15 +82,13 @@ def test_what_cannot_be_described_is_broken_too(monkeypatch: pytest.MonkeyPatch)
     assert "OSError: could not get source code" in str(one)
 
 
-def test_a_run_that_leaves_fails_and_its_worker_stays() -> None:
+def test_run_that_exits_fails_and_its_worker_survives() -> None:
     run = Run(benchmark="b", optimizer="o", lr=0.1, seed=0, kind="trial")
     definition = define(tiny.BENCHMARK, tiny.SUITE.optimizers[0], tiny.line())
     task = Task(id=1, priority=0, engine="plain", definition=definition, runs=(run, run))
     found = [update.update for update in updates(task, leave) if isinstance(update, RunUpdate)]
-    assert [update.outcome for update in found if isinstance(update, RunResult)] == [
-        "failed",
-        "failed",
-    ]
+    outcomes = [update.outcome for update in found if isinstance(update, RunResult)]
+    assert outcomes == ["failed", "failed"]
     assert "SystemExit" in str(found[0])
 
 
@@ -115,7 +112,7 @@ def test_a_run_that_leaves_fails_and_its_worker_stays() -> None:
         ["beta"],
     ],
 )
-def test_a_fixed_value_that_the_store_would_refuse_is_refused_when_it_is_written(
+def test_fixed_value_that_the_store_would_refuse_is_refused_when_defined(
     fixed: Any,
 ) -> None:
     with pytest.raises(InputError, match="optimizer sign: fixed") as error:
@@ -124,14 +121,14 @@ def test_a_fixed_value_that_the_store_would_refuse_is_refused_when_it_is_written
     assert len(str(error.value)) < 500
 
 
-def test_whatever_runs_are_told_is_no_name_for_a_fixed_value() -> None:
+def test_params_of_a_study_are_reserved_names() -> None:
     problems, _ = prepare(replace(tiny.SUITE, optimizers=(SPEC,)), device="cpu")
     (study,) = studies_of(replace(tiny.SUITE, optimizers=(SPEC,)), problems, device="cpu")
     assert set(study.params()) | set(study.budget()) <= RUN_PARAMS
 
 
 @pytest.mark.parametrize("name", ["m" * 201, "", ".", "..", "a/b", "loss", "a\n", "é"])
-def test_a_metric_name_that_the_store_would_refuse_is_refused(name: str) -> None:
+def test_metric_name_that_the_store_would_refuse_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="metric name: got"):
         replace(tiny.BENCHMARK, metrics={name: tiny.BENCHMARK.loss})
     replace(tiny.BENCHMARK, metrics={"m" * 200: tiny.BENCHMARK.loss})
@@ -141,29 +138,29 @@ def test_a_metric_name_that_the_store_would_refuse_is_refused(name: str) -> None
     "change",
     [{"n_trials": 10**20}, {"n_trials": 1_001}, {"n_tuning_seeds": 10**9}, {"n_seeds": 10**20}],
 )
-def test_numbers_have_an_upper_bound(change: dict[str, int]) -> None:
+def test_number_above_its_upper_bound_is_refused(change: dict[str, int]) -> None:
     with pytest.raises(InputError, match="allowed: a whole number from 1 to 1000"):
         replace(tiny.SUITE, **change)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("option", ["--trials", "--seeds", "--workers"])
-def test_nor_does_the_command_line_take_more(empty: Path, call: Call, option: str) -> None:
+def test_command_line_number_above_its_upper_bound_is_refused(
+    empty: Path, call: Call, option: str
+) -> None:
     code, _, err = call("run", "--suite", str(TINY), option, "9" * 20)
     assert (code, err.count("\n")) == (2, 1)
     assert option in err
 
 
-def test_no_optimizer_is_named_all() -> None:
+def test_optimizer_named_all_is_refused() -> None:
     with pytest.raises(InputError, match="optimizer name: got 'all'"):
         replace(SPEC, name="all")
 
 
-# --- Where text goes ---------------------------------------------------------------------------------------------------------
-
 HOSTILE = "a\x1b[31m\x07\u202e\rb\n% c"
 
 
-def test_a_terminal_shows_what_a_store_holds_and_obeys_none_of_it(
+def test_terminal_escapes_control_characters_from_a_store(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     console().print(HOSTILE, markup=False)
@@ -171,26 +168,23 @@ def test_a_terminal_shows_what_a_store_holds_and_obeys_none_of_it(
 
 
 @pytest.mark.parametrize("cell", ["=cmd()", "+1", "-o", "@SUM(1)", "\t=1", "\r=1"])
-def test_no_sheet_computes_a_cell(cell: str) -> None:
+def test_csv_cell_that_looks_like_a_formula_is_quoted(cell: str) -> None:
     table = pd.DataFrame({"error": [cell, "fine"], "score": [-1.5, 2.0]})
     _, first, second = _csv(table).splitlines()
     assert first.startswith("'")
     assert (first.endswith(",-1.5"), second) == (True, "fine,2")
 
 
-def test_no_name_ends_a_comment_or_a_cell(tmp_path: Path) -> None:
+def test_name_with_line_breaks_stays_inside_its_comment_or_cell(tmp_path: Path) -> None:
     rows = [row | {"benchmark": HOSTILE} for row in seeds("a", [1.0, 2.0])]
     made(tmp_path, *rows)
-    (comment,) = [
-        line
-        for line in (tmp_path / "leaderboard.tex").read_text().splitlines()
-        if line.startswith("% a")
-    ]
+    lines = (tmp_path / "leaderboard.tex").read_text().splitlines()
+    (comment,) = [line for line in lines if line.startswith("% a")]
     assert comment.endswith("% c")
     assert "\n% c" not in (tmp_path / "leaderboard.md").read_text()
 
 
-def test_training_goes_on_when_nobody_can_be_told() -> None:
+def test_full_standard_output_does_not_stop_the_command() -> None:
     say = "print('x' * 9999, flush=True); print('y'); sys.exit(3)"
     script = f"import sys; from optsuite.cli.console import guard_output; guard_output(); {say}"
     with Path("/dev/full").open("w") as full:
@@ -199,11 +193,12 @@ def test_training_goes_on_when_nobody_can_be_told() -> None:
         )
     assert done.returncode == 3
     assert done.stderr == (
-        "optsuite: standard output cannot be written to (No space left on device); going on without it\n"
+        "optsuite: standard output cannot be written to (No space left on device); "
+        "going on without it\n"
     )
 
 
-def test_an_error_that_is_none_of_the_disk_is_raised() -> None:
+def test_output_error_unrelated_to_the_disk_is_raised() -> None:
     class Broken:
         def write(self, text: str) -> int:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
@@ -215,7 +210,7 @@ def test_an_error_that_is_none_of_the_disk_is_raised() -> None:
 @pytest.mark.parametrize(
     ("error", "is_broken"), [(RuntimeError("odd"), True), (MemoryError("odd"), False)]
 )
-def test_an_optimizer_that_cannot_be_timed_leaves_the_others(
+def test_optimizer_that_cannot_be_timed_is_skipped_alone(
     monkeypatch: pytest.MonkeyPatch, error: Exception, is_broken: bool
 ) -> None:
     def fails(benchmark: Benchmark, spec: OptimizerSpec, *arguments: Any, **keywords: Any) -> Any:
@@ -228,15 +223,15 @@ def test_an_optimizer_that_cannot_be_timed_leaves_the_others(
         {"plain": PLAIN, "stacked": replace(STACKED, train=fails)},
     )
     (problem,), skipped = prepare(tiny.SUITE, device="cpu", named=["tiny_line"])
-    assert [(one.benchmark, one.optimizer) for one in skipped] == (
-        [("tiny_line", "sign")] if is_broken else []
-    )
     assert problem.plans["sgd"].engine == "stacked"
-    assert is_broken or problem.plans["sign"].reason == LACKS.format("memory")
     assert problem.seconds_per_run > 0
-    with (
-        pytest.raises(InputError, match="optimizer sign on benchmark tiny_line")
-        if is_broken
-        else nullcontext()
-    ):
-        prepare(replace(tiny.SUITE, optimizers=tiny.SUITE.optimizers[1:]), device="cpu")
+    found = [(one.benchmark, one.optimizer) for one in skipped]
+    sign_only = replace(tiny.SUITE, optimizers=tiny.SUITE.optimizers[1:])
+    if is_broken:
+        assert found == [("tiny_line", "sign")]
+        with pytest.raises(InputError, match="optimizer sign on benchmark tiny_line"):
+            prepare(sign_only, device="cpu")
+    else:
+        assert found == []
+        assert problem.plans["sign"].reason == LACKS.format("memory")
+        prepare(sign_only, device="cpu")
