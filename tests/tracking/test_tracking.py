@@ -179,7 +179,7 @@ def test_campaigns_are_named_without_mlflow(store: Store) -> None:
 
 def test_nothing_is_made_by_asking_for_an_unknown_campaign(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"there is no campaign yet in .*; 'optsuite run' makes one"
+        InputError, match=r"there is no campaign yet in .*; 'optsuite run' creates one"
     ):
         require_campaign(f"sqlite:///{tmp_path}/no/mlflow.db", "default")
     assert list(tmp_path.iterdir()) == []
@@ -217,10 +217,8 @@ def test_a_store_of_another_mlflow_version_is_named(folder: Path) -> None:
     connection.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
     connection.commit()
     connection.close()
-    with pytest.raises(
-        InputError,
-        match=r"store: got sqlite:.*written by a newer version of MLflow.*install the MLflow",
-    ) as error:
+    said = r"store: cannot open sqlite:.*written by a newer version of MLflow.*install the MLflow"
+    with pytest.raises(InputError, match=said) as error:
         open_store(tracking_uri())
     assert "\n" not in str(error.value)
 
@@ -228,7 +226,7 @@ def test_a_store_of_another_mlflow_version_is_named(folder: Path) -> None:
 @pytest.mark.parametrize("uri", ["file:/tmp/somewhere", "nonsense://x", "http://127.0.0.1:9"])
 def test_a_store_that_cannot_be_opened_is_named(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(InputError, match=f"store: got {uri}, which cannot be opened"):
+    with pytest.raises(InputError, match=f"store: cannot open {uri}: "):
         open_store(uri)
 
 
