@@ -12,7 +12,7 @@ import sqlalchemy
 from mlflow.exceptions import MlflowException
 
 from optsuite.errors import InputError, StoreUnavailableError
-from optsuite.tracking.location import store_exists
+from optsuite.tracking.location import HTTP, store_exists
 from optsuite.tracking.outbox import Outbox
 from optsuite.tracking.rows import chunks
 from optsuite.tracking.schema import (
@@ -26,7 +26,7 @@ from optsuite.tracking.schema import (
 from optsuite.tracking.seal import flaw_of_seal
 from optsuite.tracking.soundness import ENDED, flaw
 from optsuite.tracking.sql import ask
-from optsuite.tracking.store import HTTP, Store, open_store
+from optsuite.tracking.store import Store, open_store
 from optsuite.training.legacy_fingerprint import FormerFingerprint
 
 FORMER = "schema 2"  # the value of SUPERSEDED for rows that match no current definition

@@ -12,6 +12,7 @@ from optsuite.redact import redact
 from optsuite.tracking.database import explained, require_ours, require_place
 from optsuite.tracking.schema import CAMPAIGN
 
+HTTP = ("http:", "https:")  # addresses of servers start with one of these
 CAMPAIGNS = f"""SELECT DISTINCT value FROM tags JOIN runs USING (run_uuid)
                WHERE key = '{CAMPAIGN}' AND lifecycle_stage = 'active' ORDER BY value"""
 

@@ -9,10 +9,10 @@ import sqlalchemy
 from mlflow.exceptions import MlflowException
 
 from optsuite.errors import InputError, StoreUnavailableError
-from optsuite.tracking.location import store_exists
+from optsuite.tracking.location import HTTP, store_exists
 from optsuite.tracking.schema import CAMPAIGN, FINGERPRINT, KIND, REFUSAL, TRIED, having
 from optsuite.tracking.sql import ask
-from optsuite.tracking.store import HTTP, open_store
+from optsuite.tracking.store import open_store
 from optsuite.training.fingerprint import Basis
 from optsuite.training.legacy_fingerprint import Former, FormerBasis, read_fingerprint
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from optsuite.errors import InputError, StoreUnavailableError
-from optsuite.tracking import lease
+from optsuite.tracking import claim_watch, lease
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.schema import CLAIM_BEAT
 from optsuite.tracking.store import Store, open_store
@@ -58,7 +58,7 @@ def test_a_claim_that_nobody_renews_expires_and_its_owner_notices(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(lease, "WATCH_SECONDS", 0.1)
+    monkeypatch.setattr(claim_watch, "WATCH_SECONDS", 0.1)
     first = on("one", store)
     own = lease.Lease(store, first)
     time.sleep(0.3)
@@ -85,7 +85,7 @@ def test_a_live_claim_is_not_taken_over_however_the_clocks_differ(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, skew: float
 ) -> None:
     """The other machine's clock is wrong by so many seconds."""
-    monkeypatch.setattr(lease, "WATCH_SECONDS", 20.0)
+    monkeypatch.setattr(claim_watch, "WATCH_SECONDS", 20.0)
     first = on("one", store)
     store.tag(first, CLAIM_BEAT, repr(time.time() + skew))
     renewal = threading.Timer(0.3, lambda: store.tag(first, CLAIM_BEAT, repr(time.time() + skew)))
@@ -101,7 +101,7 @@ def test_a_claim_from_the_future_that_nobody_renews_ends_by_our_clock(
 ) -> None:
     first = on("one", store)
     store.tag(first, CLAIM_BEAT, repr(time.time() + 86_400))
-    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.3)
+    monkeypatch.setattr(claim_watch, "EXPIRY_SECONDS", 0.3)
     assert on("two", store) not in ("", first)
     assert len(lease.claims(store, "c")) == 1
 
