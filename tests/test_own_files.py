@@ -418,7 +418,5 @@ def test_a_link_in_the_spool_is_neither_read_nor_written_through(
         assert outbox.deliver(open_store(tracking_uri())) == 0
     assert (folder / "mine").read_text() == "{}"
     for name in ("a.json", "b.json", "c.json"):
-        assert (
-            f"{own / name} cannot be delivered and is left there: ValueError: it is no file"
-            in caplog.text
-        )
+        reason = "ValueError: it is not a regular file"
+        assert f"{own / name} cannot be delivered and is left there: {reason}" in caplog.text

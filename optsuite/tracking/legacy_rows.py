@@ -8,12 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-import sqlalchemy
-from mlflow.exceptions import MlflowException
-
-from optsuite.errors import InputError, StoreUnavailableError
 from optsuite.tracking.location import HTTP, store_exists
 from optsuite.tracking.outbox import Outbox
+from optsuite.tracking.retry import UNREADABLE
 from optsuite.tracking.rows import chunks
 from optsuite.tracking.schema import (
     CAMPAIGN,
@@ -32,13 +29,6 @@ from optsuite.training.legacy_fingerprint import FormerFingerprint
 FORMER = "schema 2"  # the value of SUPERSEDED for rows that match no current definition
 LIKE = "-".join(["_" * 16] * 3)  # fingerprints of schema 2, for LIKE in SQL: three digests
 KEPT = re.compile(rf'"{FINGERPRINT}": "\w+-\w+-\w+"'.encode())  # the same in a file of the spool
-UNREADABLE = (
-    InputError,
-    StoreUnavailableError,
-    MlflowException,
-    sqlalchemy.exc.SQLAlchemyError,
-    OSError,
-)
 ANY = f"""
     SELECT runs.run_uuid FROM runs
     JOIN tags AS campaign ON campaign.run_uuid = runs.run_uuid

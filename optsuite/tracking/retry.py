@@ -18,7 +18,7 @@ from tenacity import (
     wait_exponential,
 )
 
-from optsuite.errors import StoreUnavailableError, one_line
+from optsuite.errors import InputError, StoreUnavailableError, one_line
 from optsuite.redact import redact
 from optsuite.tracking.database import DAMAGED
 
@@ -27,6 +27,7 @@ T = TypeVar("T")
 TIMEOUT_SECONDS = 180.0  # restarting a server, or backing it up, takes a minute or two
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 15.0  # doubled each time, to spare the server
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
+UNREADABLE = (InputError, StoreUnavailableError, *STORE_ERRORS)  # a store cannot be read
 PERMANENT = (
     "disk is full",
     "readonly database",

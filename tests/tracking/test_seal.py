@@ -59,7 +59,7 @@ def test_the_largest_values_have_a_sum() -> None:
         ({"seal": None, "schema": None}, "its seal is missing"),
         ({"seal": None, "schema": None, "machine_class": None}, ""),  # from before there were seals
         ({"seal": None, "status": "RUNNING"}, ""),
-        ({"schema": None}, "what it says of itself has been edited"),
+        ({"schema": None}, "its tags, params or summaries have been edited"),
         ({"seal": "1 0123 4 5 6"}, "its seal is of version 1, and this optsuite knows version 3"),
         ({"seal": "2 0123 4"}, "its seal is damaged"),
         ({"seal": "lead"}, "its seal is damaged"),
