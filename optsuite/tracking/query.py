@@ -121,15 +121,15 @@ def read_curves(store: Store, runs: Iterable[str], names: Iterable[str]) -> pd.D
     The frame has the columns CURVES and is sorted by run, curve and step.
     """
     ids, names = sorted(set(runs)), list(names)
+    frames: list[pd.DataFrame] = []
     if store.is_database:
         value = NUMBER.format("metrics")
         text = f"SELECT run_uuid AS run_id, key AS curve, step, {value} {OF_RUNS}"
-        frames = [
-            query(store, text, ids=ids[i : i + CHUNK], names=names)
-            for i in range(0, len(ids), CHUNK)
-        ]
+        for i in range(0, len(ids), CHUNK):
+            frames.append(query(store, text, ids=ids[i : i + CHUNK], names=names))
     else:
-        frames = [pd.DataFrame(histories(store, ids, name), columns=list(CURVES)) for name in names]
+        for name in names:
+            frames.append(pd.DataFrame(histories(store, ids, name), columns=list(CURVES)))
     frame = pd.concat(frames) if frames else pd.DataFrame(columns=list(CURVES))
     for name in ("step", "value"):
         frame[name] = pd.to_numeric(frame[name], errors="coerce")

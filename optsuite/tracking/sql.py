@@ -71,10 +71,10 @@ def query(store: Store, text: str, **values: Any) -> pd.DataFrame:
 
 def ask(uri: str, text: str, **values: Any) -> pd.DataFrame:
     """The result of a query to a database; a list among the values is expanded."""
-    names = [name for name, value in values.items() if isinstance(value, list)]
-    lists: list[sqlalchemy.BindParameter[object]] = [
-        sqlalchemy.bindparam(name, expanding=True) for name in names
-    ]
+    lists: list[sqlalchemy.BindParameter[object]] = []
+    for name, value in values.items():
+        if isinstance(value, list):
+            lists.append(sqlalchemy.bindparam(name, expanding=True))
     engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
     with engine.connect() as connection:
         return pd.read_sql(sqlalchemy.text(text).bindparams(*lists), connection, params=values)
