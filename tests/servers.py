@@ -1,4 +1,7 @@
-"""Real servers for tests, on the loopback: PostgreSQL, and MLflow's tracking server, which can go away and come back."""
+"""Real servers for tests, on the loopback interface: PostgreSQL and MLflow's tracking server.
+
+The tracking server can be stopped and started again.
+"""
 
 import os
 import shutil
@@ -18,13 +21,14 @@ from urllib.request import Request, urlopen
 
 USER, PASSWORD = "somebody", "correct horse/battery@staple"
 START_SECONDS = 120.0
-CACHE = (
-    "auth_cache_ttl_seconds = 60"  # else every request takes 0.3 s for a slow hash of the password
-)
+# Without it, each request takes 0.3 s for a slow hash of the password.
+CACHE = "auth_cache_ttl_seconds = 60"
+# Options of initdb: any local user may connect, and nothing is flushed to the disk.
+INITDB = ("-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync")
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody uses."""
+    """A free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -36,23 +40,21 @@ class Server:
     def __init__(
         self, folder: Path, port: int, arguments: Sequence[str], environment: Mapping[str, str] = {}
     ) -> None:
-        """Its log lies in the folder."""
+        """The log is written to the folder."""
         self.address = f"http://127.0.0.1:{port}"
         self._folder = folder
         self._command = [str(Path(sys.executable).with_name("mlflow")), *arguments]
-        own = {
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            **environment,
-        }
-        self._environment = {
-            k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")
-        } | own
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+        own = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        self._environment = {**clean, **own, **environment}
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def over(cls, store: str, folder: Path, *, users: str | None = None) -> Self:
-        """One over a database, its artifacts in the folder. With a database of users, it wants a password."""
+        """A server over a database, with its artifacts in the folder.
+
+        With a database of users, it requires a password.
+        """
         port = free_port()
         where = ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
         arguments = ["server", "--workers", "1", "--port", str(port), *where]
@@ -76,7 +78,7 @@ class Server:
 
     @property
     def client_environment(self) -> dict[str, str]:
-        """What who asks it needs to know of it, if it wants a password."""
+        """The environment of a client, for a server with a password."""
         return {
             "MLFLOW_TRACKING_URI": self.address,
             "MLFLOW_TRACKING_USERNAME": USER,
@@ -95,12 +97,11 @@ class Server:
                     return
             except OSError:
                 time.sleep(0.1)
-        raise AssertionError(
-            f"the server does not start: {(self._folder / 'server.log').read_text()[-2_000:]}"
-        )
+        log_text = (self._folder / "server.log").read_text()
+        raise AssertionError(f"the server does not start: {log_text[-2_000:]}")
 
     def stop(self) -> None:
-        """At once, as a machine that loses its power."""
+        """Kill the server, like a power cut."""
         if self._process is not None:
             os.killpg(self._process.pid, 9)
             self._process.wait()
@@ -108,15 +109,18 @@ class Server:
 
 
 class Forgetful(ThreadingHTTPServer):
-    """Passes requests on to a server, and forgets to pass on some of its answers."""
+    """A proxy for a server that drops some of its answers."""
 
     daemon_threads = True
 
     def __init__(self, behind: str, path: str, times: int) -> None:
-        """Forget so many answers to POSTs to the path."""
+        """Drop the first `times` answers to requests for the path."""
         super().__init__(("127.0.0.1", 0), _Passing)
         self.address = f"http://127.0.0.1:{self.server_port}"
-        self.behind, self.path, self.times, self.n_dropped = behind, path, times, 0
+        self.behind = behind
+        self.path = path
+        self.times = times
+        self.n_dropped = 0
 
 
 class _Passing(BaseHTTPRequestHandler):
@@ -129,15 +133,12 @@ class _Passing(BaseHTTPRequestHandler):
         self._pass_on(self.rfile.read(int(self.headers["Content-Length"])))
 
     def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _pass_on(self, body: bytes | None) -> None:
-        request = Request(
-            f"{self.server.behind}{self.path}",
-            body,
-            {"Content-Type": "application/json"},
-            method=self.command,
-        )
+        address = f"{self.server.behind}{self.path}"
+        headers = {"Content-Type": "application/json"}
+        request = Request(address, body, headers, method=self.command)
         try:
             with urlopen(request) as response:
                 status, answer = response.status, response.read()
@@ -155,7 +156,7 @@ class _Passing(BaseHTTPRequestHandler):
 
 @contextmanager
 def forgetful(behind: str, path: str, *, times: int) -> Iterator[Forgetful]:
-    """One while it is needed."""
+    """A running proxy."""
     with Forgetful(behind, path, times) as proxy:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         yield proxy
@@ -163,23 +164,23 @@ def forgetful(behind: str, path: str, *, times: int) -> Iterator[Forgetful]:
 
 
 class Postgres:
-    """A PostgreSQL with databases made on demand."""
+    """A PostgreSQL server that creates databases on demand."""
 
     def __init__(self, port: int) -> None:
         self._port = port
 
     def address(self, database: str, *, user: str = "postgres", password: str = "") -> str:
-        """Where SQLAlchemy and MLflow find a database."""
+        """The address of a database for SQLAlchemy and MLflow."""
         secret = f":{password}" if password else ""
         return f"postgresql://{user}{secret}@127.0.0.1:{self._port}/{database}"
 
     def create(self, database: str) -> str:
-        """Make an empty database; its address."""
+        """Create an empty database and return its address."""
         self.execute(f'CREATE DATABASE "{database}"')
         return self.address(database)
 
     def execute(self, statement: str) -> None:
-        """Have a statement executed."""
+        """Execute a statement."""
         import psycopg
 
         with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
@@ -187,90 +188,54 @@ class Postgres:
 
 
 def lacks_postgres() -> str:
-    """Why there can be no PostgreSQL here; empty where there can."""
+    """Why PostgreSQL cannot run here; empty if it can."""
     try:
         import psycopg  # noqa: F401
     except ImportError:
         return "needs psycopg, the extra 'postgres'"
     if _programs() is None:
         return "needs PostgreSQL's initdb and postgres"
-    return (
-        ""
-        if os.getuid() or _exists("postgres")
-        else "needs a user 'postgres': PostgreSQL does not start as root"
-    )
+    if os.getuid() == 0 and not _exists("postgres"):
+        return "needs a user 'postgres': PostgreSQL does not start as root"
+    return ""
 
 
 @contextmanager
 def postgres(*settings: str) -> Iterator[Postgres]:
-    """A fresh PostgreSQL, gone afterwards. `settings` such as `work_mem=64MB` are those of its configuration."""
+    """A new PostgreSQL server, removed afterwards. `settings` are such as `work_mem=64MB`."""
     programs = _programs()
     assert programs is not None
     as_user = [] if os.getuid() else ["runuser", "-u", "postgres", "--"]
-    with tempfile.TemporaryDirectory(
-        prefix="optsuite-postgres-", ignore_cleanup_errors=True
-    ) as name:
+    folder = tempfile.TemporaryDirectory(prefix="optsuite-postgres-", ignore_cleanup_errors=True)
+    with folder as name:
         if as_user:
             shutil.chown(name, "postgres")
         data, port = f"{name}/data", free_port()
-        make = [
-            *as_user,
-            str(programs / "initdb"),
-            "-A",
-            "trust",
-            "-U",
-            "postgres",
-            "-E",
-            "UTF8",
-            "--no-sync",
-            "-D",
-            data,
-        ]
+        make = [*as_user, str(programs / "initdb"), *INITDB, "-D", data]
         subprocess.run(make, check=True, capture_output=True, cwd=name)
-        options = [
-            "fsync=off",
-            "listen_addresses=127.0.0.1",
-            f"port={port}",
-            f"unix_socket_directories={name}",
-            *settings,
-        ]
         control = [*as_user, str(programs / "pg_ctl"), "-w", "-D", data]
-        serve = [
-            *control,
-            "-l",
-            f"{name}/log",
-            "-o",
-            " ".join(f"-c {option}" for option in options),
-            "start",
-        ]
+        own = ("fsync=off", "listen_addresses=127.0.0.1", f"port={port}")
+        options = (*own, f"unix_socket_directories={name}", *settings)
+        given = " ".join(f"-c {option}" for option in options)
+        serve = [*control, "-l", f"{name}/log", "-o", given, "start"]
         subprocess.run(serve, check=True, cwd=name, stdout=subprocess.DEVNULL)
         try:
             yield Postgres(port)
         finally:
-            subprocess.run(
-                [*control, "-m", "immediate", "stop"],
-                check=True,
-                cwd=name,
-                stdout=subprocess.DEVNULL,
-            )
+            stop = [*control, "-m", "immediate", "stop"]
+            subprocess.run(stop, check=True, cwd=name, stdout=subprocess.DEVNULL)
 
 
 def _programs() -> Path | None:
-    """The folder of PostgreSQL's programs, the newest version's where Debian keeps several."""
+    """The folder of PostgreSQL's programs; of the newest version if Debian has several."""
     found = shutil.which("initdb")
-    folders = (
-        [Path(found).parent]
-        if found
-        else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    )
-    return next(
-        (
-            folder
-            for folder in folders
-            if (folder / "initdb").exists() and (folder / "pg_ctl").exists()
-        ),
-        None,
-    )
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    if found:
+        folders = [Path(found).parent]
+    for folder in folders:
+        if (folder / "initdb").exists() and (folder / "pg_ctl").exists():
+            return folder
+    return None
 
 
 def _exists(user: str) -> bool:

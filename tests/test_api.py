@@ -94,7 +94,7 @@ def test_metric_of_a_benchmark_comes_back_and_is_sealed(
         update = "UPDATE latest_metrics SET value = 7 WHERE key = 'best/test_mae'"
         assert connection.execute(update).rowcount > 4
     optsuite.runs()
-    assert "what it says of itself has been edited" in caplog.text
+    assert "its tags, params or summaries have been edited" in caplog.text
 
 
 def test_train_compare_report_and_nightly_from_python(folder: Path) -> None:

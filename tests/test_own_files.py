@@ -327,16 +327,16 @@ def cut(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (made_by_optuna, "it is a database of Optuna's; allowed: leave it as it is"),
-        (made_by_another, r"it is another program's \(recipes\); allowed: leave it as it is"),
+        (made_by_optuna, "it is an Optuna database; leave it as it is"),
+        (made_by_another, r"it belongs to another program \(recipes\); leave it as it is"),
         (lambda path: path.write_bytes(b""), "it is empty"),
         (
             lambda path: path.write_bytes(b"text" * 999),
-            "file is not a database; allowed: restore a backup",
+            "file is not a database; restore a backup",
         ),
         (
             lambda path: path.symlink_to("/not/mounted/mlflow.db"),
-            "is a link to /not/mounted/mlflow.db, which is not there",
+            "is a link to /not/mounted/mlflow.db, which does not exist",
         ),
     ],
 )
@@ -346,7 +346,7 @@ def test_a_file_that_mlflow_has_not_made_is_named_and_kept(
     change(path := tmp_path / "mlflow.db")
     before = None if path.is_symlink() else path.read_bytes()
     for ask in (open_store, campaign_names):
-        with pytest.raises(InputError, match=f"store: got .*{said}") as error:
+        with pytest.raises(InputError, match=f"store: cannot open .*{said}") as error:
             ask(f"sqlite:///{path}")
         assert "\n" not in str(error.value)
     assert path.is_symlink() if before is None else path.read_bytes() == before
@@ -356,14 +356,14 @@ def test_a_damaged_database_is_not_an_empty_one(folder: Path) -> None:
     cut(folder / "mlruns" / "mlflow.db")
     with pytest.raises(
         InputError,
-        match=r"it is damaged \(database disk image is malformed\); allowed: restore a backup",
+        match=r"it is damaged \(database disk image is malformed\); restore a backup",
     ):
         campaign_names(tracking_uri())
 
 
 def test_a_folder_that_is_a_link_to_nowhere_is_no_new_store(tmp_path: Path) -> None:
     (tmp_path / "mlruns").symlink_to(tmp_path / "not-mounted")
-    with pytest.raises(InputError, match="which is not there"):
+    with pytest.raises(InputError, match="which does not exist"):
         store_exists(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     assert not (tmp_path / "not-mounted").exists()
 
@@ -373,9 +373,8 @@ def test_a_folder_that_is_a_link_to_nowhere_is_no_new_store(tmp_path: Path) -> N
     ["./mlruns", "mlruns", "/data/mlruns", "file:///data/mlruns", "file:mlruns", "C:\\mlruns"],
 )
 def test_the_former_store_of_mlflow_is_named(uri: str) -> None:
-    with pytest.raises(
-        InputError, match="MLflow's former store; allowed: a database or a server, as in sqlite:///"
-    ):
+    said = "MLflow's former kind of store; use a database or a server, as in sqlite:///"
+    with pytest.raises(InputError, match=said):
         database_path(uri)
 
 
@@ -419,7 +418,5 @@ def test_a_link_in_the_spool_is_neither_read_nor_written_through(
         assert outbox.deliver(open_store(tracking_uri())) == 0
     assert (folder / "mine").read_text() == "{}"
     for name in ("a.json", "b.json", "c.json"):
-        assert (
-            f"{own / name} cannot be delivered and is left there: ValueError: it is no file"
-            in caplog.text
-        )
+        reason = "ValueError: it is not a regular file"
+        assert f"{own / name} cannot be delivered and is left there: {reason}" in caplog.text

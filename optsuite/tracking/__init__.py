@@ -1,8 +1,10 @@
-"""Tracking: MLflow is the only store. Runs go in one by one and come back as one DataFrame. Nothing else imports mlflow."""
+"""Tracking: MLflow is the only store, and only this part imports it.
+
+Runs go in one by one and come back as one DataFrame.
+"""
 
 import os
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # both are read when mlflow is imported
-os.environ.setdefault(
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"
-)  # two lines a run, with a server
+# mlflow reads both when it is imported. The second suppresses two lines per run with a server.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")

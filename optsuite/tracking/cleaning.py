@@ -1,6 +1,6 @@
-"""Removing runs from a store for good: their rows, their artifacts, and the space that they took.
+"""Removing runs from a store for good: their rows, their artifacts, and their disk space.
 
-A server only lets runs be moved to MLflow's trash; what it keeps on its disk is up to its owner.
+On a server, runs can only be moved to MLflow's trash; its owner decides when to empty it.
 """
 
 import sqlite3
@@ -26,14 +26,13 @@ from optsuite.tracking.sql import query
 from optsuite.tracking.store import Store
 
 TABLES = ("metrics", "latest_metrics", "params", "tags")
-CHUNK = 500  # ids of one statement: SQLite took no more than 999 variables for a long time
-PAGES = ("page_count", "freelist_count", "page_size")
-BUSY_SECONDS = 20.0  # as long as MLflow's own sessions wait for another writer
+CHUNK = 500  # ids per statement: SQLite before 3.32 takes at most 999 variables
+BUSY_SECONDS = 20.0  # MLflow's own sessions wait as long for another writer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shrunk:
-    """The bytes of a SQLite file before and after it was compacted, or why it was not."""
+    """The bytes of a SQLite file before and after compaction, and why that failed, if it did."""
 
     before: int
     after: int
@@ -45,10 +44,10 @@ def purge(
     runs: Iterable[InventoryRow],
     check: Callable[[], None] = lambda: None,
 ) -> list[str]:
-    """Remove runs for good; from a server, move them to MLflow's trash.
+    """Remove runs for good; on a server, move them to MLflow's trash.
 
-    `check` is called before each and may raise. Returns the artifacts that could not be deleted,
-    each with the reason.
+    `check` is called before each run and may raise. Returns a line for each run whose artifacts
+    could not be deleted: their address and the reason.
     """
     left: list[str] = []
     for run in runs:
@@ -57,16 +56,16 @@ def purge(
             store.delete(run.run_id)
             continue
         left += _delete_artifacts(run)
-        with suppress(MlflowException):  # somebody else has removed it
-            # what `mlflow gc` calls
-            store.retry.call(_backend(store)._hard_delete_run, run.run_id)
+        delete = _backend(store)._hard_delete_run  # what `mlflow gc` calls
+        with suppress(MlflowException):  # another process has removed it
+            store.retry.call(delete, run.run_id)
     return left
 
 
 def give_up(store: Store, runs: Sequence[InventoryRow]) -> None:
     """Take runs out of their campaign and into MLflow's trash, in one transaction.
 
-    So a kill leaves all of a campaign, or nothing of it that anything would read but `inventory`.
+    So a kill leaves either the whole campaign, or rows that only `inventory` reads.
     """
     store.retry.call(_give_up, store, [run.run_id for run in runs])
 
@@ -86,14 +85,14 @@ def _give_up(store: Store, ids: Sequence[str]) -> None:
 
 
 def _backend(store: Store) -> Any:
-    """MLflow's own store behind its client, as its command line gets it."""
+    """MLflow's own store behind its client, obtained in the same way as by its command line."""
     return _get_store(store.uri)  # type: ignore[no-untyped-call]
 
 
 def sizes(store: Store) -> dict[str, int]:
-    """About how many bytes of a SQLite file each run takes, by id; empty for other stores.
+    """The approximate bytes of a SQLite file that each run takes, by id; empty for other stores.
 
-    A run takes the share of the file that it has of the rows of all runs.
+    The used pages of the file are divided among the runs by their numbers of rows.
     """
     path = database_path(store.uri)
     if path is None:
@@ -104,37 +103,42 @@ def sizes(store: Store) -> dict[str, int]:
         for run_id, n in query(store, text).itertuples(index=False):
             n_rows[run_id] = n_rows.get(run_id, 0) + n
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-        n_pages, n_free, page = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in PAGES  # two numbers of pages, and the bytes of each
-        )
-    per_row = (n_pages - n_free) * page / max(1, sum(n_rows.values()))
+        n_pages = _pragma(connection, "page_count")
+        n_free = _pragma(connection, "freelist_count")
+        page_bytes = _pragma(connection, "page_size")
+    per_row = (n_pages - n_free) * page_bytes / max(1, sum(n_rows.values()))
     return {run_id: round(n * per_row) for run_id, n in n_rows.items()}
 
 
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
 def shrink(store: Store) -> Shrunk | None:
-    """Give the space that was freed in a SQLite file back to the disk. None for other stores."""
+    """Return the free pages of a SQLite file to the disk. None for other stores."""
     path = database_path(store.uri)
     if path is None:
         return None
-    before, reason = _bytes_on_disk(path), ""
+    before = _bytes_on_disk(path)
+    reason = ""
     try:
         with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-            if connection.execute("PRAGMA freelist_count").fetchone()[0]:
+            if _pragma(connection, "freelist_count"):
                 connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    except sqlite3.Error as error:  # a full disk, or somebody writes; the rows are gone
+    except sqlite3.Error as error:  # a full disk, or another writer; the rows are gone all the same
         reason = one_line(error).partition(": ")[2]
     return Shrunk(before=before, after=_bytes_on_disk(path), reason=reason)
 
 
 def _bytes_on_disk(path: Path) -> int:
+    """The bytes of a SQLite file and of its write-ahead log."""
     files = (path, path.with_name(f"{path.name}-wal"))
     return sum(file.stat().st_size for file in files if file.exists())
 
 
 def artifact_bytes(run: InventoryRow) -> int:
-    """How many bytes the artifacts of a run take on this machine."""
+    """The bytes that the artifacts of a run take on this machine."""
     folder = _folder(run)
     if folder is None:
         return 0
@@ -142,37 +146,39 @@ def artifact_bytes(run: InventoryRow) -> int:
 
 
 def _delete_artifacts(run: InventoryRow) -> list[str]:
-    """Delete the artifacts of a run. Returns where they are, and why, if that failed."""
-    if urlsplit(run.artifact_uri).scheme in ("", "file"):
-        folder = _folder(run)
-        if folder is None:
+    """Delete the artifacts of a run. Returns their address and the reason if that failed."""
+    is_local = urlsplit(run.artifact_uri).scheme in ("", "file")
+    if is_local:
+        if _folder(run) is None:
             return []
     elif not _is_own_place(run):
         return []
     try:
         artifacts = get_artifact_repository(run.artifact_uri)
         artifacts.delete_artifacts()  # type: ignore[no-untyped-call]
-    except Exception as error:  # whatever an artifact store may raise; `mlflow gc` goes on as well
+    except Exception as error:  # artifact stores may raise anything; `mlflow gc` continues too
         return [f"{run.artifact_uri}: {one_line(error)}"]
-    if urlsplit(run.artifact_uri).scheme in ("", "file"):
+    if is_local:
         with suppress(OSError):
             Path(unquote(urlsplit(run.artifact_uri).path)).parent.rmdir()
     return []
 
 
 def _folder(run: InventoryRow) -> Path | None:
-    """The folder of a run's artifacts on this machine; None where there is none of its own.
+    """The folder of a run's artifacts on this machine; None if the run has none of its own.
 
-    An address that was edited, or a link, would lead to what is somebody else's.
+    An edited address or a link could lead to files that are not ours.
     """
     parts = urlsplit(run.artifact_uri)
     if parts.scheme not in ("", "file") or not _is_own_place(run):
         return None
     path = Path(unquote(parts.path))
-    linked = path.is_symlink() or path.parent.is_symlink()
-    return path if path.is_dir() and not linked else None
+    is_linked = path.is_symlink() or path.parent.is_symlink()
+    if is_linked or not path.is_dir():
+        return None
+    return path
 
 
 def _is_own_place(run: InventoryRow) -> bool:
-    """Whether artifacts lie where MLflow puts those of this run."""
+    """Whether the address is the one that MLflow gives to the artifacts of this run."""
     return urlsplit(run.artifact_uri).path.endswith(f"/{run.run_id}/artifacts")

@@ -1,4 +1,4 @@
-"""Every run that optsuite has written to a store, in whatever state: what deleting decides by."""
+"""Every run that optsuite has written to a store, in any state: the basis of deleting."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -51,9 +51,9 @@ ITEMS = """
 
 @dataclass(frozen=True, kw_only=True)
 class InventoryRow:
-    """A run with the tags TAGS and the params PARAMS. `started` is in Unix seconds.
+    """A run. `started` is in Unix seconds, `texts` holds the tags TAGS and the params PARAMS.
 
-    `is_deleted` runs are in MLflow's trash. Those of an experiment in the trash come back with it.
+    `is_deleted` runs are in MLflow's trash. Restoring a deleted experiment restores its runs.
     """
 
     run_id: str
@@ -66,44 +66,44 @@ class InventoryRow:
 
     @property
     def campaign(self) -> str:
-        """The campaign that it belongs to, or claims."""
+        """The campaign that the run belongs to, or claims."""
         return next(self.texts[name] for name in OWNERS if name in self.texts)
 
     @property
     def kind(self) -> str:
-        """What kind of run it is; empty where no tag says so."""
+        """The kind of the run; empty without such a tag."""
         return self.texts.get(KIND, "")
 
     @property
     def is_ours(self) -> bool:
-        """Whether optsuite has written it; others may have given a run of theirs our tag."""
+        """Whether optsuite wrote the run; another program may have used one of our tags."""
         return any(name in self.texts for name in WRITTEN)
 
     @property
     def is_manual(self) -> bool:
-        """Whether it was trained at a rate given by hand."""
+        """Whether the run was trained at a rate given by hand."""
         return self.texts.get(ARM) in MANUAL_ARMS
 
     @property
     def is_refuted(self) -> bool:
-        """Whether it must never be used again."""
+        """Whether the run must never be used again."""
         return self.texts.get(SUPERSEDED) == REFUTED
 
     @property
     def is_current(self) -> bool:
-        """Whether its result counts in a report, or may do so."""
+        """Whether the result of the run counts in a report, or may count."""
         counts = self.status in ENDED and SUPERSEDED not in self.texts
         return counts and not self.is_deleted and self.kind not in ("claim", "report")
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint; empty where it has none."""
+        """The fingerprint; empty if there is no valid one."""
         found = self.texts.get(FINGERPRINT, "")
         return found if read_fingerprint(found) else ""
 
     @property
     def basis(self) -> object:
-        """What it shares with all runs of its study; None without a fingerprint."""
+        """The part of the fingerprint that all runs of the study share; None without one."""
         return basis_of(self.fingerprint)
 
     @property
@@ -113,18 +113,18 @@ class InventoryRow:
 
 
 def basis_of(fingerprint: str) -> object:
-    """What the runs of a study share, from the fingerprint of one; None for what is no fingerprint."""
+    """The part of a fingerprint that all runs of a study share; None if the text is not one."""
     found = read_fingerprint(fingerprint)
     return found.basis if found else None
 
 
 def inventory(store: Store, campaign: str | None = None) -> list[InventoryRow]:
-    """The runs of a campaign, of all campaigns where it is None, claims among them, by start.
+    """The runs and claims of a campaign, or of all campaigns if it is None, by start.
 
-    A server tells only of what is not in its trash.
+    A server does not list the runs in its trash.
     """
-    found = _of_database(store, campaign) if store.is_database else _of_server(store, campaign)
-    return sorted(found, key=lambda run: (run.started, run.run_id))
+    read = _of_database if store.is_database else _of_server
+    return sorted(read(store, campaign), key=lambda run: (run.started, run.run_id))
 
 
 def _of_database(store: Store, campaign: str | None) -> Iterator[InventoryRow]:
@@ -153,13 +153,15 @@ def _of_database(store: Store, campaign: str | None) -> Iterator[InventoryRow]:
 
 
 def _of_server(store: Store, campaign: str | None) -> Iterator[InventoryRow]:
+    wanted = "LIKE '%'" if campaign is None else f"= '{campaign}'"
     for owner in OWNERS:
-        wanted = "LIKE '%'" if campaign is None else f"= '{campaign}'"
         for run in store.search(f"tags.`{owner}` {wanted}"):
             yield _stored(run)
 
 
 def _stored(run: MlflowRun) -> InventoryRow:
+    tags = {name: run.data.tags[name] for name in TAGS if name in run.data.tags}
+    params = {name: run.data.params[name] for name in PARAMS if name in run.data.params}
     return InventoryRow(
         run_id=run.info.run_id,
         status=run.info.status,
@@ -167,12 +169,12 @@ def _stored(run: MlflowRun) -> InventoryRow:
         artifact_uri=run.info.artifact_uri or "",
         is_deleted=False,
         experiment_is_deleted=False,
-        texts={name: run.data.tags[name] for name in TAGS if name in run.data.tags}
-        | {name: run.data.params[name] for name in PARAMS if name in run.data.params},
+        texts=tags | params,
     )
 
 
 def _seconds(milliseconds: object) -> float:
-    """A time in seconds; 0 where a store that was damaged holds none."""
-    usable = isinstance(milliseconds, int | float) and not math.isnan(milliseconds)
-    return milliseconds / 1e3 if usable else 0.0  # type: ignore[operator]
+    """A time in seconds; 0 if a damaged store has lost it."""
+    if not isinstance(milliseconds, int | float) or math.isnan(milliseconds):
+        return 0.0
+    return milliseconds / 1e3

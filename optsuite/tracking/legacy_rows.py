@@ -8,12 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-import sqlalchemy
-from mlflow.exceptions import MlflowException
-
-from optsuite.errors import InputError, StoreUnavailableError
-from optsuite.tracking.location import store_exists
+from optsuite.tracking.location import HTTP, store_exists
 from optsuite.tracking.outbox import Outbox
+from optsuite.tracking.retry import UNREADABLE
 from optsuite.tracking.rows import chunks
 from optsuite.tracking.schema import (
     CAMPAIGN,
@@ -26,12 +23,12 @@ from optsuite.tracking.schema import (
 from optsuite.tracking.seal import flaw_of_seal
 from optsuite.tracking.soundness import ENDED, flaw
 from optsuite.tracking.sql import ask
-from optsuite.tracking.store import HTTP, Store, open_store
+from optsuite.tracking.store import Store, open_store
 from optsuite.training.legacy_fingerprint import FormerFingerprint
 
-FORMER = "schema 2"  # the value of SUPERSEDED for rows that no present definition gives
-LIKE = "-".join(["_" * 16] * 3)  # what fingerprints of schema 2 look like: three digests
-KEPT = re.compile(rf'"{FINGERPRINT}": "\w+-\w+-\w+"'.encode())  # in a file of the spool
+FORMER = "schema 2"  # the value of SUPERSEDED for rows that match no current definition
+LIKE = "-".join(["_" * 16] * 3)  # fingerprints of schema 2, for LIKE in SQL: three digests
+KEPT = re.compile(rf'"{FINGERPRINT}": "\w+-\w+-\w+"'.encode())  # the same in a file of the spool
 ANY = f"""
     SELECT runs.run_uuid FROM runs
     JOIN tags AS campaign ON campaign.run_uuid = runs.run_uuid
@@ -48,13 +45,11 @@ ANY = f"""
 def has_former_rows(uri: str, campaign: str) -> bool:
     """Whether the campaign holds fingerprints of schema 2 that may have to be migrated.
 
-    False if the store cannot be read: opening it to write reports why.
+    False if the store cannot be read: opening it for writing reports why.
     """
     if not store_exists(uri):
         return False
-    with suppress(
-        InputError, StoreUnavailableError, MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError
-    ):
+    with suppress(*UNREADABLE):
         if any(KEPT.search(path.read_bytes()) for path in Outbox(uri, campaign).waiting):
             return True
         if not uri.startswith(HTTP):
@@ -68,7 +63,7 @@ def has_former_rows(uri: str, campaign: str) -> bool:
 
 
 def former_rows(store: Store, campaign: str) -> Iterator[Mapping[Any, Any]]:
-    """The rows of schema 2 that have ended and are sound, or refuted, as the store has them."""
+    """The rows of schema 2 that have ended and are sound or refuted, unchanged from the store."""
     for chunk in chunks(store, campaign):
         for row in chunk.to_dict("records"):
             if row["status"] not in ENDED or row["superseded"] == FORMER:

@@ -1,4 +1,4 @@
-"""Addresses in MLflow's UI of what a campaign holds."""
+"""Addresses in MLflow's UI of the benchmarks, studies and runs of a campaign."""
 
 from urllib.parse import quote
 
@@ -6,11 +6,14 @@ import pandas as pd
 
 from optsuite.tracking.schema import having
 
-UI = "http://127.0.0.1:5000"  # where `optsuite ui` serves a store that is not behind a server already
+UI = "http://127.0.0.1:5000"  # where `optsuite ui` serves a store that has no server of its own
 
 
 class Links:
-    """Addresses in MLflow's UI of what a campaign holds. `evaluations` are those that the leaderboard rests on."""
+    """Addresses in MLflow's UI of the benchmarks, studies and runs of a campaign.
+
+    `evaluations` are the runs behind the leaderboard.
+    """
 
     def __init__(
         self, runs: pd.DataFrame, evaluations: pd.DataFrame, campaign: str, ui: str
@@ -26,22 +29,20 @@ class Links:
         return f"{self._experiment(benchmark)}?{charts(self._campaign)}"
 
     def study(self, benchmark: str, optimizer: str) -> str:
-        """The run of a study, or where there is none, the optimizer's runs."""
+        """The run of a study; if there is none, the list of the optimizer's runs."""
         run = self._studies.get((benchmark, optimizer))
-        return (
-            self.runs(benchmark, optimizer)
-            if run is None
-            else f"{self._experiment(benchmark)}/{run}"
-        )
+        if run is None:
+            return self.runs(benchmark, optimizer)
+        return f"{self._experiment(benchmark)}/{run}"
 
     def runs(self, benchmark: str, optimizer: str, **tags: str) -> str:
-        """The runs of an optimizer's study with these tags, as a list; those at given rates have no study."""
-        run = self._studies.get((benchmark, optimizer)) if tags.get("arm") != "manual" else None
+        """The list of an optimizer's runs with these tags. Runs of arm `manual` have no study."""
         wanted = [having(**tags)] if tags else []
-        if run is None:
+        study = self._studies.get((benchmark, optimizer))
+        if study is None or tags.get("arm") == "manual":
             wanted.append(having(campaign=self._campaign, optimizer=optimizer))
         else:
-            wanted.append(having(parent=run))
+            wanted.append(having(parent=study))
         return f"{self._experiment(benchmark)}?searchFilter={quote(' AND '.join(wanted), safe='')}"
 
     def _experiment(self, benchmark: str) -> str:
@@ -49,12 +50,12 @@ class Links:
 
 
 def _by_name(rows: pd.DataFrame, column: str) -> dict[tuple[str, str], str]:
-    return dict(
-        zip(zip(rows["benchmark"], rows["optimizer"], strict=True), rows[column], strict=True)
-    )
+    """The values of a column by benchmark and optimizer."""
+    names = zip(rows["benchmark"], rows["optimizer"], strict=True)
+    return dict(zip(names, rows[column], strict=True))
 
 
 def charts(campaign: str) -> str:
-    """The part of an address that shows the campaign's studies, one for each optimizer, as charts."""
-    condition = having(kind="study", campaign=campaign)
-    return f"workflowType=machine_learning&compareRunsMode=CHART&searchFilter={quote(condition, safe='')}"
+    """The query of an address that shows the campaign's studies, one per optimizer, as charts."""
+    condition = quote(having(kind="study", campaign=campaign), safe="")
+    return f"workflowType=machine_learning&compareRunsMode=CHART&searchFilter={condition}"

@@ -1,4 +1,4 @@
-"""Where the store is, and what can be read of it without the three seconds that importing MLflow takes."""
+"""Where the store is, and what can be read from it without importing MLflow, which takes 3 s."""
 
 import os
 import re
@@ -12,17 +12,21 @@ from optsuite.redact import redact
 from optsuite.tracking.database import explained, require_ours, require_place
 from optsuite.tracking.schema import CAMPAIGN
 
+HTTP = ("http:", "https:")  # addresses of servers start with one of these
 CAMPAIGNS = f"""SELECT DISTINCT value FROM tags JOIN runs USING (run_uuid)
                WHERE key = '{CAMPAIGN}' AND lifecycle_stage = 'active' ORDER BY value"""
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, else the database in the folder mlruns of the current folder."""
+    """MLFLOW_TRACKING_URI, else the database mlruns/mlflow.db in the current folder."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd()}/mlruns/mlflow.db"
 
 
 def database_path(uri: str) -> Path | None:
-    """The file of a SQLite store; None for any other. Raises InputError for a path that cannot be opened."""
+    """The file of a SQLite store; None for other stores.
+
+    Raises InputError for a path that cannot be opened.
+    """
     if not uri.startswith("sqlite:"):
         _require_address(uri)
         return None
@@ -33,55 +37,64 @@ def database_path(uri: str) -> Path | None:
         )
     if set(uri) & set("?%"):
         raise InputError(
-            f"store: got {uri}, allowed: a path without ? and %, which SQLite's address cannot hold"
+            f"store: got {uri}, allowed: a path without ? and %, which a SQLite URI cannot hold"
         )
     return Path(file).absolute()
 
 
 def _require_address(uri: str) -> None:
-    """Raise InputError for MLflow's store of files, which it has given up."""
+    """Raise InputError for a folder: MLflow no longer supports its former store in files."""
+    if not uri.startswith("file:") and not _is_path(uri):
+        return
     folder = uri.removeprefix("file:")
-    if uri.startswith("file:") or (
-        "://" not in uri and (re.match(r"[./~\\]|[A-Za-z]:[/\\]", uri) or ":" not in uri)
-    ):
-        place = "/" + folder.lstrip("/") if uri.startswith("file:/") else folder
-        allowed = f"a database or a server, as in sqlite:///{Path(place).absolute() / 'mlflow.db'}"
-        raise InputError(
-            f"store: got {uri}, which cannot be opened: it names a folder, MLflow's former store; allowed: {allowed}"
-        )
-
-
-def local_state_dir(uri: str) -> Path:
-    """A folder for what belongs to the store, where a person's programs keep their state: nobody else writes there."""
-    try:
-        states = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    except RuntimeError:
-        allowed = "HOME or XDG_STATE_HOME set to a folder of yours"
-        raise InputError(
-            f"state: got no home folder for what belongs to {redact(uri)}; allowed: {allowed}"
-        ) from None
-    return (
-        Path(states)
-        / "optsuite"
-        / blake2b(redact(uri.rstrip("/"), {}).encode(), digest_size=8).hexdigest()
+    if uri.startswith("file:/"):
+        folder = "/" + folder.lstrip("/")
+    database = Path(folder).absolute() / "mlflow.db"
+    raise InputError(
+        f"store: cannot open {uri}: it is a folder, MLflow's former kind of store; "
+        f"use a database or a server, as in sqlite:///{database}"
     )
 
 
+def _is_path(uri: str) -> bool:
+    """Whether an address without a scheme is the path of a file, on Windows too."""
+    if "://" in uri:
+        return False
+    return ":" not in uri or re.match(r"[./~\\]|[A-Za-z]:[/\\]", uri) is not None
+
+
+def local_state_dir(uri: str) -> Path:
+    """A folder for the store's local state, which only the current user writes to.
+
+    Raises InputError if there is no home folder.
+    """
+    try:
+        states = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise InputError(
+            f"state: no home folder for the files that belong to {redact(uri)}; "
+            "set HOME or XDG_STATE_HOME"
+        ) from None
+    address = redact(uri.rstrip("/"), {})
+    name = blake2b(address.encode(), digest_size=8).hexdigest()
+    return Path(states) / "optsuite" / name
+
+
 def state_dir(uri: str) -> Path:
-    """The folder for what this machine keeps beside the store: that of a SQLite file, else one of this person's."""
+    """The folder of a SQLite file; for other stores, a folder of the current user."""
     path = database_path(uri)
     return local_state_dir(uri) if path is None else path.parent
 
 
 def checkpoint_folder(uri: str) -> Path:
-    """Where the checkpoints of runs lie that are to be recorded in the store."""
+    """The folder with the checkpoints of runs that will be recorded in the store."""
     return state_dir(uri) / "checkpoints"
 
 
 def store_exists(uri: str) -> bool:
-    """Whether there is anything to open. Only a missing SQLite file is known not to be there.
+    """Whether there may be a store: False only for a SQLite file that does not exist.
 
-    Raises InputError where a link leads to what is not there: that is no new store.
+    Raises InputError for a dangling link, because that is not a new store.
     """
     path = database_path(uri)
     if path is not None:
@@ -90,7 +103,7 @@ def store_exists(uri: str) -> bool:
 
 
 def campaign_names(uri: str) -> list[str]:
-    """The campaigns that hold runs. Reads SQLite directly, and asks MLflow for any other store."""
+    """The campaigns that hold runs. Reads SQLite directly, and other stores through MLflow."""
     path = database_path(uri)
     if path is None:
         from optsuite.tracking.query import read_campaigns
@@ -108,11 +121,12 @@ def campaign_names(uri: str) -> list[str]:
 
 
 def require_campaign(uri: str, campaign: str) -> None:
-    """Raise InputError, mostly UnknownNameError, unless the store holds runs of the campaign."""
+    """Raise InputError or UnknownNameError unless the store holds runs of the campaign."""
     names = campaign_names(uri) if store_exists(uri) else []
     if not names:
         raise InputError(
-            f"campaign: got {campaign!r}, there is no campaign yet in {redact(uri)}; 'optsuite run' makes one"
+            f"campaign: got {campaign!r}, there is no campaign yet in {redact(uri)}; "
+            "'optsuite run' creates one"
         )
     if campaign not in names:
         raise UnknownNameError("campaign", campaign, names)

@@ -1,21 +1,24 @@
-"""The nights of a suite in the store: which there were, which one tuned, and which was the last good one."""
+"""The nights of a suite in the store: all of them, the last that tuned, and the last good one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from mlflow.entities import Run as MlflowRun
 
 from optsuite.tracking.query import read_runs
 from optsuite.tracking.schema import CAMPAIGN, GOOD, NIGHT, SUITE, having
 from optsuite.tracking.store import Store
 
-REFERENCE, ORDINARY = (
-    "reference",
-    "ordinary",
-)  # a night that tunes the rates, and one that takes them over
+REFERENCE = "reference"  # a night that tunes the learning rates
+ORDINARY = "ordinary"  # a night that reuses the rates of the last reference night
 
 
 @dataclass(frozen=True, kw_only=True)
 class Night:
-    """One night: its campaign, its start in Unix seconds, its kind, and whether nothing had got worse; None if unknown."""
+    """One night: its campaign, its start in Unix seconds, its kind, and the runs of its studies.
+
+    `good` tells whether nothing had become worse; None if unknown.
+    """
 
     campaign: str
     started: float
@@ -25,44 +28,41 @@ class Night:
 
 
 def nights(store: Store, suite: str) -> list[Night]:
-    """The nights of the suite of this name, by start."""
-    found = store.search(f"tags.`{NIGHT}` LIKE '%' AND {having(kind='study')}")
-    by_campaign: dict[str, list[tuple[float | None, str, str, str | None]]] = {}
-    for run in found:
-        tags = run.data.tags
-        campaign = tags.get(CAMPAIGN)
-        if (
-            tags.get(SUITE) != suite or campaign is None
-        ):  # not in the search, which has no escapes for a name
-            continue
-        own = (_seconds(run.info.start_time), run.info.run_id, tags[NIGHT], tags.get(GOOD))
-        by_campaign.setdefault(campaign, []).append(own)
-    made = []
-    for campaign, studies in by_campaign.items():
-        verdicts = {good for *_, good in studies}
-        made.append(
-            Night(
-                campaign=campaign,
-                started=min(
-                    (started for started, *_ in studies if started is not None), default=0.0
-                ),
-                kind=next(
-                    (kind for _, _, kind, _ in studies if kind in (REFERENCE, ORDINARY)), ORDINARY
-                ),
-                good=None if verdicts == {None} else verdicts <= {"true", None},
-                study_runs=tuple(sorted(run_id for _, run_id, *_ in studies)),
-            )
-        )
+    """The nights of the suite with this name, by start."""
+    by_campaign: dict[str, list[MlflowRun]] = {}
+    for study in store.search(f"tags.`{NIGHT}` LIKE '%' AND {having(kind='study')}"):
+        # Not part of the search, because MLflow's search language cannot escape a name.
+        campaign = study.data.tags.get(CAMPAIGN)
+        if study.data.tags.get(SUITE) == suite and campaign is not None:
+            by_campaign.setdefault(campaign, []).append(study)
+    made = [_night(campaign, studies) for campaign, studies in by_campaign.items()]
     return sorted(made, key=lambda night: (night.started, night.campaign))
 
 
-def _seconds(milliseconds: object) -> float | None:
-    """A time in seconds; None where a store that was damaged holds none."""
-    return milliseconds / 1e3 if isinstance(milliseconds, int | float) else None
+def _night(campaign: str, studies: Sequence[MlflowRun]) -> Night:
+    kinds = [study.data.tags[NIGHT] for study in studies]
+    known = [kind for kind in kinds if kind in (REFERENCE, ORDINARY)]
+    verdicts = {study.data.tags.get(GOOD) for study in studies}
+    run_ids = sorted(study.info.run_id for study in studies)
+    return Night(
+        campaign=campaign,
+        started=min(_starts(studies), default=0.0),
+        kind=known[0] if known else ORDINARY,
+        good=None if verdicts == {None} else verdicts <= {"true", None},
+        study_runs=tuple(run_ids),
+    )
+
+
+def _starts(studies: Sequence[MlflowRun]) -> Iterator[float]:
+    """The starts of studies in Unix seconds, without those that a damaged store has lost."""
+    for study in studies:
+        milliseconds: object = study.info.start_time
+        if isinstance(milliseconds, int | float):
+            yield milliseconds / 1e3
 
 
 def rates(store: Store, reference: Night | None) -> dict[tuple[str, str], float]:
-    """The tuned rate of every finished study of the reference night, by benchmark and optimizer."""
+    """The tuned rate of each finished study of the reference night, by benchmark and optimizer."""
     if reference is None:
         return {}
     runs = read_runs(store, reference.campaign)
@@ -72,25 +72,23 @@ def rates(store: Store, reference: Night | None) -> dict[tuple[str, str], float]
 
 def last(found: Sequence[Night], **wanted: object) -> Night | None:
     """The last night with these attributes."""
-    fitting = [
-        night
-        for night in found
-        if all(getattr(night, name) == value for name, value in wanted.items())
-    ]
-    return fitting[-1] if fitting else None
+    for night in reversed(found):
+        if all(getattr(night, name) == value for name, value in wanted.items()):
+            return night
+    return None
 
 
 def needed(found: Sequence[Night]) -> dict[str, str]:
-    """The campaigns that a later night takes its rates from or is compared with, and what each is."""
+    """The campaigns that a later night takes its rates from or is compared with, and why."""
     wanted = {"the last reference night": last(found, kind=REFERENCE)}
     wanted["the last good night"] = last(found, good=True)
     if wanted["the last good night"] is None:
-        wanted["the last night, none being good"] = last(found)
-    return {night.campaign: what for what, night in wanted.items() if night is not None}
+        wanted["the last night (none is good)"] = last(found)
+    return {night.campaign: reason for reason, night in wanted.items() if night is not None}
 
 
 def prune(store: Store, found: Sequence[Night], keep: int) -> list[Night]:
-    """Delete all but the last `keep` nights, and never the last good one or the last reference. Returns what was deleted."""
+    """Delete all nights except the last `keep` and those that are `needed`; return the deleted."""
     kept = needed(found)
     old = [night for night in found[: max(0, len(found) - keep)] if night.campaign not in kept]
     for night in old:
@@ -100,6 +98,6 @@ def prune(store: Store, found: Sequence[Night], keep: int) -> list[Night]:
 
 
 def judge(store: Store, night: Night, *, good: bool) -> None:
-    """Remember whether a night was good, on the runs of its studies."""
+    """Store whether a night was good, as a tag of its studies."""
     for run_id in night.study_runs:
         store.tag(run_id, GOOD, str(good).lower())

@@ -1,4 +1,4 @@
-"""Runs that the store could not take: kept in files, and delivered at the next start."""
+"""Runs that the store could not take: kept in files, and delivered by the next start."""
 
 import json
 import logging
@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 from mlflow.exceptions import MlflowException
 
@@ -19,19 +20,18 @@ from optsuite.tracking.schema import CAMPAIGN
 from optsuite.tracking.store import Store
 from optsuite.training.results import Measurement
 
-RESERVED_BYTES = (
-    4 * 2**20
-)  # a thousand runs: set aside while a campaign goes on, in case its disk fills up
-RESERVE = "reserve"
+RESERVED_BYTES = 4 * 2**20  # space for a thousand runs, in case the disk fills up
+RESERVE = "reserve"  # the file that takes this space while a campaign runs
 SET_ASIDE = ".odd"
-UNFINISHED = ".*.new"  # what a kill while a file was written has left
-LARGEST_BYTES = 2**28  # a run of a million measurements has less
+UNFINISHED = ".*.new"  # left by a kill while a file was written
+LARGEST_BYTES = 2**28  # more than a run of a million measurements takes
+OPEN_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK  # follow no link, wait for no pipe
 LOGGER = logging.getLogger("optsuite")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """All that the store is told of a run that has ended. Times are in Unix seconds."""
+    """Everything that is written to the store about an ended run. Times are in Unix seconds."""
 
     benchmark: str
     name: str
@@ -46,17 +46,21 @@ class Record:
 
 def outbox_campaigns(uri: str) -> list[str]:
     """The campaigns that have files in the spool."""
-    return sorted({own.name for place in _places(uri) for own in place.glob("*") if own.is_dir()})
+    names: set[str] = set()
+    for place in _places(uri):
+        names |= {folder.name for folder in place.glob("*") if folder.is_dir()}
+    return sorted(names)
 
 
 def _places(uri: str) -> list[Path]:
+    """The folders of the spool of a store, the preferred one first."""
     path = database_path(uri)
-    near = [] if path is None else [path.parent / "spool" / path.name]
-    return [*near, local_state_dir(uri) / "spool"]
+    beside = [] if path is None else [path.parent / "spool" / path.name]
+    return [*beside, local_state_dir(uri) / "spool"]
 
 
 class Outbox:
-    """The files of one campaign: beside the database, else in a folder of this person's."""
+    """The files of one campaign: beside the database, else in a folder of the current user."""
 
     def __init__(self, uri: str, campaign: str) -> None:
         places = [place / campaign for place in _places(uri)]
@@ -65,9 +69,9 @@ class Outbox:
         self._n_dropped = 0
 
     def __enter__(self) -> "Outbox":
-        with suppress(OSError):  # it is a precaution
+        with suppress(OSError):  # the reserve is only a precaution
             self._folders[0].mkdir(parents=True, exist_ok=True)
-            content = os.urandom(RESERVED_BYTES)  # which no file system makes smaller
+            content = os.urandom(RESERVED_BYTES)  # random, so that no file system compresses it
             write_atomically(self._folders[0] / RESERVE, content, durable=True)
         return self
 
@@ -78,10 +82,10 @@ class Outbox:
         self.remove_empty_folders()
 
     def remove_empty_folders(self) -> None:
-        """Remove the folders of the campaign in which nothing is kept."""
+        """Remove the empty folders of the campaign, and their empty parents."""
         for folder in self._folders:
-            with suppress(OSError):  # where something is kept
-                for empty in (folder, *list(folder.parents)[:2]):
+            with suppress(OSError):  # it is not empty
+                for empty in _with_parents(folder):
                     empty.rmdir()
 
     @property
@@ -96,25 +100,22 @@ class Outbox:
 
     @property
     def litter(self) -> list[Path]:
-        """What a process that was killed has left, if the campaign's lock is held."""
+        """The files that a killed process has left, if the campaign's lock is held."""
         return self._matching(RESERVE, UNFINISHED)
 
     def account(self) -> str:
-        """What became of the runs that the store did not take, as the end of a message."""
+        """What happened to the runs that the store did not take, as the end of a message."""
         kept = self.waiting
-        said = (
-            f"; {len(kept)} runs are kept in {kept[0].parent} and delivered when the campaign goes on"
-            if kept
-            else ""
-        )
-        return said + (
-            f"; {self._n_dropped} could not be kept and will be trained again"
-            if self._n_dropped
-            else ""
-        )
+        text = ""
+        if kept:
+            text += f"; {len(kept)} runs are kept in {kept[0].parent}"
+            text += " and delivered when the campaign resumes"
+        if self._n_dropped:
+            text += f"; {self._n_dropped} could not be kept and will be trained again"
+        return text
 
     def keep(self, record: Record) -> None:
-        """Keep a run. Where nothing can be written, it is counted as dropped: it will have to be trained again."""
+        """Keep a run. If it cannot be written, it counts as dropped and will be trained again."""
         content = json.dumps(asdict(record)).encode()
         name = blake2b(content, digest_size=16).hexdigest()
         for folder in self._folders:
@@ -126,7 +127,10 @@ class Outbox:
         self._n_dropped += 1
 
     def deliver(self, store: Store) -> int:
-        """Write the runs that are kept to the store and forget them; how many. A kill leaves doubles, which are tidied up."""
+        """Write the kept runs to the store and delete their files; return how many.
+
+        After a kill some are delivered twice; the next start removes the duplicates.
+        """
         n = 0
         for path, record in self._records():
             run_id = store.create(record.benchmark, record.name, record.tags, record.started)
@@ -139,9 +143,7 @@ class Outbox:
                     time=record.ended,
                 )
                 store.terminate(run_id, record.status, record.ended)
-            except (
-                MlflowException
-            ) as error:  # it is not what the store takes, however long one waits
+            except MlflowException as error:  # the record is invalid; waiting would not help
                 store.delete(run_id)
                 _set_aside(path, one_line(error))
                 continue
@@ -150,7 +152,10 @@ class Outbox:
         return n
 
     def _matching(self, *patterns: str) -> list[Path]:
-        found = (path for folder in self._folders for one in patterns for path in folder.glob(one))
+        found: list[Path] = []
+        for folder in self._folders:
+            for pattern in patterns:
+                found += folder.glob(pattern)
         return sorted(found)
 
     def _records(self) -> Iterator[tuple[Path, Record]]:
@@ -159,41 +164,31 @@ class Outbox:
                 record = _record(json.loads(_read(path)))
                 if record.tags.get(CAMPAIGN, self._campaign) != self._campaign:
                     raise ValueError("it is of another campaign")
-            except (
-                TypeError,
-                ValueError,
-                OSError,
-                RecursionError,
-            ) as error:  # of another version, or not ours
+            except (TypeError, ValueError, OSError, RecursionError) as error:
+                # The file is of another version, or not ours.
                 _set_aside(path, one_line(error))
                 continue
             yield path, record
 
 
 def _record(found: object) -> Record:
-    """The record that was kept as these values of JSON. Raises TypeError or ValueError where they are none."""
+    """The record of a file, from its JSON values. Raises TypeError or ValueError if invalid."""
     if not isinstance(found, dict):
-        raise TypeError("it holds no record")
+        raise TypeError("it does not hold a record")
     record = Record(**found)
     for name in ("tags", "params"):
         texts = getattr(record, name)
-        if not (
-            isinstance(texts, dict) and all(isinstance(value, str) for value in texts.values())
-        ):
-            raise TypeError(f"its {name} are no texts")
-    measurements = tuple(Measurement(**values) for values in record.measurements)  # type: ignore[arg-type]
+        if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+            raise TypeError(f"its {name} are not strings")
+    kept: tuple[Any, ...] = record.measurements  # still dictionaries
+    measurements = tuple(Measurement(**values) for values in kept)
     for measurement in measurements:
         _require_numbers(measurement.values)
         if type(measurement.step) is not int:
-            raise TypeError("a step is no whole number")
+            raise TypeError("a step is not an integer")
     _require_numbers(record.summary)
-    _require_numbers(
-        {
-            "started": record.started,
-            "ended": record.ended,
-            **{str(m.step): m.time for m in measurements},
-        }
-    )
+    times = {str(measurement.step): measurement.time for measurement in measurements}
+    _require_numbers({"started": record.started, "ended": record.ended, **times})
     require_name("benchmark", record.benchmark)
     if record.status not in ("FINISHED", "FAILED") or not isinstance(record.name, str):
         raise ValueError(f"its status is {record.status!r}")
@@ -201,31 +196,35 @@ def _record(found: object) -> Record:
 
 
 def _require_numbers(values: object) -> None:
-    if not (
-        isinstance(values, dict) and all(type(value) in (int, float) for value in values.values())
-    ):
-        raise TypeError("its numbers are none")
+    """Raise TypeError unless the values are a dictionary of numbers; bool does not count."""
+    if not isinstance(values, dict):
+        raise TypeError("it lacks numbers")
+    if not all(type(value) in (int, float) for value in values.values()):
+        raise TypeError("a value is not a number")
 
 
 def _read(path: Path) -> bytes:
-    """A file of ours: no link is followed, and nothing waited for. Raises OSError or ValueError for anything else."""
+    """The content of a regular file. Raises OSError or ValueError for anything else."""
     if not stat.S_ISREG(path.lstat().st_mode):
-        raise ValueError("it is no file")
-    with open(
-        path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
-    ) as file:
+        raise ValueError("it is not a regular file")
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | OPEN_FLAGS)) as file:
         if os.fstat(file.fileno()).st_size > LARGEST_BYTES:
             raise ValueError("it is larger than any run")
         return file.read()
 
 
 def _set_aside(path: Path, reason: str) -> None:
-    """Name what cannot be delivered, and let it not stand in the way again."""
+    """Report a file that cannot be delivered, and rename it so that no start tries it again."""
     LOGGER.warning("%s cannot be delivered and is left there: %s", path, reason)
     with suppress(OSError):
         path.rename(path.with_suffix(SET_ASIDE))
 
 
 def _is_linked(folder: Path) -> bool:
-    """Whether a folder of a campaign, or that of all campaigns above it, is a link to somewhere else."""
-    return any(part.is_symlink() for part in (folder, *list(folder.parents)[:2]))
+    """Whether the folder of a campaign or one of its parents in the spool is a link."""
+    return any(part.is_symlink() for part in _with_parents(folder))
+
+
+def _with_parents(folder: Path) -> tuple[Path, ...]:
+    """The folder of a campaign, and the two above it that belong to the spool."""
+    return folder, *list(folder.parents)[:2]

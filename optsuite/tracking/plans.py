@@ -1,28 +1,26 @@
-"""How the studies of a campaign were trained: what was decided once stays decided, and costs nothing again."""
+"""How the studies of a campaign were trained, so that no engine is decided on, or tried, twice."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-import sqlalchemy
-from mlflow.exceptions import MlflowException
-
-from optsuite.errors import InputError, StoreUnavailableError
-from optsuite.tracking.location import store_exists
+from optsuite.tracking.location import HTTP, store_exists
+from optsuite.tracking.retry import UNREADABLE
 from optsuite.tracking.schema import CAMPAIGN, FINGERPRINT, KIND, REFUSAL, TRIED, having
 from optsuite.tracking.sql import ask
-from optsuite.tracking.store import HTTP, open_store
+from optsuite.tracking.store import open_store
 from optsuite.training.fingerprint import Basis
 from optsuite.training.legacy_fingerprint import Former, FormerBasis, read_fingerprint
 
 KEYS = (FINGERPRINT, REFUSAL, TRIED, "engine", "engine_reason")
-# Deleted runs count too: a study that was interrupted was planned all the same.
+# Deleted runs count too: an interrupted study was planned as well.
 OF_STUDIES = f"""
     SELECT runs.run_uuid AS run_id, item.key, item.value FROM runs
     JOIN tags AS campaign ON campaign.run_uuid = runs.run_uuid
         AND campaign.key = '{CAMPAIGN}' AND campaign.value = :campaign
-    JOIN tags AS kind ON kind.run_uuid = runs.run_uuid AND kind.key = '{KIND}' AND kind.value = 'study'
+    JOIN tags AS kind ON kind.run_uuid = runs.run_uuid
+        AND kind.key = '{KIND}' AND kind.value = 'study'
     JOIN {{table}} AS item ON item.run_uuid = runs.run_uuid AND item.key IN :names
     ORDER BY runs.start_time, runs.run_uuid
 """
@@ -30,7 +28,10 @@ OF_STUDIES = f"""
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """An engine that an earlier start decided on, why no faster one, and the rates from `low` to `high` that it holds for."""
+    """An engine that an earlier start decided on for the rates from `low` to `high`.
+
+    `reason` tells why it was not a faster one.
+    """
 
     engine: str
     reason: str
@@ -38,7 +39,7 @@ class Known:
     high: float
 
     def covers(self, low: float, high: float) -> bool:
-        """Whether it was decided for all of these rates."""
+        """Whether the decision holds for all of these rates."""
         return self.low <= low and high <= self.high
 
 
@@ -46,51 +47,61 @@ Plans = Mapping[Basis | FormerBasis, Sequence[Known]]
 
 
 def read_plans(uri: str, campaign: str) -> Plans:
-    """What is known from earlier studies, by the basis of their fingerprints.
+    """The decisions of earlier studies, by the basis of their fingerprints.
 
-    Those that were stacked, as a trial had allowed for some rates, and those whose stacks were refused by what came of them,
-    which holds for all rates. Why others were trained plainly may have been an option of that start. Empty where the store
-    cannot be read: whoever opens it to write says why.
+    Includes studies that were stacked, because a trial had allowed it for some rates, and studies
+    whose stacked runs were refused afterwards, which holds for all rates. Leaves out other plain
+    studies: an option of that start may have been the reason. Empty if the store cannot be read:
+    opening it for writing reports why.
     """
     plans: dict[Basis | FormerBasis, tuple[Known, ...]] = {}
     refused: dict[Basis | FormerBasis, tuple[Known, ...]] = {}
     if not store_exists(uri):
         return plans
-    with suppress(
-        InputError, StoreUnavailableError, MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError
-    ):
-        for study in (
-            _of_server(uri, campaign) if uri.startswith(HTTP) else _of_database(uri, campaign)
-        ):
+    read = _of_server if uri.startswith(HTTP) else _of_database
+    with suppress(*UNREADABLE):
+        for study in read(uri, campaign):
             fingerprint = read_fingerprint(study.get(FINGERPRINT))
-            engine = study.get("engine")
-            if fingerprint is None or engine is None:
+            known = _known(study)
+            if fingerprint is None or known is None:
                 continue
             basis = fingerprint.basis
             if REFUSAL in study:
-                known = Known(engine="plain", reason=study[REFUSAL], low=0.0, high=math.inf)
                 refused[basis] = (known,)
-            elif engine != "plain" and (rates := _rates(study.get(TRIED, ""))):
-                known = Known(
-                    engine=engine,
-                    reason=study.get("engine_reason", ""),
-                    low=rates[0],
-                    high=rates[1],
-                )
+            else:
                 plans[basis] = (*plans.get(basis, ()), known)
     return plans | refused
+
+
+def _known(study: Mapping[str, str]) -> Known | None:
+    """The decision of a study; None if it tells nothing about another start."""
+    engine = study.get("engine")
+    if engine is None:
+        return None
+    if REFUSAL in study:
+        return Known(engine="plain", reason=study[REFUSAL], low=0.0, high=math.inf)
+    rates = _rates(study.get(TRIED, ""))
+    if engine == "plain" or rates is None:
+        return None
+    low, high = rates
+    return Known(engine=engine, reason=study.get("engine_reason", ""), low=low, high=high)
 
 
 def decided(
     plans: Plans, basis: Basis, former: Former | None, low: float, high: float
 ) -> tuple[str, str] | None:
-    """The engine that was decided on for these rates, and the reason; None if there is none."""
-    found = [*plans.get(basis, ()), *(plans.get(former.basis, ()) if former else ())]
-    return next(((one.engine, one.reason) for one in found if one.covers(low, high)), None)
+    """The engine that was decided on for these rates, and the reason; None without a decision."""
+    found = list(plans.get(basis, ()))
+    if former:
+        found += plans.get(former.basis, ())
+    for known in found:
+        if known.covers(low, high):
+            return known.engine, known.reason
+    return None
 
 
 def _rates(text: str) -> tuple[float, float] | None:
-    """The two rates of a tag; None where it holds something else."""
+    """The two rates of a tag; None if it holds something different."""
     try:
         low, high = map(float, text.split())
     except ValueError:
@@ -108,8 +119,6 @@ def _of_database(uri: str, campaign: str) -> Iterator[Mapping[str, str]]:
 
 
 def _of_server(uri: str, campaign: str) -> Iterator[Mapping[str, str]]:
-    condition = having(campaign=campaign, kind="study")
-    found = sorted(
-        open_store(uri).search(condition), key=lambda run: (run.info.start_time, run.info.run_id)
-    )
+    found = open_store(uri).search(having(campaign=campaign, kind="study"))
+    found.sort(key=lambda run: (run.info.start_time, run.info.run_id))
     return ({**run.data.tags, **run.data.params} for run in found)

@@ -1,4 +1,4 @@
-"""Why a store cannot be opened, and what can be done about it."""
+"""Why a store cannot be opened, and what to do about it."""
 
 import os
 import re
@@ -8,46 +8,43 @@ import mlflow
 
 from optsuite.errors import InputError, one_line
 from optsuite.redact import redact
-from optsuite.tracking.database import ELSEWHERE
+from optsuite.tracking.database import ELSEWHERE, RESTORE
 from optsuite.tracking.retry import UNAUTHENTICATED, cause_of
 
 
 def cannot_be_opened(uri: str, error: Exception) -> InputError:
-    """What to say of a store that MLflow could not open."""
-    text, cause = one_line(error), cause_of(error)
-    remedy = "a SQLite, PostgreSQL or MySQL database that can be opened, or an MLflow server (MLFLOW_TRACKING_URI)"
-    if "database schema" in text or "locate revision" in text:
-        if "found version None" in text:
-            return InputError(
-                f"store: got {redact(uri)}, which has lost its version; allowed: a backup of it, or {ELSEWHERE}"
-            )
-        older = _is_of_older_version(text)
-        cause = f"it was written by {'an older' if older else 'a newer'} version of MLflow; this is {mlflow.__version__}"
-        upgrade = (
-            "back it up and run 'mlflow db upgrade'"
-            if older
-            else "install the MLflow that wrote it, or a newer one"
-        )
-        remedy = f"{upgrade}, or {ELSEWHERE}"
-    if isinstance(error, ModuleNotFoundError):
-        remedy = "with its driver installed, which optsuite[postgres] does for PostgreSQL"
+    """The error for a store that MLflow could not open."""
+    cause, remedy = _explained(error)
+    return InputError(f"store: cannot open {redact(uri)}: {cause}; {remedy}")
+
+
+def _explained(error: Exception) -> tuple[str, str]:
+    """The cause of an error, and what to do."""
     if getattr(error, "error_code", "") == UNAUTHENTICATED:
         user = os.environ.get("MLFLOW_TRACKING_USERNAME")
-        cause = (
-            f"it does not know {user!r} with this password"
-            if user
-            else "it wants a name and a password"
-        )
-        remedy = (
-            "those of one of its users in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        )
-    return InputError(
-        f"store: got {redact(uri)}, which cannot be opened: {cause}; allowed: {remedy}"
-    )
+        cause = "it requires a user name and a password"
+        if user:
+            cause = f"it rejects the user name {user!r} or its password"
+        return cause, "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    cause = cause_of(error)
+    if isinstance(error, ModuleNotFoundError):
+        return cause, "install its driver (for PostgreSQL: pip install 'optsuite[postgres]')"
+    text = one_line(error)
+    if "database schema" not in text and "locate revision" not in text:
+        remedy = "use a SQLite, PostgreSQL or MySQL database, or an MLflow server"
+        return cause, f"{remedy} (MLFLOW_TRACKING_URI)"
+    if "found version None" in text:
+        return "it has lost its schema version", RESTORE
+    this = f"this is {mlflow.__version__}"
+    if _is_of_older_version(text):
+        remedy = f"back it up and run 'mlflow db upgrade', or {ELSEWHERE}"
+        return f"it was written by an older version of MLflow; {this}", remedy
+    remedy = f"install the MLflow that wrote it, or a newer one, or {ELSEWHERE}"
+    return f"it was written by a newer version of MLflow; {this}", remedy
 
 
 def _is_of_older_version(text: str) -> bool:
-    """Whether what MLflow says of a database's version names one that it knows, and so has left behind."""
+    """Whether MLflow's error names a schema version that this MLflow knows, and has replaced."""
     found = re.search(r"(?:found version|identified by) '?(\w+)", text)
     versions = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
     return bool(found and list(versions.glob(f"{found[1]}_*.py")))

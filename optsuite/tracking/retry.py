@@ -18,15 +18,16 @@ from tenacity import (
     wait_exponential,
 )
 
-from optsuite.errors import StoreUnavailableError, one_line
+from optsuite.errors import InputError, StoreUnavailableError, one_line
 from optsuite.redact import redact
 from optsuite.tracking.database import DAMAGED
 
 P = ParamSpec("P")
 T = TypeVar("T")
-TIMEOUT_SECONDS = 180.0  # a server is back, and a backup done, in a minute or two
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 15.0  # doubled in between: a server is not rushed
+TIMEOUT_SECONDS = 180.0  # restarting a server, or backing it up, takes a minute or two
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 15.0  # doubled each time, to spare the server
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
+UNREADABLE = (InputError, StoreUnavailableError, *STORE_ERRORS)  # a store cannot be read
 PERMANENT = (
     "disk is full",
     "readonly database",
@@ -48,7 +49,10 @@ LOGGER = logging.getLogger("optsuite")
 
 
 class RetryPolicy:
-    """Repeats calls to one store until they succeed, or it is lost for good after TIMEOUT_SECONDS."""
+    """Repeats calls to one store until they succeed.
+
+    After TIMEOUT_SECONDS, or a permanent error, the store is lost: no call reaches it again.
+    """
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -70,9 +74,9 @@ class RetryPolicy:
         self._stopped.set()
 
     def call(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        """Return what the function returns.
+        """Return the result of the function.
 
-        Raises StoreUnavailableError, or the store's own error about a request that is wrong.
+        Raises StoreUnavailableError, or the store's own error for an invalid request.
         """
         if self._lost:
             raise StoreUnavailableError(self._lost)
@@ -85,15 +89,12 @@ class RetryPolicy:
             raise StoreUnavailableError(self._lost) from error
 
     def _warn(self, state: RetryCallState) -> None:
-        """Log the first failure of this store that is waited for."""
+        """Log the first failure of this store that is retried."""
         if not self.has_waited and state.outcome is not None:
-            error, minutes = state.outcome.exception(), self._timeout / 60
+            error = state.outcome.exception()
             assert error is not None
-            LOGGER.warning(
-                "The store does not answer (%s); trying again for %.0f minutes.",
-                cause_of(error),
-                minutes,
-            )
+            text = "The store does not answer (%s); trying again for %.0f minutes."
+            LOGGER.warning(text, cause_of(error), self._timeout / 60)
         self.has_waited = True
 
 
@@ -107,13 +108,12 @@ def is_transient(error: BaseException) -> bool:
 
 def cause_of(error: BaseException) -> str:
     """The end of a store's error message, without the query and the password sent to it."""
-    text = re.split(r" \[SQL| \(Background on", one_line(error))[0].removeprefix(
-        "MlflowException: "
-    )
-    text = text.rpartition("(Caused by ")[2]  # the rest is the address, over and over
+    text = re.split(r" \[SQL| \(Background on", one_line(error))[0]
+    text = text.removeprefix("MlflowException: ")
+    text = text.rpartition("(Caused by ")[2]  # the rest repeats the address
     return redact(text)[-300:]
 
 
 def _code(error: BaseException) -> str:
-    """MLflow's name of an error; empty for the errors of other libraries."""
+    """MLflow's code for an error; empty for errors of other libraries."""
     return str(getattr(error, "error_code", ""))

@@ -1,7 +1,8 @@
-"""The rows of a campaign as the store has them: from the database where there is one, else from a server."""
+"""The rows of a campaign as the store has them, from a database or from a server."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pandas as pd
 from mlflow.entities import Run as MlflowRun
@@ -25,14 +26,17 @@ from optsuite.tracking.schema import (
 from optsuite.tracking.sql import COUNTED, NUMBER, OF_CAMPAIGN, OF_CURVES, query
 from optsuite.tracking.store import Store
 
-CHUNK = 5_000  # runs read at once: what they take until they are one row each is free again for the next
-LAST = "z"  # behind all ids, which are hexadecimal
+CHUNK = 5_000  # runs read at once, to bound the memory for what is not yet one row per run
+LAST = "z"  # sorts after all ids, which are hexadecimal
+OF_ROWS = "runs.run_uuid AS run_id, runs.experiment_id, runs.status, runs.start_time, runs.end_time"
+ITEMS = (("tags", TAG_NAMES), ("params", PARAM_NAMES), ("latest_metrics", SUMMARIES))
 
 
 def chunks(store: Store, campaign: str) -> Iterator[pd.DataFrame]:
-    """The rows of a campaign, some at a time: texts as the store has them, and POINTS where it can count them.
+    """The rows of a campaign, some at a time, with texts as the store has them.
 
-    Each has COLUMNS, its benchmark's metrics, and OF_SEALS.
+    The columns are COLUMNS, the metrics of the benchmarks, OF_SEALS, and POINTS, which a server
+    does not count.
     """
     read = _chunks_of_database if store.is_database else _chunks_of_server
     for chunk in read(store, campaign):
@@ -41,27 +45,30 @@ def chunks(store: Store, campaign: str) -> Iterator[pd.DataFrame]:
 
 
 def typed(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows in the dtypes of the columns. Equal texts are one object: most are said over and over."""
+    """The rows in the dtypes of the columns."""
     metrics = metric_columns(rows.columns)
     frame = rows.reindex(columns=[*COLUMNS, *metrics])
     frame["refuted"] = frame["superseded"] == REFUTED
     frame["superseded"] = frame["superseded"].notna()
     frame["at_edge"] = frame["at_edge"] == "True"
-    texts = {
-        name: [
-            sys.intern(printable(text)) if isinstance(text, str) else None for text in frame[name]
-        ]
-        for name in TEXT
-    }
-    texts["arm"] = [MANUAL_ARMS[0] if arm in MANUAL_ARMS else arm for arm in texts["arm"]]
-    shared = {
-        name: pd.Series(values, index=frame.index, dtype="object") for name, values in texts.items()
-    }
-    numbers = {
-        name: pd.to_numeric(frame[name], errors="coerce").astype("float64")
-        for name in (*NUMBERS, *metrics)
-    }
-    return frame.assign(**shared, **numbers)
+    columns: dict[str, pd.Series[Any]] = {}
+    for name in TEXT:
+        texts = [_shared(text) for text in frame[name]]
+        if name == "arm":
+            texts = [MANUAL_ARMS[0] if text in MANUAL_ARMS else text for text in texts]
+        columns[name] = pd.Series(texts, index=frame.index, dtype="object")
+    for name in (*NUMBERS, *metrics):
+        columns[name] = _numbers(frame[name])
+    return frame.assign(**columns)
+
+
+def _shared(text: object) -> str | None:
+    """The text without control characters; equal ones are one object, because most are repeated."""
+    return sys.intern(printable(text)) if isinstance(text, str) else None
+
+
+def _numbers(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    return pd.to_numeric(column, errors="coerce").astype("float64")
 
 
 def _chunks_of_database(store: Store, campaign: str) -> Iterator[pd.DataFrame]:
@@ -73,43 +80,32 @@ def _chunks_of_database(store: Store, campaign: str) -> Iterator[pd.DataFrame]:
 
 
 def _rows_of_database(store: Store, **where: str) -> pd.DataFrame:
-    """By SQL: MLflow's search takes a millisecond a run."""
-    columns = (
-        "runs.run_uuid AS run_id, runs.experiment_id, runs.status, runs.start_time, runs.end_time"
-    )
-    rows = query(store, f"SELECT {columns} {OF_CAMPAIGN.format(join='')}", **where).set_index(
-        "run_id"
-    )
+    of_campaign = OF_CAMPAIGN.format(join="")
+    rows = query(store, f"SELECT {OF_ROWS} {of_campaign}", **where).set_index("run_id")
     rows["experiment_id"] = rows["experiment_id"].astype(str)
-    start, end = (
-        pd.to_numeric(rows[name], errors="coerce").astype("float64")
-        for name in ("start_time", "end_time")
-    )
-    rows["started"], rows["seconds"] = start / 1e3, (end - start) / 1e3
-    points = query(
-        store, COUNTED.format(of_campaign=OF_CAMPAIGN.format(join=OF_CURVES)), **where
-    ).set_index("run_id")
+    start, end = _numbers(rows["start_time"]), _numbers(rows["end_time"])
+    rows["started"] = start / 1e3
+    rows["seconds"] = (end - start) / 1e3
+    counted = COUNTED.format(of_campaign=OF_CAMPAIGN.format(join=OF_CURVES))
+    points = query(store, counted, **where).set_index("run_id")
     parts = [rows, points.reindex(rows.index).fillna(0)]
-    for table, names in (
-        ("tags", list(TAG_NAMES)),
-        ("params", list(PARAM_NAMES)),
-        ("latest_metrics", list(SUMMARIES)),
-    ):
-        wanted, value = "item.key IN :names", "item.value"
-        if table == "latest_metrics":
-            wanted = f"({wanted} OR item.key LIKE '{METRICS}%')"
-            value = NUMBER.format("item")
-        join = f"JOIN {table} AS item ON item.run_uuid = runs.run_uuid AND {wanted}"
-        items = query(
-            store,
-            f"SELECT item.run_uuid AS run_id, item.key, {value} {OF_CAMPAIGN.format(join=join)}",
-            names=names,
-            **where,
-        )
-        parts.append(
-            items.pivot(index="run_id", columns="key", values="value").rename(columns=TAG_NAMES)
-        )
+    for table, names in ITEMS:
+        parts.append(_items_of_database(store, table, names, **where))
     return pd.concat(parts, axis="columns").reset_index(names="run_id")
+
+
+def _items_of_database(
+    store: Store, table: str, names: Iterable[str], **where: str
+) -> pd.DataFrame:
+    """A row per run, with a column for each tag, param or metric of these names."""
+    wanted, value = "item.key IN :names", "item.value"
+    if table == "latest_metrics":
+        wanted = f"({wanted} OR item.key LIKE '{METRICS}%')"
+        value = NUMBER.format("item")
+    join = f"JOIN {table} AS item ON item.run_uuid = runs.run_uuid AND {wanted}"
+    text = f"SELECT item.run_uuid AS run_id, item.key, {value} {OF_CAMPAIGN.format(join=join)}"
+    items = query(store, text, names=list(names), **where)
+    return items.pivot(index="run_id", columns="key", values="value").rename(columns=TAG_NAMES)
 
 
 def _chunks_of_server(store: Store, campaign: str) -> Iterator[pd.DataFrame]:
@@ -119,16 +115,14 @@ def _chunks_of_server(store: Store, campaign: str) -> Iterator[pd.DataFrame]:
 
 def _row(run: MlflowRun) -> dict[str, object]:
     tags, params, metrics = run.data.tags, run.data.params, run.data.metrics
-    ended = run.info.end_time
-    return (
-        {column: tags.get(tag) for tag, column in TAG_NAMES.items()}
-        | {name: params.get(name) for name in PARAM_NAMES}
-        | {name: metrics.get(name) for name in (*SUMMARIES, *metric_columns(metrics))}
-        | {
-            "run_id": run.info.run_id,
-            "experiment_id": run.info.experiment_id,
-            "status": run.info.status,
-            "started": run.info.start_time / 1e3,
-            "seconds": None if ended is None else (ended - run.info.start_time) / 1e3,
-        }
-    )
+    start, end = run.info.start_time, run.info.end_time
+    row: dict[str, object] = {column: tags.get(tag) for tag, column in TAG_NAMES.items()}
+    row |= {name: params.get(name) for name in PARAM_NAMES}
+    row |= {name: metrics.get(name) for name in (*SUMMARIES, *metric_columns(metrics))}
+    return row | {
+        "run_id": run.info.run_id,
+        "experiment_id": run.info.experiment_id,
+        "status": run.info.status,
+        "started": start / 1e3,
+        "seconds": None if end is None else (end - start) / 1e3,
+    }

@@ -1,4 +1,4 @@
-"""One run on its way into the store: a short one is written with one batch, a long one every few seconds."""
+"""Writing one run to the store: a short run in one batch, a long one every few seconds."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,12 +12,12 @@ from optsuite.tracking.seal import Points, sealed
 from optsuite.tracking.store import Store
 from optsuite.training.results import Measurement, Run, RunResult, summarize
 
-FLUSH_SECONDS = 5.0  # so that the curves of a long run live in the UI while it trains
+FLUSH_SECONDS = 5.0  # so that the UI shows the curves of a long run while it trains
 
 
 @dataclass
 class RunLogger:
-    """Collects what a run measures and writes it. Until it ends, what the store holds of it is marked as running."""
+    """Collects and writes the measurements of a run, which is marked as running until it ends."""
 
     store: Store
     outbox: Outbox
@@ -32,7 +32,7 @@ class RunLogger:
     _last_flush: float = 0.0
 
     def add(self, measurement: Measurement) -> None:
-        """Take in a measurement."""
+        """Collect a measurement, and write if the last write was long ago."""
         if not self.measurements:
             self._last_flush = time.monotonic()
         self.measurements.append(measurement)
@@ -40,9 +40,14 @@ class RunLogger:
             self._flush({}, {})
 
     def end(self, ended: RunResult) -> None:
-        """Write what is not yet written, and mark the run as ended. Raises StoreUnavailableError, once the run is in the spool."""
+        """Write the rest of the run, and mark it as ended.
+
+        If the store does not take it, keeps it in the spool and raises StoreUnavailableError.
+        """
         summary = summarize(self.measurements, ended.outcome, self.target)
-        tags = {OUTCOME: ended.outcome} | ({ERROR: ended.error} if ended.error else {})
+        tags: dict[str, str] = {OUTCOME: ended.outcome}
+        if ended.error:
+            tags[ERROR] = ended.error
         tags |= sealed({**self.tags, **tags}, self.params, summary, Points.of(self.measurements))
         status = "FAILED" if ended.outcome == "failed" else "FINISHED"
         try:
@@ -54,7 +59,7 @@ class RunLogger:
             raise
 
     def discard(self) -> None:
-        """Remove what the store holds of a run that will not end."""
+        """Remove an unfinished run from the store."""
         if self.run_id is not None:
             self.store.delete(self.run_id)
 

@@ -6,9 +6,9 @@ version before are migrated when their campaign is next written to.
 
 from collections.abc import Iterable
 
-SCHEMA_VERSION = "3"  # of what is sealed of a run, see `tracking.seal`
+SCHEMA_VERSION = "3"  # of the sealed parts of a run, see `tracking.seal`
 
-# Tags that say what a run is.
+# Tags that identify a run.
 KIND = "optsuite.kind"  # study, trial, evaluation; report and claim are not runs of training
 ARM = "optsuite.arm"
 BENCHMARK = "optsuite.benchmark"
@@ -25,30 +25,27 @@ PARENT = "mlflow.parentRunId"  # the study of a trial or an evaluation
 COMMIT = "mlflow.source.git.commit"
 RUN_NAME = "mlflow.runName"
 
-# Tags that say what became of it.
-SUPERSEDED = "optsuite.superseded"  # an older definition gave it, or it proved to be wrong
-REFUTED = "refuted"  # the value where it has not repeated, or has parted from the plain loop
+# Tags about the later state of a run.
+SUPERSEDED = "optsuite.superseded"  # it is of an older definition, or proved to be wrong
+REFUTED = "refuted"  # the value if it did not repeat, or differed from the plain loop
 REUSE = "optsuite.reuse"  # of studies: how reused results differ from those of this machine
 REUSED_ON = "optsuite.reused_on"  # of studies: the class of machine on which that was found
 COMPARED = "optsuite.compared"  # of stacked studies: a run was compared with a plain one
 TRIED = "optsuite.tried"  # of studies: the lowest and the highest rate that were planned for
 PROPOSED = "optsuite.proposed"  # of studies: what their search proposed, see `tuning.Proposals`
-REFUSAL = "optsuite.refusal"  # of stacked studies: why they parted from plain ones
-GIVEN_UP = "optsuite.given_up"  # what CAMPAIGN becomes when it is deleted, until the rows are gone
+REFUSAL = "optsuite.refusal"  # of stacked studies: why they differed from plain ones
+GIVEN_UP = "optsuite.given_up"  # replaces CAMPAIGN while the rows of the campaign are deleted
 SCHEMA = "optsuite.schema"  # the SCHEMA_VERSION of a sealed run
 SEAL = "optsuite.seal"  # tells whether anything of the run has been edited since
 
 # Tags of claims on a campaign, see `tracking.lease`.
-CLAIMS = "optsuite.claims"  # the campaign that somebody works on, or wants to
+CLAIMS = "optsuite.claims"  # the campaign that a process works on, or wants to
 CLAIM_STATE = "optsuite.claim.state"
 CLAIM_MACHINE = "optsuite.claim.machine"
 CLAIM_OWNER = "optsuite.claim.owner"
 CLAIM_BEAT = "optsuite.claim.beat"
 
-MANUAL_ARMS = (
-    "manual",
-    "given",
-)  # of runs at rates given by hand; until 0.2 the second was written
+MANUAL_ARMS = ("manual", "given")  # of runs at rates given by hand; "given" until version 0.2
 REPORTS = "reports"  # the experiment of the report runs; every other is named after its benchmark
 
 # Params, beside the fixed hyperparameters of an optimizer.
@@ -98,7 +95,7 @@ SUMMARIES = (
     *COSTS,
 )
 
-METRICS = "best/test_"  # the metrics of a benchmark on test data, which have columns of these names
+METRICS = "best/test_"  # the metrics of a benchmark on test data; their names are also columns
 
 # The columns of a row, by the tags of the store.
 TAG_NAMES = {
@@ -133,8 +130,8 @@ NUMBERS = ("seed", *NUMBER_PARAMS, "started", "seconds", *SUMMARIES)
 COLUMNS = (*TEXT, *FLAGS, *NUMBERS)
 MEASURED_AGAIN = {RELATIVE_TIME, *COSTS}  # and so not sealed
 SEALED = sorted({*TAGS, "schema", "seed", *PARAM_NAMES, *SUMMARIES} - MEASURED_AGAIN)
-OF_SEALS = ("seal", "schema")  # read beside COLUMNS, to tell what can be believed
-POINTS = (  # of all curves of a run; nan where nobody has counted
+OF_SEALS = ("seal", "schema")  # read beside COLUMNS, to detect edits
+POINTS = (  # of all curves of a run; nan if not counted
     "n_points",
     "sum_of_steps",
     "sum_of_values",
@@ -146,17 +143,17 @@ CURVES = ("run_id", "curve", "step", "value")
 
 
 def metric_columns(names: Iterable[object]) -> list[str]:
-    """Those of the names that are columns of a benchmark's own metrics, beside SUMMARIES."""
+    """The sorted names that are columns of a benchmark's own metrics, without SUMMARIES."""
     own = {name for name in names if isinstance(name, str) and name.startswith(METRICS)}
     return sorted(own - set(SUMMARIES))
 
 
 def having(**tags: str) -> str:
-    """A condition of MLflow's search language: these tags, by the columns that they are read into."""
+    """A condition in MLflow's search language: tags, by their columns, have these values."""
     names = {column: tag for tag, column in TAG_NAMES.items()}
     return " AND ".join(f"tags.`{names[key]}` = {quoted(value)}" for key, value in tags.items())
 
 
 def quoted(text: str) -> str:
-    """A string of MLflow's search language, which knows no escapes."""
+    """A string in MLflow's search language, which has no escapes."""
     return f'"{text}"' if "'" in text else f"'{text}'"

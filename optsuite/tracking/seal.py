@@ -1,7 +1,7 @@
-"""A seal on what is written of a run: whoever reads it back can tell whether anything of it has been edited since."""
+"""A seal on the stored parts of a run, which shows a reader whether any were edited since."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -17,19 +17,21 @@ from optsuite.tracking.schema import (
 from optsuite.training.identity import digest
 from optsuite.training.results import Measurement
 
-KNOWN = (SCHEMA_VERSION, "2")  # fingerprints have another form in schema 2
+KNOWN = (SCHEMA_VERSION, "2")  # fingerprints have a different form in schema 2
 DIGITS = 9  # a longer number is not a version
-LONGEST = 500  # characters of a text that count: stores cut off the end of long ones
-LARGEST = 1e30  # larger values count as this one: sums of them overflow
-CLOSE = 1e-9  # sums of curves differ by the order of their terms
+LONGEST = 500  # characters of a text that are sealed: stores truncate long texts
+LARGEST = 1e30  # larger values count as this one, because their sums would overflow
+LARGEST_NUMBER = 1e300  # the same for single numbers, because stores do not hold infinity
+CLOSE = 1e-9  # relative: sums of curves depend on the order of their terms
 SEALED_STATUSES = ("FINISHED", "FAILED")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Points:
-    """What can be counted of all curves of a run: their points, and the sums of steps, of values, and of weighted values.
+    """Sums over all points of all curves of a run: their number, steps, values, weighted values.
 
-    The sizes are those sums over absolute values. `queries.COUNTED` counts the same.
+    `size` and `size_of_moment` are the same as `total` and `moment`, but of absolute values.
+    `sql.COUNTED` computes the same.
     """
 
     n: int
@@ -41,27 +43,24 @@ class Points:
 
     @classmethod
     def of(cls, measurements: Iterable[Measurement]) -> Self:
-        """Those of the curves that these measurements give."""
-        # MLflow keeps 0 for nan.
-        points = [
-            (
-                m.step,
-                _weight(m.step, name),
-                0.0 if math.isnan(value) else max(min(value, LARGEST), -LARGEST),
-            )
-            for m in measurements
-            for name, value in m.values.items()
-        ]
+        """The sums over the curves of these measurements. The sizes remain 0."""
+        steps: list[int] = []
+        values: list[float] = []
+        moments: list[float] = []
+        for measurement in measurements:
+            for name, value in measurement.values.items():
+                # MLflow stores 0 for nan.
+                stored = 0.0 if math.isnan(value) else max(min(value, LARGEST), -LARGEST)
+                steps.append(measurement.step)
+                values.append(stored)
+                moments.append(_weight(measurement.step, name) * stored)
         return cls(
-            n=len(points),
-            steps=sum(step for step, _, _ in points),
-            total=math.fsum(value for _, _, value in points),
-            moment=math.fsum(weight * value for _, weight, value in points),
+            n=len(steps), steps=sum(steps), total=math.fsum(values), moment=math.fsum(moments)
         )
 
     @classmethod
     def counted(cls, row: Mapping[Any, Any]) -> Self | None:
-        """Those that a row with POINTS names; None where nobody has counted."""
+        """The sums of a row with POINTS; None if they were not counted."""
         if math.isnan(row["n_points"]):
             return None
         return cls(
@@ -80,56 +79,51 @@ def sealed(
     summary: Mapping[str, float],
     points: Points,
 ) -> dict[str, str]:
-    """The tags that seal a run, from all that the store is told of it."""
+    """The tags that seal a run, from everything that is written to the store about it."""
     tags = {**tags, SCHEMA: SCHEMA_VERSION}
-    named = (
-        {TAG_NAMES[tag]: value for tag, value in tags.items() if tag in TAG_NAMES}
-        | dict(params)
-        | dict(summary)
-    )
-    columns = {
-        name: None if name not in named else str(named[name])
-        for name in (*SEALED, *metric_columns(named))
-    }
+    named = {TAG_NAMES[tag]: value for tag, value in tags.items() if tag in TAG_NAMES}
+    named |= params
+    named |= summary
+    columns: dict[str, str | None] = dict.fromkeys(SEALED)
+    for name in (*SEALED, *metric_columns(named)):
+        if name in named:
+            columns[name] = str(named[name])
     return {SCHEMA: SCHEMA_VERSION, SEAL: seal(columns, points)}
 
 
 def flaw_of_seal(row: Mapping[Any, Any]) -> str:
-    """What is wrong with a row by its seal, empty where nothing is. Without POINTS its curves are not looked at.
+    """What is wrong with a row according to its seal; empty if nothing is.
 
-    Rows from before there were seals have neither a schema nor a class of machine; they are believed as they are.
+    Curves are checked only in rows with POINTS. Rows that are older than seals have neither a
+    schema nor a class of machine; they are not checked.
     """
     if row["status"] not in SEALED_STATUSES:
         return ""
     if isinstance(row["seal"], str):
-        is_former = row["seal"].startswith("2 ")  # which did not cover a benchmark's own metrics
-        names = SEALED if is_former else (*SEALED, *metric_columns(row))
+        names = [*SEALED]
+        if not row["seal"].startswith("2 "):  # schema 2 did not seal a benchmark's own metrics
+            names += metric_columns(row)
         return broken(row["seal"], {name: row[name] for name in names}, Points.counted(row))
-    return (
-        "its seal is missing"
-        if any(isinstance(row[name], str) for name in ("schema", "machine_class"))
-        else ""
-    )
+    if isinstance(row["schema"], str) or isinstance(row["machine_class"], str):
+        return "its seal is missing"
+    return ""
 
 
 def newer(row: Mapping[Any, Any]) -> str:
-    """What to say of a row that a newer optsuite wrote, if schema and seal agree; else empty."""
+    """The flaw of a row that a newer optsuite wrote, if its schema and seal agree; else empty."""
     schema, text = row["schema"], row["seal"]
-    if not (isinstance(schema, str) and isinstance(text, str) and schema.isdecimal()):
+    if not isinstance(schema, str) or not isinstance(text, str):
         return ""
-    if (
-        len(schema) > DIGITS
-        or not text.startswith(f"{schema} ")
-        or int(schema) <= int(SCHEMA_VERSION)
-    ):
+    is_version = schema.isdecimal() and len(schema) <= DIGITS
+    if not is_version or not text.startswith(f"{schema} ") or int(schema) <= int(SCHEMA_VERSION):
         return ""
     return f"written by a newer optsuite (schema {schema}; this one knows {SCHEMA_VERSION})"
 
 
 def resealed(row: Mapping[Any, Any], fingerprint: str) -> dict[str, str]:
-    """The tags that give a sound row another fingerprint, and a new seal if it had one.
+    """The tags that give a sound row a different fingerprint, and a new seal if it had one.
 
-    The part of the seal that covers the curves is kept.
+    The seal of the curves stays the same.
     """
     tags = {FINGERPRINT: fingerprint}
     if not isinstance(row["seal"], str):
@@ -137,42 +131,51 @@ def resealed(row: Mapping[Any, Any], fingerprint: str) -> dict[str, str]:
     columns = {name: row[name] for name in (*SEALED, *metric_columns(row))}
     columns |= {"fingerprint": fingerprint, "schema": SCHEMA_VERSION}
     _, _, *points = row["seal"].split(" ")
-    return tags | {
-        SCHEMA: SCHEMA_VERSION,
-        SEAL: " ".join((SCHEMA_VERSION, _digest(columns), *points)),
-    }
+    text = " ".join((SCHEMA_VERSION, _digest(columns), *points))
+    return tags | {SCHEMA: SCHEMA_VERSION, SEAL: text}
 
 
 def seal(columns: Mapping[str, object], points: Points) -> str:
-    """The seal of what a run says of itself, by column, and of its curves."""
-    return f"{SCHEMA_VERSION} {_digest(columns)} {points.n} {points.steps} {points.total:.12g} {points.moment:.12g}"
+    """The seal of a run's texts and numbers, by column, and of its curves."""
+    sums = f"{points.n} {points.steps} {points.total:.12g} {points.moment:.12g}"
+    return f"{SCHEMA_VERSION} {_digest(columns)} {sums}"
 
 
 def broken(text: str, columns: Mapping[str, object], points: Points | None) -> str:
-    """What the seal says has been edited, empty where nothing is known to be. Without points the curves are not looked at."""
+    """Which parts of a run were edited after its seal; empty if none, as far as is known.
+
+    Without points, curves are not checked.
+    """
     version, *parts = text.split(" ")
     if version not in KNOWN and version.isdecimal():
-        return f"its seal is of version {version[:9]}, and this optsuite knows version {SCHEMA_VERSION}"
+        known = f"this optsuite knows version {SCHEMA_VERSION}"
+        return f"its seal is of version {version[:DIGITS]}, and {known}"
     try:
-        own, n, steps, total, moment = (
-            parts[0],
-            int(parts[1]),
-            int(parts[2]),
-            float(parts[3]),
-            float(parts[4]),
-        )
-    except (IndexError, ValueError):
+        sums = _sums(parts[1:])
+    except ValueError:
         return "its seal is damaged"
-    if version not in KNOWN or len(parts) != 5:
+    if version not in KNOWN:
         return "its seal is damaged"
-    if own != _digest(columns):
-        return "what it says of itself has been edited"
-    if points is None:
-        return ""
-    close = _close(points.total, total, points.size) and _close(
-        points.moment, moment, points.size_of_moment
-    )
-    return "" if (points.n, points.steps) == (n, steps) and close else "its curves have been edited"
+    if parts[0] != _digest(columns):
+        return "its tags, params or summaries have been edited"
+    if points is not None and not _agree(points, sums):
+        return "its curves have been edited"
+    return ""
+
+
+def _sums(parts: Sequence[str]) -> Points:
+    """The sums that a seal holds. Raises ValueError if it is damaged."""
+    n, steps, total, moment = parts
+    return Points(n=int(n), steps=int(steps), total=float(total), moment=float(moment))
+
+
+def _agree(found: Points, said: Points) -> bool:
+    """Whether the curves of a run have the sums that its seal holds."""
+    if (found.n, found.steps) != (said.n, said.steps):
+        return False
+    if not _close(found.total, said.total, found.size):
+        return False
+    return _close(found.moment, said.moment, found.size_of_moment)
 
 
 def _close(found: float, said: float, size: float) -> bool:
@@ -180,9 +183,15 @@ def _close(found: float, said: float, size: float) -> bool:
 
 
 def _weight(step: int, name: str) -> int:
-    """What tells a point from others: of another step, split or measure."""
-    split = 1 if name.startswith("train/") else 2 if name.startswith("test/") else 3
-    return (step + 1) * (split + (3 if name.endswith("/loss") else 0))
+    """The weight of a point, which differs between steps, splits and measures."""
+    weight = 3
+    if name.startswith("train/"):
+        weight = 1
+    elif name.startswith("test/"):
+        weight = 2
+    if name.endswith("/loss"):
+        weight += 3
+    return (step + 1) * weight
 
 
 def _digest(columns: Mapping[str, object]) -> str:
@@ -191,14 +200,14 @@ def _digest(columns: Mapping[str, object]) -> str:
 
 
 def _text(value: object) -> str | None:
-    """A value as it reads the same from every store; None where there is none."""
+    """A value as text that is equal in every store; None if the value is missing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     try:
         number = float(str(value))
     except ValueError:
         return str(value)[:LONGEST]
-    clamped = (
-        max(min(number, 1e300), -1e300) + 0.0
-    )  # stores know neither infinity nor a zero below zero
-    return None if math.isnan(number) else f"{clamped:.9g}"
+    if math.isnan(number):
+        return None
+    clamped = max(min(number, LARGEST_NUMBER), -LARGEST_NUMBER)
+    return f"{clamped + 0.0:.9g}"  # adding 0 removes the sign of -0.0, which stores do not hold

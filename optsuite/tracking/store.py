@@ -1,104 +1,51 @@
-"""The MLflow store: opening it, its experiments, and what is written to it. One process writes at a time."""
+"""The MLflow store: its experiments and runs. One process writes at a time."""
 
 import logging
 import os
 import platform
-import sqlite3
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
-import filelock
 import sqlalchemy
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Experiment, Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 from mlflow.tracking.context.registry import resolve_tags
 
-from optsuite.errors import InputError
 from optsuite.redact import redact
 from optsuite.tracking.artifacts import folder_of, is_elsewhere, move_artifacts
-from optsuite.tracking.database import require_ours
-from optsuite.tracking.location import database_path
-from optsuite.tracking.refusals import cannot_be_opened
+from optsuite.tracking.location import HTTP, database_path
+from optsuite.tracking.opening import open_client
 from optsuite.tracking.retry import RetryPolicy
 from optsuite.tracking.schema import CAMPAIGN, KIND, PARENT, REPORTS, RUN_NAME, having
 from optsuite.training.results import Measurement
 
 T = TypeVar("T")
-HTTP = ("http:", "https:")
 PAGE = 1_000
 MOST_LINES = 20
 LOGGER = logging.getLogger("optsuite")
-# MLflow's own retries are silent, repeat what has succeeded, and last for minutes at a wrong
-# address; RetryPolicy replaces them.
-ALONE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 VERSIONS = {f"{name}_version": version(name) for name in ("optsuite", "torch", "mlflow", "optuna")}
-MACHINE = f"{platform.node()}, {platform.machine()}, {os.cpu_count()} cores"  # whose times can be compared
+# Times of runs can be compared if this is equal.
+MACHINE = f"{platform.node()}, {platform.machine()}, {os.cpu_count()} cores"
 
 
 def open_store(uri: str) -> "Store":
-    """Open the store, a SQLite one created where there is none. Raises InputError when it cannot be opened."""
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(
-        logging.CRITICAL
-    )  # it logs what it raises, with its stack
-    path = database_path(uri)
-    if path is None:
-        for name, value in ALONE.items():
-            os.environ.setdefault(name, value)
-    try:
-        if path is not None:
-            require_ours(path)
-            if not path.exists():
-                _create(path)
-            _write_ahead(path)
-        elif not uri.startswith(HTTP):
-            sqlalchemy.create_engine(
-                uri, poolclass=sqlalchemy.NullPool
-            ).connect().close()  # MLflow tries for minutes
-        client = MlflowClient(tracking_uri=uri)
-        client.search_experiments(max_results=1)
-    except InputError:
-        raise
-    except Exception as error:
-        raise cannot_be_opened(uri, error) from error
-    return Store(uri, client)
-
-
-def _create(path: Path) -> None:
-    """Create the database under another name: MLflow killed while it creates one leaves a file that never opens again."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(
-        path.with_name(".creating.lock")
-    ):  # two processes that create one database crash each other
-        for stale in path.parent.glob(".creating-*"):
-            stale.unlink()
-        if path.exists():
-            return
-        fresh = path.with_name(f".creating-{uuid.uuid4().hex}.db")
-        MlflowClient(tracking_uri=f"sqlite:///{fresh}").search_experiments(max_results=1)
-        os.replace(fresh, path)
-
-
-def _write_ahead(path: Path) -> None:
-    """Switch the database to write-ahead logging, which it keeps: a run is written in a quarter of the time, as safely."""
-    with (
-        suppress(sqlite3.OperationalError),
-        closing(sqlite3.connect(path)) as connection,
-    ):  # somebody is writing just now
-        connection.execute("PRAGMA journal_mode=WAL")
+    """Open the store; create a missing SQLite store. Raises InputError if it cannot be opened."""
+    return Store(uri, open_client(uri))
 
 
 class Store:
-    """MLflow as optsuite writes it: an experiment per benchmark, a study run per optimizer, its runs as children."""
+    """MLflow as optsuite uses it.
+
+    A benchmark is an experiment, a study is a run, and the runs of a study are its children.
+    """
 
     def __init__(self, uri: str, client: MlflowClient) -> None:
         """Wrap a client whose store has been opened."""
@@ -112,17 +59,17 @@ class Store:
         self._context = {key: redact(value) for key, value in found.items() if key != RUN_NAME}
 
     def say(self, lines: Iterable[str]) -> None:
-        """Log what somebody should know of what the store holds: each line once, and no more than MOST_LINES at a time."""
+        """Log warnings about the rows of the store: each line once, at most MOST_LINES per call."""
         new = [line for line in dict.fromkeys(lines) if line not in self._said]
         self._said.update(new)
         for line in new[:MOST_LINES]:
             LOGGER.warning("%s", line)
         if len(new) > MOST_LINES:
-            LOGGER.warning("And %d like it.", len(new) - MOST_LINES)
+            LOGGER.warning("And %d more.", len(new) - MOST_LINES)
 
     @property
     def is_database(self) -> bool:
-        """Whether the store is a database that SQL can be sent to, rather than a server."""
+        """Whether the store is a database that takes SQL, rather than a server."""
         return not self.uri.startswith(HTTP)
 
     def experiment(self, benchmark: str) -> str:
@@ -138,7 +85,10 @@ class Store:
         return self._experiments[benchmark]
 
     def restore(self, benchmark: str) -> str | None:
-        """The id of the benchmark's experiment, brought back where it was deleted in the UI; None where there is none."""
+        """The id of the benchmark's experiment, restored if it was deleted in the UI.
+
+        None if there is no such experiment.
+        """
         found = self._ask(self.client.get_experiment_by_name, benchmark)
         if found is None:
             return None
@@ -148,9 +98,9 @@ class Store:
 
     def _create_experiment(self, benchmark: str) -> None:
         path = database_path(self.uri)
-        location = (
-            None if path is None else (path.parent / "artifacts" / folder_of(benchmark)).as_uri()
-        )  # else a server decides
+        location = None  # a server chooses one
+        if path is not None:
+            location = _artifacts_beside(path, benchmark)
         self._ask(self.client.create_experiment, benchmark, artifact_location=location)
 
     def create(
@@ -162,9 +112,11 @@ class Store:
         parent: str | None = None,
     ) -> str:
         """Create a run, marked as running since `started` (Unix seconds), and return its id."""
-        own = dict(tags) | ({PARENT: parent} if parent else {})
+        all_tags = self._context | dict(tags)
+        if parent:
+            all_tags[PARENT] = parent
         experiment, start_time = self.experiment(benchmark), int(started * 1e3)
-        run = self._ask(self.client.create_run, experiment, start_time, self._context | own, name)
+        run = self._ask(self.client.create_run, experiment, start_time, all_tags, name)
         return str(run.info.run_id)
 
     def log(
@@ -177,27 +129,26 @@ class Store:
         tags: Mapping[str, str] = {},
         time: float,
     ) -> None:
-        """Write curves, summaries, params and tags of a run in one batch."""
-        metrics = [
-            Metric(k, v, int(m.time * 1e3), m.step)
-            for m in measurements
-            for k, v in m.values.items()
-        ]
-        metrics += [Metric(key, value, int(time * 1e3), 0) for key, value in summary.items()]
-        self._ask(
-            self.client.log_batch,
-            run_id,
-            metrics,
-            [Param(key, str(value)) for key, value in params.items()],
-            [RunTag(key, value) for key, value in tags.items()],
-        )
+        """Write curves, summaries, params and tags of a run in one batch.
+
+        `time` is that of the summaries, in Unix seconds.
+        """
+        metrics: list[Metric] = []
+        for measurement in measurements:
+            milliseconds = int(measurement.time * 1e3)
+            for name, value in measurement.values.items():
+                metrics.append(Metric(name, value, milliseconds, measurement.step))
+        metrics += [Metric(name, value, int(time * 1e3), 0) for name, value in summary.items()]
+        own_params = [Param(name, str(value)) for name, value in params.items()]
+        own_tags = [RunTag(name, value) for name, value in tags.items()]
+        self._ask(self.client.log_batch, run_id, metrics, own_params, own_tags)
 
     def terminate(self, run_id: str, status: str, ended: float) -> None:
-        """Mark a run as FINISHED, FAILED or KILLED at a time in Unix seconds."""
+        """Mark a run as FINISHED, FAILED or KILLED at the time `ended` in Unix seconds."""
         self._ask(self.client.set_terminated, run_id, status, int(ended * 1e3))
 
     def delete(self, run_id: str) -> None:
-        """Move a run to MLflow's trash, whatever state it is in."""
+        """Move a run to MLflow's trash, in any state."""
         try:
             self._ask(self.client.delete_run, run_id)
         except MlflowException:
@@ -206,76 +157,81 @@ class Store:
             self._ask(self._delete_by_force, run_id)
 
     def _delete_by_force(self, run_id: str) -> None:
-        """For a run with a status, say, that MLflow does not know, and so refuses to delete."""
-        query = "UPDATE runs SET lifecycle_stage = 'deleted', status = 'FAILED' WHERE run_uuid = :run_id"
-        with sqlalchemy.create_engine(
-            self.uri, poolclass=sqlalchemy.NullPool
-        ).begin() as connection:
+        """Delete a run that MLflow refuses to delete, for instance because of an invalid status."""
+        query = """UPDATE runs SET lifecycle_stage = 'deleted', status = 'FAILED'
+                   WHERE run_uuid = :run_id"""
+        engine = sqlalchemy.create_engine(self.uri, poolclass=sqlalchemy.NullPool)
+        with engine.begin() as connection:
             connection.execute(sqlalchemy.text(query), {"run_id": run_id})
 
     def tag(self, run_id: str, key: str, value: str | None) -> None:
-        """Set a tag of a run, or remove it."""
+        """Set a tag of a run, or remove it if the value is None."""
         if value is None:
             self._ask(self.client.delete_tag, run_id, key)
         else:
             self._ask(self.client.set_tag, run_id, key, value)
 
     def attach_report(self, campaign: str, folder: Path, files: Iterable[Path]) -> None:
-        """Keep files of a report folder as artifacts of the campaign's report run, found or created."""
+        """Keep files of a report folder as artifacts of the campaign's report run."""
         self.come_home()
-        experiment = self.experiment(REPORTS)
-        condition = having(campaign=campaign, kind="report")
-        found = self._ask(self.client.search_runs, [experiment], condition, max_results=1)
-        tags = {KIND: "report", CAMPAIGN: campaign}
-        run_id = (
-            found[0].info.run_id
-            if found
-            else self.create(REPORTS, f"report of {campaign}", tags, time.time())
-        )
+        run_id = self._report_run(campaign)
         for path in files:
             place = path.relative_to(folder).parent.as_posix()
             self.client.log_artifact(run_id, str(path), None if place == "." else place)
         self.terminate(run_id, "FINISHED", time.time())
 
+    def _report_run(self, campaign: str) -> str:
+        """The id of the campaign's report run, found or created."""
+        experiment = self.experiment(REPORTS)
+        condition = having(campaign=campaign, kind="report")
+        found = self._ask(self.client.search_runs, [experiment], condition, max_results=1)
+        if found:
+            return str(found[0].info.run_id)
+        tags = {KIND: "report", CAMPAIGN: campaign}
+        return self.create(REPORTS, f"report of {campaign}", tags, time.time())
+
     def come_home(self) -> None:
-        """Let a database that was copied or moved keep its artifacts beside itself, not where it lay before."""
+        """Make a database that was copied or moved keep its artifacts beside itself."""
         path = database_path(self.uri)
         if path is None:
             return
-        for page in _pages(partial(self._ask, self.client.search_experiments, max_results=PAGE)):
+        for page in self._experiment_pages():
             for experiment in page:
-                here = (path.parent / "artifacts" / folder_of(experiment.name)).as_uri()
-                if is_elsewhere(experiment.artifact_location, here):
-                    self._ask(
-                        move_artifacts,
-                        self.uri,
-                        experiment.experiment_id,
-                        experiment.artifact_location,
-                        here,
-                    )
+                old = experiment.artifact_location
+                here = _artifacts_beside(path, experiment.name)
+                if is_elsewhere(old, here):
+                    self._ask(move_artifacts, self.uri, experiment.experiment_id, old, here)
 
     def search(self, condition: str) -> list[MlflowRun]:
-        """All active runs of all experiments that fulfil a condition in MLflow's search language."""
+        """All active runs of all experiments that match a condition in MLflow's search language."""
         return [run for page in self.pages(condition) for run in page]
 
     def pages(self, condition: str) -> Iterator[Sequence[MlflowRun]]:
         """The same, page by page."""
-        found = _pages(partial(self._ask, self.client.search_experiments, max_results=PAGE))
+        found = self._experiment_pages()
         ids = [experiment.experiment_id for page in found for experiment in page]
-        yield from _pages(
-            partial(self._ask, self.client.search_runs, ids, condition, max_results=PAGE)
-        )
+        search = partial(self._ask, self.client.search_runs, ids, condition, max_results=PAGE)
+        yield from _pages(search)
+
+    def _experiment_pages(self) -> Iterator[PagedList[Experiment]]:
+        return _pages(partial(self._ask, self.client.search_experiments, max_results=PAGE))
 
     def curves(self, run_id: str, names: Iterable[str]) -> dict[str, dict[int, float]]:
         """Curves of a run by name, each a mapping of step to value."""
-        return {
-            name: {m.step: m.value for m in self._ask(self.client.get_metric_history, run_id, name)}
-            for name in names
-        }
+        curves: dict[str, dict[int, float]] = {}
+        for name in names:
+            points = self._ask(self.client.get_metric_history, run_id, name)
+            curves[name] = {point.step: point.value for point in points}
+        return curves
+
+
+def _artifacts_beside(path: Path, benchmark: str) -> str:
+    """The address of a benchmark's artifacts beside the database."""
+    return (path.parent / "artifacts" / folder_of(benchmark)).as_uri()
 
 
 def _pages(search: Callable[..., PagedList[T]]) -> Iterator[PagedList[T]]:
-    """What a search finds, page by page."""
+    """The results of a search, page by page."""
     token: str | None = None
     while token != "":
         page = search(page_token=token)

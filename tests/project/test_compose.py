@@ -105,7 +105,7 @@ def test_its_commands_start_a_server_that_wants_its_password(
                 env=os.environ,
             )
             monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-            with pytest.raises(InputError, match="wants a name and a password"):
+            with pytest.raises(InputError, match="requires a user name and a password"):
                 open_store(server.address)
             monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", config["mlflow"]["admin_username"])
             monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRETS["MLFLOW_ADMIN_PASSWORD"])

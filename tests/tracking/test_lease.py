@@ -1,4 +1,7 @@
-"""Two machines want one campaign: one of them has it. A claim is a run of the store; nothing here needs a server."""
+"""Two machines claim one campaign, and one of them gets it.
+
+A claim is a run of the store, so no test here needs a server.
+"""
 
 import contextlib
 import threading
@@ -8,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from optsuite.errors import InputError, StoreUnavailableError
-from optsuite.tracking import lease
+from optsuite.tracking import claim_watch, lease
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.schema import CLAIM_BEAT
 from optsuite.tracking.store import Store, open_store
@@ -24,7 +27,7 @@ def store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 def on(machine: str, store: Store) -> str:
-    """What became of a claim from a machine: its run, or why it was refused."""
+    """The result of a claim from a machine: its run, or why it was refused."""
     found: list[str] = []
 
     def claim() -> None:
@@ -39,7 +42,7 @@ def on(machine: str, store: Store) -> str:
     return found[0]
 
 
-def test_one_machine_has_a_campaign_until_it_gives_it_back(store: Store) -> None:
+def test_claimed_campaign_is_refused_until_given_back(store: Store) -> None:
     first = on("one", store)
     assert "campaign: got 'c', which is being run by process" in on("two", store)
     assert [claim.info.run_id for claim in lease.claims(store, "c")] == [first]
@@ -47,18 +50,18 @@ def test_one_machine_has_a_campaign_until_it_gives_it_back(store: Store) -> None
     assert on("two", store) in [claim.info.run_id for claim in lease.claims(store, "c")]
 
 
-def test_a_claim_of_this_machine_whose_process_is_gone_is_taken_over(store: Store) -> None:
-    """The lock of the file says that it is gone."""
+def test_claim_of_a_gone_process_of_this_machine_is_taken_over(store: Store) -> None:
+    """The process is gone because its lock of the file is free."""
     first = on("one", store)
     assert on("one", store) not in ("", first)
     assert len(lease.claims(store, "c")) == 1
 
 
-def test_a_claim_that_nobody_renews_expires_and_its_owner_notices(
+def test_claim_without_renewal_expires_and_its_owner_notices(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(lease, "WATCH_SECONDS", 0.1)
+    monkeypatch.setattr(claim_watch, "WATCH_SECONDS", 0.1)
     first = on("one", store)
     own = lease.Lease(store, first)
     time.sleep(0.3)
@@ -81,11 +84,11 @@ def wait_for_loss(own: lease.Lease) -> bool:
 
 
 @pytest.mark.parametrize("skew", [-200.0, 3_600.0])
-def test_a_live_claim_is_not_taken_over_however_the_clocks_differ(
+def test_live_claim_with_different_clocks_is_not_taken_over(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, skew: float
 ) -> None:
-    """The other machine's clock is wrong by so many seconds."""
-    monkeypatch.setattr(lease, "WATCH_SECONDS", 20.0)
+    """The clock of the claiming machine is wrong by `skew` seconds."""
+    monkeypatch.setattr(claim_watch, "WATCH_SECONDS", 20.0)
     first = on("one", store)
     store.tag(first, CLAIM_BEAT, repr(time.time() + skew))
     renewal = threading.Timer(0.3, lambda: store.tag(first, CLAIM_BEAT, repr(time.time() + skew)))
@@ -93,31 +96,30 @@ def test_a_live_claim_is_not_taken_over_however_the_clocks_differ(
     assert "campaign: got 'c', which is being run by process" in on("two", store)
     renewal.join()
     assert [claim.info.run_id for claim in lease.claims(store, "c")] == [first]
-    assert [one.getMessage() for one in caplog.records if "waiting" in one.getMessage()] != []
+    assert any("waiting" in message for message in caplog.messages)
 
 
-def test_a_claim_from_the_future_that_nobody_renews_ends_by_our_clock(
+def test_claim_from_the_future_without_renewal_ends_by_our_clock(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = on("one", store)
     store.tag(first, CLAIM_BEAT, repr(time.time() + 86_400))
-    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.3)
+    monkeypatch.setattr(claim_watch, "EXPIRY_SECONDS", 0.3)
     assert on("two", store) not in ("", first)
     assert len(lease.claims(store, "c")) == 1
 
 
 @pytest.mark.parametrize("clock", ["monotonic", "time"])
-def test_a_machine_that_slept_or_was_cut_off_stops_without_being_told(
+def test_machine_after_sleep_or_cut_off_stops_by_itself(
     store: Store, monkeypatch: pytest.MonkeyPatch, clock: str
 ) -> None:
-    """The monotonic clock stops while a machine sleeps; the wall clock goes on."""
+    """The monotonic clock stops while a machine sleeps; the wall clock does not."""
     own = lease.Lease(store, on("one", store))
-    now = time.monotonic(), time.time()
-    later = (now[0] + 170, now[1]) if clock == "monotonic" else (now[0], now[1] + 170)
-    monkeypatch.setattr(lease, "_clocks", lambda: later)
-    with pytest.raises(
-        StoreUnavailableError, match="asleep or cut off from the store for 170 seconds"
-    ):
+    later = {"monotonic": time.monotonic(), "time": time.time()}
+    later[clock] += 170
+    monkeypatch.setattr(lease, "_clocks", lambda: (later["monotonic"], later["time"]))
+    said = "asleep or cut off from the store for 170 seconds"
+    with pytest.raises(StoreUnavailableError, match=said):
         own.require()
     monkeypatch.undo()
     assert own.is_lost
@@ -125,10 +127,11 @@ def test_a_machine_that_slept_or_was_cut_off_stops_without_being_told(
     assert lease.claims(store, "c") == []
 
 
-def test_of_machines_that_claim_at_once_one_wins(store: Store) -> None:
+def test_simultaneous_claims_have_one_winner(store: Store) -> None:
     for _ in range(3):
         names = [f"m{i}" for i in range(3)]
-        gate, won = threading.Barrier(len(names)), list[str]()
+        gate = threading.Barrier(len(names))
+        won: list[str] = []
 
         def claim(gate: threading.Barrier = gate, won: list[str] = won) -> None:
             gate.wait()

@@ -1,4 +1,4 @@
-"""Calls to a store that fails: what is repeated, for how long, and what a person is told."""
+"""Calls to a store that fails: which are retried, for how long, and what is reported."""
 
 import threading
 import time
@@ -44,10 +44,8 @@ def test_transient_error_is_retried_with_one_warning(
     assert own.call(calls) == 7
     assert calls.n == 4
     assert own.has_waited
-    expected = (
-        "The store does not answer (OSError: connection refused); trying again for 3 minutes."
-    )
-    assert caplog.messages == [expected]
+    reason = "The store does not answer (OSError: connection refused)"
+    assert caplog.messages == [f"{reason}; trying again for 3 minutes."]
 
 
 @pytest.mark.parametrize(
@@ -57,10 +55,8 @@ def test_permanent_error_loses_the_store_at_once(
     policy: Callable[[], RetryPolicy], text: str
 ) -> None:
     own, calls = policy(), Calls(OSError(text))
-    with pytest.raises(
-        StoreUnavailableError,
-        match=rf"^store: http://host:5000 cannot be written to: OSError: {text}$",
-    ):
+    said = rf"^store: http://host:5000 cannot be written to: OSError: {text}$"
+    with pytest.raises(StoreUnavailableError, match=said):
         own.call(calls)
     assert calls.n == 1
     assert not own.has_waited

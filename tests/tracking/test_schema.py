@@ -1,4 +1,4 @@
-"""The names of the store: each in one place, none that a hyperparameter could take."""
+"""The names of the store: each is in one place, and no hyperparameter can take one."""
 
 import re
 from pathlib import Path
@@ -8,9 +8,9 @@ from optsuite.definitions.names import RUN_PARAMS
 from optsuite.tracking.schema import AT_EDGE, NUMBER_PARAMS, TAG_NAMES, TEXT_PARAMS, UNREAD_PARAMS
 
 ROOT = Path(optsuite.__file__).parent
-MODULES = {  # what looks like a tag in a text: a module or a function of the package
-    path.relative_to(ROOT).parts[0].removesuffix(".py") for path in ROOT.rglob("*.py")
-} | {*optsuite.__all__, "benchmarks", "definition"}  # the last is a module of schema 2
+# Modules and functions of the package look like tags in a text; `definition` is one of schema 2.
+NO_TAGS = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in ROOT.rglob("*.py")}
+NO_TAGS |= {*optsuite.__all__, "benchmarks", "definition"}
 
 
 def test_tags_are_named_in_the_schema_alone() -> None:
@@ -18,7 +18,7 @@ def test_tags_are_named_in_the_schema_alone() -> None:
         if path.name == "schema.py":
             continue
         for name in re.findall(r"[\"'`]optsuite\.(\w+)", path.read_text()):
-            assert name in MODULES, f"{path.name} names the tag optsuite.{name}"
+            assert name in NO_TAGS, f"{path.name} names the tag optsuite.{name}"
         assert "mlflow.parentRunId" not in path.read_text(), path.name
 
 

@@ -1,4 +1,4 @@
-"""What a seal sees of a run that was edited."""
+"""Which edits of a run its seal detects."""
 
 import math
 from collections.abc import Mapping
@@ -20,15 +20,10 @@ def curves(*losses: float, swapped: bool = False) -> Points:
 
 def row(change: Mapping[str, object] = {}) -> dict[str, object]:
     tags = sealed({"optsuite.kind": "study"}, {"lr": 0.1, "machine_class": "m"}, {}, curves(1.0))
-    said = {
-        "kind": "study",
-        "lr": "0.1",
-        "machine_class": "m",
-        "seal": tags[SEAL],
-        "schema": tags[SCHEMA],
-    }
     nothing = {**dict.fromkeys((*SEALED, *OF_SEALS)), **dict.fromkeys(POINTS, math.nan)}
-    return {**nothing, "status": "FINISHED", **said, **change}
+    said = {"status": "FINISHED", "kind": "study", "lr": "0.1", "machine_class": "m"}
+    seals = {"seal": tags[SEAL], "schema": tags[SCHEMA]}
+    return {**nothing, **said, **seals, **change}
 
 
 @pytest.mark.parametrize(
@@ -40,13 +35,13 @@ def row(change: Mapping[str, object] = {}) -> dict[str, object]:
         curves(1.0, 2.0, 3.0 + 1e-6),
     ],
 )
-def test_edited_curves_are_seen(other: Points) -> None:
+def test_edited_curves_break_the_seal(other: Points) -> None:
     text = seal({}, curves(1.0, 2.0, 3.0))
     assert broken(text, {}, curves(1.0, 2.0, 3.0)) == ""
     assert broken(text, {}, other) == "its curves have been edited"
 
 
-def test_the_largest_values_have_a_sum() -> None:
+def test_infinite_and_huge_values_keep_the_seal() -> None:
     own = curves(math.inf, -math.inf, math.nan, 1e308, 1e308)
     assert broken(seal({}, own), {}, own) == ""
 
@@ -57,13 +52,13 @@ def test_the_largest_values_have_a_sum() -> None:
         ({}, ""),
         ({"seal": None}, "its seal is missing"),
         ({"seal": None, "schema": None}, "its seal is missing"),
-        ({"seal": None, "schema": None, "machine_class": None}, ""),  # from before there were seals
+        ({"seal": None, "schema": None, "machine_class": None}, ""),  # older than seals
         ({"seal": None, "status": "RUNNING"}, ""),
-        ({"schema": None}, "what it says of itself has been edited"),
+        ({"schema": None}, "its tags, params or summaries have been edited"),
         ({"seal": "1 0123 4 5 6"}, "its seal is of version 1, and this optsuite knows version 3"),
         ({"seal": "2 0123 4"}, "its seal is damaged"),
         ({"seal": "lead"}, "its seal is damaged"),
     ],
 )
-def test_a_row_is_believed_by_its_seal(change: Mapping[str, object], said: str) -> None:
+def test_row_is_checked_by_its_seal(change: Mapping[str, object], said: str) -> None:
     assert flaw_of_seal(row(change)) == said
