@@ -1,1 +1,1 @@
-"""What a definition consists of: a text that is equal for two definitions only if they behave alike."""
+"""What a definition consists of, as a text: equal for two definitions only if they behave alike."""

@@ -1,4 +1,7 @@
-"""The plain values in annotations, which code may read when it runs: `width: Annotated[int, WIDTH]`."""
+"""The plain values in annotations, such as WIDTH in `width: Annotated[int, WIDTH]`.
+
+Code may read them when it runs.
+"""
 
 import inspect
 from collections.abc import Iterator
@@ -9,13 +12,17 @@ MANY = 1_000  # parts of an annotation that are looked at
 
 
 def annotated(definition: Any) -> list[list[str]]:
-    """Each annotation of a function or class that holds plain values, by name, with these."""
+    """Each annotation of a function or class that holds plain values, as [name, *values]."""
     try:
         annotations = inspect.get_annotations(definition)
-    except Exception:  # where they are computed late, by code that may raise anything
+    except Exception:  # Lazily evaluated annotations may raise anything.
         return []
-    found = ([name, *map(repr, _values(annotation))] for name, annotation in annotations.items())
-    return [own for own in found if len(own) > 1]
+    found = []
+    for name, annotation in annotations.items():
+        values = [repr(value) for value in _values(annotation)]
+        if values:
+            found.append([name, *values])
+    return found
 
 
 def _values(annotation: object) -> Iterator[object]:

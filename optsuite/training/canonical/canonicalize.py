@@ -1,10 +1,11 @@
-"""Describing a definition so that two descriptions are equal only if what they describe behaves alike.
+"""Describes definitions so that two descriptions are equal only if the definitions behave alike.
 
-A function of a person's own files is its name, its source, its defaults, what it closes over and the globals it reads,
-these described in turn: whoever edits a constant or a helper has changed the definition, and nobody else has. Where it cannot
-be told what is read (a module, an import, a namespace), the texts of the modules concerned stand for it. Installed code is
-its name; the versions of packages are collected separately. Descriptions are the same in every
-process, and independent of folders and of what is installed.
+A function from the user's own files is described by its name, source, defaults, closure and the
+globals that it reads, which are described in turn. So an edit of a constant or a helper changes the
+definitions that use it, and no others. Where it cannot be told what is read (a module, an import, a
+namespace), the texts of the modules concerned stand for it. Installed code is described by its
+name; the versions of packages are collected separately. Descriptions are the same in every process,
+and independent of folders and of what is installed.
 """
 
 import hashlib
@@ -22,37 +23,24 @@ from torch import Tensor, nn
 
 from optsuite.errors import InputError
 from optsuite.training.canonical.array_parts import tensor_bytes
-from optsuite.training.canonical.code_parts import Steps, class_steps, function_steps, module_steps
+from optsuite.training.canonical.code_parts import class_steps, function_steps
 from optsuite.training.canonical.container_parts import Apart, is_absolute, scalar
 from optsuite.training.canonical.contents import contents
 from optsuite.training.canonical.imports import closure
 from optsuite.training.canonical.members import unhooked
 from optsuite.training.canonical.names import NAMES, Module, Names, Texts, Written
-from optsuite.training.canonical.own_code import (
-    Home,
-    class_home,
-    class_module,
-    function_kind,
-    home_of_module,
-    kind_of,
-    module_kind,
-    qualname,
-)
+from optsuite.training.canonical.own_code import Home, class_module, home_of, qualname
+from optsuite.training.canonical.reading_parts import module_steps
 from optsuite.training.canonical.registered import registered
+from optsuite.training.canonical.steps import Steps
 from optsuite.training.canonical.value_parts import value_steps
 
 __all__ = ["Description", "canonicalize", "tensor_bytes"]
 
-LONGEST = 200  # letters of a plain value that is not hashed
-DEEPEST = 100_000  # parts within parts
-SHARED = (
-    nn.Module,
-    Tensor,
-    np.ndarray,
-    list,
-    dict,
-    set,
-)  # what is there once and used twice differs from two that are alike
+LONGEST = 200  # characters of a plain value that is not hashed
+DEEPEST = 100_000  # levels of nesting
+# Mutable values: one that is used twice differs from two equal ones.
+SHARED = (nn.Module, Tensor, np.ndarray, list, dict, set)
 N_NAMED = 3  # places that a message names
 
 
@@ -65,9 +53,7 @@ class Description:
 
 
 def canonicalize(
-    value: object,
-    what: str = "definition",
-    names: Callable[[], Names] = Names,
+    value: object, what: str = "definition", names: Callable[[], Names] = Names
 ) -> Description:
     """Describe a value.
 
@@ -84,35 +70,41 @@ def canonicalize(
             return Description(text, tuple(sorted(walk.names.packages.items())))
     except InputError as error:
         raise InputError(f"{what}: {error}") from None
-    except Exception as error:  # whatever a person's own code raises where it is looked at
+    except Exception as error:  # Inspecting the user's own objects may raise anything.
+        kind = type(error).__name__
         raise InputError(
-            f"{what}: describing it raised {type(error).__name__}; allowed: making it inside the function"
+            f"{what}: describing it raised {kind}; create it inside the function that uses it"
         ) from None
 
 
 @dataclass(eq=False)
 class _Open:
-    """A value of which parts are being described. `known` are descriptions by id; `place` counts the open ones."""
+    """A value whose parts are being described.
+
+    `where` tells its place in the value around it. `known` are descriptions by id. `is_coarse` once
+    the description by `_coarse` has replaced the one by parts.
+    """
 
     value: Any
     where: str
     steps: Steps
-    place: int
     known: dict[int, str]
     is_coarse: bool = False
 
 
 @dataclass(eq=False)
 class _Walk:
-    """Describes a value and its parts, without recursion: values may be nested deeper than Python's stack."""
+    """Describes a value and its parts, without recursion since nesting may exceed Python's stack.
+
+    `homes` are all own modules that were met, by name. `alive` keeps the values, so that no id is
+    used twice.
+    """
 
     names: Names
     stack: list[_Open] = field(default_factory=list)
     places: dict[int, int] = field(default_factory=dict)
-    homes: dict[str, Home] = field(default_factory=dict)  # by name, of all that was met
-    alive: list[object] = field(
-        default_factory=list
-    )  # whose ids must not be taken by others while this goes on
+    homes: dict[str, Home] = field(default_factory=dict)
+    alive: list[object] = field(default_factory=list)
 
     def canonicalize(self, root: object) -> str:
         result: Any = self._enter(root, "")
@@ -124,20 +116,22 @@ class _Walk:
                 result = self._leave(stop.value)
             except InputError:
                 raise
-            except (
-                Exception
-            ):  # OpaqueError among them: what a person's own code raises here is its own
+            except Exception:  # OpaqueError, or whatever the user's own objects raise
                 if top.is_coarse:
                     raise
-                top.steps, top.is_coarse, result = self._coarse(top), True, None
+                top.steps = self._coarse(top)
+                top.is_coarse = True
+                result = None
             else:
-                is_name = type(value) in NAMES
-                result = self.names.write(value) if is_name else self._enter(value, where)
+                if type(value) in NAMES:
+                    result = self.names.write(value)
+                else:
+                    result = self._enter(value, where)
         assert isinstance(result, str)
-        return result if len(result) < LONGEST else _hashed(result)
+        return _short(result)
 
     def _enter(self, value: Any, where: str) -> str | None:
-        """The description of a plain or a known value; None once others have been opened."""
+        """The description of a plain or a known value; None if the value was opened instead."""
         known = self.stack[-1].known if self.stack else {}
         if isinstance(value, Apart):
             value, known = value.value, dict(known)
@@ -146,50 +140,55 @@ class _Walk:
             return f"str {self._relative(value)}"
         plain = scalar(value)
         if plain is not None:
-            return plain if len(plain) < LONGEST else _hashed(plain)
+            return _short(plain)
         if id(value) in known:
-            return f"same {known[id(value)]}" if isinstance(value, SHARED) else known[id(value)]
+            found = known[id(value)]
+            return f"same {found}" if isinstance(value, SHARED) else found
         if id(value) in self.places:
             return f"again {len(self.stack) - self.places[id(value)]}"
         if len(self.stack) > DEEPEST:
             raise InputError(f"got a value nested more than {DEEPEST} deep, allowed: less")
         self.alive.append(value)
-        if (home := _home(value)) is not None:
+        home = home_of(value)
+        if home is not None:
             self.homes[home.name] = home
         self.places[id(value)] = len(self.stack)
-        self.stack.append(_Open(value, where, _steps(value), len(self.stack), known))
+        self.stack.append(_Open(value, where, _steps(value), known))
         return None
 
     def _leave(self, parts: list[Any]) -> str:
         """Close the innermost value, of which all parts have been described."""
         closed = self.stack.pop()
         del self.places[id(closed.value)]
-        closed.known[id(closed.value)] = result = _hashed(json.dumps(parts))
+        result = _hashed(json.dumps(parts))
+        closed.known[id(closed.value)] = result
         return result
 
     def _relative(self, path: str) -> str:
-        """A path without the folder of the modules in which it was met: a copy elsewhere is the same."""
+        """A path relative to the folder of the modules that led to it, so that folders may move."""
         for home in self._homes():
             if home.folder is not None and PurePath(path).is_relative_to(home.folder):
                 return f"<folder> {PurePath(path).relative_to(home.folder).as_posix()}"
         return path
 
     def _homes(self) -> Iterator[Home]:
-        """The modules of the person's own code that led here, the innermost first."""
+        """The own modules that led to the present value, the innermost first."""
         for opened in reversed(self.stack):
-            home = _home(opened.value)
+            home = home_of(opened.value)
             if home is not None:
                 yield home
 
     def _coarse(self, opened: _Open) -> Steps:
-        """What stands for a value of which nothing can be told: its type and the texts of the modules that led to it."""
+        """A value that cannot be described by parts: its type, and the texts that led to it.
+
+        Raises InputError if no own module led to it.
+        """
         homes = {home.name: home for home in self._homes()}
         kind = type(opened.value)
         if not homes:
-            where = " of ".join([o.where for o in reversed(self.stack) if o.where][:N_NAMED])
             raise InputError(
-                f"{where}{': ' if where else ''}got a value of type {kind.__name__}, which cannot be told from "
-                "others of its kind; allowed: making it inside the function that uses it"
+                f"{self._place()}got a value of type {kind.__name__}, which cannot be "
+                "distinguished from others of its kind; create it inside the function that uses it"
             )
         parts = ["opaque", (yield Module(class_module(kind)), "name"), qualname(kind)]
         written: Written = yield Texts(closure(homes.values())), "modules"
@@ -198,17 +197,11 @@ class _Walk:
             parts.append([part, (yield contents(part), f"module optsuite.{part}")])
         return parts
 
-
-def _home(value: Any) -> Home | None:
-    """The module that a function, a class, a module or an instance belongs to, where it is a person's own."""
-    kind = type(value)
-    if kind is FunctionType:
-        return home_of_module(value.__globals__) if function_kind(value) == "own" else None
-    if issubclass(kind, ModuleType):
-        home = home_of_module(vars(value))
-        return home if kind_of(home.name, home.file) == "own" else None
-    of = value if issubclass(kind, type) else kind
-    return class_home(of) if module_kind(class_module(of)) == "own" else None
+    def _place(self) -> str:
+        """Where the present value was met, as the start of a message."""
+        places = [opened.where for opened in reversed(self.stack) if opened.where]
+        where = " of ".join(places[:N_NAMED])
+        return f"{where}: " if where else ""
 
 
 def _steps(value: Any) -> Steps:
@@ -229,10 +222,15 @@ def _steps(value: Any) -> Steps:
 
 
 def _named(name: str) -> Steps:
-    """A value that its name tells whole."""
+    """A value that its name describes entirely."""
     yield from ()
     return [name]
 
 
+def _short(text: str) -> str:
+    return text if len(text) < LONGEST else _hashed(text)
+
+
 def _hashed(text: str) -> str:
-    return f"#{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
+    data = text.encode("utf-8", "surrogatepass")
+    return f"#{hashlib.blake2b(data, digest_size=16).hexdigest()}"

@@ -1,19 +1,19 @@
-"""Plain values and containers of values, as generators: see `code_parts`."""
+"""Plain values and containers of values, as generators: see `steps`."""
 
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from optsuite.training.canonical.code_parts import Steps
+from optsuite.training.canonical.steps import Steps
 
 
 class OpaqueError(Exception):
-    """A value of which nothing can be told."""
+    """A value whose content cannot be described."""
 
 
 class Apart:
-    """A part whose description must not depend on what was described before it: a set has no order."""
+    """A part that is described independently of the parts before it, since a set has no order."""
 
     def __init__(self, value: object) -> None:
         self.value = value
@@ -37,12 +37,13 @@ def scalar(value: Any) -> str | None:
     if kind is range:
         return f"range {value.start:x} {value.stop:x} {value.step:x}"
     if kind is np.float64:
-        return f"numpy float64 {float(value).hex()}"  # with float32 it gives another dtype than a float
+        # With float32 it gives a dtype that differs from that of a float.
+        return f"numpy float64 {float(value).hex()}"
     return None
 
 
 def is_absolute(value: Any) -> bool:
-    """Whether it is text that may be a path, which names a place on this machine."""
+    """Whether it is text that may be an absolute path, which names a place on this machine."""
     return type(value) is str and (value[:1] in ("/", "\\") or value[1:3] in (":/", ":\\"))
 
 

@@ -5,13 +5,13 @@ import sys
 from types import MappingProxyType
 from typing import Any
 
-from optsuite.training.canonical.reads import is_plain
+from optsuite.training.canonical.replaced import is_plain
 
 
 def contents(part: str) -> dict[str, list[Any]]:
-    """What a part of optsuite defines, by name, in any of its files.
+    """The functions, classes, registries and plain values of a part of optsuite, by name.
 
-    These are functions, classes, registries, and plain values.
+    The name of its file plays no role; a name that several files define has several values.
     """
     whole = f"optsuite.{part}"
     importlib.import_module(whole)
@@ -21,8 +21,8 @@ def contents(part: str) -> dict[str, list[Any]]:
             continue
         for key, value in vars(sys.modules[name]).items():
             known = found.get(key, [])
-            is_new = not key.startswith("__") and all(value is not other for other in known)
-            if is_new and _is_content(value, whole):
+            is_new = all(value is not other for other in known)
+            if is_new and not key.startswith("__") and _is_content(value, whole):
                 found[key] = [*known, value]
     return dict(sorted(found.items()))
 

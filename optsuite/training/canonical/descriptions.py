@@ -1,4 +1,4 @@
-"""The descriptions of a suite's parts, made once, and what to say where they differ from those of another process."""
+"""The descriptions of a suite's parts, made once, and how they differ from another process's."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -32,11 +32,12 @@ class Identity:
 
 
 class Descriptions:
-    """Descriptions of the parts of a suite as they were when this was made: right after loading, before anything was used.
+    """Descriptions of the parts of a suite, made when this is created.
 
-    What is counted, kept or cached while models are built and trained changes no description. Parts are known by what they
-    are, not by the names of their benchmarks and optimizers; those that the suite does not have are described when they are
-    asked for. One that cannot be described harms nothing until it is asked for.
+    Create it right after the suite is loaded: then no description depends on what is counted or
+    cached while models are built and trained. Parts are identified by object, not by the names of
+    their benchmarks and optimizers; parts that are not in the suite are described on request. A
+    part that cannot be described raises its error on request only.
     """
 
     def __init__(self, suite: Suite | None = None, names: Callable[[], Names] = Names) -> None:
@@ -52,7 +53,7 @@ class Descriptions:
             self._describe_all(spec_parts(spec).values())
 
     def of(self, value: object, what: str) -> Description:
-        """The description of a part. Raises InputError that says `what` it is of, where there is none."""
+        """The description of a part. Raises InputError, which starts with `what`, without one."""
         if id(value) not in self._known:
             self._describe_all([value])
         found = self._known[id(value)][1]
@@ -71,7 +72,10 @@ class Descriptions:
 
 
 def benchmark_parts(benchmark: Benchmark) -> Parts:
-    """What a benchmark computes with, by name: each function for itself, all numbers together. Its data are told by hash."""
+    """What a benchmark computes with, by name: each function alone, all numbers together.
+
+    Its data are identified separately, by hash.
+    """
     parts: Parts = {}
     numbers: list[object] = []
     for item in fields(benchmark):
@@ -81,7 +85,8 @@ def benchmark_parts(benchmark: Benchmark) -> Parts:
         if isinstance(value, Target):
             value = (value.metric, value.is_upper, value.bound)  # however it was written
         if isinstance(value, Mapping):
-            parts |= {f"{item.name.removesuffix('s')} {key}": part for key, part in value.items()}
+            for key, part in value.items():
+                parts[f"{item.name.removesuffix('s')} {key}"] = part
         elif callable(value):
             parts[item.name] = value
         else:
@@ -90,50 +95,42 @@ def benchmark_parts(benchmark: Benchmark) -> Parts:
 
 
 def spec_parts(spec: OptimizerSpec) -> Parts:
-    """What the steps of an optimizer are determined by, but for its rate."""
-    flags = (spec.closure, spec.lr_linear)
+    """What determines the steps of an optimizer, except its rate."""
     return {
         "build": spec.build,
         "fixed hyperparameters": spec.fixed,
         "schedule": spec.schedule,
-        "flags": flags,
+        "flags": (spec.closure, spec.lr_linear),
     }
 
 
 def _numerics() -> tuple[str, ...]:
-    """What torch computes with unless it is told otherwise: a suite may set it while it is loaded."""
+    """The global settings of torch that change numbers. A suite may set them while it is loaded."""
     cuda = torch.backends.cuda
-    return (
-        str(torch.get_default_dtype()),
-        str(torch.get_default_device()),
+    cudnn = torch.backends.cudnn
+    settings: list[object] = [
+        torch.get_default_dtype(),
+        torch.get_default_device(),
         torch.get_float32_matmul_precision(),
-        str(cuda.matmul.allow_fp16_reduced_precision_reduction),
-        str(cuda.matmul.allow_bf16_reduced_precision_reduction),
-        *(
-            str(getattr(cuda, f"{kernel}_sdp_enabled")())
-            for kernel in ("flash", "mem_efficient", "math")
-        ),
-        str(
-            (
-                torch.backends.mkldnn.enabled,
-                torch.backends.cudnn.enabled,
-                torch.backends.cudnn.benchmark,
-            )
-        ),
-        str((torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic)),
-        *(
-            str((torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)))
-            for kind in ("cpu", "cuda")
-        ),
-        str((torch.full((), 1e-40) * 1.0).item()),  # zero where the smallest numbers are flushed
-    )
+        cuda.matmul.allow_fp16_reduced_precision_reduction,
+        cuda.matmul.allow_bf16_reduced_precision_reduction,
+        cuda.flash_sdp_enabled(),  # type: ignore[no-untyped-call]
+        cuda.mem_efficient_sdp_enabled(),  # type: ignore[no-untyped-call]
+        cuda.math_sdp_enabled(),  # type: ignore[no-untyped-call]
+        (torch.backends.mkldnn.enabled, cudnn.enabled, cudnn.benchmark),
+        (cudnn.allow_tf32, cudnn.deterministic),
+        (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")),
+        (torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")),
+        (torch.full((), 1e-40) * 1.0).item(),  # zero if subnormal numbers are flushed
+    ]
+    return tuple(map(str, settings))
 
 
 def difference(where: str, expected: Identity, found: Identity) -> str:
     """How a definition differs from the driver's, and the likely reason; empty if it does not.
 
-    Another task and another environment are told apart: code or data differ in the first case,
-    installed versions or settings in the second.
+    `where` names the definition. Either its code or data differ, so that it is another task, or
+    only the environment does: installed versions or settings.
     """
     if expected.digest != found.digest:
         return _other_task(where, expected.parts, found.parts)
@@ -145,25 +142,28 @@ def difference(where: str, expected: Identity, found: Identity) -> str:
 def _other_task(where: str, expected: Mapping[str, str], found: Mapping[str, str]) -> str:
     names = _differing(expected, found)
     if names == ["data"]:
-        return f"{where}: its data differ each time that they are made: seed a generator inside the function"
+        return (
+            f"{where}: its data differ each time that they are made; "
+            "seed a generator inside the function"
+        )
     if not names:
         return f"{where} changed while the campaign was running; start it again"
     several = len(names) > 1 or names[0] in ("numbers", "flags", "fixed hyperparameters", "data")
     verb = "differ" if several else "differs"
-    reason = (
-        "each time that the suite is loaded, or its file changed while the campaign was running"
+    return (
+        f"{where}: its {' and '.join(names)} {verb} each time that the suite is loaded, "
+        "or its file changed while the campaign was running"
     )
-    return f"{where}: its {' and '.join(names)} {verb} {reason}"
 
 
 def _other_environment(where: str, expected: Mapping[str, str], found: Mapping[str, str]) -> str:
-    said = []
+    differences = []
     for name in _differing(expected, found):
         here, there = found.get(name, "missing"), expected.get(name, "missing")
         is_short = len(here) < SHORT and len(there) < SHORT
-        said.append(f"{name} ({here} instead of {there})" if is_short else name)
+        differences.append(f"{name} ({here} instead of {there})" if is_short else name)
     what = f"{where}: this worker's environment differs from the driver's"
-    return f"{what}: {', '.join(said)}; use the same on all machines"
+    return f"{what}: {', '.join(differences)}; use the same on all machines"
 
 
 def _differing(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:

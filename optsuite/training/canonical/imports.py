@@ -1,7 +1,5 @@
-"""The text of modules and of all that they import, directly or not, found without importing anything."""
+"""The texts of modules and of all that they import, directly or not, found without importing."""
 
-import ast
-import functools
 import hashlib
 import os
 import sys
@@ -14,49 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from optsuite.errors import InputError
-from optsuite.training.canonical import source
+from optsuite.training.canonical.import_scan import scan
 from optsuite.training.canonical.names import ABSENT, INSTALLED
 from optsuite.training.canonical.own_code import SITES, Home, is_installed, is_ours, kind_of
-from optsuite.training.canonical.source import bare_text, bytecode, file_text
+from optsuite.training.canonical.source import bytecode
+from optsuite.training.canonical.texts import bare_text, file_text
 
-LOADERS = {  # names of what loads code in ways that a text does not show
-    *(
-        "__import__",
-        "import_module",
-        "exec",
-        "eval",
-        "run_path",
-        "run_module",
-        "runpy",
-        "spec_from_file_location",
-    ),
-    *(
-        "exec_module",
-        "load_module",
-        "load_source",
-        "SourceFileLoader",
-        "walk_packages",
-        "iter_modules",
-        "find_loader",
-    ),
-    *("zipimporter", "locate", "resolve_name"),
-}
 N_FILES = 4_000  # below a folder whose modules may be imported by a computed name
 N_FOLDERS = 20_000
 MODULES = (".py", ".pyc", ".so", ".pyd")
-OWN_IMPORTS = {
-    "OPTIMIZERS": "optsuite.optimizers",
-    "accuracy": "optsuite.models",
-}  # what `optsuite` hands on lazily
-
-
-@dataclass(frozen=True)
-class Scan:
-    """What a text imports: names that must be modules, names that may be, and whether it loads others in hidden ways."""
-
-    imports: frozenset[str]
-    candidates: frozenset[str]
-    dynamic: bool
+NOT_OWN = {"__pycache__", "node_modules", *SITES}  # folders without modules of the user
 
 
 @dataclass(frozen=True)
@@ -66,23 +31,32 @@ class Place:
     home: Home
     folders: tuple[str, ...] = ()
 
+    @property
+    def package(self) -> str:
+        """The package that relative imports in the module start from."""
+        file = self.home.file
+        is_package = file is not None and Path(file).stem == "__init__"
+        if self.folders or is_package:
+            return self.home.name
+        return self.home.name.rpartition(".")[0]
+
 
 def closure(
     homes: Iterable[Home], names: Iterable[str] = (), candidates: Iterable[str] = ()
 ) -> list[tuple[str, str]]:
     """The modules and all that they import, as (name, text), sorted by name.
 
-    The text of a module that is not a person's own is INSTALLED or ABSENT.
-
-    `candidates` are names that may be of modules. One that loads others by computed names brings every Python file below
-    its folder.
+    `names` are further modules, and `candidates` are names that may be modules. The text of a
+    module that is not the user's own is INSTALLED or ABSENT. A module that imports others by
+    computed names adds every Python file below its folder. Raises InputError if these are too many.
     """
     texts: dict[str, str] = {}
     waiting = [Place(home) for home in homes]
     folders: set[Path | None] = set()
-    for needed, wanted in ((True, names), (False, candidates)):
-        for name in wanted:
-            waiting += _take(name, texts, needed=needed)
+    for name in names:
+        waiting += _take(name, texts, needed=True)
+    for name in candidates:
+        waiting += _take(name, texts, needed=False)
     while waiting:
         place = waiting.pop()
         home = place.home
@@ -92,13 +66,9 @@ def closure(
         texts[home.name] = text
         if not text.startswith("text "):
             continue
-        found = scan(
-            text.removeprefix("text "),
-            home.name if place.folders or _is_package(home) else home.name.rpartition(".")[0],
-        )
-        if found.dynamic and not is_ours(
-            home.file
-        ):  # optsuite's own modules load installed packages only
+        found = scan(text.removeprefix("text "), place.package)
+        # Modules of optsuite itself load nothing but installed packages.
+        if found.dynamic and not is_ours(home.file):
             folders.add(home.folder)
         for name in sorted(found.imports):
             waiting += _take(name, texts, needed=True)
@@ -110,12 +80,8 @@ def closure(
     return sorted(texts.items())
 
 
-def _is_package(home: Home) -> bool:
-    return home.file is not None and Path(home.file).stem == "__init__"
-
-
 def _take(name: str, texts: dict[str, str], *, needed: bool) -> Iterator[Place]:
-    """The own module of that name with the packages that hold it; what is not own is noted by its version."""
+    """The own module of that name and the packages around it; others are noted in `texts`."""
     if locate(name) is None and not needed:
         return
     parts = name.split(".")
@@ -136,18 +102,19 @@ def _take(name: str, texts: dict[str, str], *, needed: bool) -> Iterator[Place]:
 
 
 def locate(name: str) -> Place | None:
-    """Where a module lies: as it was loaded, else as it would be found. None where there is none of that name."""
+    """Where a module lies: as it was loaded, else as it would be found; None without one."""
     module = sys.modules.get(name)
     if module is not None:
         scope = vars(module) if hasattr(type(module), "__dict__") else {}
         folders = scope.get("__path__") or ()
         file = scope.get("__file__")
-        return Place(Home(name, file if isinstance(file, str) else None), tuple(map(str, folders)))
+        home = Home(name, file if isinstance(file, str) else None)
+        return Place(home, tuple(map(str, folders)))
     spec = _spec(name)
     if spec is None:
         return None
-    file = spec.origin if spec.has_location else None
-    return Place(Home(name, file), tuple(spec.submodule_search_locations or ()))
+    home = Home(name, spec.origin if spec.has_location else None)
+    return Place(home, tuple(spec.submodule_search_locations or ()))
 
 
 def _spec(name: str) -> ModuleSpec | None:
@@ -156,13 +123,15 @@ def _spec(name: str) -> ModuleSpec | None:
         if not package:
             return util.find_spec(name)
         outer = locate(package)
-        return PathFinder.find_spec(name, list(outer.folders)) if outer and outer.folders else None
+        if outer is None or not outer.folders:
+            return None
+        return PathFinder.find_spec(name, list(outer.folders))
     except (ImportError, ValueError, AttributeError, OSError):
         return None
 
 
 def _text(place: Place) -> str:
-    """The text of a module without comments, or a hash of its bytes where it is no text."""
+    """The text of a module without comments, or a hash of its bytes if it has no text."""
     file = place.home.file
     if file is None:
         return "namespace" if place.folders else "no file"
@@ -177,9 +146,8 @@ def _text(place: Place) -> str:
     except OSError:
         return "unreadable"
     if file.endswith(".pyc"):
-        with suppress(
-            ImportError, ValueError, EOFError, TypeError
-        ):  # its code, without the folder in which it was compiled
+        # The bytes hold the folder in which they were compiled; the code is the same without it.
+        with suppress(ImportError, ValueError, EOFError, TypeError):
             code = SourcelessFileLoader(place.home.name, file).get_code(place.home.name)
             data = bytecode(code).encode() if code else data
     return hashlib.blake2b(data, digest_size=16).hexdigest()
@@ -190,101 +158,39 @@ def _archived(name: str) -> str | None:
     loader: Any = getattr(sys.modules.get(name), "__loader__", None)
     try:
         text = loader.get_source(name)
-    except Exception:  # whatever kind of loader it is
+    except Exception:  # Loaders differ in what they raise.
         return None
     return text if isinstance(text, str) else None
 
 
-@functools.lru_cache(maxsize=512)
-def scan(text: str, package: str) -> Scan:
-    """What the text of a module of that package imports anywhere in it."""
-    tree = source.tree(text)
-    if tree is None:
-        return Scan(frozenset(), frozenset(), dynamic=True)
-    imports: set[str] = set()
-    candidates: set[str] = set()
-    resolved: set[int] = set()
-    dynamic = False
-    for node in ast.walk(tree):
-        match node:
-            case ast.Import():
-                imports |= {alias.name for alias in node.names}
-            case ast.ImportFrom():
-                base = absolute("." * node.level + (node.module or ""), package)
-                imports.add(base)
-                candidates |= {
-                    _member(base, alias.name) for alias in node.names if alias.name != "*"
-                }
-                dynamic |= any(alias.name in LOADERS for alias in node.names)
-            case ast.Call(
-                func=ast.Name() | ast.Attribute() as function,
-                args=[ast.Constant(value=str(name)), *_],
-            ):
-                if _called(function) in ("import_module", "__import__"):
-                    imports.add(absolute(name, package))
-                    resolved.add(id(function))
-            case ast.Assign(
-                targets=[ast.Name(id="__all__")], value=ast.List() | ast.Tuple() as names
-            ):
-                parts = [part.value for part in names.elts if isinstance(part, ast.Constant)]
-                candidates |= {
-                    f"{package}.{part}" for part in parts if package and isinstance(part, str)
-                }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name | ast.Attribute) and id(node) not in resolved:
-            dynamic |= _called(node) in LOADERS and not _is_method_eval(node)
-    return Scan(frozenset(imports - {""}), frozenset(candidates), dynamic)
-
-
-def _called(node: ast.Name | ast.Attribute) -> str:
-    return node.id if isinstance(node, ast.Name) else node.attr
-
-
-def _is_method_eval(node: ast.Name | ast.Attribute) -> bool:
-    """Whether it is `model.eval` or its like, which loads nothing."""
-    return isinstance(node, ast.Attribute) and node.attr in ("eval", "exec")
-
-
-def _member(base: str, name: str) -> str:
-    return OWN_IMPORTS.get(name, f"optsuite.{name}") if base == "optsuite" else f"{base}.{name}"
-
-
-def absolute(name: str, package: str) -> str:
-    """The full name of what a module of that package imports under a name that may be relative."""
-    dots = len(name) - len(name.lstrip("."))
-    if not dots:
-        return name
-    parts = package.split(".")
-    outer = parts[: len(parts) - dots + 1]
-    return ".".join([*outer, name[dots:]]).strip(".")
-
-
 def _files_below(folder: Path) -> dict[str, str]:
-    """Every Python file below a folder, hidden folders and virtual environments left out, as paths relative to it."""
+    """Every Python file below a folder by its path there, without hidden folders and environments.
+
+    Raises InputError if there are more than N_FILES of them, or more than N_FOLDERS folders.
+    """
     texts: dict[str, str] = {}
-    for n, (root, names, files) in enumerate(os.walk(folder), 1):
+    for n_folders, (root, names, files) in enumerate(os.walk(folder), 1):
         names[:] = sorted(name for name in names if _may_hold_own(Path(root, name)))
-        for path in [Path(root, file) for file in sorted(files) if file.endswith(MODULES)]:
-            texts[f"file {path.relative_to(folder).as_posix()}"] = _text(
-                Place(Home(path.stem, str(path)))
-            )
-        if len(texts) > N_FILES or n > N_FOLDERS:
-            found = (
-                f"more than {N_FILES} Python files"
-                if len(texts) > N_FILES
-                else f"more than {N_FOLDERS} folders"
-            )
-            raise InputError(
-                f"modules are imported by computed names, so that any file below {folder} may be among them: got {found}, "
-                "allowed: fewer; move these modules to a folder of their own"
-            )
+        for file in sorted(files):
+            if file.endswith(MODULES):
+                path = Path(root, file)
+                key = f"file {path.relative_to(folder).as_posix()}"
+                texts[key] = _text(Place(Home(path.stem, str(path))))
+        if len(texts) > N_FILES:
+            raise _too_many(folder, f"more than {N_FILES} Python files")
+        if n_folders > N_FOLDERS:
+            raise _too_many(folder, f"more than {N_FOLDERS} folders")
     return texts
 
 
+def _too_many(folder: Path, found: str) -> InputError:
+    return InputError(
+        f"modules are imported by computed names, so any file below {folder} may be one of them, "
+        f"but it holds {found}; move these modules to a folder of their own"
+    )
+
+
 def _may_hold_own(folder: Path) -> bool:
-    plain = not folder.name.startswith(".") and folder.name not in {
-        "__pycache__",
-        "node_modules",
-        *SITES,
-    }
-    return plain and not (folder / "pyvenv.cfg").exists()
+    if folder.name.startswith(".") or folder.name in NOT_OWN:
+        return False
+    return not (folder / "pyvenv.cfg").exists()

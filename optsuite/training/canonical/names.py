@@ -1,4 +1,4 @@
-"""How a description names code: stable names in its text, the versions of packages apart from it.
+"""How a description names code: stable names in its text, versions of packages apart from it.
 
 The generators that describe values yield these names, and `Names` writes them. Installed code is
 named by its module, and its package is recorded. Code of optsuite is named so that its files can
@@ -12,9 +12,10 @@ from typing import Any
 from optsuite.training.canonical.own_code import module_kind, version
 
 PARTS = ("data", "models", "optimizers", "schedules")  # of optsuite, used in definitions
-INSTALLED = "installed"  # the text of a module that is not a person's own
-ABSENT = "absent"  # the text of a module that is not there
-FIRST_NAMES = {  # of what has been renamed: descriptions keep the first one, so that no run is trained again
+INSTALLED = "installed"  # the text of a module that is not the user's own
+ABSENT = "absent"  # the text of a module that does not exist
+# Descriptions keep the first name of what has been renamed, so that no run is trained again.
+FIRST_NAMES = {
     "InputError": "BadInput",
     "UnknownNameError": "UnknownName",
     "DatasetUnavailableError": "DatasetUnavailable",
@@ -38,7 +39,7 @@ class Code:
 class Own:
     """A function or class that is described by its source.
 
-    `module` is the module of optsuite that defines it; empty for a person's own code.
+    `module` is the module of optsuite that defines it; empty for the user's own code.
     """
 
     module: str
@@ -130,7 +131,9 @@ class Names:
 
     def _written(self, texts: Sequence[tuple[str, str]]) -> Written:
         """Separate the texts of own modules from packages and from parts of optsuite."""
-        kept, names, parts = [], [], set()
+        kept: list[tuple[str, str]] = []
+        names: list[str] = []
+        parts: set[str] = set()
         for name, text in texts:
             part = public_name(name).removeprefix("optsuite.")
             if text == INSTALLED:
@@ -152,10 +155,14 @@ def public_name(module: str) -> str:
         return module
     if inner[0] == "benchmarks":
         return ".".join(inner)
-    return f"optsuite.{inner[0]}" if inner[0] in PARTS else "optsuite"
+    if inner[0] in PARTS:
+        return f"optsuite.{inner[0]}"
+    return "optsuite"
 
 
 def versioned(kind: str, owner: object, name: str, value: object) -> object:
     """The value of an attribute; a Version if it is one. `kind` is the public name of the class."""
     package = VERSIONS.get((kind, name))
-    return value if package is None else Version(getattr(owner, package), str(value))
+    if package is None:
+        return value
+    return Version(getattr(owner, package), str(value))

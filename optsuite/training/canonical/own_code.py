@@ -1,4 +1,4 @@
-"""Which code is a person's own, which is installed and in which version, and which is optsuite's."""
+"""Which code is the user's own, which is installed and in what version, which is optsuite's."""
 
 import functools
 import site
@@ -15,6 +15,7 @@ Kind = Literal["own", "installed", "protocol"]
 SITES = {"site-packages", "dist-packages"}
 OPTSUITE = Path(__file__).resolve().parents[2]
 BENCHMARKS = OPTSUITE.parent / "benchmarks"  # of the repository
+HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that was made at runtime
 PUBLIC = ("models", "data", "optimizers", "schedules.py", "benchmarks")  # below OPTSUITE
 
 
@@ -29,7 +30,7 @@ INSTALLED = _installed_folders()
 
 @dataclass(frozen=True)
 class Home:
-    """The module in which something of a person's own was written: its name, its file, the package that holds it."""
+    """The module in which own code was written: its name, its file, the package around it."""
 
     name: str
     file: str | None
@@ -37,25 +38,28 @@ class Home:
 
     @property
     def folder(self) -> Path | None:
-        """The folder that holds its outermost package, or itself; None without a file.
+        """The folder that holds the module or its outermost package; None without a file.
 
         The package `optsuite.benchmarks` counts as `benchmarks`.
         """
         if self.file is None:
             return None
-        own = Path(self.file).parent
+        path = Path(self.file)
         name = self.name
         if name.startswith("optsuite.benchmarks"):
             name = name.removeprefix("optsuite.")
-        depth = name.count(".") + (Path(self.file).stem == "__init__")
-        return own.parents[depth - 1] if 0 < depth <= len(own.parents) else own
+        depth = name.count(".") + (path.stem == "__init__")
+        outer = path.parent.parents
+        if 0 < depth <= len(outer):
+            return outer[depth - 1]
+        return path.parent
 
 
 @functools.cache
 def is_ours(file: str | None) -> bool:
     """Whether a file lies in the package optsuite, whatever its module is called.
 
-    Benchmarks count as a person's own, both beside the package (in a clone) and inside it (in a
+    Benchmarks count as the user's own, both beside the package (in a clone) and inside it (in a
     wheel).
     """
     if file is None:
@@ -66,17 +70,16 @@ def is_ours(file: str | None) -> bool:
 
 @functools.cache
 def is_public(file: str | None) -> bool:
-    """Whether a file is a part of optsuite that counts as a person's own, wherever it was installed."""
+    """Whether a file is a part of optsuite that counts as the user's own, even if installed."""
     if file is None:
         return False
     path = Path(file).resolve()
-    return path.is_relative_to(BENCHMARKS) or any(
-        path.is_relative_to(OPTSUITE / part) for part in PUBLIC
-    )
+    folders = [BENCHMARKS, *(OPTSUITE / part for part in PUBLIC)]
+    return any(path.is_relative_to(folder) for folder in folders)
 
 
 def kind_of(name: str, file: str | None) -> Kind:
-    """Whose a module is. What is neither installed nor built in is a person's own."""
+    """The origin of a module. One that is neither installed nor built in is the user's own."""
     if is_public(file):
         return "own"
     top = name.partition(".")[0]
@@ -90,7 +93,7 @@ def kind_of(name: str, file: str | None) -> Kind:
 
 @functools.cache
 def is_installed(file: str) -> bool:
-    """Whether a file came with Python or a package."""
+    """Whether a file was installed with Python or a package."""
     if file.startswith("<frozen"):
         return True
     if file.startswith("<"):
@@ -100,60 +103,79 @@ def is_installed(file: str) -> bool:
 
 
 def home_of_module(scope: Mapping[str, Any]) -> Home:
-    """The home that a module's namespace names."""
-    name, file, package = (scope.get(key) for key in ("__name__", "__file__", "__package__"))
-    return Home(
-        str(name),
-        file if isinstance(file, str) else None,
-        package if isinstance(package, str) else "",
-    )
+    """The home that the namespace of a module names."""
+    file = scope.get("__file__")
+    if not isinstance(file, str):
+        file = None
+    package = scope.get("__package__")
+    if not isinstance(package, str):
+        package = ""
+    return Home(str(scope.get("__name__")), file, package)
 
 
 def function_kind(function: FunctionType) -> Kind:
-    """Whose a function is, by where its code was compiled and its globals live."""
-    home, file = home_of_module(function.__globals__), function.__code__.co_filename
-    if kind_of(home.name, home.file) == "protocol" or is_public(home.file):
-        return kind_of(home.name, home.file)
+    """The origin of a function, by its module and the file that its code was compiled from."""
+    home = home_of_module(function.__globals__)
+    kind = kind_of(home.name, home.file)
+    if kind == "protocol" or is_public(home.file):
+        return kind
+    file = function.__code__.co_filename
     if file.startswith("<") and not file.startswith("<frozen"):
-        return kind_of(home.name, home.file)
+        return kind
     return "installed" if is_installed(file) else "own"
 
 
 def class_module(kind: type) -> str:
-    """The name of the module that a class says it is from, whatever its metaclass pretends."""
+    """The name of the module that a class names, past what its metaclass overrides."""
     return str(type.__dict__["__module__"].__get__(kind))
 
 
 def qualname(kind: type) -> str:
-    """The qualified name of a class, whatever its metaclass pretends."""
+    """The qualified name of a class, past what its metaclass overrides."""
     return str(type.__dict__["__qualname__"].__get__(kind))
 
 
 def class_home(kind: type) -> Home:
-    """The home of a class; without a file where its module is not loaded."""
+    """The home of a class; without a file if its module is not loaded."""
     name = class_module(kind)
     module = sys.modules.get(name)
-    return home_of_module(vars(module)) if type(module) is ModuleType else Home(name, None)
+    if type(module) is not ModuleType:
+        return Home(name, None)
+    return home_of_module(vars(module))
+
+
+def home_of(value: Any) -> Home | None:
+    """The own module that a function, class, module or instance belongs to; None without one."""
+    kind = type(value)
+    if kind is FunctionType:
+        return home_of_module(value.__globals__) if function_kind(value) == "own" else None
+    if issubclass(kind, ModuleType):
+        home = home_of_module(vars(value))
+        return home if kind_of(home.name, home.file) == "own" else None
+    if issubclass(kind, type):
+        kind = value
+    return class_home(kind) if module_kind(class_module(kind)) == "own" else None
 
 
 def class_kind(kind: type) -> Kind:
-    """Whose a class is. One that is made by installed code, and cannot be found there by name, is a person's."""
-    home = class_home(kind)
-    whose = kind_of(class_module(kind), home.file)
-    if (
-        whose == "installed"
-        and kind.__flags__ & (1 << 9)
-        and not by_name(class_module(kind), qualname(kind), kind)
-    ):
-        return "own"  # a type made while the program runs: all of it can be seen
+    """The origin of a class. One that installed code makes at runtime is the user's own.
+
+    Such a class cannot be found by name in its module, and all of it can be described.
+    """
+    name = class_module(kind)
+    whose = kind_of(name, class_home(kind).file)
+    is_heap_type = bool(kind.__flags__ & HEAP_TYPE)
+    if whose == "installed" and is_heap_type and not by_name(name, qualname(kind), kind):
+        return "own"
     return whose
 
 
 def module_kind(name: str) -> Kind:
-    """Whose the loaded module of that name is."""
+    """The origin of the loaded module of that name."""
     module = sys.modules.get(name)
-    file = vars(module).get("__file__") if type(module) is ModuleType else None
-    return kind_of(name, file if isinstance(file, str) else None)
+    if type(module) is not ModuleType:
+        return kind_of(name, None)
+    return kind_of(name, home_of_module(vars(module)).file)
 
 
 def by_name(module: str, name: str, value: object) -> bool:
@@ -169,7 +191,7 @@ def by_name(module: str, name: str, value: object) -> bool:
 
 @functools.cache
 def version(package: str) -> str:
-    """As the package was installed, whether or not it is loaded; empty for what is part of Python."""
+    """The installed version of a package, loaded or not; empty for a part of Python."""
     if package in sys.stdlib_module_names:
         return ""
     try:

@@ -1,4 +1,7 @@
-"""Own code that was registered with a library when its module was loaded, which no function of a definition leads to."""
+"""Own code that a module registers with a library when it is loaded.
+
+No function of a definition leads to it.
+"""
 
 import ast
 import re
@@ -7,9 +10,16 @@ from functools import lru_cache
 
 from optsuite.training.canonical import source
 from optsuite.training.canonical.imports import closure
+from optsuite.training.canonical.load_time import (
+    Definition,
+    calls,
+    is_own,
+    origins_of,
+    roots,
+    when_loaded,
+)
 from optsuite.training.canonical.names import public_name
 from optsuite.training.canonical.own_code import Home
-from optsuite.training.canonical.patches import calls, is_own, origins_of, roots, when_loaded
 
 REGISTERING = re.compile(
     r"regist|custom_op|impl|hook|(?<!dis)patch|overrid|define|fallback", re.IGNORECASE
@@ -17,7 +27,7 @@ REGISTERING = re.compile(
 
 
 def registered(homes: Iterable[Home]) -> list[tuple[str, str]]:
-    """The texts of those modules that register something, by name, among these and all own modules that they import."""
+    """The modules that register something, among these and their own imports, as (name, text)."""
     found = []
     for module, text in closure(homes):
         name = public_name(module)
@@ -28,7 +38,10 @@ def registered(homes: Iterable[Home]) -> list[tuple[str, str]]:
 
 @lru_cache(maxsize=512)
 def _registers(text: str) -> bool:
-    """Whether a text hands something to an installed library: `@register_kl(A, B)`, `library.impl("add", add)`."""
+    """Whether a text hands something to an installed library.
+
+    Such as `@register_kl(A, B)` or `library.impl("add", add)`.
+    """
     if not text.startswith("text ") or not REGISTERING.search(text):
         return False
     tree = source.tree(text.removeprefix("text "))
@@ -36,28 +49,37 @@ def _registers(text: str) -> bool:
         return False
     statements = when_loaded(tree)
     origins = dict(origins_of(tree, ""))
-    for statement in statements:  # what a library has made is the library's
+    for statement in statements:
         if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
-            made_by = [origins[name] for name in roots(statement.value) if name in origins]
-            origins |= {
-                target.id: made_by[0]
-                for target in statement.targets
-                if isinstance(target, ast.Name) and made_by
-            }
-    return any(
-        _is_registering(call, origins) for statement in statements for call in _called(statement)
-    )
+            # What a library makes counts as the library's.
+            made_by = _origin(statement.value, origins)
+            for target in statement.targets:
+                if isinstance(target, ast.Name) and made_by is not None:
+                    origins[target.id] = made_by
+    called: list[ast.expr] = []
+    for statement in statements:
+        called += _called(statement)
+    return any(_is_registering(function, origins) for function in called)
 
 
 def _called(statement: ast.stmt) -> list[ast.expr]:
-    """What a statement calls, or decorates with."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [d.func if isinstance(d, ast.Call) else d for d in statement.decorator_list]
-    return [call.func for call in calls(statement)]
+    """The functions that a statement calls, or the decorators of a definition."""
+    if not isinstance(statement, Definition):
+        return [call.func for call in calls(statement)]
+    found = []
+    for decorator in statement.decorator_list:
+        found.append(decorator.func if isinstance(decorator, ast.Call) else decorator)
+    return found
 
 
 def _is_registering(function: ast.expr, origins: Mapping[str, str]) -> bool:
-    module = next((origins[name] for name in roots(function) if name in origins), None)
+    """Whether a function belongs to an installed library and its name suggests registering."""
+    module = _origin(function, origins)
     if module is None or public_name(module).partition(".")[0] == "optsuite" or is_own(module):
         return False
     return bool(REGISTERING.search(ast.unparse(function).rpartition(".")[2]))
+
+
+def _origin(expression: ast.expr, origins: Mapping[str, str]) -> str | None:
+    """The module that the first imported name of an expression is from."""
+    return next((origins[name] for name in roots(expression) if name in origins), None)
