@@ -167,8 +167,8 @@ def _other_task(where: str, expected: Mapping[str, str], found: Mapping[str, str
     several = len(names) > 1 or names[0] in ("numbers", "flags", "fixed hyperparameters", "data")
     verb = "differ" if several else "differs"
     return (
-        f"{where}: its {' and '.join(names)} {verb} each time that the suite is loaded, or its file "
-        "changed while the campaign was running"
+        f"{where}: its {' and '.join(names)} {verb} each time that the suite is loaded, "
+        "or its file changed while the campaign was running"
     )
 
 

@@ -213,7 +213,7 @@ def test_a_folder_of_which_not_all_can_be_read_is_refused(
     with loaded(tmp_path) as suite, pytest.raises(InputError) as error:
         Descriptions(suite).of(suite.benchmarks[0].model, "its model")
     assert str(error.value).startswith("its model: modules are imported by computed names")
-    assert f"any file below {tmp_path} may be among them: got {found}, allowed: fewer; move" in str(
+    assert f"any file below {tmp_path} may be one of them, but it holds {found}; move" in str(
         error.value
     )
 
@@ -234,7 +234,7 @@ UNLIKE = {
     "data": (
         "import uuid\ndef line():\n    x = torch.randn(64, 3) + uuid.uuid4().int % 10**6 / 10**6\n    y = x[:, :1]\n"
         "    return Splits(train=(x, y), validation=(x, y), test=(x, y))\n",
-        "benchmark b: its data differ each time that they are made: seed a generator inside the function",
+        "benchmark b: its data differ each time that they are made; seed a generator inside the function",
     ),
 }
 

@@ -259,7 +259,7 @@ def test_a_class_that_has_been_used_is_still_the_same() -> None:
 def test_what_cannot_be_told_apart_is_refused() -> None:
     with pytest.raises(
         InputError,
-        match=r"element 'lock': got a value of type lock, which cannot be told from others",
+        match=r"element 'lock': got a value of type lock, which cannot be distinguished from others",
     ):
         canonicalize({"lock": threading.Lock()})
 
