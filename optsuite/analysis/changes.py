@@ -163,19 +163,20 @@ def _tested(
         alike = {key: pair for key, pair in numbers.items() if pair.shape[1] == n_seeds}
         p_values = sign_flip(np.stack([new - old for old, new in alike.values()]))
         for ((benchmark, optimizer), pair), p in zip(alike.items(), p_values, strict=True):
-            gap = _gap(pair)
-            if not (p <= ALPHA and abs(gap) > limit):
+            if p > ALPHA:
                 continue
-            yield Change(
-                benchmark=benchmark,
-                optimizer=optimizer,
-                quantity=quantity,
-                before=float(interquartile_mean(pair[0])),
-                after=float(interquartile_mean(pair[1])),
-                kind="worse" if gap > 0 else "better",
-                gap=gap,
-                n_seeds=n_seeds,
-            )
+            gap = _gap(pair)
+            if abs(gap) > limit:
+                yield Change(
+                    benchmark=benchmark,
+                    optimizer=optimizer,
+                    quantity=quantity,
+                    before=float(interquartile_mean(pair[0])),
+                    after=float(interquartile_mean(pair[1])),
+                    kind="worse" if gap > 0 else "better",
+                    gap=gap,
+                    n_seeds=n_seeds,
+                )
 
 
 def _gap(pair: NDArray[np.float64]) -> float:

@@ -57,7 +57,7 @@ def _points(night: int, runs: pd.DataFrame) -> Iterator[tuple[object, ...]]:
 
 
 def change_points(history: History) -> pd.DataFrame:
-    """What changed from each night to the next: the position of the later one, and the `Change`."""
+    """What changed from each night to the next: the later one's position, and the `Change`."""
     found = []
     for i, ((_, before), (_, after)) in enumerate(pairwise(history), start=1):
         for change in changes(before, after):
@@ -66,7 +66,8 @@ def change_points(history: History) -> pd.DataFrame:
 
 
 def environments(history: History) -> list[list[tuple[str, str, str]]]:
-    """What each night was made with, where it differs from the night before: name, before, after."""
-    nothing = [history[0][1][:0]] if history else []
-    frames = [*nothing, *(runs for _, runs in history)]
+    """What changed from each night to the next: the later one's position, and the change."""
+    frames = [runs for _, runs in history]
+    if frames:
+        frames.insert(0, frames[0][:0])  # before the first night, nothing is known
     return [list(environment(before, after)) for before, after in pairwise(frames)]
