@@ -66,7 +66,7 @@ def change_points(history: History) -> pd.DataFrame:
 
 
 def environments(history: History) -> list[list[tuple[str, str, str]]]:
-    """What changed from each night to the next: the later one's position, and the change."""
+    """What each night was made with, where that differs from the night before: name, old, new."""
     frames = [runs for _, runs in history]
     if frames:
         frames.insert(0, frames[0][:0])  # before the first night, nothing is known
