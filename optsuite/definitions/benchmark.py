@@ -19,7 +19,7 @@ MOST_STEPS = 999_999_999  # more is a typing error
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """A dataset: three pairs (inputs, targets) of tensors whose first dimension counts the examples."""
+    """A dataset: three pairs (inputs, targets) of tensors, whose first dimension is the example."""
 
     train: Split
     validation: Split
