@@ -1,4 +1,4 @@
-"""Real MNIST and Shakespeare, where they lie in OPTSUITE_DATA; and what happens where a dataset does not."""
+"""Real MNIST and Shakespeare, if they are in OPTSUITE_DATA; and missing or damaged datasets."""
 
 import os
 import urllib.request
@@ -84,7 +84,7 @@ def test_mnist_mlp_learns() -> None:
 
 
 @needs("MNIST")
-def test_mnist_vae_starts_where_it_was_published_to_and_learns() -> None:
+def test_mnist_vae_starts_at_published_loss_and_learns() -> None:
     splits = mnist_vae.BENCHMARK.dataset()
     few = Splits(
         train=splits.train,
