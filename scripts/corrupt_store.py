@@ -1,9 +1,9 @@
-"""Damage a small finished campaign in every way that comes to mind, then run and report: nothing may change in silence.
+"""Damages a small finished campaign in many ways, then runs and reports: no silent change allowed.
 
     python scripts/corrupt_store.py [PART OF AN EDIT'S NAME ...]
 
-Prints a line for each edit: what `report` and `run` made of it, and what they said. Exits with 1 where there was a
-traceback, an error that nobody had foreseen, or a table that changed without a word.
+Prints a line for each edit: the outcomes and messages of `report` and `run`. Exits with 1 after a
+traceback, an unexpected error, or a table that changed without a message.
 """
 
 import contextlib
@@ -109,11 +109,15 @@ def sql(*queries: str) -> Apply:
 
 def one(kind: str, arm: str | None = None) -> str:
     """A query for one run of a kind and arm of sgd, always the same."""
-    tags = {"kind": kind, "optimizer": "sgd", **({"arm": arm} if arm else {})}
-    where = " AND ".join(
-        f"EXISTS (SELECT 1 FROM tags t WHERE t.run_uuid = runs.run_uuid AND t.key = 'optsuite.{k}' AND t.value = '{v}')"
-        for k, v in tags.items()
-    )
+    tags = {"kind": kind, "optimizer": "sgd"}
+    if arm:
+        tags["arm"] = arm
+    conditions = []
+    for key, value in tags.items():
+        has_value = f"t.key = 'optsuite.{key}' AND t.value = '{value}'"
+        same_run = "t.run_uuid = runs.run_uuid"
+        conditions.append(f"EXISTS (SELECT 1 FROM tags t WHERE {same_run} AND {has_value})")
+    where = " AND ".join(conditions)
     return f"(SELECT run_uuid FROM runs WHERE {where} ORDER BY start_time, run_uuid LIMIT 1)"
 
 
@@ -172,13 +176,13 @@ def copied(run: str, *, score: str = "value", fingerprint: str = "value") -> App
             else "value"
         )
         select = names.replace("value", value)
-        steps.append(
-            f"INSERT INTO {table} ({names}, run_uuid) SELECT {select}, {new} FROM {table} WHERE {own}"
-        )
+        rows = f"SELECT {select}, {new} FROM {table} WHERE {own}"
+        steps.append(f"INSERT INTO {table} ({names}, run_uuid) {rows}")
     for table in ("latest_metrics", "metrics"):
         steps += [
             f"CREATE TEMP TABLE {table}_row AS SELECT * FROM {table} WHERE {own}",
-            f"UPDATE {table}_row SET run_uuid = {new}, value = CASE WHEN key = 'score' THEN {score} ELSE value END",
+            f"UPDATE {table}_row SET run_uuid = {new}, "
+            f"value = CASE WHEN key = 'score' THEN {score} ELSE value END",
             f"INSERT INTO {table} SELECT * FROM {table}_row",
         ]
     return sql(*steps)
@@ -274,7 +278,8 @@ def _edits() -> Iterator[tuple[str, Apply]]:
         yield (
             f"{name}: superseded by hand",
             sql(
-                f"INSERT INTO tags (key, value, run_uuid) SELECT 'optsuite.superseded', 'true', {run}"
+                "INSERT INTO tags (key, value, run_uuid) "
+                f"SELECT 'optsuite.superseded', 'true', {run}"
             ),
         )
     for name, run in {"trial": TRIAL, "tuned": TUNED}.items():
@@ -298,19 +303,22 @@ def _edits() -> Iterator[tuple[str, Apply]]:
         yield (
             f"{name}: points lost",
             sql(
-                f"DELETE FROM metrics WHERE run_uuid = {run} AND key = 'validation/loss' AND step > 5"
+                f"DELETE FROM metrics WHERE run_uuid = {run} "
+                "AND key = 'validation/loss' AND step > 5"
             ),
         )
         yield (
             f"{name}: a point edited",
             sql(
-                f"UPDATE metrics SET value = 9 WHERE run_uuid = {run} AND key = 'validation/loss' AND step = 10"
+                f"UPDATE metrics SET value = 9 WHERE run_uuid = {run} "
+                "AND key = 'validation/loss' AND step = 10"
             ),
         )
         yield (
             f"{name}: two points swapped",
             sql(
-                "UPDATE metrics SET value = (SELECT other.value FROM metrics AS other WHERE other.run_uuid = metrics.run_uuid "
+                "UPDATE metrics SET value = (SELECT other.value FROM metrics AS other "
+                "WHERE other.run_uuid = metrics.run_uuid "
                 "AND other.key = metrics.key AND other.step = 15 - metrics.step) "
                 f"WHERE run_uuid = {run} AND key = 'test/loss' AND step IN (5, 10)"
             ),
@@ -318,7 +326,8 @@ def _edits() -> Iterator[tuple[str, Apply]]:
         yield (
             f"{name}: two curves swapped",
             sql(
-                "UPDATE metrics SET key = CASE key WHEN 'test/loss' THEN 'validation/loss' ELSE 'test/loss' END "
+                "UPDATE metrics SET key = "
+                "CASE key WHEN 'test/loss' THEN 'validation/loss' ELSE 'test/loss' END "
                 f"WHERE run_uuid = {run} AND key IN ('test/loss', 'validation/loss')"
             ),
         )
@@ -333,7 +342,8 @@ def _edits() -> Iterator[tuple[str, Apply]]:
         yield (
             f"{name}: step of text",
             sql(
-                f"UPDATE metrics SET step = 'last' WHERE run_uuid = {run} AND key = 'test/loss' AND step = 5"
+                f"UPDATE metrics SET step = 'last' WHERE run_uuid = {run} "
+                "AND key = 'test/loss' AND step = 5"
             ),
         )
         yield (
@@ -388,7 +398,8 @@ def _edits() -> Iterator[tuple[str, Apply]]:
     yield (
         "artifacts elsewhere",
         sql(
-            "UPDATE experiments SET artifact_location = 'file:///nowhere/artifacts/line' WHERE name = 'line'"
+            "UPDATE experiments SET artifact_location = 'file:///nowhere/artifacts/line' "
+            "WHERE name = 'line'"
         ),
     )
     for table in ("metrics", "latest_metrics", "tags", "runs", "params", "experiments"):

@@ -1,10 +1,11 @@
-"""Edits a small suite at random, and looks whether a reused result ever stands that the edited code would not give.
+"""Edits a small suite at random, and checks that no result is reused that the edit would change.
 
     PYTHONPATH=.:tests .venv/bin/python scripts/mutations.py --edits 200
 
-Each edit changes a constant or an operator, or deletes a line, of the benchmark, model, data, loss or optimizer code in
-`scripts/twin`. A campaign then runs twice: in an empty store, which is the truth, and in a copy of the store that the suite
-filled before the edit. Every run that counts in the second must have the curve of the first.
+Each edit changes a constant or an operator, or deletes a line, in the benchmark, model, data, loss
+or optimizer code of `scripts/twin`. A campaign then runs twice: in an empty store, for the truth,
+and in a copy of the store from before the edit. Every run that counts in the second must have the
+curve of the first.
 """
 
 import argparse
@@ -146,13 +147,15 @@ def one(folder: Path, number: int, edit: str, before: Results) -> Outcome:
 
 
 def campaign(folder: Path) -> tuple[Results, int]:
-    """Run the suite as it is now into the folder's store: the curves of all runs that count, and how many were reused."""
+    """Run the suite as it is now into the folder's store.
+
+    Returns the curves of all runs that count, and how many were reused.
+    """
     if not folder.exists():
         folder.mkdir()
-        empty = next(
-            parent / "empty.db" for parent in folder.parents if (parent / "empty.db").exists()
-        )
-        shutil.copy(empty, folder / "mlflow.db")
+        empty = [parent / "empty.db" for parent in folder.parents]
+        (found, *_) = filter(Path.exists, empty)
+        shutil.copy(found, folder / "mlflow.db")
     uri = f"sqlite:///{folder}/mlflow.db"
     suite = loaded()
     pool = InlinePool()
@@ -257,10 +260,11 @@ def report(outcomes: list[Outcome], seed: int, n_edits: int) -> str:
     kinds = Counter(outcome.kind for outcome in outcomes)
     changed = [outcome for outcome in outcomes if outcome.kind == "changed"]
     same = [outcome for outcome in outcomes if outcome.kind == "same"]
+    command = f"scripts/mutations.py --edits {n_edits} --seed {seed}"
     lines = [
         "# Random edits, and what is reused after them",
         "",
-        f"Made by `scripts/mutations.py --edits {n_edits} --seed {seed}` on {datetime.now(UTC):%Y-%m-%d}.",
+        f"Made by `{command}` on {datetime.now(UTC):%Y-%m-%d}.",
         "",
         "| what the edit does | edits | runs reused, of 56 on average |",
         "|---|---|---|",

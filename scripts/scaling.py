@@ -1,10 +1,12 @@
-"""How long the suite `full` takes with 30 optimizers on 1 to 1,000 workers, by simulation: prints a table.
+"""Simulates how long the suite `full` takes with 30 optimizers on 1 to 1,000 workers.
 
-Simulated are the campaign's own rules: the rounds of a study wait for each other, its stacks are those of the plan, studies
-that come first go first, or the longest where there is a worker for each, and one driver does one thing after another: it
-hands out stacks, receives measurements, proposes rates and writes. What a run and a proposal take is measured here and now
-on one core, with random numbers in the place of datasets that are not there; the driver's other costs were measured by
-`make speed`. A worker is such a core, or a device that is `--speedup` times as fast. `docs/scale.md` has the tables.
+The simulation follows the rules of a campaign. The rounds of a study wait for each other, and its
+stacks are those of the plan. Studies start in order, or the longest first if there is a worker for
+each. One driver does one thing at a time: it hands out stacks, receives measurements, proposes
+rates and writes. The costs of a run and a proposal are measured on one core when the script runs,
+with random numbers for missing datasets; `make speed` measured the other costs of the driver. A
+worker is such a core, or a device that is `--speedup` times as fast. Prints a table, as in
+`docs/scale.md`.
 """
 
 import argparse
@@ -45,9 +47,10 @@ SHAPES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Runs that a study asks for at once: the seconds of each of its stacks on one worker, and those of the driver.
+    """Runs that a study requests at once. All times are in seconds.
 
-    The driver takes `proposing` before it hands out the stage, and `receiving` for each of its stacks.
+    `stacks` are the times of its stacks on one worker. The driver takes `proposing` before it hands
+    out the stage, and `receiving` for each of its stacks.
     """
 
     n_runs: int

@@ -1,4 +1,4 @@
-"""The whole comparison: the tutorials' script beside `optsuite run`, each as a command of its own."""
+"""The whole comparison: the script of the tutorials beside `optsuite run`, as separate commands."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ ROOT = HERE.parent.parent
 
 @dataclass(frozen=True, kw_only=True)
 class Whole:
-    """What a command did: runs, seconds from its start to its end, and seconds from its first run to its last."""
+    """A finished command: its runs, its seconds, and the seconds from its first to its last run."""
 
     n_runs: int
     seconds: float
@@ -40,7 +40,7 @@ def tutorial(folder: Path, n_trials: int, n_seeds: int) -> Whole:
 
 
 def suite(folder: Path, n_trials: int, n_seeds: int) -> Whole:
-    """Run the same benchmark, optimizers, trials and seeds through the command line, and the default rates as well."""
+    """Run the same comparison through the command line, and the default rates as well."""
     arguments = (
         "--suite",
         str(HERE / "suite.py"),
