@@ -168,10 +168,13 @@ def scheduled(spec: OptimizerSpec, schedule: str) -> OptimizerSpec:
     if spec.schedule is SCHEDULES[schedule]:
         return spec
     if spec.schedule is None:
-        raise InputError(f"schedule: {spec.name} does not support a schedule, such as {schedule}")
+        raise InputError(
+            f"schedule: {spec.name} does not support one; choose it without +{schedule}"
+        )
     if spec.schedule is not constant:
         own = schedule_name(spec.schedule)
-        raise InputError(f"schedule: {spec.name} has {own} and cannot have {schedule} too")
+        problem = f"{spec.name} already has {own}"
+        raise InputError(f"schedule: {problem}; choose it without +{schedule}")
     name = f"{spec.name}+{schedule}"
     special_cases = tuple(f"{case}+{schedule}" for case in spec.special_cases)
     return replace(spec, name=name, schedule=SCHEDULES[schedule], special_cases=special_cases)
