@@ -29,9 +29,8 @@ from optsuite.tracking.query import read_curves, read_runs
 from optsuite.tracking.store import open_store
 
 TINY = Path(__file__).parents[1] / "tests" / "suites" / "tiny.py"
-MOST_GROWTH = (
-    1.05  # of memory from the second to the last quarter; files and processes must not grow at all
-)
+# Of memory, from the second to the last quarter; files and processes must not grow at all.
+MOST_GROWTH = 1.05
 Sample = dict[str, float]
 
 

@@ -1,4 +1,4 @@
-"""Ways to damage a store: edits of its database, its files and its spool, as functions of a folder."""
+"""Ways to damage a store: edits of its database, files and spool, as functions of a folder."""
 
 import contextlib
 import sqlite3

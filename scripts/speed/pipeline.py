@@ -70,7 +70,6 @@ def _whole(database: Path, folder: Path, *arguments: str) -> Whole:
     trained = [run for run in runs if run.data.tags.get("optsuite.kind") not in ("study", "report")]
     studies = [run for run in runs if run.data.tags.get("optsuite.kind") == "study"]
     first = min(run.info.start_time for run in trained)
-    last = max(
-        run.info.end_time for run in studies or trained
-    )  # a study is written after all its runs
+    ended = studies or trained  # a study is written after all its runs
+    last = max(run.info.end_time for run in ended)
     return Whole(n_runs=len(trained), seconds=seconds, training_seconds=(last - first) / 1e3)

@@ -146,11 +146,8 @@ def test_a_diverged_run_counts_as_the_worst_of_its_benchmark() -> None:
     rows = [run("a", score, seed) for seed, score in enumerate([1.0, NAN, NAN, 1.0])]
     result = table(*rows, study("a", 4), *(run("b", 2.0, seed) for seed in range(4)), study("b", 4))
     row = result["a", "tuned"]
-    assert (row["diverged"], row["seeds"], row["score"]) == (
-        2,
-        4,
-        5.0,
-    )  # the middle half of 1, 1, 9, 9
+    assert (row["diverged"], row["seeds"]) == (2, 4)
+    assert row["score"] == 5.0  # the middle half of 1, 1, 9, 9
     assert row["test_loss"] == 6.0
     assert row["test_accuracy"] == 0.45
     assert row["steps_to_target"] == math.inf

@@ -64,9 +64,8 @@ def test_quadratic_is_the_published_problem() -> None:
     benchmark = next(b for b in SUITE.benchmarks if b.name == "quadratic_deep")
     model = benchmark.model()
     values = measure(benchmark, model, benchmark.dataset(), 0)
-    assert values["test/loss"] == pytest.approx(
-        353.4468, abs=1e-4
-    )  # before training, as DeepOBS has it
+    # The loss before training, as in DeepOBS.
+    assert values["test/loss"] == pytest.approx(353.4468, abs=1e-4)
     hessian = model.hessian
     assert isinstance(hessian, Tensor)
     eigenvalues = np.linalg.eigvalsh(hessian.double().numpy())
@@ -194,9 +193,8 @@ def test_weights_start_as_published() -> None:
         0.05 * 0.8796, rel=0.01
     )
     _, penalty = models.cnn_3c3d().eval()(CIFAR[0][:2])
-    assert penalty.item() == pytest.approx(
-        1.26, abs=0.01
-    )  # DeepOBS: 3.63 in all before training, of which 2.3 to 2.4 by chance
+    # DeepOBS: a total of 3.63 before training, of which guessing accounts for 2.3 to 2.4.
+    assert penalty.item() == pytest.approx(1.26, abs=0.01)
 
 
 def test_the_penalty_is_in_the_loss_and_not_in_the_metric() -> None:

@@ -114,12 +114,8 @@ def test_the_csv_has_six_digits_and_reads_back(tmp_path: Path) -> None:
 def test_learning_rates_have_their_width() -> None:
     runs = frame(*whole(["a"]))
     tried = trials(runs)
-    assert tried["score"].tolist() == [
-        2.0,
-        1.5,
-        1.0,
-        9.0,
-    ]  # the diverged one counts as the loss before training
+    # The diverged run counts as the loss before training.
+    assert tried["score"].tolist() == [2.0, 1.5, 1.0, 9.0]
     (row,) = learning_rates(runs, tried).to_dict("records")
     assert (row["optimizer"], row["lr"]) == ("a", 0.1)
     assert row["width"] == pytest.approx(0.05 / 0.5 + 0.05 / 8)
@@ -157,9 +153,8 @@ def test_a_failure_does_not_vanish_from_the_summary() -> None:
     table = overall(found.table, found.scores)
     assert sorted(table["optimizer"]) == ["a", "b", "c"]
     row = table[table["optimizer"] == "c"]
-    assert row[["mean_position", "benchmarks"]].to_numpy().tolist() == [
-        [2, 2]
-    ]  # first on the one, last on the other
+    # It is first on one benchmark and last on the other.
+    assert row[["mean_position", "benchmarks"]].to_numpy().tolist() == [[2, 2]]
 
 
 def test_target_that_distinguishes_no_optimizers_has_note() -> None:
