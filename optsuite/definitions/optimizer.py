@@ -44,8 +44,8 @@ class OptimizerSpec:
 
     def __post_init__(self) -> None:
         require_name("optimizer name", self.name)
-        if self.name == "all":
-            raise InputError("optimizer name: 'all' stands for all optimizers; choose another name")
+        is_own = self.name != "all"
+        require(is_own, "optimizer name", self.name, "any other name: it stands for all optimizers")
         where = f"optimizer {self.name}"
         function = "a function (model, lr, **fixed)"
         require(callable(self.build), f"{where}: build", self.build, function)
