@@ -1,6 +1,6 @@
-"""optsuite: which optimizer is best at its best learning rate on this benchmark, and how sure is that?
+"""optsuite: which optimizer is best at its tuned learning rate, and how certain is that?
 
-Names are handed on lazily, so that importing optsuite costs nothing until one of them is used.
+Names are loaded lazily, so that importing optsuite costs nothing until one of them is used.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ _EXPORTS = {  # the public names, and the module of each
     "train": "api",
 }
 
-TYPE_CHECKING = False  # as type checkers know it: nothing else is imported, as `python -m` finds the current folder first
-if TYPE_CHECKING:  # `X as X` says that X is public
+# Type checkers take this as True. It is not imported from typing, because `python -m` searches the
+# current folder first.
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # `X as X` makes X public
     from typing import Any
 
     from optsuite import data as data
@@ -61,7 +63,7 @@ if TYPE_CHECKING:  # `X as X` says that X is public
 
     __version__: str
 else:
-    __all__ = list(_EXPORTS)  # type checkers take the names above
+    __all__ = list(_EXPORTS)  # type checkers use the names above
 
 
 def __getattr__(name: str) -> Any:
@@ -70,4 +72,6 @@ def __getattr__(name: str) -> Any:
     if name not in _EXPORTS:
         raise AttributeError(f"module 'optsuite' has no attribute {name!r}")
     module = import_module(f"optsuite.{_EXPORTS[name]}")
-    return module if name == _EXPORTS[name] else getattr(module, name)
+    if name == _EXPORTS[name]:
+        return module
+    return getattr(module, name)

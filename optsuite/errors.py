@@ -1,10 +1,9 @@
-"""What can be wrong with what a person hands in. Each error's text is one line: what, received, allowed."""
+"""Errors in the user's input, and checks that raise them. Each message is a single line."""
 
 import difflib
 import logging
 import math
 import multiprocessing
-import re
 import sys
 import traceback
 import warnings
@@ -14,39 +13,39 @@ from pathlib import Path
 
 from optsuite.redact import printable, redact
 
-LONGEST = 1_000  # characters of an error that a line and a tag in the store can take
+LONGEST = 1_000  # characters of an error that a line and a tag in the store can hold
+LONGEST_VALUE = 200  # characters of a value in an error
 
 
 class InputError(ValueError):
-    """Something a person wrote cannot be used; nothing has been started because of it."""
+    """Something the user wrote cannot be used, so nothing was started."""
 
 
 class UnknownNameError(InputError):
-    """A name that is in no list. The message names the true choices, and what may be made of them."""
+    """A name that does not exist. The message lists the choices, and `forms` that derive others."""
 
     def __init__(self, what: str, name: str, choices: Iterable[str], *, forms: str = "") -> None:
-        known = ", ".join(sorted(choices)) + (f"; or {forms}" if forms else "")
-        close = difflib.get_close_matches(name, list(choices), n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        super().__init__(
-            f"{what}: got {name!r}, "
-            + (f"one of: {known}{hint}" if known else f"there is no {what} yet")
-        )
+        choices = sorted(choices)
+        known = ", ".join(choices)
+        if forms:
+            known += f"; or {forms}"
+        allowed = f"one of: {known}" if known else f"there is no {what} yet"
+        close = difflib.get_close_matches(name, choices, n=1)
+        if close:
+            allowed += f"; did you mean {close[0]}?"
+        super().__init__(f"{what}: got {name!r}, {allowed}")
 
 
 class DatasetUnavailableError(InputError):
-    """A dataset that is neither where datasets lie nor can be downloaded, or is `damaged` there."""
+    """A dataset that is missing and cannot be downloaded, or is `damaged` in its folder."""
 
     def __init__(self, name: str, root: object, cause: str, *, damaged: bool = False) -> None:
-        state = (
-            f"in {root} is damaged ({cause})"
-            if damaged
-            else f"is not in {root} and could not be downloaded ({cause})"
-        )
-        remedy = "remove it, or " if damaged else ""
-        super().__init__(
-            f"dataset: {name} {state}; {remedy}set OPTSUITE_DATA to the folder that holds it"
-        )
+        if damaged:
+            problem, remedy = f"in {root} is damaged ({cause})", "remove it, or "
+        else:
+            problem, remedy = f"is not in {root} and could not be downloaded ({cause})", ""
+        place = "set OPTSUITE_DATA to the folder that holds it"
+        super().__init__(f"dataset: {name} {problem}; {remedy}{place}")
 
 
 class StoreUnavailableError(Exception):
@@ -54,20 +53,21 @@ class StoreUnavailableError(Exception):
 
 
 class ClusterUnavailableError(Exception):
-    """The cluster that trains cannot be reached any more, and waiting has not helped."""
+    """The training cluster cannot be reached any more, and waiting has not helped."""
 
 
 def require(condition: object, what: str, received: object, allowed: str) -> None:
     """Raise InputError naming what, received and allowed unless the condition holds."""
-    if not condition:
-        text = _shown(received)
-        raise InputError(
-            f"{what}: got {text if len(text) < 200 else text[:200] + '...'}, allowed: {allowed}"
-        )
+    if condition:
+        return
+    text = _shown(received)
+    if len(text) >= LONGEST_VALUE:
+        text = f"{text[:LONGEST_VALUE]}..."
+    raise InputError(f"{what}: got {text}, allowed: {allowed}")
 
 
 def _shown(received: object) -> str:
-    """The value as Python writes it, on one line; its type where it cannot be written."""
+    """The repr of a value on one line, or its type if the repr fails."""
     try:
         return " ".join(repr(received).split())
     except Exception:
@@ -75,62 +75,62 @@ def _shown(received: object) -> str:
 
 
 def require_name(what: str, name: object) -> None:
-    """Raise InputError unless the name can stand in a table, a path and a message.
+    """Raise InputError unless the name can be used in a table, a path and a message.
 
-    Spreadsheets compute what starts with = + - or @, and a CSV that marked it as text would give other names to programs; the
-    command line takes a dash for an option.
+    Spreadsheets compute cells that start with = + - or @, and quoting them in a CSV would change
+    the names for programs. The command line takes a leading dash for an option.
     """
-    usable = (
-        isinstance(name, str)
-        and name.isprintable()
-        and name == name.strip()
-        and 0 < len(name) <= 100
-    )
-    usable = (
-        usable
-        and not re.search(r"[/\\]", str(name))
-        and not str(name).startswith((".", "=", "+", "-", "@"))
-    )
-    require(
-        usable,
-        what,
-        name,
-        "1 to 100 printable characters without slashes, not starting with . = + - or @",
-    )
+    allowed = "1 to 100 printable characters without slashes, not starting with . = + - or @"
+    require(_is_name(name), what, name, allowed)
+
+
+def _is_name(name: object) -> bool:
+    if not isinstance(name, str) or not 0 < len(name) <= 100:
+        return False
+    if name.startswith((".", "=", "+", "-", "@")) or "/" in name or "\\" in name:
+        return False
+    return name.isprintable() and name == name.strip()
 
 
 def require_count(what: str, value: object, low: int = 1, high: int | None = None) -> None:
     """Raise InputError unless the value is a whole number from low to high."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    bound = f"a whole number from {low}" + (f" to {high}" if high is not None else "")
-    require(whole and low <= value and (high is None or value <= high), what, value, bound)  # type: ignore[operator]
+    allowed = f"a whole number from {low}"
+    if high is not None:
+        allowed += f" to {high}"
+    highest = math.inf if high is None else high
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    require(is_whole and low <= value <= highest, what, value, allowed)  # type: ignore[operator]
 
 
 def require_rate(what: str, value: object) -> None:
     """Raise InputError unless the value is a finite learning rate above 0."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    require(number and math.isfinite(value) and value > 0, what, value, "a finite number above 0")  # type: ignore
+    is_rate = False
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        is_rate = math.isfinite(value) and value > 0
+    require(is_rate, what, value, "a finite number above 0")
 
 
 def one_line(error: BaseException) -> str:
-    """The error as a single line: its type, unless it is bad input that speaks for itself, and its text without passwords."""
+    """The text of an error on one line, without passwords, and its type unless it is InputError."""
     try:
         text = str(error)
     except Exception:  # its own __str__ may be broken
         text = ""
     text = printable(redact(" ".join(text.split())))[:LONGEST] or "no message"
-    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+    if isinstance(error, InputError):
+        return text
+    return f"{type(error).__name__}: {text}"
 
 
 @cache
 def warn_once(message: str) -> None:
-    """Warn the person in one line, once in the process that they started; workers, which load the same files, do not."""
+    """Warn the user in one line, once. Workers, which load the same files, do not warn."""
     if multiprocessing.parent_process() is None:
         logging.getLogger("optsuite").warning(message)
 
 
 def location(error: BaseException) -> str:
-    """Where in a person's own files the error arose, as ' (file.py, line 8)'; empty when nowhere there."""
+    """Where in the user's own files an error arose, as ' (file.py, line 8)'; empty if elsewhere."""
     ours = Path(__file__).parent
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         file = Path(frame.filename)

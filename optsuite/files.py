@@ -1,4 +1,4 @@
-"""Writes a file whole or not at all. Knows nothing of what is written."""
+"""Writes a file completely or not at all. Knows nothing of its content."""
 
 import os
 import secrets
@@ -12,12 +12,12 @@ def write_atomically(
     durable: bool = False,
     replace: bool = True,
 ) -> None:
-    """Write a file so that a reader, or a kill halfway, sees the old one or all of the new one.
+    """Write a file so that readers see the old content or all of the new, even after a kill.
 
-    The content goes to a new file beside it, which then takes its name, so no link is followed.
+    The content is written to a new file beside it, which is then renamed, so no link is followed.
     A kill may leave that file, named `.NAME.*.new`. Text is written as UTF-8. With `durable`, the
-    content is on the disk before the name is, and survives a power cut. Without `replace`, a file
-    that exists is kept: raises FileExistsError. Raises OSError.
+    content is on disk before the name, and survives a power cut. Without `replace`, an existing
+    file is kept, and FileExistsError raised. Raises OSError.
     """
     data = content.encode() if isinstance(content, str) else content
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")

@@ -1,4 +1,4 @@
-"""Where a suite's own modules come from: folders behind all others on the import path, so that no file replaces a library."""
+"""The import path of a suite's own modules: after all others, so that none hides a library."""
 
 import ast
 import importlib
@@ -12,13 +12,14 @@ from types import ModuleType
 
 from optsuite.errors import InputError
 
-_appended: list[str] = []  # by this process; all that it knows of the suites that it has loaded
+_appended: list[str] = []  # the folders of the suite that this process loaded last
 
 
 def search(*folders: Path) -> None:
-    """Append folders to the import path, in the place of those of an earlier suite, whose modules are forgotten.
+    """Append folders to the import path, replacing those of an earlier suite.
 
-    So a file of one suite is never taken for that of another, and one that has changed is read again.
+    The modules of that suite are unloaded, so that suites do not share files and a changed file is
+    read again.
     """
     importlib.invalidate_caches()
     while _appended:
@@ -33,10 +34,10 @@ def search(*folders: Path) -> None:
 
 
 def require_visible(files: Sequence[Path], *folders: Path, loaded: str = "") -> None:
-    """Raise InputError where a file imports a name that a file of one of the folders has and another module hides.
+    """Raise InputError if a file imports a module of the folders that another module hides.
 
-    What they import that is not hidden is looked at too, but for optsuite's own modules, and nothing is run. The files are
-    `loaded` by themselves under that name.
+    The imports of imported modules are checked too, except optsuite's own; nothing is run. The
+    files themselves are `loaded` under that name.
     """
     names = {name for folder in folders for name in _module_names(folder)} - {loaded}
     seen: set[Path] = set()
@@ -50,18 +51,17 @@ def require_visible(files: Sequence[Path], *folders: Path, loaded: str = "") -> 
             own = [path for folder in folders for path in own_files(folder, name)]
             if own and own[0] not in files:
                 require_found(name, own, f"{source.name} imports {name}: ")
-            if name != "optsuite":
-                waiting += [path for first in own[:1] for path in _with_siblings(first)]
-                waiting += [
-                    path
-                    for folder in folders
-                    if not own
-                    for path in sorted((folder / name).rglob("*.py"))
-                ]
+            if name == "optsuite":
+                continue
+            if own:
+                waiting += _with_siblings(own[0])
+                continue
+            for folder in folders:  # a package without __init__.py
+                waiting += sorted((folder / name).rglob("*.py"))
 
 
 def require_found(name: str, own: Sequence[Path], why: str = "") -> None:
-    """Raise InputError unless importing the name gives one of these files."""
+    """Raise InputError unless importing the name loads one of these files."""
     if not _is_found(name, own):
         place = own[0].parent if own[0].name == "__init__.py" else own[0]
         by = "Python's own module" if name in sys.stdlib_module_names else "an installed module"
@@ -69,13 +69,13 @@ def require_found(name: str, own: Sequence[Path], why: str = "") -> None:
 
 
 def own_files(folder: Path, name: str) -> list[Path]:
-    """The files of a folder that a module of this name would be made from."""
+    """The files of a folder that a module of this name would be loaded from."""
     candidates = (folder / name / "__init__.py", folder / f"{name}.py")
     return [path for path in candidates if path.is_file()]
 
 
 def load_own(folder: Path, name: str) -> ModuleType:
-    """The module or package of a folder, whatever other one of its name is installed.
+    """The module or package of a folder, even if another one of that name is installed.
 
     Raises ModuleNotFoundError if there is none.
     """
@@ -91,10 +91,10 @@ def load_own(folder: Path, name: str) -> ModuleType:
 
 
 def alias_package(name: str, target: str, file: str) -> None:
-    """Let a name mean the package `target` if both are made from the same file.
+    """Let a name refer to the package `target` if both are loaded from the same file.
 
-    The package calls this when it is imported under the name. Whoever imported it then receives
-    `target`, and its modules are the same objects under both names.
+    The package calls this when it is imported under the name. The import then returns `target`,
+    whose modules are the same objects under both names.
     """
     package = importlib.import_module(target)
     if not _is_made_from(package, Path(file)):
@@ -117,17 +117,17 @@ def load_file(path: Path, name: str) -> ModuleType:
     except BaseException:
         del sys.modules[name]
         raise
-    return sys.modules[name]  # which may have become another, as `import` allows
+    return sys.modules[name]  # a module may replace itself there
 
 
 def _forget(folder: Path) -> None:
-    """Drop the modules that were found in a folder itself, not in others below it, such as an environment's."""
+    """Unload the modules in a folder itself, not in folders below it such as an environment."""
     tops = {name.partition(".")[0] for name in sys.modules} - {"optsuite", "__main__"}
-    own = {
-        name
-        for name in tops
-        if (module := sys.modules.get(name)) is not None and _lies_in(module, folder)
-    }
+    own = set()
+    for name in tops:
+        module = sys.modules.get(name)
+        if module is not None and _lies_in(module, folder):
+            own.add(name)
     for name in [name for name in sys.modules if name.partition(".")[0] in own]:
         del sys.modules[name]
 
@@ -136,10 +136,9 @@ def _lies_in(module: ModuleType, folder: Path) -> bool:
     file = getattr(module, "__file__", None)
     if isinstance(file, str):
         path = Path(file)
-        return folder in (
-            path.parent,
-            path.parent.parent if path.name.startswith("__init__.") else None,
-        )
+        if path.name.startswith("__init__.") and folder == path.parent.parent:
+            return True
+        return folder == path.parent
     try:
         return any(Path(part).parent == folder for part in getattr(module, "__path__", ()))
     except TypeError:
@@ -155,19 +154,18 @@ def _module_names(folder: Path) -> Iterator[str]:
     for path in paths:
         if path.suffix == ".py":
             yield path.stem
-        elif path.name.isidentifier() and path.is_dir():  # a package, be it without __init__.py
+        elif path.name.isidentifier() and path.is_dir():  # a package, even without __init__.py
             yield path.name
 
 
 def _imported(file: Path, names: Set[str]) -> Set[str]:
-    """Which of these names a file imports anywhere in it; none where it cannot be read, which running it will say."""
+    """Which of these names a file imports; none if it cannot be read, which running it reports."""
     try:
         text = file.read_bytes()
-        if (
-            names.isdisjoint(word.decode() for word in re.findall(rb"\w+", text) if word.isascii())
-            and text.isascii()
-        ):
-            return set()  # which takes a hundredth of the time
+        if text.isascii():
+            words = {word.decode() for word in re.findall(rb"\w+", text)}
+            if names.isdisjoint(words):
+                return set()  # in a hundredth of the time of parsing
         tree = ast.parse(text)
     except (OSError, SyntaxError, ValueError, RecursionError):
         return set()
@@ -181,7 +179,7 @@ def _imported(file: Path, names: Set[str]) -> Set[str]:
 
 
 def _with_siblings(file: Path) -> list[Path]:
-    """The file; all of its package where it stands for one."""
+    """The file, or all files of its package if it is an `__init__.py`."""
     return sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
 
 
@@ -191,7 +189,7 @@ def _is_made_from(module: ModuleType, path: Path) -> bool:
 
 
 def _is_found(name: str, own: Iterable[Path]) -> bool:
-    """Whether importing the name gives one of these files."""
+    """Whether importing the name loads one of these files."""
     module = sys.modules.get(name)
     if module is not None:
         found = getattr(module, "__file__", None)

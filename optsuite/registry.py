@@ -1,4 +1,4 @@
-"""Finding things by name: the suite in a file or module, and the benchmarks and optimizers that may be named within it."""
+"""Lookup by name: the suite of a file or module, and the benchmarks and optimizers in it."""
 
 import importlib
 import re
@@ -23,13 +23,13 @@ from optsuite.optimizers.packaged import PYTORCH_OPTIMIZER, any_of_pytorch_optim
 from optsuite.schedules import SCHEDULES, constant, schedule_name
 
 ALL = "all"
-BENCHMARKS = "optsuite.benchmarks"  # imported when a name is asked for: in a clone it may be broken
+BENCHMARKS = "optsuite.benchmarks"  # imported only when needed: in a clone it may be broken
 
 
 def load_suite(where: str) -> Suite:
-    """One of optsuite's own suites by its name, or the SUITE of a file or module. Raises InputError.
+    """One of optsuite's own suites by name, or the SUITE of a file or module. Raises InputError.
 
-    The folder of the file, and the current one, stand behind all others on the import path.
+    The folder of the file, and the current one, come after all others on the import path.
     """
     require(where, "suite", where, "a Python file, a module or a name")
     is_file = where.endswith(".py") or "/" in where
@@ -38,17 +38,16 @@ def load_suite(where: str) -> Suite:
         return named[where]
     try:
         module = _import_file(Path(where).absolute()) if is_file else _import_module(where)
+    except InputError as error:
+        raise InputError(f"suite {where}{location(error)}: {error}") from None
     except (Exception, SystemExit) as error:
-        if (
-            isinstance(error, ModuleNotFoundError)
-            and error.name == where.partition(".")[0]
-            and not is_file
-        ):
+        is_missing = (
+            isinstance(error, ModuleNotFoundError) and error.name == where.partition(".")[0]
+        )
+        if is_missing and not is_file:
             names = f" or one of: {', '.join(named)}" if named else ""
             allowed = f"a Python file, a module importable from {Path.cwd()}{names}"
             raise InputError(f"suite: got {where!r}, allowed: {allowed}{broken}") from None
-        if isinstance(error, InputError):
-            raise InputError(f"suite {where}{location(error)}: {error}") from None
         raise InputError(f"suite {where}{location(error)} raised {one_line(error)}") from error
     suite = getattr(module, "SUITE", None)
     if not isinstance(suite, Suite):
@@ -63,23 +62,23 @@ def named_suites() -> Mapping[str, Suite]:
 
 
 def _named_suites() -> tuple[Mapping[str, Suite], str]:
-    """The same, and what is wrong with the package, if anything is: in a clone it may be edited."""
+    """The same, and the problem of the package, if any: in a clone it may have been edited."""
     try:
         found = getattr(importlib.import_module(BENCHMARKS), "SUITES", {})
     except (Exception, SystemExit) as error:
         return {}, f"; {BENCHMARKS}{location(error)} raised {one_line(error)}"
-    usable = isinstance(found, Mapping) and all(
-        isinstance(suite, Suite) for suite in found.values()
-    )
-    if not usable:
+    is_mapping = isinstance(found, Mapping)
+    if not is_mapping or not all(isinstance(suite, Suite) for suite in found.values()):
         return {}, f"; {BENCHMARKS}.SUITES is no mapping of names to suites"
     return found, ""
 
 
 def _import_file(path: Path) -> object:
-    """A file; an `__init__.py` as the package that it makes."""
+    """A file; an `__init__.py` as its package."""
     is_package = path.name == "__init__.py"
-    own_folders = (path.parent, *([path.parent.parent] if is_package else []), Path.cwd())
+    own_folders = [path.parent, Path.cwd()]
+    if is_package:
+        own_folders.insert(1, path.parent.parent)
     search(*own_folders)
     if not path.is_file():
         raise InputError(f"got {str(path)!r}, which is not a file; allowed: a Python file")
@@ -87,7 +86,7 @@ def _import_file(path: Path) -> object:
         return _import_benchmarks(path.parent.parent)
     require_visible([path], *own_folders)
     name = path.parent.name if is_package else path.stem
-    return load_file(path, f"suite_{name}")  # a name that a file named torch.py shares with nothing
+    return load_file(path, f"suite_{name}")  # so that a file named torch.py hides nothing
 
 
 def _import_module(name: str) -> object:
@@ -104,7 +103,7 @@ def _import_module(name: str) -> object:
 
 
 def _import_benchmarks(folder: Path) -> object:
-    """The `benchmarks` of a folder, which need not fear that of a clone on the import path."""
+    """The `benchmarks` of a folder, even if those of a clone are on the import path."""
     (own, *_) = own_files(folder, "benchmarks")
     files = sorted(own.parent.rglob("*.py")) if own.name == "__init__.py" else [own]
     require_visible(files, folder, loaded="benchmarks")
@@ -122,7 +121,10 @@ def optimizer_choices(suite: Suite) -> dict[str, OptimizerSpec]:
 
 
 def find_benchmark(suite: Suite, name: str) -> Benchmark:
-    """The benchmark of a name; of `digits_mlp@200`, that benchmark with a budget of 200 steps. Raises InputError."""
+    """The benchmark of a name. Raises InputError.
+
+    `digits_mlp@200` is that benchmark with a budget of 200 steps.
+    """
     choices = benchmark_choices(suite)
     base, _, steps = name.rpartition("@")
     if name in choices:
@@ -131,16 +133,17 @@ def find_benchmark(suite: Suite, name: str) -> Benchmark:
         raise UnknownNameError("benchmark", name, choices, forms="NAME@STEPS")
     usable = re.fullmatch(r"[1-9][0-9]{0,8}", steps)
     require(usable, f"benchmark {base}: steps", steps, "a whole number from 1 to 999999999")
-    own = choices[base]
-    if own.max_steps == int(steps):
+    own, max_steps = choices[base], int(steps)
+    if own.max_steps == max_steps:
         return own
-    return replace(own, name=name, max_steps=int(steps), eval_every=min(own.eval_every, int(steps)))
+    eval_every = min(own.eval_every, max_steps)
+    return replace(own, name=name, max_steps=max_steps, eval_every=eval_every)
 
 
 def find_optimizer(suite: Suite, name: str) -> OptimizerSpec:
-    """The optimizer of a name; of `adam+cosine`, Adam with that schedule; of `pytorch_optimizer:lamb`, that package's.
+    """The optimizer of a name. Raises InputError.
 
-    Raises InputError.
+    `adam+cosine` is Adam with that schedule; `pytorch_optimizer:lamb` is from that package.
     """
     choices = optimizer_choices(suite)
     if name in choices:
@@ -151,35 +154,34 @@ def find_optimizer(suite: Suite, name: str) -> OptimizerSpec:
     package, colon, kind = name.partition(":")
     if colon and package == PYTORCH_OPTIMIZER:
         return any_of_pytorch_optimizer(kind)
-    raise UnknownNameError(
-        "optimizer", name, choices, forms=f"{ALL}, NAME+SCHEDULE, {PYTORCH_OPTIMIZER}:NAME"
-    )
+    forms = f"{ALL}, NAME+SCHEDULE, {PYTORCH_OPTIMIZER}:NAME"
+    raise UnknownNameError("optimizer", name, choices, forms=forms)
 
 
 def scheduled(spec: OptimizerSpec, schedule: str) -> OptimizerSpec:
-    """The optimizer with a schedule, under a name of its own, so that one table can hold both. Raises InputError."""
+    """The optimizer with a schedule. Raises InputError.
+
+    It has its own name, so that one table can hold both.
+    """
     if schedule not in SCHEDULES:
         raise UnknownNameError("schedule", schedule, SCHEDULES)
     if spec.schedule is SCHEDULES[schedule]:
         return spec
-    if spec.schedule is not constant:
-        why = (
-            "must not be given one"
-            if spec.schedule is None
-            else f"has {schedule_name(spec.schedule)}"
+    if spec.schedule is None:
+        raise InputError(
+            f"schedule: {spec.name} does not support one; choose it without +{schedule}"
         )
-        raise InputError(f"schedule: got {schedule} for {spec.name}, allowed: none, as it {why}")
-    special_cases = tuple(f"{name}+{schedule}" for name in spec.special_cases)
-    return replace(
-        spec,
-        name=f"{spec.name}+{schedule}",
-        schedule=SCHEDULES[schedule],
-        special_cases=special_cases,
-    )
+    if spec.schedule is not constant:
+        own = schedule_name(spec.schedule)
+        problem = f"{spec.name} already has {own}"
+        raise InputError(f"schedule: {problem}; choose it without +{schedule}")
+    name = f"{spec.name}+{schedule}"
+    special_cases = tuple(f"{case}+{schedule}" for case in spec.special_cases)
+    return replace(spec, name=name, schedule=SCHEDULES[schedule], special_cases=special_cases)
 
 
 def unavailable(suite: Suite, names: Iterable[str]) -> list[str]:
-    """Which optimizers "all" among the names leaves out: those that are not installed."""
+    """The optimizers that "all" among the names omits because they are not installed."""
     if ALL not in {name.partition("+")[0] for name in names}:
         return []
     return [name for name, spec in optimizer_choices(suite).items() if not is_available(spec)]
@@ -193,10 +195,10 @@ def select(
     n_trials: int | None = None,
     n_seeds: int | None = None,
 ) -> Suite:
-    """The part of the suite that is named, all of it by default, with its protocol changed where numbers are given.
+    """The named part of a suite, by default all of it, with the given numbers of its protocol.
 
-    The optimizer "all" stands for all that the suite and the registry have and that is installed;
-    "all+cosine" for those of them that take a schedule, with this one.
+    The optimizer "all" stands for all installed ones of the suite and the registry; "all+cosine"
+    for those of them that take a schedule, with this one.
     """
     specs: list[OptimizerSpec] = []
     for name in optimizers:
@@ -212,10 +214,10 @@ def select(
     for spec in specs:
         for name in spec.special_cases:
             find_optimizer(suite, name)
+    named = tuple(find_benchmark(suite, name) for name in dict.fromkeys(benchmarks))
     return replace(
         suite,
-        benchmarks=tuple(find_benchmark(suite, name) for name in dict.fromkeys(benchmarks))
-        or suite.benchmarks,
+        benchmarks=named or suite.benchmarks,
         optimizers=tuple({spec.name: spec for spec in specs}.values()),
         on_request=(),
         n_trials=suite.n_trials if n_trials is None else n_trials,

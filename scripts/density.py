@@ -1,10 +1,10 @@
-"""Counts what makes code hard to read: long modules, functions and lines, ternaries, comprehensions.
+"""Counts what makes code hard to read: long parts, ternaries, comprehensions.
 
     python scripts/density.py [PATH ...]
 
-Exit 1 if a module, function or line is too long. A function is counted without its docstring. What
-is said of ternaries and comprehensions is for information: the limits are the densities of optuna
-and benchopt.
+Exits with 1 if a module, function or line is too long. Functions are counted without docstrings.
+Ternaries and comprehensions are for information; their limits are the densities of optuna and
+benchopt.
 """
 
 import ast
@@ -15,14 +15,14 @@ from pathlib import Path
 
 LONGEST_MODULE, LONGEST_FUNCTION, LONGEST_LINE = 250, 40, 100
 MOST_TERNARIES, MOST_COMPREHENSIONS = 1.5, 2.5  # per 100 lines of a part
-# The text of these functions is the identity of runs: another layout would train them again.
+# The source text of these is part of the identity of runs: a new layout would retrain them.
 FROZEN = ("optsuite/models", "optsuite/data", "optsuite/optimizers", "optsuite/schedules.py")
 COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
 @dataclass
 class Density:
-    """What was counted in the files of a part."""
+    """The counts in the files of a part."""
 
     n_lines: int = 0
     n_ternaries: int = 0
@@ -34,7 +34,7 @@ class Density:
 
 
 def flaws(path: Path) -> Iterator[str]:
-    """What is too long in a file, in a line each."""
+    """What is too long in a file, one line each."""
     text = path.read_text()
     lines = text.splitlines()
     if len(lines) > LONGEST_MODULE:
@@ -58,7 +58,7 @@ def length(function: ast.FunctionDef) -> int:
 
 
 def count(path: Path, density: Density) -> None:
-    """Add what a file has."""
+    """Add the counts of a file."""
     text = path.read_text()
     density.n_lines += len(text.splitlines())
     for node in ast.walk(ast.parse(text)):
@@ -67,7 +67,7 @@ def count(path: Path, density: Density) -> None:
 
 
 def main() -> None:
-    """Print what was counted."""
+    """Print the counts of each part, and what is too long."""
     roots = [Path(name) for name in sys.argv[1:]] or [Path("optsuite")]
     parts: dict[str, Density] = {}
     found: list[str] = []

@@ -1,8 +1,8 @@
-"""Every optimizer that has a name, on one tiny benchmark: trained, or the line that says what it needs.
+"""Trains every named optimizer on a tiny benchmark, or prints the error that explains why not.
 
     python scripts/every_optimizer.py [NAME ...]
 
-Exit 1 if one raises anything else. Takes about a minute for all.
+Exits with 1 if one raises anything else. Takes about a minute for all.
 """
 
 import sys
@@ -115,9 +115,8 @@ def main() -> int:
         print(f"{name:40} {outcome}", flush=True)
         counts[outcome == TRAINED] += 1
         unclear += not is_clear(outcome)
-    print(
-        f"{counts[True]} trained, {counts[False]} refused, {unclear} of them without saying what they need"
-    )
+    refused = f"{counts[False]} refused, {unclear} of them without a clear reason"
+    print(f"{counts[True]} trained, {refused}")
     return min(unclear, 1)
 
 

@@ -1,10 +1,11 @@
-"""Edits a small suite at random, and looks whether a reused result ever stands that the edited code would not give.
+"""Edits a small suite at random, and checks that no result is reused that the edit would change.
 
     PYTHONPATH=.:tests .venv/bin/python scripts/mutations.py --edits 200
 
-Each edit changes a constant or an operator, or deletes a line, of the benchmark, model, data, loss or optimizer code in
-`scripts/twin`. A campaign then runs twice: in an empty store, which is the truth, and in a copy of the store that the suite
-filled before the edit. Every run that counts in the second must have the curve of the first.
+Each edit changes a constant or an operator, or deletes a line, in the benchmark, model, data, loss
+or optimizer code of `scripts/twin`. A campaign then runs twice: in an empty store, for the truth,
+and in a copy of the store from before the edit. Every run that counts in the second must have the
+curve of the first.
 """
 
 import argparse
@@ -95,7 +96,7 @@ def main() -> int:
 def tried(
     n_edits: int, seed: int, part: int = 0, n_parts: int = 1, numbers: Sequence[int] | None = None
 ) -> Iterator[Outcome]:
-    """Try so many edits, drawn from a seed; of several parts, one; of all their numbers, these."""
+    """Try `n_edits` edits, drawn from a seed: those of one part, or those with these numbers."""
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -103,9 +104,7 @@ def tried(
         shutil.copytree(TWIN, package)
         sources = {file: ast.unparse(ast.parse((TWIN / file).read_text())) for file in EDITED}
         edits = list(all_edits(sources))
-        sys.path.insert(
-            0, str(package.parent)
-        )  # before this script's folder, in which the unedited suite lies
+        sys.path.insert(0, str(package.parent))  # before our folder, which has the unedited suite
         for file, text in sources.items():
             (package / file).write_text(text)
         open_store(f"sqlite:///{folder}/empty.db")  # making one takes longer than copying it
@@ -116,62 +115,54 @@ def tried(
             (package / file).write_text(text)
             outcome = one(folder, number + 1, f"{file}: {what}", before)
             (package / file).write_text(sources[file])
-            print(
-                f"{outcome.number:>4} {outcome.kind:<8} {outcome.edit} {outcome.detail}",
-                file=sys.stderr,
-                flush=True,
-            )
+            line = f"{outcome.number:>4} {outcome.kind:<8} {outcome.edit} {outcome.detail}"
+            print(line, file=sys.stderr, flush=True)
             yield outcome
 
 
 def one(folder: Path, number: int, edit: str, before: Results) -> Outcome:
-    """What an edit that has been made does."""
-    own = Path(tempfile.mkdtemp(dir=folder))  # MLflow keeps a database open by its path, for ever
+    """The outcome of an edit that was made."""
+    own = Path(tempfile.mkdtemp(dir=folder))  # MLflow never closes a database, by its path
     shutil.copytree(folder / "before", own / "reused")
     try:
         truth, _ = campaign(own / "fresh")
     except InputError as error:
-        return Outcome(
-            number=number, edit=edit, kind="refused", n_reused=0, detail=one_line(error)[:120]
-        )
+        detail = one_line(error)[:120]
+        return Outcome(number=number, edit=edit, kind="refused", n_reused=0, detail=detail)
     found, n_reused = campaign(own / "reused")
     stale = [run for run in truth if found.get(run) != truth[run]]
     extra = found.keys() - truth.keys()
     if stale or extra:
         detail = f"{len(stale)} of {len(truth)} runs differ, {len(extra)} more"
         return Outcome(number=number, edit=edit, kind="stale", n_reused=n_reused, detail=detail)
-    return Outcome(
-        number=number, edit=edit, kind="same" if truth == before else "changed", n_reused=n_reused
-    )
+    kind = "same" if truth == before else "changed"
+    return Outcome(number=number, edit=edit, kind=kind, n_reused=n_reused)
 
 
 def campaign(folder: Path) -> tuple[Results, int]:
-    """Run the suite as it is now into the folder's store: the curves of all runs that count, and how many were reused."""
+    """Run the suite as it is now into the folder's store.
+
+    Returns the curves of all runs that count, and how many were reused.
+    """
     if not folder.exists():
         folder.mkdir()
-        empty = next(
-            parent / "empty.db" for parent in folder.parents if (parent / "empty.db").exists()
-        )
-        shutil.copy(empty, folder / "mlflow.db")
+        empty = [parent / "empty.db" for parent in folder.parents]
+        (found, *_) = filter(Path.exists, empty)
+        shutil.copy(found, folder / "mlflow.db")
     uri = f"sqlite:///{folder}/mlflow.db"
     suite = loaded()
     pool = InlinePool()
     pool.load(suite)
-    problems, skipped = prepare(
-        suite, device="cpu", engine="plain"
-    )  # stacks have proofs of their own
-    broken = broken_pairs(skipped)
-    studies = studies_of(suite, problems, device="cpu")
-    events = list(
-        run_campaign(
-            studies,
-            uri=uri,
-            campaign="c",
-            suite="twin",
-            pool=pool,
-            stop=lambda: False,
-            broken=broken,
-        )
+    # Stacks have their own proofs.
+    problems, skipped = prepare(suite, device="cpu", engine="plain")
+    events = run_campaign(
+        studies_of(suite, problems, device="cpu"),
+        uri=uri,
+        campaign="c",
+        suite="twin",
+        pool=pool,
+        stop=lambda: False,
+        broken=broken_pairs(skipped),
     )
     n_reused = sum(isinstance(event, RunEnded) and event.reused for event in events)
     store = open_store(uri)
@@ -234,9 +225,8 @@ def changes(node: ast.AST) -> Iterator[tuple[str, Callable[[Any], None]]]:
             yield f"{type(op).__name__} -> {other.__name__}", partial(_set, "ops", [other()])
         case ast.FunctionDef() | ast.If() | ast.For() | ast.With():
             for i, line in enumerate(node.body):
-                if isinstance(
-                    line, ast.Assign | ast.AugAssign | ast.Expr | ast.If
-                ) and not _is_text(line):
+                is_deletable = isinstance(line, ast.Assign | ast.AugAssign | ast.Expr | ast.If)
+                if is_deletable and not _is_text(line):
                     yield f"delete {ast.unparse(line)[:50]!r}", partial(_delete, i)
 
 
@@ -257,10 +247,11 @@ def report(outcomes: list[Outcome], seed: int, n_edits: int) -> str:
     kinds = Counter(outcome.kind for outcome in outcomes)
     changed = [outcome for outcome in outcomes if outcome.kind == "changed"]
     same = [outcome for outcome in outcomes if outcome.kind == "same"]
+    command = f"scripts/mutations.py --edits {n_edits} --seed {seed}"
     lines = [
         "# Random edits, and what is reused after them",
         "",
-        f"Made by `scripts/mutations.py --edits {n_edits} --seed {seed}` on {datetime.now(UTC):%Y-%m-%d}.",
+        f"Made by `{command}` on {datetime.now(UTC):%Y-%m-%d}.",
         "",
         "| what the edit does | edits | runs reused, of 56 on average |",
         "|---|---|---|",
@@ -277,7 +268,9 @@ def report(outcomes: list[Outcome], seed: int, n_edits: int) -> str:
 
 
 def _mean(outcomes: list[Outcome]) -> str:
-    return f"{sum(o.n_reused for o in outcomes) / len(outcomes):.1f}" if outcomes else ""
+    if not outcomes:
+        return ""
+    return f"{sum(outcome.n_reused for outcome in outcomes) / len(outcomes):.1f}"
 
 
 if __name__ == "__main__":

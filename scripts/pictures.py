@@ -1,6 +1,6 @@
-"""Takes the pictures of the README again: the report and MLflow's UI of the results in mlruns/, in a headless Chromium.
+"""Takes the screenshots of the README: the report and MLflow's UI for the results in mlruns/.
 
-`make pictures`, after `make bench`. Needs a Chromium on the path.
+`make pictures`, after `make bench`. Needs Chromium on the path, which runs headless.
 """
 
 import shutil

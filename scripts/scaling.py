@@ -1,10 +1,12 @@
-"""How long the suite `full` takes with 30 optimizers on 1 to 1,000 workers, by simulation: prints a table.
+"""Simulates how long the suite `full` takes with 30 optimizers on 1 to 1,000 workers.
 
-Simulated are the campaign's own rules: the rounds of a study wait for each other, its stacks are those of the plan, studies
-that come first go first, or the longest where there is a worker for each, and one driver does one thing after another: it
-hands out stacks, receives measurements, proposes rates and writes. What a run and a proposal take is measured here and now
-on one core, with random numbers in the place of datasets that are not there; the driver's other costs were measured by
-`make speed`. A worker is such a core, or a device that is `--speedup` times as fast. `docs/scale.md` has the tables.
+The simulation follows the rules of a campaign. The rounds of a study wait for each other, and its
+stacks are those of the plan. Studies start in order, or the longest first if there is a worker for
+each. One driver does one thing at a time: it hands out stacks, receives measurements, proposes
+rates and writes. The costs of a run and a proposal are measured on one core when the script runs,
+with random numbers for missing datasets; `make speed` measured the other costs of the driver. A
+worker is such a core, or a device that is `--speedup` times as fast. Prints a table, as in
+`docs/scale.md`.
 """
 
 import argparse
@@ -31,11 +33,9 @@ from optsuite.tuning.search import Proposals
 
 N_OPTIMIZERS = 30
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 125, 250, 500, 1_000)
-START_SECONDS = (
-    10.0  # of a process on a GPU, which trains one stack and ends: what torch takes to import there
-)
+START_SECONDS = 10.0  # a process on a GPU trains one stack and imports torch for it
 DISPATCH_SECONDS = 0.0015  # of the driver for a stack, through Ray
-RECEIVE_SECONDS = 0.001  # for what a stack of 8 measures at one step
+RECEIVE_SECONDS = 0.001  # of the driver for a measurement of a stack of 8
 SHAPES = {
     "fashion_mnist_2c2d": (1, 28, 28),
     "cifar10_3c3d": (3, 32, 32),
@@ -45,9 +45,10 @@ SHAPES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Runs that a study asks for at once: the seconds of each of its stacks on one worker, and those of the driver.
+    """Runs that a study requests at once. All times are in seconds.
 
-    The driver takes `proposing` before it hands out the stage, and `receiving` for each of its stacks.
+    `stacks` are the times of its stacks on one worker. The driver takes `proposing` before it hands
+    out the stage, and `receiving` for each of its stacks.
     """
 
     n_runs: int
@@ -73,33 +74,18 @@ def main() -> None:
     suite = replace(suite, benchmarks=tuple(map(_available, suite.benchmarks)))
     problems, skipped = prepare(suite, device="cpu")
     sys.stderr.write("".join(f"{left_out}\n" for left_out in skipped))
-    studies = [
-        stages
-        for problem in problems
-        for stages in [list(_stages(suite, problem, arguments.speedup, arguments.write_seconds))]
-        * N_OPTIMIZERS
-    ]
+    studies: list[list[Stage]] = []
+    costs = []
+    for problem in problems:
+        stages = list(_stages(suite, problem, arguments.speedup, arguments.write_seconds))
+        studies += [stages] * N_OPTIMIZERS
+        seconds = problem.seconds_per_run / arguments.speedup
+        costs.append((problem.benchmark.name, f"{seconds:.2g}"))
     alone = sum(sum(stage.stacks) for stages in studies for stage in stages)
     longest = max(sum(max(stage.stacks) for stage in stages) for stages in studies)
-    rows = []
-    for n_workers in WORKERS:
-        seconds, driving = simulate(studies, n_workers)
-        busy = alone / (n_workers * seconds)
-        rows.append(
-            (
-                n_workers,
-                f"{seconds / 3600:,.2f}",
-                f"{alone / seconds:,.0f}",
-                f"{busy:.0%}",
-                f"{driving / seconds:.0%}",
-            )
-        )
+    rows = [_row(studies, alone, n_workers) for n_workers in WORKERS]
     names = ("workers", "hours", "speed-up", "of the workers used", "of the driver")
     n_runs = sum(stage.n_runs for stages in studies for stage in stages)
-    costs = [
-        (problem.benchmark.name, f"{problem.seconds_per_run / arguments.speedup:.2g}")
-        for problem in problems
-    ]
     sys.stdout.write(f"{len(studies)} studies, {n_runs:,} runs, {alone / 3600:,.0f} worker hours; ")
     sys.stdout.write(f"the longest study alone {longest / 3600:,.1f} hours.\n\n")
     sys.stdout.write(tabulate(rows, headers=names, tablefmt="github") + "\n\n")
@@ -108,15 +94,24 @@ def main() -> None:
     )
 
 
+def _row(studies: list[list[Stage]], alone: float, n_workers: int) -> tuple[object, ...]:
+    """A row of the table, where one worker alone would take `alone` seconds."""
+    seconds, driving = simulate(studies, n_workers)
+    hours, speedup = f"{seconds / 3600:,.2f}", f"{alone / seconds:,.0f}"
+    used = alone / (n_workers * seconds)
+    return n_workers, hours, speedup, f"{used:.0%}", f"{driving / seconds:.0%}"
+
+
 def simulate(studies: list[list[Stage]], n_workers: int) -> tuple[float, float]:
     """The seconds until all is trained and written, and those in which the driver is busy."""
     if n_workers >= len(studies):
         studies = sorted(studies, key=lambda stages: -max(stages[0].stacks))
-    ready: list[
-        tuple[int, int, float]
-    ] = []  # study, a tie-breaker, seconds: studies that come first go first
-    running: list[tuple[float, int]] = []  # when a stack ends, and whose it is
-    count, stage_of, left = itertools.count(), [0] * len(studies), [0] * len(studies)
+    # Study, a tie-breaker, seconds: earlier studies go first.
+    ready: list[tuple[int, int, float]] = []
+    running: list[tuple[float, int]] = []  # the end of a stack, and its study
+    count = itertools.count()
+    stage_of = [0] * len(studies)
+    left = [0] * len(studies)
     now = free = busy = 0.0
 
     def run_campaign(seconds: float) -> float:
@@ -151,10 +146,11 @@ def simulate(studies: list[list[Stage]], n_workers: int) -> tuple[float, float]:
 def _stages(
     suite: Suite, problem: Problem, speedup: float, write_seconds: float
 ) -> Iterator[Stage]:
-    """What a study asks for, by asking it: the scores that it is sent are those of a valley."""
+    """The stages of a study, from its generator, which receives scores with a single minimum."""
     (spec,) = suite.optimizers
     benchmark, plan = problem.benchmark, problem.plans[spec.name]
-    per_run, multiple = problem.seconds_per_run / speedup, PAD_TO if plan.engine != "plain" else 1
+    per_run = problem.seconds_per_run / speedup
+    multiple = PAD_TO if plan.engine != "plain" else 1
     start = START_SECONDS if speedup > 1 else 0.0
     n_measurements = benchmark.max_steps // benchmark.eval_every + 1
     asks = tune_and_evaluate(benchmark.name, spec, suite, Proposals())
@@ -164,24 +160,23 @@ def _stages(
         while True:
             runs = next(asks) if scores is None else asks.send(scores)
             stacks = group(runs, plan.max_stack)
+            padded = [math.ceil(len(stack) / multiple) * multiple for stack in stacks]
+            writing = len(runs) / len(stacks) * write_seconds
             yield Stage(
                 n_runs=len(runs),
-                stacks=tuple(
-                    start + -(-len(stack) // multiple) * multiple * per_run for stack in stacks
-                ),
+                stacks=tuple(start + n * per_run for n in padded),
                 proposing=time.perf_counter() - started,
-                receiving=n_measurements * RECEIVE_SECONDS
-                + len(runs) / len(stacks) * write_seconds,
+                receiving=n_measurements * RECEIVE_SECONDS + writing,
             )
             started = time.perf_counter()
-            scores = [
-                RunScore(outcome="finished", value=abs(math.log10(run.lr) + 2), initial_loss=9.0)
-                for run in runs
-            ]
+            scores = []
+            for run in runs:
+                value = abs(math.log10(run.lr) + 2)
+                scores.append(RunScore(outcome="finished", value=value, initial_loss=9.0))
 
 
 def _available(benchmark: Benchmark) -> Benchmark:
-    """The benchmark with random images where its own are not to be had without a download."""
+    """The benchmark, with random images if its own need a download."""
     if benchmark.name not in SHAPES:
         return benchmark
     shape = SHAPES[benchmark.name]

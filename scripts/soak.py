@@ -1,6 +1,7 @@
-"""Campaign after campaign in one process, and whether it grows: `make soak`. Prints a line a minute and Markdown at the end.
+"""Runs campaign after campaign in one process, and reports whether it grows: `make soak`.
 
-One pool of workers serves all campaigns, as those of a long one do; every tenth campaign starts and stops a pool of its own.
+Prints a line a minute, and Markdown at the end. One pool of workers serves all campaigns, like in a
+long one; every tenth campaign starts and stops its own pool.
 """
 
 import argparse
@@ -28,9 +29,8 @@ from optsuite.tracking.query import read_curves, read_runs
 from optsuite.tracking.store import open_store
 
 TINY = Path(__file__).parents[1] / "tests" / "suites" / "tiny.py"
-MOST_GROWTH = (
-    1.05  # of memory from the second to the last quarter; files and processes must not grow at all
-)
+# Of memory, from the second to the last quarter; files and processes must not grow at all.
+MOST_GROWTH = 1.05
 Sample = dict[str, float]
 
 
@@ -41,9 +41,8 @@ def main() -> None:
     arguments = parser.parse_args()
     samples = soak(60 * arguments.minutes)
     rows, grew = judge(samples)
-    print(
-        f"\n{len(samples)} campaigns in {arguments.minutes:g} minutes\n\n{tabulate(rows, headers='keys', tablefmt='github')}"
-    )
+    print(f"\n{len(samples)} campaigns in {arguments.minutes:g} minutes\n")
+    print(tabulate(rows, headers="keys", tablefmt="github"))
     sys.exit(1 if grew else 0)
 
 
@@ -113,7 +112,10 @@ def held() -> Sample:
 
 
 def judge(samples: list[Sample]) -> tuple[list[dict[str, object]], bool]:
-    """Each number in the middle of the second and of the last quarter, and whether any grew. The first warms up."""
+    """Each number in the middle of the second and the last quarter, and whether any grew.
+
+    The first quarter is warm-up.
+    """
     quarter = len(samples) // 4
 
     def middle(
@@ -144,7 +146,7 @@ def judge(samples: list[Sample]) -> tuple[list[dict[str, object]], bool]:
 
 
 def _megabytes(pid: int) -> float:
-    """What a process alone holds of memory: shared pages count for the process that they were forked from."""
+    """The memory of a process without shared pages, which count for its parent."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What the commands call, called from Python: from a script, with a suite that no file holds, and with values for names."""
+"""The Python interface: from a script, with a suite that is in no file, and values for names."""
 
 import importlib
 import pkgutil

@@ -28,7 +28,7 @@ from optsuite.tracking.store import open_store
 
 ROOT = Path(__file__).parents[1]
 
-# --- Report folders ----------------------------------------------------------------------------------------------------------
+# --- Report folders ---
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -85,9 +85,7 @@ FOREIGN = (
 
 
 @pytest.mark.parametrize("make", FOREIGN)
-def test_a_folder_of_a_person_is_left_as_it_is(
-    tmp_path: Path, make: Callable[[Path], None]
-) -> None:
+def test_folder_of_the_user_is_left_unchanged(tmp_path: Path, make: Callable[[Path], None]) -> None:
     (folder := tmp_path / "out").mkdir()
     make(folder)
     before = contents(tmp_path)
@@ -100,7 +98,7 @@ def test_a_folder_of_a_person_is_left_as_it_is(
 
 
 @pytest.mark.parametrize("name", ["index.html", "figures/b-scores.svg", MANIFEST])
-def test_a_link_in_a_report_of_ours_is_not_written_through(tmp_path: Path, name: str) -> None:
+def test_link_in_report_folder_is_not_followed(tmp_path: Path, name: str) -> None:
     made(tmp_path / "out", *whole(["a"], ["b"], 1))
     (tmp_path / "elsewhere").write_text("mine")
     (tmp_path / "out" / name).unlink(missing_ok=True)
@@ -129,7 +127,7 @@ def test_only_our_own_figures_are_deleted(tmp_path: Path) -> None:
     }
 
 
-def test_a_manifest_that_leads_elsewhere_deletes_nothing(tmp_path: Path) -> None:
+def test_manifest_with_foreign_paths_deletes_nothing(tmp_path: Path) -> None:
     made(tmp_path / "out", *whole(["a"], ["b"], 1))
     (tmp_path / "mine.svg").write_text("mine")
     listed = json.loads((tmp_path / "out" / MANIFEST).read_text())
@@ -143,7 +141,7 @@ def test_a_manifest_that_leads_elsewhere_deletes_nothing(tmp_path: Path) -> None
     assert (tmp_path / "mine.svg").exists()
 
 
-def test_a_report_from_before_there_was_a_manifest_is_ours(tmp_path: Path) -> None:
+def test_report_without_manifest_is_ours(tmp_path: Path) -> None:
     made(tmp_path, *whole(["a"], ["b", "c"], 1))
     (tmp_path / MANIFEST).unlink()
     (tmp_path / "verdicts.json").unlink()  # which there was not
@@ -154,7 +152,7 @@ def test_a_report_from_before_there_was_a_manifest_is_ours(tmp_path: Path) -> No
     assert (tmp_path / "figures" / "mine.svg").exists()
 
 
-# --- The import path ---------------------------------------------------------------------------------------------------------
+# --- The import path ---
 
 MAKES_A_SUITE = "from suites.tiny import SUITE\n"
 
@@ -172,7 +170,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     "name", ["resource", "tabulate", "git", "secrets", "random", "torch", "sword"]
 )
-def test_a_file_beside_a_suite_replaces_no_library(place: Path, name: str) -> None:
+def test_file_beside_suite_hides_no_library(place: Path, name: str) -> None:
     (place / f"{name}.py").write_text("raise RuntimeError('imported')")
     (place / "mine.py").write_text(MAKES_A_SUITE)
     load_suite("mine.py")
@@ -188,7 +186,7 @@ def test_a_file_beside_a_suite_replaces_no_library(place: Path, name: str) -> No
         load_suite("mine.py")
 
 
-def test_what_a_module_of_a_suite_imports_is_looked_at_too(place: Path) -> None:
+def test_imports_of_suite_modules_are_checked(place: Path) -> None:
     (place / "parts").mkdir()
     (place / "parts" / "__init__.py").write_text("")
     (place / "parts" / "one.py").write_text("import helper\n")
@@ -201,7 +199,7 @@ def test_what_a_module_of_a_suite_imports_is_looked_at_too(place: Path) -> None:
         load_suite("mine.py")
 
 
-def test_a_module_of_one_suite_is_not_taken_for_that_of_another(place: Path) -> None:
+def test_modules_of_two_suites_are_not_confused(place: Path) -> None:
     for name, trials in (("one", 3), ("two", 4)):
         (place / name).mkdir()
         (place / name / "helper_of_suites.py").write_text(f"N = {trials}\n")
@@ -257,7 +255,7 @@ def test_foreign_benchmarks_are_used_only_when_named(place: Path, kind: str) -> 
 
 
 @pytest.mark.usefixtures("named_benchmarks")
-def test_broken_or_empty_foreign_benchmarks_harm_nothing(place: Path) -> None:
+def test_broken_or_empty_foreign_benchmarks_are_ignored(place: Path) -> None:
     (place / "benchmarks").mkdir()
     (place / "mine.py").write_text(MAKES_A_SUITE)
     for text in (None, "raise RuntimeError('imported')\n"):
@@ -305,7 +303,7 @@ def test_benchmarks_of_a_clone_give_the_default_suite(monkeypatch: pytest.Monkey
     assert load_suite("optsuite.benchmarks") is optsuite.benchmarks.SUITE
 
 
-# --- Databases ---------------------------------------------------------------------------------------------------------------
+# --- Databases ---
 
 
 def made_by_optuna(path: Path) -> None:
@@ -340,7 +338,7 @@ def cut(path: Path) -> None:
         ),
     ],
 )
-def test_a_file_that_mlflow_has_not_made_is_named_and_kept(
+def test_foreign_file_as_database_is_named_and_kept(
     tmp_path: Path, change: Callable[[Path], None], said: str
 ) -> None:
     change(path := tmp_path / "mlflow.db")
@@ -361,7 +359,7 @@ def test_a_damaged_database_is_not_an_empty_one(folder: Path) -> None:
         campaign_names(tracking_uri())
 
 
-def test_a_folder_that_is_a_link_to_nowhere_is_no_new_store(tmp_path: Path) -> None:
+def test_dangling_link_is_not_a_new_store(tmp_path: Path) -> None:
     (tmp_path / "mlruns").symlink_to(tmp_path / "not-mounted")
     with pytest.raises(InputError, match="which does not exist"):
         store_exists(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
@@ -389,7 +387,8 @@ def test_a_copied_project_keeps_its_artifacts_in_the_copy(folder: Path) -> None:
     before = contents(folder / "mlruns" / "artifacts")
     shutil.rmtree(copy / "mlruns" / "artifacts")
     (report / "index.html").write_text("the copy's")
-    utils._artifact_repos_cache.clear()  # a process of MLflow's remembers places by run, and the copy's runs are the same
+    # MLflow caches the location of artifacts by run, and the copy has the same runs.
+    utils._artifact_repos_cache.clear()
     open_store(f"sqlite:///{copy}/mlruns/mlflow.db").attach_report(
         "c", report, [report / "index.html"]
     )
@@ -397,7 +396,7 @@ def test_a_copied_project_keeps_its_artifacts_in_the_copy(folder: Path) -> None:
     assert list(contents(copy / "mlruns" / "artifacts").values()) == ["the copy's"]
 
 
-def test_where_a_person_has_put_artifacts_they_stay() -> None:
+def test_artifacts_in_folder_of_user_stay_there() -> None:
     assert not is_elsewhere("s3://bucket/artifacts/b", "file:///a/artifacts/b")
     assert not is_elsewhere("mlflow-artifacts:/1", "file:///a/artifacts/b")
     assert not is_elsewhere("file:///big/disk/b", "file:///a/artifacts/b")

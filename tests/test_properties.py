@@ -79,7 +79,7 @@ def test_a_password_in_an_address_is_hidden(
 @given(
     st.sampled_from(["postgresql", "mysql+pymysql", "mssql"]), ODD, ODD, st.sampled_from(["", "/"])
 )
-def test_nor_is_one_whose_slashes_are_forgotten_shown(
+def test_password_in_address_without_slashes_is_hidden(
     scheme: str, before: str, after: str, slash: str
 ) -> None:
     assert MARKED not in redact(f"cannot parse {scheme}:{slash}me:{before}{MARKED}{after}@host", {})
@@ -101,9 +101,7 @@ def test_the_value_of_a_secret_is_hidden(key: str, before: str, after: str, form
 
 @QUICK
 @given(ODD.map(lambda text: f"{text}{MARKED}"), WORDS)
-def test_what_the_environment_says_is_secret_is_hidden_wherever_it_stands(
-    secret: str, words: list[str]
-) -> None:
+def test_secret_of_environment_is_hidden_everywhere(secret: str, words: list[str]) -> None:
     text = f"{' '.join(words)}: {secret!r}, {quote(secret)}, {secret}"
     assert MARKED not in redact(text, {"MLFLOW_TRACKING_PASSWORD": secret})
     assert MARKED not in redact(text, {"MLFLOW_TRACKING_URI": f"postgresql://me:{secret}@host/x"})
@@ -111,7 +109,7 @@ def test_what_the_environment_says_is_secret_is_hidden_wherever_it_stands(
 
 @QUICK
 @given(WORDS, st.text())
-def test_redacting_is_done_once_and_leaves_ordinary_text_alone(words: list[str], text: str) -> None:
+def test_redacting_is_idempotent_and_keeps_ordinary_text(words: list[str], text: str) -> None:
     assert redact(redact(text, {}), {}) == redact(text, {})
     assert redact(" ".join(words), {}) == " ".join(words)
 
@@ -127,7 +125,7 @@ def test_an_error_is_one_line_that_a_terminal_shows(text: str) -> None:
 
 @QUICK
 @given(st.text(max_size=110) | st.integers() | st.none())
-def test_a_name_is_taken_as_it_is_or_refused_in_one_line(name: object) -> None:
+def test_name_is_accepted_unchanged_or_refused_in_one_line(name: object) -> None:
     try:
         require_name("name", name)
     except InputError as error:
@@ -171,7 +169,7 @@ RECORDS = st.builds(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(RECORDS)
-def test_what_is_kept_in_the_spool_comes_back_equal(
+def test_records_in_spool_are_read_back_equal(
     tmp_path_factory: pytest.TempPathFactory, record: Record
 ) -> None:
     folder = tmp_path_factory.mktemp("spool")
@@ -188,7 +186,7 @@ def test_what_is_kept_in_the_spool_comes_back_equal(
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_whatever_else_lies_there_is_no_record(found: object) -> None:
+def test_other_files_in_spool_are_not_records(found: object) -> None:
     with pytest.raises((TypeError, ValueError)):
         _record(found)
 
@@ -213,7 +211,7 @@ LOSSES = st.lists(FINITE, min_size=2, max_size=4)
         st.characters(blacklist_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]), min_size=1, max_size=30
     ),
 )
-def test_what_is_recorded_of_a_run_is_read_back(
+def test_recorded_run_is_read_back(
     store: Store, losses: list[float], lr: float, seed: int, outcome: Outcome, said: str
 ) -> None:
     run = Run(benchmark="b", optimizer="adam", lr=lr, seed=seed, kind="evaluation", arm="tuned")

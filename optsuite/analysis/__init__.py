@@ -1,1 +1,1 @@
-"""What a report rests on: tables and verdicts of a campaign, as frames and values. Nothing here draws or prints."""
+"""Tables and verdicts of a campaign, as frames and values. Nothing here draws or prints."""

@@ -1,4 +1,4 @@
-"""The columns of the leaderboard: each is computed, written and shown as its one entry here says."""
+"""The columns of the leaderboard: how each is computed, named and shown."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -34,9 +34,9 @@ class Seeds:
 class Column:
     """A column of the leaderboard.
 
-    `of` computes it from the seeds of a row; where it is None the comparison of all rows fills it.
-    `header` is what people read; columns without one are in files alone. `show` gives the text of a
-    row. A narrow terminal drops the columns with the highest `drop` first, those with 0 never.
+    `of` computes it from the seeds of a row; if it is None, the comparison of all rows fills it in.
+    `header` is what people read; columns without one are in files only. `show` gives the text of a
+    row. A narrow terminal drops the columns with the highest `drop` first, and never those with 0.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Column:
 
 
 def _number(name: str, form: str = ".4g") -> Callable[[Row], str]:
-    """Shows a number of the row; nothing where there is none."""
+    """A function that shows a number of the row, or nothing if it is missing."""
 
     def show(row: Row) -> str:
         return "" if pd.isna(row[name]) else f"{row[name]:{form}}"
@@ -64,10 +64,11 @@ def _interval(row: Row) -> str:
 
 
 def _rate(row: Row) -> str:
-    """An exclamation mark says that it lies at the edge of its interval."""
+    """The rate, with an exclamation mark if it lies at the edge of its interval."""
     if pd.isna(row["lr"]):
         return ""
-    return f"{row['lr']:.3g}{'!' if row['at_edge'] else ''}"
+    mark = "!" if row["at_edge"] else ""
+    return f"{row['lr']:.3g}{mark}"
 
 
 def _accuracy(row: Row) -> str:
@@ -75,31 +76,38 @@ def _accuracy(row: Row) -> str:
     accuracy = row["test_accuracy"]
     if math.isnan(accuracy):
         return ""
-    return f"{accuracy:.4g}" if row["in_percent"] else f"{accuracy:.1%}"
+    if row["in_percent"]:
+        return f"{accuracy:.4g}"
+    return f"{accuracy:.1%}"
 
 
 def _metric(metric: str) -> Column:
     """The column of a metric on test data."""
     name = f"test_{metric}"
-    is_accuracy = metric == "accuracy"
+    header, show = f"test {metric}", _number(name)
+    if metric == "accuracy":
+        header, show = "test acc.", _accuracy
     return Column(
         name=name,
         of=lambda seeds: interquartile_mean(seeds.metrics[metric]),
-        header="test acc." if is_accuracy else f"test {metric}",
-        show=_accuracy if is_accuracy else _number(name),
+        header=header,
+        show=show,
         drop=6,
         in_papers=True,
     )
 
 
 def _steps(row: Row) -> str:
-    if math.isnan(row["steps_to_target"]):
+    steps = row["steps_to_target"]
+    if math.isnan(steps):
         return ""
-    return "never" if math.isinf(row["steps_to_target"]) else f"{row['steps_to_target']:.0f}"
+    if math.isinf(steps):
+        return "never"
+    return f"{steps:.0f}"
 
 
 def _median_steps(seeds: Seeds) -> float:
-    """The median over the seeds, a miss being infinite; nan without a target."""
+    """The median over the seeds, with infinity for a miss; nan without a target."""
     has_target = seeds.trained["target"].notna()
     steps = seeds.trained["steps_to_target"].fillna(math.inf).where(has_target)
     return float(steps.median())
@@ -185,7 +193,7 @@ COLUMNS = (
     Column(name="prob_improvement"),
     Column(name="warnings", header="warnings", show=statements.warnings, drop=1),
 )
-AFTER = next(i for i, column in enumerate(COLUMNS) if column.name == "test_loss") + 1
+AFTER = [column.name for column in COLUMNS].index("test_loss") + 1  # where metrics are inserted
 
 
 def columns_for(metrics: Iterable[str]) -> tuple[Column, ...]:

@@ -1,4 +1,4 @@
-"""The leaderboard: a pure function from a campaign's runs to a table, the same bytes for the same runs."""
+"""The leaderboard: a pure, deterministic function from a campaign's runs to a table."""
 
 import json
 import math
@@ -25,11 +25,11 @@ Row = dict[Any, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The leaderboard, and what it rests on.
+    """The leaderboard, and the data behind it.
 
     `evaluations` are those of the studies in it, tuned and default. By benchmark, `scores` has a
-    column for each ranked optimizer and a row for each seed, diverged runs penalized, and `pairs`
-    has the verdict on each of them against each.
+    column for each ranked optimizer and a row for each seed, with diverged runs penalized, and
+    `pairs` has the verdict on each ordered pair of these optimizers.
     """
 
     table: pd.DataFrame
@@ -39,32 +39,33 @@ class Comparison:
 
 
 def verdict_rows(pairs: Mapping[str, Pairs]) -> list[Row]:
-    """How each ranked optimizer compares with each, by benchmark, from the pairs of a Comparison."""
-    return [
-        {
-            "benchmark": benchmark,
-            "optimizer": one,
-            "versus": other,
-            "verdict": verdict.kind,
-            "gap": verdict.gap,
-            "p": verdict.p,
-            "seeds_needed": verdict.seeds_needed,
-        }
-        for benchmark, own in pairs.items()
-        for (one, other), verdict in sorted(own.items())
-    ]
+    """A row for each ordered pair of ranked optimizers, from the pairs of a Comparison."""
+    rows: list[Row] = []
+    for benchmark, own in pairs.items():
+        for (one, other), verdict in sorted(own.items()):
+            row = {
+                "benchmark": benchmark,
+                "optimizer": one,
+                "versus": other,
+                "verdict": verdict.kind,
+                "gap": verdict.gap,
+                "p": verdict.p,
+                "seeds_needed": verdict.seeds_needed,
+            }
+            rows.append(row)
+    return rows
 
 
 def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row for each benchmark, optimizer, arm and rate, best first, from the rows that `optsuite.runs` gives.
+    """One row for each benchmark, optimizer, arm and rate, best first, from `optsuite.runs`.
 
     `score`, with its 95 % interval, and the test columns are interquartile means over the seeds, in
     which a diverged run counts as the worst of its benchmark. `verdict`, `gap`, `p` and
-    `seeds_needed` compare with the lowest of them, default rows with the tuned one, and
-    `prob_improvement` is the chance that a run is better than one of that optimizer.
-    `steps_to_target` is the median, a miss being infinite. Tuned rows are ranked where their study
-    is complete, and only among those that had the same budget: a rank is one more than the number
-    of optimizers that are certainly better.
+    `seeds_needed` compare tuned rows with the lowest score, and default rows with the tuned one.
+    `prob_improvement` is the chance that a run is better than one of the best optimizer.
+    `steps_to_target` is the median, with infinity for a miss. Tuned rows are ranked if their study
+    is complete, among those with the same budget: a rank is one more than the number of optimizers
+    that are certainly better.
     """
     return comparison(runs).table
 
@@ -73,16 +74,17 @@ def comparison(runs: pd.DataFrame) -> Comparison:
     """The leaderboard of the runs with the scores and verdicts behind it."""
     evaluations = runs[runs["kind"] == "evaluation"]
     evaluations = evaluations.sort_values(["benchmark", "optimizer", "arm", "lr", "seed"])
-    studies, trials = (runs[runs["kind"] == kind] for kind in ("study", "trial"))
+    studies = runs[runs["kind"] == "study"]
+    trials = runs[runs["kind"] == "trial"]
     failed = studies.loc[studies["outcome"] == "failed", "benchmark"]
     tables, used = [], [evaluations[:0]]
     scores: dict[str, pd.DataFrame] = {}
     pairs: dict[str, Pairs] = {}
     columns = columns_for(metrics_of(evaluations))
     for name in sorted({*evaluations["benchmark"], *failed}):
-        own, own_studies, own_trials = (
-            part[part["benchmark"] == name] for part in (evaluations, studies, trials)
-        )
+        own = evaluations[evaluations["benchmark"] == name]
+        own_studies = studies[studies["benchmark"] == name]
+        own_trials = trials[trials["benchmark"] == name]
         compared = _of_one_study(own[own["arm"] != "manual"], own_studies)
         used.append(compared)
         table = _rows(compared, own[own["arm"] == "manual"], own_studies, own_trials, columns)
@@ -102,16 +104,17 @@ def comparison(runs: pd.DataFrame) -> Comparison:
 
 
 def tolerance(studies: pd.DataFrame) -> float:
-    """Below which fraction of the better score a difference does not matter, as the suite defines it."""
+    """The suite's tolerance: smaller differences, relative to the better score, do not count."""
     known = studies["tolerance"].dropna()
     return float(known.max()) if len(known) else TOLERANCE
 
 
 def _finished(table: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """The rows of a benchmark in their order and with the columns of the leaderboard alone."""
+    """The rows of a benchmark in order, with the columns of the leaderboard only."""
     table = table.sort_values(["position", "score", "optimizer", "lr"], ignore_index=True)
     counts = [column.name for column in columns if column.is_count]
-    return table.astype(dict.fromkeys(counts, "Int64"))[[column.name for column in columns]]
+    names = [column.name for column in columns]
+    return table.astype(dict.fromkeys(counts, "Int64"))[names]
 
 
 def _rows(
@@ -121,10 +124,9 @@ def _rows(
     trials: pd.DataFrame,
     columns: Sequence[Column],
 ) -> pd.DataFrame:
-    """The rows of one benchmark, not yet ranked, with columns that only their making needs."""
-    failed, finished = (
-        studies[studies["outcome"] == outcome] for outcome in ("failed", "finished")
-    )
+    """The rows of one benchmark, not yet ranked, with auxiliary columns."""
+    failed = studies[studies["outcome"] == "failed"]
+    finished = studies[studies["outcome"] == "finished"]
     found = [*rows_of(compared, columns), *rows_of(manual, columns)]
     has_rate = set(compared.loc[compared["arm"] == "tuned", "optimizer"])
     for study in failed.drop_duplicates("optimizer").to_dict("records"):
@@ -137,15 +139,15 @@ def _rows(
     tuned = table["arm"] == "tuned"
     table["trials"] = table["n_trials"].where(tuned)
     table["tuning_seeds"] = table["n_tuning_seeds"].where(tuned)
-    table["at_edge"] = tuned & (table["at_edge"] == True)  # noqa: E712, it is nan without a study
+    # Without a finished study, at_edge and same_budget are nan.
+    table["at_edge"] = tuned & (table["at_edge"] == True)  # noqa: E712
     table["reuse"] = table["reuse"].astype("object").where(tuned).fillna("")
     table["tied_rates"] = table["n_tied"].where(tuned)
     is_whole = (table["seeds"] == table["n_seeds"]) & (table["failed"] == 0)
     table["complete"] = (table["arm"] != "manual") & is_whole
-    same_budget = table["same_budget"] == True  # noqa: E712, it is nan without a finished study
-    table["rankable"] = (
-        tuned & table["complete"] & same_budget & (table["diverged"] < table["seeds"])
-    )
+    same_budget = table["same_budget"] == True  # noqa: E712
+    has_score = table["diverged"] < table["seeds"]
+    table["rankable"] = tuned & table["complete"] & same_budget & has_score
     excess = (table["score"] - table["trial_score"]) / table["trial_score"].abs()
     table["optimism"] = excess.where(tuned)
     table["position"] = table["arm"].map(ARMS.index)
@@ -157,7 +159,7 @@ def _rows(
 
 
 def _unranked(row: Row) -> Unranked:
-    """Why a row has no rank, for those that are not ranked later."""
+    """Why a row has no rank, unless it is ranked later."""
     if row["failed"]:
         return "failed"
     if row["arm"] == "manual":
@@ -170,7 +172,7 @@ def _unranked(row: Row) -> Unranked:
 
 
 def _compare_defaults(rows: list[Row], limit: float) -> None:
-    """Fill in how default rates compare with the tuned ones, in their own rows and beside the tuned."""
+    """Fill in how default rates compare with tuned ones, in the rows of both."""
     tuned = {row["optimizer"]: row for row in rows if row["arm"] == "tuned"}
     for row in rows:
         if row["arm"] != "default":
@@ -178,7 +180,7 @@ def _compare_defaults(rows: list[Row], limit: float) -> None:
         beside = tuned.get(row["optimizer"])
         if row["failed"] or beside is None or not beside["complete"]:
             row["verdict"] = "failed" if row["failed"] else "incomplete"
-        elif row["verdict"] == "other_budget":  # nothing else is against it
+        elif row["verdict"] == "other_budget":  # the last of the reasons in `_unranked`
             found = compare(np.column_stack([row["scores"], beside["scores"]]), limit)[0, 1]
             row |= {"verdict": found.kind, "gap": found.gap, "p": found.p}
             row["seeds_needed"] = found.seeds_needed
@@ -188,31 +190,37 @@ def _compare_defaults(rows: list[Row], limit: float) -> None:
 
 
 def _rank(rows: list[Row], studies: pd.DataFrame) -> tuple[pd.DataFrame, Pairs]:
-    """Fill in the ranks of a benchmark; returns its scores (seeds, optimizers) and the verdicts on pairs."""
+    """Fill in the ranks of a benchmark.
+
+    Returns its scores (seeds, optimizers) and the verdicts on pairs.
+    """
     names = [row["optimizer"] for row in rows]
     matrix = np.column_stack([row["scores"] for row in rows])
     found = compare(matrix, tolerance(studies))
     pairs = {(names[i], names[j]): verdict for (i, j), verdict in found.items()}
     special_cases = studies.drop_duplicates("optimizer").set_index("optimizer")["includes"].dropna()
     places = ranked(matrix, found)
-    leader = next(i for i, place in enumerate(places) if place.gap == 0)
+    leader = [place.gap for place in places].index(0)
     for row, place, column in zip(rows, places, matrix.T, strict=True):
         row |= asdict(place)
         row["prob_improvement"] = probability_of_improvement(column, matrix[:, leader])
-        row["beaten_by"] = _beaten_by(
-            row["optimizer"], pairs, special_cases.get(row["optimizer"], "[]")
-        )
+        included = special_cases.get(row["optimizer"], "[]")
+        row["beaten_by"] = _beaten_by(row["optimizer"], pairs, included)
     return pd.DataFrame(matrix, columns=names), pairs
 
 
 def _beaten_by(optimizer: str, pairs: Pairs, included: str) -> str:
-    """The optimizers, of those that this one includes, that are certainly better than it."""
-    cases = [one for one in json.loads(included) if (one, optimizer) in pairs]
-    return ", ".join(one for one in cases if pairs[one, optimizer].kind == "better")
+    """The special cases of an optimizer, a list in JSON, that are certainly better than it."""
+    better = []
+    for case in json.loads(included):
+        verdict = pairs.get((case, optimizer))
+        if verdict is not None and verdict.kind == "better":
+            better.append(case)
+    return ", ".join(better)
 
 
 def _of_one_study(evaluations: pd.DataFrame, studies: pd.DataFrame) -> pd.DataFrame:
-    """The evaluations of each optimizer's finished study; where there is none, of the one that has come furthest."""
+    """The evaluations of each optimizer's finished study, or else of its most advanced one."""
     finished = evaluations["parent"].isin(studies["run_id"])
     sizes = evaluations.groupby("parent")["run_id"].transform("size")
     order = evaluations.assign(finished=finished, size=sizes)
@@ -222,7 +230,7 @@ def _of_one_study(evaluations: pd.DataFrame, studies: pd.DataFrame) -> pd.DataFr
 
 
 def _budgets(studies: pd.DataFrame) -> pd.DataFrame:
-    """The budget of each finished study, and whether it is that of the comparison: the one most optimizers had."""
+    """The budget of each finished study, and whether it is that of most optimizers."""
     budgets = studies[list(OF_STUDY)].drop_duplicates("optimizer").copy()
     sizes = budgets.groupby(list(BUDGET))["optimizer"].transform("size")
     largest = budgets.assign(size=sizes).sort_values(["size", *BUDGET]).tail(1)[list(BUDGET)]

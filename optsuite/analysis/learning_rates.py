@@ -1,17 +1,18 @@
-"""What the studies of a campaign found: the rates they tried, and how forgiving the learning rate is."""
+"""What studies found: the rates they tried, and how forgiving the learning rate is."""
 
 import pandas as pd
 
 from optsuite.statistics.search import width
-from optsuite.training.results import penalty
+from optsuite.training.results import with_penalty
 
 RATES = ("benchmark", "optimizer", "lr", "width", "lr_low", "lr_high", "at_edge")
 
 
 def trials(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row for each rate that the finished studies tried: benchmark, optimizer, lr, diverged, score.
+    """One row for each rate that a finished study tried.
 
-    The score is the mean over the tuning seeds; a diverged run counts as the worst of its study.
+    Columns: benchmark, optimizer, lr, diverged, score. The score is the mean over the tuning seeds;
+    a diverged run counts as the worst of its study.
     """
     studies = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")]
     rows = runs[(runs["kind"] == "trial") & runs["parent"].isin(studies["run_id"])]
@@ -24,21 +25,20 @@ def trials(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _penalized(study: pd.DataFrame) -> pd.DataFrame:
     diverged = study["outcome"] == "diverged"
-    worst = penalty(study["initial/validation_loss"], study.loc[~diverged, "score"])
-    return study.assign(diverged=diverged, score=study["score"].mask(diverged, worst)).sort_values(
-        ["lr", "seed"]
-    )
+    scores = with_penalty(study["score"], study["initial/validation_loss"], ~diverged)
+    return study.assign(diverged=diverged, score=scores).sort_values(["lr", "seed"])
 
 
 def learning_rates(runs: pd.DataFrame, tried: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `learning_rates.csv` from runs and `trials`: the tuned rate, and the decades within 5 % of the best score."""
-    studies = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")].drop_duplicates(
-        ["benchmark", "optimizer"]
-    )
-    widths = {
-        name: width(group["lr"].to_numpy(), group["score"].to_numpy())
-        for name, group in tried.groupby(["benchmark", "optimizer"])
-    }
+    """The rows of `learning_rates.csv`, from runs and the table of `trials`.
+
+    They have the tuned rate, and as `width` the decades of rates within 5 % of the best score.
+    """
+    studies = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")]
+    studies = studies.drop_duplicates(["benchmark", "optimizer"])
+    widths = {}
+    for name, group in tried.groupby(["benchmark", "optimizer"]):
+        widths[name] = width(group["lr"].to_numpy(), group["score"].to_numpy())
     names = zip(studies["benchmark"], studies["optimizer"], strict=True)
     table = studies.assign(width=[widths.get(name, float("nan")) for name in names])
     return table[list(RATES)].sort_values(["benchmark", "optimizer"], ignore_index=True)

@@ -1,4 +1,4 @@
-"""The English about nights and what changed between two of them, made at the very end. Nothing reads it back."""
+"""The English about nights and the changes between them, made last. No code reads it back."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,17 +23,16 @@ QUANTITIES: Mapping[Quantity, str] = {
 
 def change(found: Change) -> tuple[str, str]:
     """A number before and after, as people read them."""
+    before, after, n_seeds = found.before, found.after, found.n_seeds
     match found.quantity:
         case "evaluations":
-            return f"{found.before:.0f}", f"{found.after:.0f}"
+            return f"{before:.0f}", f"{after:.0f}"
         case "diverged":
-            before, after = (f"{n:.0f} of {found.n_seeds}" for n in (found.before, found.after))
-            return before, after
+            return f"{before:.0f} of {n_seeds}", f"{after:.0f} of {n_seeds}"
         case "step_time":
-            before, after = (f"{time:.3g} x reference" for time in (found.before, found.after))
-            return before, f"{after} ({found.gap:+.0%})"
+            return f"{before:.3g} x reference", f"{after:.3g} x reference ({found.gap:+.0%})"
         case _:
-            return f"{found.before:.4g}", f"{found.after:.4g} ({found.gap:+.1%})"
+            return f"{before:.4g}", f"{after:.4g} ({found.gap:+.1%})"
 
 
 def headline(nights: Sequence[Night], points: pd.DataFrame) -> str:
@@ -47,24 +46,28 @@ def headline(nights: Sequence[Night], points: pd.DataFrame) -> str:
     if worse.empty:
         return f"{said} Nothing got worse while the rates stayed the same."
     broke = worse[worse["night"] == worse["night"].max()]
-    pairs = [
-        f"{row['optimizer']} on {row['benchmark']}"
-        for row in broke.drop_duplicates(PAIR).to_dict("records")
-    ]
-    names = ", ".join(pairs[:NAMED]) + (
-        f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else ""
-    )
-    return f"{said} The last to make something worse was {nights[broke['night'].iloc[0]].campaign}: {names}."
+    pairs = []
+    for row in broke.drop_duplicates(PAIR).to_dict("records"):
+        pairs.append(f"{row['optimizer']} on {row['benchmark']}")
+    names = ", ".join(pairs[:NAMED])
+    if len(pairs) > NAMED:
+        names += f" and {len(pairs) - NAMED} more"
+    culprit = nights[broke["night"].iloc[0]].campaign
+    return f"{said} The last to make something worse was {culprit}: {names}."
 
 
 def environment_changes(history: History) -> list[str]:
-    """What was different about each night but its results, in a line; of the first, what it was made with."""
+    """What changed about each night except its results, in a line.
+
+    The line of the first night has all that it was made with.
+    """
     lines = []
     for i, items in enumerate(environments(history)):
-        said = [
-            f"{name} {old or 'unknown'} → {new or 'unknown'}" if i else f"{name} {new}"
-            for name, old, new in items
-        ]
-        tuned = ["reference: rates tuned"] if history[i][0].kind == REFERENCE else []
-        lines.append(COMMIT.sub(r"\1", "; ".join([*tuned, *said])))
+        said = []
+        if history[i][0].kind == REFERENCE:
+            said.append("reference: rates tuned")
+        for name, old, new in items:
+            change = f"{old or 'unknown'} → {new or 'unknown'}"
+            said.append(f"{name} {change if i else new}")
+        lines.append(COMMIT.sub(r"\1", "; ".join(said)))
     return lines

@@ -11,57 +11,52 @@ from optsuite.statistics.overall import mean_ranks
 
 
 def compared(table: pd.DataFrame, scores: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The scores (seeds, optimizers) of each benchmark that ranks at least two; those of who always diverged are infinite."""
+    """The scores (seeds, optimizers) of each benchmark that compares at least two optimizers.
+
+    Optimizers that diverged on every seed have infinite scores.
+    """
+    diverged = table[(table["arm"] == "tuned") & (table["verdict"] == "diverged")]
     found = {}
     for name, matrix in scores.items():
-        own = table[
-            (table["benchmark"] == name)
-            & (table["arm"] == "tuned")
-            & (table["verdict"] == "diverged")
-        ]
+        own = diverged.loc[diverged["benchmark"] == name, "optimizer"]
         if len(matrix.columns) + len(own) > 1:
-            found[name] = matrix.assign(**dict.fromkeys(own["optimizer"], np.inf))
+            found[name] = matrix.assign(**dict.fromkeys(own, np.inf))
     return found
 
 
 def overall(table: pd.DataFrame, scores: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row for each optimizer that is in all of `compared`, best first: its mean position by score, with the interval.
+    """One row for each optimizer in all of `compared`, best first: its mean position by score.
 
-    `unbeaten` counts the benchmarks on which nobody is certainly better, of `benchmarks`.
+    `ci_low` and `ci_high` are the ends of its 95 % interval. `unbeaten` counts the benchmarks, out
+    of `benchmarks`, on which no optimizer is certainly better.
     """
     by_benchmark = compared(table, scores)
     columns = ["optimizer", "mean_position", "ci_low", "ci_high", "unbeaten", "benchmarks"]
-    names = (
-        sorted(set.intersection(*(set(matrix.columns) for matrix in by_benchmark.values())))
-        if by_benchmark
-        else []
-    )
+    matrices = list(by_benchmark.values())
+    names: list[str] = []
+    if matrices:
+        names = sorted(set(matrices[0].columns).intersection(*matrices[1:]))
     if len(names) < 2:
         return pd.DataFrame(columns=columns)
-    point, low, high = mean_ranks(
-        [matrix[names].to_numpy(float) for matrix in by_benchmark.values()]
-    )
-    unbeaten = (
-        table[(table["rank"] == 1) & table["benchmark"].isin(list(by_benchmark))]
-        .groupby("optimizer")["benchmark"]
-        .nunique()
-    )
-    rows = pd.DataFrame(
-        {"optimizer": names, "mean_position": point, "ci_low": low, "ci_high": high}
-    )
+    point, low, high = mean_ranks([matrix[names].to_numpy(float) for matrix in matrices])
+    first = table[(table["rank"] == 1) & table["benchmark"].isin(list(by_benchmark))]
+    unbeaten = first.groupby("optimizer")["benchmark"].nunique()
+    positions = {"mean_position": point, "ci_low": low, "ci_high": high}
+    rows = pd.DataFrame({"optimizer": names} | positions)
     rows["unbeaten"] = rows["optimizer"].map(unbeaten).fillna(0).astype(int)
     rows["benchmarks"] = len(by_benchmark)
     return rows.sort_values(["mean_position", "optimizer"], ignore_index=True)[columns]
 
 
 def win_tie_loss(pairs: Mapping[str, Pairs], names: Sequence[str]) -> pd.DataFrame:
-    """On how many benchmarks each row beats, is not told apart from, and loses to each column: text such as `2-1-1`.
+    """On how many benchmarks each row wins, ties and loses against each column, such as `2-1-1`.
 
-    `pairs` holds the verdicts on all pairs of each benchmark.
+    `pairs` holds the verdicts on all pairs of each benchmark. All but wins and losses are ties.
     """
     table = pd.DataFrame("", index=list(names), columns=list(names))
     for one, other in permutations(names, 2):
         found = [own[one, other].kind for own in pairs.values() if (one, other) in own]
         won, lost = found.count("better"), found.count("worse")
-        table.loc[one, other] = f"{won}-{len(found) - won - lost}-{lost}"
+        tied = len(found) - won - lost
+        table.loc[one, other] = f"{won}-{tied}-{lost}"
     return table

@@ -9,17 +9,22 @@ import pandas as pd
 
 from optsuite.analysis.columns import Column, Seeds
 from optsuite.tracking.schema import METRICS
-from optsuite.training.results import penalty
+from optsuite.training.results import with_penalty
 
 Row = dict[Any, Any]
-FAILED = {"accuracy": 0.0}  # what a diverged run counts on test data; of other metrics nobody knows
+TEST_LOSS = f"{METRICS}loss"
+# What a diverged run counts on test data. The worst value of any other metric is unknown.
+FAILED = {"accuracy": 0.0}
 
 
 def metrics_of(evaluations: pd.DataFrame) -> list[str]:
     """The metrics on test data that some evaluation has."""
-    names = [str(name) for name in evaluations.columns if str(name).startswith(METRICS)]
-    names = [name for name in names if evaluations[name].notna().any()]
-    return [name.removeprefix(METRICS) for name in names if name != f"{METRICS}loss"]
+    metrics = []
+    for column in map(str, evaluations.columns):
+        is_metric = column.startswith(METRICS) and column != TEST_LOSS
+        if is_metric and evaluations[column].notna().any():
+            metrics.append(column.removeprefix(METRICS))
+    return metrics
 
 
 def rows_of(evaluations: pd.DataFrame, columns: Sequence[Column]) -> list[Row]:
@@ -27,24 +32,36 @@ def rows_of(evaluations: pd.DataFrame, columns: Sequence[Column]) -> list[Row]:
 
     Beside the columns, `scores` are those of its seeds, in order.
     """
-    trained = evaluations[evaluations["outcome"] != "failed"]
-    healthy = trained[trained["outcome"] == "finished"]
-    worst = {
-        "score": penalty(trained["initial/validation_loss"], healthy["score"]),
-        "best/test_loss": penalty(trained["initial/test_loss"], healthy["best/test_loss"]),
-    }
-    own = set(metrics_of(trained))
+    evaluations = evaluations.reset_index(drop=True)
+    penalized = _penalized(evaluations[evaluations["outcome"] != "failed"], columns)
+    rows = []
+    for _, group in evaluations.groupby(["optimizer", "arm", "lr"]):
+        seeds = _seeds(group, penalized)
+        row: Row = {"scores": seeds.scores}
+        for column in columns:
+            if column.of is not None:
+                row[column.name] = column.of(seeds)
+        rows.append(row)
+    return rows
+
+
+def _penalized(trained: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """Score, test loss and metrics of one benchmark's runs, with penalties for diverged ones."""
+    finished = trained["outcome"] == "finished"
+    table = pd.DataFrame(index=trained.index)
+    losses = {"score": "initial/validation_loss", TEST_LOSS: "initial/test_loss"}
+    for name, initial in losses.items():
+        values = trained[name].to_numpy(float)
+        table[name] = with_penalty(values, trained[initial], finished)
     for column in columns:
         metric = column.name.removeprefix("test_")
         name = f"{METRICS}{metric}"
-        if name in evaluations.columns and name not in worst:
-            worst[name] = FAILED.get(metric, math.nan) if metric in own else math.nan
-    rows = []
-    for _, group in evaluations.groupby(["optimizer", "arm", "lr"]):
-        seeds = _seeds(group, worst)
-        row = {column.name: column.of(seeds) for column in columns if column.of is not None}
-        rows.append(row | {"scores": seeds.scores})
-    return rows
+        if name not in trained.columns or name in table:
+            continue
+        is_measured = bool(trained[name].notna().any())
+        worst = FAILED.get(metric, math.nan) if is_measured else math.nan
+        table[name] = trained[name].where(finished, worst)
+    return table
 
 
 def failed_row(study: Row, columns: Sequence[Column]) -> Row:
@@ -57,16 +74,17 @@ def failed_row(study: Row, columns: Sequence[Column]) -> Row:
     return row | names | {"failed": 1, "bimodal": False, "scores": np.empty(0)}
 
 
-def _seeds(group: pd.DataFrame, worst: dict[str, float]) -> Seeds:
-    """The evaluations of one row, `worst` being what a diverged one counts, by column."""
+def _seeds(group: pd.DataFrame, penalized: pd.DataFrame) -> Seeds:
+    """The evaluations of one row; `penalized` has the numbers of the whole benchmark."""
     trained = group[group["outcome"] != "failed"]
-    finished = trained["outcome"] == "finished"
-    values = {
-        name: trained[name].where(finished, penalized).to_numpy(float)
-        for name, penalized in worst.items()
-    }
-    scores, test_losses = values.pop("score"), values.pop("best/test_loss")
-    metrics = {name.removeprefix(METRICS): own for name, own in values.items()}
+    own = penalized.loc[trained.index]
+    metrics = {}
+    for name in own.columns.drop(["score", TEST_LOSS]):
+        metrics[name.removeprefix(METRICS)] = own[name].to_numpy(float)
     return Seeds(
-        runs=group, trained=trained, scores=scores, test_losses=test_losses, metrics=metrics
+        runs=group,
+        trained=trained,
+        scores=own["score"].to_numpy(float),
+        test_losses=own[TEST_LOSS].to_numpy(float),
+        metrics=metrics,
     )

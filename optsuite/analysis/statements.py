@@ -1,4 +1,4 @@
-"""The English about results, made from verdicts and numbers at the very end. Nothing reads it back."""
+"""The English about results, made last from verdicts and numbers. No code reads it back."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +15,15 @@ MAX_SEEDS_SHOWN = 1_000  # more seeds than this are not worth counting
 
 def amount(gap: float) -> str:
     """A relative gap: a percentage, a factor where it exceeds two, nothing where it is infinite."""
-    word, size = "worse" if gap > 0 else "better", abs(gap)
+    word = "worse" if gap > 0 else "better"
+    size = abs(gap)
     if math.isinf(size):
         return word
     if size > 0.9995:
         return f"{size + 1:.3g}x {word}"
-    return f"{size:.1%} {word}" if size >= 0.001 else f"{size * 100:.1g}% {word}"
+    if size >= 0.001:
+        return f"{size:.1%} {word}"
+    return f"{size * 100:.1g}% {word}"
 
 
 def verdict(row: Row) -> str:
@@ -35,7 +38,9 @@ def standing(row: Row) -> str:
     word, gap = STANDINGS[row["verdict"]], row["gap"]
     if not gap or math.isinf(gap):
         return word
-    return f"{word} +{gap:.1%}" if gap < 1 else f"{word} {gap + 1:.3g}x"
+    if gap < 1:
+        return f"{word} +{gap:.1%}"
+    return f"{word} {gap + 1:.3g}x"
 
 
 def default_rate(row: Row) -> str:
@@ -50,7 +55,9 @@ def default_rate(row: Row) -> str:
 
 def warnings(row: Row) -> str:
     """What may mislead in a row of the leaderboard; empty where there is nothing."""
-    codes = row["warnings"].split(";") if row["warnings"] else []
+    if not row["warnings"]:
+        return ""
+    codes = row["warnings"].split(";")
     return "; ".join(WARNINGS[code](row) for code in codes)
 
 
@@ -58,29 +65,38 @@ def headline(rows: Sequence[Row]) -> str:
     """One sentence on a benchmark from the ranked rows of its leaderboard, best first."""
     if not rows:
         return "Nothing is ranked yet."
-    first, *others = (row["optimizer"] for row in rows)
-    near = [row["optimizer"] for row in rows[1:] if row["verdict"] != "worse"]
-    beaten = [name for name in others if name not in near]
-    rest = f"; {listed(beaten)} {'is' if len(beaten) == 1 else 'are'} worse." if beaten else "."
-    if not others:
+    first = rows[0]["optimizer"]
+    if len(rows) == 1:
         return f"Only {first} is ranked."
+    near = [row["optimizer"] for row in rows[1:] if row["verdict"] != "worse"]
+    beaten = [row["optimizer"] for row in rows[1:] if row["verdict"] == "worse"]
     if not near:
         return f"{first} is best: better than {listed(beaten)}."
-    if all(row["verdict"] == "tied" for row in rows if row["optimizer"] not in beaten):
+    rest = "."
+    if beaten:
+        verb = "is" if len(beaten) == 1 else "are"
+        rest = f"; {listed(beaten)} {verb} worse."
+    standings = {row["verdict"] for row in rows if row["optimizer"] not in beaten}
+    if standings == {"tied"}:
         return f"{listed([first, *near])} are tied for best{rest}"
     return f"{first} leads, but {listed(near)} may be as good{rest}"
 
 
 def summary(certainties: Sequence[str]) -> str:
-    """How sure it is who won, over all benchmarks, from the `certainty` of each."""
+    """On how many benchmarks the winner is certain, from the `certainty` of each."""
     parts = {
         "certain": "one optimizer is certainly best on {}",
         "tie": "the best are tied on {}",
         "open": "more seeds would be needed on {}",
     }
-    counts = {kind: certainties.count(kind) for kind in parts}
-    said = [part.format(counts[kind]) for kind, part in parts.items() if counts[kind]]
-    return f"Of {len(certainties)} benchmarks: {'; '.join(said)}." if said else ""
+    said = []
+    for kind, part in parts.items():
+        count = certainties.count(kind)
+        if count:
+            said.append(part.format(count))
+    if not said:
+        return ""
+    return f"Of {len(certainties)} benchmarks: {'; '.join(said)}."
 
 
 def overall(ranks: pd.DataFrame) -> str:
@@ -106,16 +122,20 @@ def protocol(budgets: pd.DataFrame) -> str:
     if budgets.empty:
         return "No study is complete yet."
     if len(budgets.drop_duplicates()) > 1:
-        return "Not all studies had the same numbers of trials and seeds; only those that had are ranked against each other."
-    n_trials, n_seeds = (f"{budgets[name].iloc[0]:.0f}" for name in ("n_trials", "n_seeds"))
+        return (
+            "Not all studies had the same numbers of trials and seeds; "
+            "only those that had are ranked against each other."
+        )
+    n_trials, n_seeds = budgets["n_trials"].iloc[0], budgets["n_seeds"].iloc[0]
     return (
-        f"Every optimizer had the same steps, {n_trials} trials to tune its learning rate on "
-        f"validation data, and {n_seeds} fresh seeds, the same for all. A lower score is better."
+        f"Every optimizer had the same steps, {n_trials:.0f} trials to tune its learning rate on "
+        f"validation data, and {n_seeds:.0f} fresh seeds, the same for all. "
+        "A lower score is better."
     )
 
 
 def target_note(kind: str, target: str) -> str:
-    """What is wrong with the target of a benchmark, which `time_to_target` calls too hard or too easy."""
+    """What is wrong with the target of a benchmark, from its `difficulty`."""
     if kind == "too_hard":
         return f"No run reached the target, {target}: it is too hard for this budget."
     when = "at the first measurement after step 0"
@@ -123,10 +143,14 @@ def target_note(kind: str, target: str) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names as a sentence has them; of many, the first and the number of the others."""
+    """Names as a list in a sentence; of many, the first ones and the number of the others."""
+    if len(names) == 1:
+        return names[0]
+    *some, last = names
     if len(names) > LISTED:
-        return f"{', '.join(names[: LISTED - 1])} and {len(names) - LISTED + 1} others"
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+        some = some[: LISTED - 1]
+        last = f"{len(names) - LISTED + 1} others"
+    return f"{', '.join(some)} and {last}"
 
 
 def _open(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""How fast targets are reached, and whether a target tells optimizers apart at all."""
+"""How fast targets are reached, and whether a target distinguishes optimizers at all."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -8,17 +8,16 @@ import pandas as pd
 
 from optsuite.statistics.overall import performance_profile
 
-RATIOS = tuple(
-    float(r) for r in np.geomspace(1.0, 16.0, 65)
-)  # of steps to the target against the fastest optimizer's
+# Steps to the target, relative to those of the fastest optimizer.
+RATIOS = tuple(map(float, np.geomspace(1.0, 16.0, 65)))
 
 
 def difficulty(
     evaluations: pd.DataFrame, ranked: pd.DataFrame
 ) -> Literal["too_easy", "too_hard", ""]:
-    """What is wrong with the target of a benchmark, by the tuned evaluations of its ranked optimizers.
+    """What is wrong with the target of a benchmark, from the tuned runs of its ranked optimizers.
 
-    It tells optimizers apart only if some are slower than others.
+    It distinguishes optimizers only if some are slower than others.
     """
     tuned = evaluations[(evaluations["arm"] == "tuned") & evaluations["target"].notna()]
     tuned = tuned[tuned["optimizer"].isin(ranked["optimizer"])]
@@ -32,18 +31,16 @@ def difficulty(
 
 
 def profile(evaluations: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The performance profile over RATIOS (rows) of the named optimizers: a problem is a seed of a benchmark with a target."""
+    """The performance profile over RATIOS (rows) of the named optimizers (columns).
+
+    Its problems are the seeds of the benchmarks with a target.
+    """
     rows = evaluations[evaluations["target"].notna() & evaluations["optimizer"].isin(list(names))]
     if rows.empty:
         return pd.DataFrame(index=pd.Index(RATIOS), columns=list(names), dtype="float64")
     steps = rows.assign(steps=rows["steps_to_target"].fillna(np.inf))
-    matrix = steps.pivot_table(
-        index=["benchmark", "seed"],
-        columns="optimizer",
-        values="steps",
-        aggfunc="first",
-        dropna=False,
-    )
+    problem = ["benchmark", "seed"]
+    matrix = steps.pivot_table("steps", problem, "optimizer", aggfunc="first", dropna=False)
     matrix = matrix.reindex(columns=list(names)).fillna(np.inf)
     found = performance_profile(np.maximum(matrix.to_numpy(float), 1.0), RATIOS)
     return pd.DataFrame(found.T, index=pd.Index(RATIOS), columns=list(names))

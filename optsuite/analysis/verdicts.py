@@ -1,4 +1,4 @@
-"""Verdicts on the rows of a leaderboard, as data: how each compares with the best, and what may mislead in it."""
+"""Verdicts on the rows of a leaderboard as data: the comparison with the best, and warnings."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from optsuite.statistics.differences import Verdict
 from optsuite.statistics.seeds import interquartile_mean
 
-# Of a ranked row against the lowest score. The row that has it leads where a comparison is open.
+# A ranked row against the lowest score. The row with the lowest score leads if any pair is open.
 Standing = Literal["best", "tied", "leads", "open", "worse", "alone"]
 # Why a row has no rank.
 Unranked = Literal["failed", "manual", "incomplete", "diverged", "other_budget"]
@@ -21,10 +21,11 @@ OPTIMISM_LIMIT = 0.1  # a tuned trial this much better than the fresh seeds was 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranked:
-    """The place of an optimizer: `rank` is one more than the number of optimizers that are certainly better.
+    """The place of an optimizer.
 
-    `gap` is relative to the lowest score; `p` and `seeds_needed` are those of the comparison with
-    it: nan, and 0, for the row that has it.
+    `rank` is one more than the number of optimizers that are certainly better. `gap` is relative to
+    the lowest score; `p` and `seeds_needed` are those of the comparison with it, nan and 0 for the
+    optimizer that has it.
     """
 
     rank: int
@@ -35,7 +36,7 @@ class Ranked:
 
 
 def ranked(scores: NDArray[np.float64], pairs: Mapping[tuple[int, int], Verdict]) -> list[Ranked]:
-    """The place of each column of paired scores (seeds, optimizers), from the verdicts on all pairs."""
+    """The place of each column of paired scores (seeds, optimizers), given all verdicts."""
     n = scores.shape[1]
     if n == 1:
         return [Ranked(rank=1, verdict="alone")]
@@ -49,15 +50,14 @@ def ranked(scores: NDArray[np.float64], pairs: Mapping[tuple[int, int], Verdict]
             found.append(Ranked(rank=rank, verdict=leading))
             continue
         own = against[i]
-        found.append(
-            Ranked(
-                rank=rank,
-                verdict=_against(own),
-                gap=own.gap,
-                p=own.p,
-                seeds_needed=own.seeds_needed,
-            )
+        place = Ranked(
+            rank=rank,
+            verdict=_against(own),
+            gap=own.gap,
+            p=own.p,
+            seeds_needed=own.seeds_needed,
         )
+        found.append(place)
     return found
 
 
@@ -69,14 +69,14 @@ def _leading(others: set[str]) -> Standing:
 
 
 def _against(verdict: Verdict) -> Standing:
-    """The standing of a score that is not the lowest. Its mean may be lower, which is no lead."""
+    """The standing of a score that is not the lowest, even if the verdict calls it better."""
     if verdict.kind == "worse" or verdict.kind == "open":
         return verdict.kind
     return "tied"
 
 
 def certainty(rows: Sequence[Mapping[Any, Any]]) -> Literal["certain", "tie", "open", ""]:
-    """How sure it is who won a benchmark, from the ranked rows of its leaderboard; empty where nobody could lose."""
+    """How certain the winner is, from the ranked rows of a benchmark; empty if none could lose."""
     found = {row["verdict"] for row in rows}
     if "best" in found:
         return "certain"
@@ -86,7 +86,7 @@ def certainty(rows: Sequence[Mapping[Any, Any]]) -> Literal["certain", "tie", "o
 
 
 def warnings(row: Mapping[Any, Any]) -> str:
-    """What may mislead in a row, as codes with semicolons between them; `statements.WARNINGS` has their English."""
+    """What may mislead in a row: codes joined by semicolons, for `statements.WARNINGS`."""
     optimism = row["optimism"]
     is_lucky = math.isfinite(optimism) and optimism > OPTIMISM_LIMIT
     found = {

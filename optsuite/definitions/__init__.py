@@ -1,4 +1,4 @@
-"""What a person writes: benchmarks, optimizers and the suite that compares them, each checked when it is made.
+"""What users write: benchmarks, optimizers and suites, each checked when it is created.
 
-These are plain values. They know nothing of how they are trained, tuned, recorded or shown.
+These are plain values. They do not know how they are trained, tuned, recorded or shown.
 """

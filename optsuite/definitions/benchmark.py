@@ -14,12 +14,12 @@ from optsuite.errors import require, require_count, require_name
 
 Loss = Callable[[Any, Tensor], Tensor]
 Split = tuple[Tensor, Tensor]
-MOST_STEPS = 999_999_999  # more is a slip of the hand
+MOST_STEPS = 999_999_999  # more is a typing error
 
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """A dataset: three pairs (inputs, targets) of tensors whose first dimension counts the examples."""
+    """A dataset: three pairs (inputs, targets) of tensors, whose first dimension is the example."""
 
     train: Split
     validation: Split
@@ -30,26 +30,29 @@ class Splits:
             require_pair(name, getattr(self, name))
 
     def to(self, device: str, dtype: torch.dtype | None = None) -> "Splits":
-        """The same data on a device, floating-point numbers in the given dtype if one is given."""
+        """The same data on a device, with floating-point numbers in the given dtype if any."""
 
-        def move(split: Split) -> Split:
-            x, y = (t.to(device, dtype if t.is_floating_point() else None) for t in split)
-            return x, y
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, dtype if tensor.is_floating_point() else None)
 
-        return Splits(
-            train=move(self.train), validation=move(self.validation), test=move(self.test)
-        )
+        def moved(split: Split) -> Split:
+            inputs, targets = split
+            return move(inputs), move(targets)
+
+        train, validation, test = map(moved, (self.train, self.validation, self.test))
+        return Splits(train=train, validation=validation, test=test)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
     """One model paired with one dataset, its loss, batch size and budget.
 
-    `dataset` makes the splits, `model` makes a module with fresh random weights, `loss` and each metric map
-    (outputs, targets) of a batch to the mean over its examples. `whole_split` is for those that are no such means, such as F1
-    or a weighted loss: they are then measured on the outputs of a whole split at once. A step trains on exactly
-    `batch_size` examples: what is left at the end of an epoch is dropped. `shuffle` draws the order anew every "epoch",
-    or "once" per run. Losses are measured at step 0, every `eval_every` steps and at `max_steps`.
+    `dataset` makes the splits, and `model` a module with fresh random weights. `loss` and each
+    metric map (outputs, targets) of a batch to the mean over its examples. Set `whole_split` if one
+    is not such a mean, like F1 or a weighted loss: they are then measured on the outputs of a whole
+    split at once. A step trains on exactly `batch_size` examples; the rest of an epoch is dropped.
+    `shuffle` draws the order every "epoch", or "once" per run. Losses are measured at step 0, every
+    `eval_every` steps and at `max_steps`.
     """
 
     name: str
@@ -68,58 +71,49 @@ class Benchmark:
         require_name("benchmark name", self.name)
         where = f"benchmark {self.name}"
         for part in ("dataset", "model", "loss"):
-            require(
-                callable(getattr(self, part)), f"{where}: {part}", getattr(self, part), "a function"
-            )
-        require(
-            isinstance(self.metrics, Mapping),
-            f"{where}: metrics",
-            self.metrics,
-            "a mapping of names to functions",
-        )
-        for key, metric in self.metrics.items():
-            named = isinstance(key, str) and METRIC_NAME.fullmatch(key) and key != "loss"
-            require(
-                named,
-                f"{where}: metric name",
-                key,
-                "up to 200 letters, digits, _ . : - and spaces, but not 'loss'",
-            )
-            require(
-                callable(metric), f"{where}: metric {key}", metric, "a function (outputs, targets)"
-            )
+            value = getattr(self, part)
+            require(callable(value), f"{where}: {part}", value, "a function")
+        _check_metrics(where, self.metrics)
         require_count(f"{where}: batch_size", self.batch_size)
         require_count(f"{where}: max_steps", self.max_steps, high=MOST_STEPS)
         require_count(f"{where}: eval_every", self.eval_every, high=self.max_steps)
-        require(
-            self.shuffle in ("epoch", "once"),
-            f"{where}: shuffle",
-            self.shuffle,
-            "'epoch' or 'once'",
-        )
-        require(
-            isinstance(self.whole_split, bool),
-            f"{where}: whole_split",
-            self.whole_split,
-            "True or False",
-        )
+        is_known = self.shuffle in ("epoch", "once")
+        require(is_known, f"{where}: shuffle", self.shuffle, "'epoch' or 'once'")
+        is_flag = isinstance(self.whole_split, bool)
+        require(is_flag, f"{where}: whole_split", self.whole_split, "True or False")
         if self.target is not None:
-            require(isinstance(self.target, Target), f"{where}: target", self.target, "a Target")
-            curves = ("loss", *self.metrics)
-            curve = self.target.metric.partition("/")[2]
-            require(
-                curve in curves,
-                f"{where}: target metric",
-                self.target.metric,
-                f"one of {', '.join(curves)}",
-            )
+            _check_target(where, self.target, self._measured)
+
+    @property
+    def _measured(self) -> tuple[str, ...]:
+        """The names of the loss and of the metrics."""
+        return ("loss", *self.metrics)
 
     @property
     def curves(self) -> tuple[str, ...]:
         """The names of all curves that its runs have."""
-        measured = ("loss", *self.metrics)
-        return (
-            "train/loss",
-            "train/lr",
-            *(f"{split}/{name}" for split in ("validation", "test") for name in measured),
-        )
+        validation = [f"validation/{name}" for name in self._measured]
+        test = [f"test/{name}" for name in self._measured]
+        return ("train/loss", "train/lr", *validation, *test)
+
+
+def _check_metrics(where: str, metrics: object) -> None:
+    """Raise InputError unless they map names that MLflow takes to functions."""
+    is_mapping = isinstance(metrics, Mapping)
+    require(is_mapping, f"{where}: metrics", metrics, "a mapping of names to functions")
+    assert isinstance(metrics, Mapping)
+    names = "up to 200 letters, digits, _ . : - and spaces, but not 'loss'"
+    for key, metric in metrics.items():
+        is_name = isinstance(key, str) and METRIC_NAME.fullmatch(key) and key != "loss"
+        require(is_name, f"{where}: metric name", key, names)
+        function = "a function (outputs, targets)"
+        require(callable(metric), f"{where}: metric {key}", metric, function)
+
+
+def _check_target(where: str, target: object, measured: tuple[str, ...]) -> None:
+    """Raise InputError unless it is a Target of one of the names that are measured."""
+    require(isinstance(target, Target), f"{where}: target", target, "a Target")
+    assert isinstance(target, Target)
+    name = target.metric.partition("/")[2]
+    choices = f"one of {', '.join(measured)}"
+    require(name in measured, f"{where}: target metric", target.metric, choices)

@@ -1,4 +1,4 @@
-"""What a split must be: a pair of dense tensors with as many targets as inputs; and where values in one are not finite."""
+"""Checks of a split: a pair of dense tensors with as many targets as inputs; finite values."""
 
 import torch
 from torch import Tensor
@@ -9,54 +9,48 @@ PARTS = ("inputs", "targets")
 
 
 def require_pair(split: str, value: object) -> None:
-    """Raise InputError unless the value is a pair (inputs, targets) of tensors (n, ...) for one n above 0."""
+    """Raise InputError unless the value is a pair (inputs, targets) of tensors (n, ...), n > 0."""
     where = f"{split} split"
-    pair = isinstance(value, tuple) and len(value) == 2
-    if not pair:
+    if not isinstance(value, tuple) or len(value) != 2:
         size = f" of {len(value)}" if isinstance(value, tuple | list) else ""
-        raise InputError(
-            f"{where}: got a {type(value).__name__}{size}, allowed: a tuple (inputs, targets) of two tensors"
-        )
-    assert isinstance(value, tuple)
+        received = f"a {type(value).__name__}{size}"
+        allowed = "a tuple (inputs, targets) of two tensors"
+        raise InputError(f"{where}: got {received}, allowed: {allowed}")
     for name, part in zip(PARTS, value, strict=True):
         _require_tensor(f"{where}: its {name}", part)
-    n_inputs, n_targets = (len(part) for part in value)
-    received = f"{n_inputs} inputs and {n_targets} targets"
-    if not n_inputs == n_targets > 0:
-        raise InputError(
-            f"{where}: got {received}, allowed: as many inputs as targets, at least one"
-        )
+    inputs, targets = value
+    if not len(inputs) == len(targets) > 0:
+        received = f"{len(inputs)} inputs and {len(targets)} targets"
+        allowed = "as many inputs as targets, at least one"
+        raise InputError(f"{where}: got {received}, allowed: {allowed}")
 
 
 def _require_tensor(where: str, value: object) -> None:
     if not isinstance(value, Tensor):
         raise InputError(f"{where}: got {_kind(value)}, allowed: a torch.Tensor; {_remedy(value)}")
     if value.is_nested or value.layout is not torch.strided:
-        raise InputError(
-            f"{where}: got a tensor of layout {value.layout}, allowed: a dense one; use .to_dense()"
-        )
+        received = f"a tensor of layout {value.layout}"
+        raise InputError(f"{where}: got {received}, allowed: a dense one; use .to_dense()")
     if value.is_meta:
         raise InputError(f"{where}: got a tensor on the device meta, allowed: one with values")
     if value.requires_grad:
-        raise InputError(
-            f"{where}: got a tensor that requires gradients, allowed: plain values; use .detach()"
-        )
+        received = "a tensor that requires gradients"
+        raise InputError(f"{where}: got {received}, allowed: plain values; use .detach()")
     if value.ndim == 0:
-        raise InputError(
-            f"{where}: got a tensor without dimensions, allowed: one whose first dimension counts the examples"
-        )
+        allowed = "one whose first dimension counts the examples"
+        raise InputError(f"{where}: got a tensor without dimensions, allowed: {allowed}")
 
 
 def _kind(value: object) -> str:
+    """The package and class of a value, such as numpy.ndarray, and its dtype if any."""
     kind = type(value)
-    dtype = f" of dtype {value.dtype}" if hasattr(value, "dtype") else ""
-    return (
-        f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}".removeprefix("builtins.") + dtype
-    )
+    package = kind.__module__.partition(".")[0]
+    name = kind.__qualname__ if package == "builtins" else f"{package}.{kind.__qualname__}"
+    return f"{name} of dtype {value.dtype}" if hasattr(value, "dtype") else name
 
 
 def _remedy(value: object) -> str:
-    """What turns it into a tensor."""
+    """How to turn the value into a tensor."""
     kind = str(getattr(value, "dtype", ""))
     if kind.startswith(("object", "str", "<U", "|S")) or _holds_text(value):
         return "encode what are not numbers first"
@@ -69,26 +63,27 @@ def _remedy(value: object) -> str:
 
 
 def _holds_text(value: object) -> bool:
-    return isinstance(value, str) or (
-        isinstance(value, list | tuple) and any(isinstance(one, str) for one in value)
-    )
+    if isinstance(value, list | tuple):
+        return any(isinstance(one, str) for one in value)
+    return isinstance(value, str)
 
 
 def not_finite(values: Tensor) -> str:
-    """How many values are NaN or infinite, and where the first is, in a line; empty where all are finite."""
-    if not (values.is_floating_point() or values.is_complex()) or bool(
-        torch.isfinite(values).all()
-    ):
+    """How many values are NaN or infinite, and where the first is; empty if all are finite."""
+    if not (values.is_floating_point() or values.is_complex()):
         return ""
     bad = ~torch.isfinite(values)
-    first = [int(index) for index in bad.nonzero()[0]]
+    if not bool(bad.any()):
+        return ""
     n_nan = int(values.isnan().sum())
     n_infinite = int(bad.sum()) - n_nan
-    counts = [f"{n_nan} NaN" if n_nan else "", f"{n_infinite} infinite" if n_infinite else ""]
-    found = " and ".join(filter(None, counts))
-    column = f", column {_position(first[1:])}" if len(first) > 1 else ""
-    return f"{found} of {values.numel()} values, the first in row {first[0]}{column}"
-
-
-def _position(index: list[int]) -> str:
-    return str(index[0]) if len(index) == 1 else str(tuple(index))
+    counts = []
+    if n_nan:
+        counts.append(f"{n_nan} NaN")
+    if n_infinite:
+        counts.append(f"{n_infinite} infinite")
+    row, *rest = map(int, bad.nonzero()[0])
+    place = f"row {row}"
+    if rest:
+        place += f", column {rest[0] if len(rest) == 1 else tuple(rest)}"
+    return f"{' and '.join(counts)} of {values.numel()} values, the first in {place}"

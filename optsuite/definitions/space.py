@@ -15,9 +15,5 @@ class LogUniform:
     def __post_init__(self) -> None:
         require_rate("interval low", self.low)
         require_rate("interval high", self.high)
-        require(
-            self.low < self.high,
-            "interval",
-            f"low={self.low:g}, high={self.high:g}",
-            "low below high",
-        )
+        received = f"low={self.low:g}, high={self.high:g}"
+        require(self.low < self.high, "interval", received, "low below high")

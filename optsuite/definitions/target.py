@@ -9,9 +9,10 @@ from optsuite.errors import require, warn_once
 
 @dataclass(frozen=True)
 class Target:
-    """A value of one curve that counts as solved: `at_least` or `at_most` so much.
+    """The values of one curve that count as solved: `at_least` or `at_most` a bound.
 
-    `Target(metric, value)`, the older form, guesses its direction from the name: at most of a loss, at least of all else.
+    `Target(metric, value)`, the older form, guesses the direction from the name: at most for a
+    loss, at least for anything else.
     """
 
     metric: str
@@ -24,16 +25,11 @@ class Target:
         require(curve, "target metric", self.metric, "'validation/...' or 'test/...'")
         forms = {"value": self.value, "at_least": self.at_least, "at_most": self.at_most}
         given = {name: value for name, value in forms.items() if value is not None}
-        require(
-            len(given) == 1, f"target {self.metric}", given, "either at_least=... or at_most=..."
-        )
+        allowed = "either at_least=... or at_most=..."
+        require(len(given) == 1, f"target {self.metric}", given, allowed)
         for name, value in given.items():
-            number = (
-                isinstance(value, int | float)
-                and not isinstance(value, bool)
-                and math.isfinite(value)
-            )
-            require(number, f"target {name}", value, "a finite number")
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            require(number and math.isfinite(value), f"target {name}", value, "a finite number")
         if self.value is not None:
             direction = "at_most" if self.is_upper else "at_least"
             warn_once(
@@ -44,21 +40,24 @@ class Target:
     @property
     def is_upper(self) -> bool:
         """Whether the target is met by values of at most its bound."""
-        return self.at_most is not None or (
-            self.value is not None and self.metric.endswith("/loss")
-        )
+        if self.value is not None:
+            return self.metric.endswith("/loss")
+        return self.at_most is not None
 
     @property
     def bound(self) -> float:
-        """The value that is to be reached."""
-        return next(
-            value for value in (self.value, self.at_least, self.at_most) if value is not None
-        )
+        """The value to reach."""
+        forms = (self.value, self.at_least, self.at_most)
+        given = [value for value in forms if value is not None]
+        return given[0]
 
     def __str__(self) -> str:
-        return f"{self.metric} {'<=' if self.is_upper else '>='} {self.bound:g}"
+        sign = "<=" if self.is_upper else ">="
+        return f"{self.metric} {sign} {self.bound:g}"
 
     def reached(self, values: Mapping[str, float]) -> bool:
         """Whether the values of one measurement reach the target."""
         value = values.get(self.metric, math.nan)
-        return value <= self.bound if self.is_upper else value >= self.bound
+        if self.is_upper:
+            return value <= self.bound
+        return value >= self.bound

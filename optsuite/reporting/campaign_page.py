@@ -1,4 +1,4 @@
-"""The page: one self-contained HTML file of a campaign's verdicts, tables and figures."""
+"""The page of a campaign: one self-contained HTML file of its verdicts, tables and figures."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,8 @@ from optsuite.reporting.tables import Cell, Grid, leaderboard_grid, plain_grid, 
 from optsuite.tracking.links import Links
 from optsuite.tracking.schema import COSTS
 
-LONGEST_NAME = 150  # characters; file systems take 255, and the name of a figure follows
+LONGEST_NAME = 150  # characters; file systems allow 255, and the name of a figure is appended
+HASH_DIGITS = 16  # of a longer name, of which LONGEST_NAME - 20 characters are kept
 VERSIONS = ("optsuite_version", "torch_version", "mlflow_version", "optuna_version", "device")
 
 
@@ -31,12 +32,16 @@ def page(
     ui: str,
     notes: Sequence[str] = (),
 ) -> str:
-    """The HTML of a campaign's report; `ranks` is the table of `overall`, and all links lead to MLflow's UI at `ui`."""
+    """The HTML of a campaign's report.
+
+    `ranks` is the table of `overall`. All links lead to MLflow's UI at `ui`.
+    """
     links = Links(runs, found.evaluations, campaign, ui)
-    sections = [
-        _section(found.evaluations, str(name), rows, figures, links)
-        for name, rows in found.table.groupby("benchmark", sort=False)
-    ]
+    sections = []
+    for name, rows in found.table.groupby("benchmark", sort=False):
+        sections.append(_section(found.evaluations, str(name), rows, figures, links))
+    sentences = [_sentence(section) for section in sections]
+    has_ranks = len(ranks) > 0
     return render(
         "campaign.html",
         campaign=campaign,
@@ -44,10 +49,10 @@ def page(
         notes=notes,
         sections=sections,
         summary=statements.summary([str(section["certainty"]) for section in sections]),
-        winners=standings_grid(found.table, [_sentence(section) for section in sections], links),
-        ranks=_ranks(ranks) if len(ranks) else None,
+        winners=standings_grid(found.table, sentences, links),
+        ranks=_ranks(ranks) if has_ranks else None,
         ranks_sentence=statements.overall(ranks),
-        n_ranked=int(ranks["benchmarks"].max()) if len(ranks) else 0,
+        n_ranked=int(ranks["benchmarks"].max()) if has_ranks else 0,
         pairs=_pairs(found, list(ranks["optimizer"])),
         overall_figures=figures.get("", ()),
         legend=statements.LEGEND,
@@ -60,9 +65,11 @@ def page(
 
 def render(template: str, **values: object) -> str:
     """A template of this package with these values; all text is escaped."""
-    loader = PackageLoader("optsuite.reporting")
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("optsuite.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     return environment.get_template(template).render(values)
 
@@ -73,17 +80,17 @@ def _protocol(runs: pd.DataFrame) -> str:
 
 
 def name_of(benchmark: str) -> str:
-    """A benchmark's name in letters that addresses and file systems take, different for different names.
+    """A benchmark's name in characters that URLs and file systems allow; distinct names stay so.
 
-    Other letters, and dashes that would style like one of them, are written as their numbers between dashes.
+    Any other character, and a dash that could be mistaken for the start of one, becomes its code
+    point in hexadecimal between dashes. Long names end in a hash.
     """
-    taken = r"[^A-Za-z0-9_-]|-(?=[0-9a-f]+[^A-Za-z0-9_])"
-    name = re.sub(taken, lambda match: f"-{ord(match[0]):x}-", benchmark)
-    return (
-        name
-        if len(name) <= LONGEST_NAME
-        else f"{name[: LONGEST_NAME - 20]}-{sha256(name.encode()).hexdigest()[:16]}"
-    )
+    escaped = r"[^A-Za-z0-9_-]|-(?=[0-9a-f]+[^A-Za-z0-9_])"
+    name = re.sub(escaped, lambda match: f"-{ord(match[0]):x}-", benchmark)
+    if len(name) <= LONGEST_NAME:
+        return name
+    digits = sha256(name.encode()).hexdigest()[:HASH_DIGITS]
+    return f"{name[: LONGEST_NAME - 20]}-{digits}"
 
 
 def _sentence(section: Mapping[str, object]) -> tuple[Cell, ...]:
@@ -102,14 +109,17 @@ def _section(
     links: Links,
 ) -> dict[str, object]:
     ranked = rows[rows["rank"].notna()]
+    records = ranked.to_dict("records")
     own = evaluations[evaluations["benchmark"] == name]
     found = difficulty(own, ranked)
-    notes = [statements.target_note(found, str(own["target"].dropna().iloc[0]))] if found else []
+    notes = []
+    if found:
+        notes.append(statements.target_note(found, str(own["target"].dropna().iloc[0])))
     return {
         "name": name,
         "anchor": f"benchmark-{name_of(name)}",
-        "headline": statements.headline(ranked.to_dict("records")),
-        "certainty": certainty(ranked.to_dict("records")),
+        "headline": statements.headline(records),
+        "certainty": certainty(records),
         "notes": notes,
         "leaderboard": leaderboard_grid(rows, links),
         "figures": figures.get(name, ()),
@@ -118,16 +128,12 @@ def _section(
 
 
 def _ranks(ranks: pd.DataFrame) -> Grid:
-    shown = [
-        (
-            row["optimizer"],
-            float(row["mean_position"]),
-            f"{row['ci_low']:.3g} to {row['ci_high']:.3g}",
-            f"{row['unbeaten']} of {row['benchmarks']}",
-        )
-        for row in ranks.to_dict("records")
-    ]
-    return plain_grid(("optimizer", "mean position", "95 % interval", "not beaten on"), shown)
+    rows = []
+    for row in ranks.to_dict("records"):
+        interval = f"{row['ci_low']:.3g} to {row['ci_high']:.3g}"
+        unbeaten = f"{row['unbeaten']} of {row['benchmarks']}"
+        rows.append((row["optimizer"], float(row["mean_position"]), interval, unbeaten))
+    return plain_grid(("optimizer", "mean position", "95 % interval", "not beaten on"), rows)
 
 
 def _pairs(found: Comparison, names: list[str]) -> Grid:
@@ -143,43 +149,31 @@ def _costs(runs: pd.DataFrame) -> Grid:
 
 def cost_table(runs: pd.DataFrame) -> pd.DataFrame:
     """The rows of `cost.csv`: what a step of each optimizer takes, and the memory of its state."""
-    studies = runs[(runs["kind"] == "study") & runs[COSTS[0]].notna()].drop_duplicates(
-        ["benchmark", "optimizer"]
-    )
-    table = studies[["benchmark", "optimizer", *COSTS]].rename(
-        columns=lambda name: name.removeprefix("usage/")
-    )
-    return table.sort_values(["benchmark", "optimizer"], ignore_index=True)
+    pair = ["benchmark", "optimizer"]
+    studies = runs[(runs["kind"] == "study") & runs[COSTS[0]].notna()].drop_duplicates(pair)
+    table = studies[[*pair, *COSTS]].rename(columns=lambda name: name.removeprefix("usage/"))
+    return table.sort_values(pair, ignore_index=True)
 
 
 def _ledger(runs: pd.DataFrame) -> Grid:
+    """How many runs there were, by benchmark, kind and arm, and how long they took."""
     trained = runs[runs["kind"].isin(["trial", "evaluation"])]
-    header = (
-        "benchmark",
-        "kind",
-        "arm",
-        "runs",
-        "diverged",
-        "failed",
-        "seconds of runs, which share stacks",
-    )
+    trained = trained.assign(arm=trained["arm"].fillna(""))
+    seconds = "seconds of runs, which share stacks"
     rows = []
-    for name, own in trained.assign(arm=trained["arm"].fillna("")).groupby(
-        ["benchmark", "kind", "arm"]
-    ):
-        counts = (
-            len(own),
-            *(int((own["outcome"] == outcome).sum()) for outcome in ("diverged", "failed")),
-        )
-        rows.append((*name, *counts, float(own["seconds"].sum())))
-    return plain_grid(header, rows)
+    for name, own in trained.groupby(["benchmark", "kind", "arm"]):
+        n_diverged = int((own["outcome"] == "diverged").sum())
+        n_failed = int((own["outcome"] == "failed").sum())
+        rows.append((*name, len(own), n_diverged, n_failed, float(own["seconds"].sum())))
+    return plain_grid(("benchmark", "kind", "arm", "runs", "diverged", "failed", seconds), rows)
 
 
 def _versions(runs: pd.DataFrame) -> Grid:
-    rows = [
-        (name.removesuffix("_version"), ", ".join(sorted(set(runs[name].dropna()))))
-        for name in VERSIONS
-    ]
-    said = runs["engine"].str.cat(": " + runs["engine_reason"].fillna("")).str.removesuffix(": ")
-    engines = sorted(set(said.dropna()))
-    return plain_grid(("what", "which"), [*rows, ("engine", "; ".join(engines))])
+    rows = []
+    for name in VERSIONS:
+        values = sorted(set(runs[name].dropna()))
+        rows.append((name.removesuffix("_version"), ", ".join(values)))
+    reasons = ": " + runs["engine_reason"].fillna("")
+    engines = runs["engine"].str.cat(reasons).str.removesuffix(": ")
+    rows.append(("engine", "; ".join(sorted(set(engines.dropna())))))
+    return plain_grid(("what", "which"), rows)

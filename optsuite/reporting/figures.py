@@ -12,9 +12,8 @@ from optsuite.reporting import plots
 from optsuite.reporting.style import Style, styles
 from optsuite.statistics.search import expected_best
 
-Curves = Callable[
-    [Iterable[str]], pd.DataFrame
-]  # from ids of runs to their validation losses, as `read_curves` gives them
+# From ids of runs to their validation losses, as `read_curves` returns them.
+Curves = Callable[[Iterable[str]], pd.DataFrame]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,18 +28,18 @@ class Drawing:
 def drawings(
     runs: pd.DataFrame, curves: Curves, found: Comparison, tried: pd.DataFrame, ranks: pd.DataFrame
 ) -> dict[str, list[Drawing]]:
-    """The figures of each benchmark that ranks somebody, and under the empty name those across benchmarks.
+    """The figures of each benchmark with a ranking, and under the empty name those across them.
 
-    `curves` is asked for one benchmark after another, so that no more are held. `tried` is that of `trials`, and `ranks` that
-    of `overall`.
+    `curves` is called for one benchmark at a time, so that memory holds no more. `tried` is the
+    table of `trials`, and `ranks` that of `overall`.
     """
     style = styles(runs["optimizer"].dropna())
     evaluations = found.evaluations[found.evaluations["arm"] == "tuned"]
     result = {"": _across(evaluations, ranks, style)}
     for name in found.scores:
-        table, tuned, rates = (
-            part[part["benchmark"] == name] for part in (found.table, evaluations, tried)
-        )
+        table = found.table[found.table["benchmark"] == name]
+        tuned = evaluations[evaluations["benchmark"] == name]
+        rates = tried[tried["benchmark"] == name]
         losses = tuned[["run_id", "optimizer"]].merge(curves(tuned["run_id"]), on="run_id")
         result[name] = _benchmark(table, tuned, losses, rates, found.scores[name], style)
     return result
@@ -51,29 +50,14 @@ def _across(
 ) -> list[Drawing]:
     if ranks.empty:
         return []
-    shown = [
-        Drawing(
-            name="mean_positions",
-            caption="Mean position by score",
-            svg=plots.mean_positions(ranks, style),
-        )
-    ]
+    svg = plots.mean_positions(ranks, style)
+    shown = [Drawing(name="mean_positions", caption="Mean position by score", svg=svg)]
     profiles = profile(evaluations, list(ranks["optimizer"]))
     if profiles.notna().any(axis=None):
-        svg = plots.lines(
-            profiles,
-            style,
-            x="times the steps of the fastest optimizer",
-            y="targets reached",
-            log=True,
-        )
-        shown.append(
-            Drawing(
-                name="performance_profile",
-                caption="Share of targets reached, against the slowdown to the fastest",
-                svg=svg,
-            )
-        )
+        slowdown = "times the steps of the fastest optimizer"
+        svg = plots.lines(profiles, style, x=slowdown, y="targets reached", log=True)
+        caption = "Share of targets reached, against the slowdown to the fastest"
+        shown.append(Drawing(name="performance_profile", caption=caption, svg=svg))
     return shown
 
 
@@ -89,46 +73,35 @@ def _benchmark(
     default = table[table["arm"] == "default"]
     defaults = dict(zip(default["optimizer"], default["score"], strict=True))
     tuned = dict(zip(ranked["optimizer"], ranked["lr"], strict=True))
-    ceiling = float(
-        evaluations["initial/validation_loss"].median()
-    )  # what has not learned anything
-    shown = [
-        Drawing(name="scores", caption="Scores", svg=plots.score_intervals(ranked, scores, style))
-    ]
+    ceiling = float(evaluations["initial/validation_loss"].median())  # of an untrained model
+    shown = []
+
+    def show(name: str, caption: str, svg: str) -> None:
+        shown.append(Drawing(name=name, caption=caption, svg=svg))
+
+    show("scores", "Scores", plots.score_intervals(ranked, scores, style))
     if len(curves):
         caption = "Validation loss: median and middle half of the seeds"
-        shown.append(
-            Drawing(name="loss_curves", caption=caption, svg=plots.loss_curves(curves, style))
-        )
+        show("loss_curves", caption, plots.loss_curves(curves, style))
     if len(tried):
         svg = plots.rate_sensitivity(tried, tuned, ceiling, style)
-        shown.append(Drawing(name="learning_rates", caption="Score against learning rate", svg=svg))
+        show("learning_rates", "Score against learning rate", svg)
         svg = plots.lines(_expected(tried), style, x="trials", y="expected best score")
-        shown.append(
-            Drawing(name="tuning_budget", caption="Expected best of k of the trials", svg=svg)
-        )
+        show("tuning_budget", "Expected best of k of the trials", svg)
     if evaluations["target"].notna().any():
+        target = evaluations["target"].dropna().iloc[0]
         svg = plots.steps_to_target(evaluations, float(evaluations["max_steps"].max()), style)
-        caption = f"Seeds that reached the target, {evaluations['target'].dropna().iloc[0]}"
-        shown.append(Drawing(name="steps_to_target", caption=caption, svg=svg))
+        show("steps_to_target", f"Seeds that reached the target, {target}", svg)
     if defaults:
         svg = plots.default_and_tuned(ranked, defaults, style)
-        shown.append(
-            Drawing(name="default_and_tuned", caption="Default against tuned rate", svg=svg)
-        )
+        show("default_and_tuned", "Default against tuned rate", svg)
     return shown
 
 
 def _expected(tried: pd.DataFrame) -> pd.DataFrame:
     """The expected best score (optimizers as columns) after k trials (rows)."""
-    found = {
-        str(name): expected_best(own["score"].to_numpy())
-        for name, own in tried.groupby("optimizer")
-    }
-    table = pd.DataFrame(
-        {
-            name: pd.Series(values, index=np.arange(1, len(values) + 1))
-            for name, values in found.items()
-        }
-    )
-    return table.rename_axis("trials")
+    columns = {}
+    for name, own in tried.groupby("optimizer"):
+        values = expected_best(own["score"].to_numpy())
+        columns[str(name)] = pd.Series(values, index=np.arange(1, len(values) + 1))
+    return pd.DataFrame(columns).rename_axis("trials")

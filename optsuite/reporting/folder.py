@@ -1,4 +1,4 @@
-"""A report folder: only what is ours is written there, replaced or deleted, and no link is followed."""
+"""A report folder: only our own files are written, replaced or deleted; links are not followed."""
 
 import json
 import stat
@@ -14,7 +14,7 @@ from optsuite.reporting.style import THEME
 MANIFEST = "manifest.json"
 MADE_BY = "optsuite"
 FIGURES = "figures"
-# What reports consisted of before they had a manifest.
+# The files of reports from before there was a manifest.
 TABLES = (
     "leaderboard.csv",
     "verdicts.json",
@@ -26,18 +26,21 @@ TABLES = (
     "nights.html",
 )
 FIRST_COLUMNS = "benchmark,optimizer,"  # of a leaderboard.csv of ours
-LITTER = {".DS_Store", "Thumbs.db", ".gitkeep", ".gitignore"}  # which makes no folder a person's
+LITTER = {".DS_Store", "Thumbs.db", ".gitkeep", ".gitignore"}  # an empty folder may hold these
 
 
 class ReportFolder:
-    """The folder of a report, and the list of what we wrote in it: a hash for each file, by its path there."""
+    """The folder of a report, and the hashes of the files that we wrote there, by path."""
 
     def __init__(self, folder: Path) -> None:
-        """Take a folder that is not there, empty, or ours. Raises InputError before anything is touched."""
+        """Take a folder that is missing, empty or ours.
+
+        Raises InputError for any other, before anything is changed.
+        """
         self._folder = folder
         _require_no_link(folder)
         if folder.exists() and not folder.is_dir():
-            raise _refused(folder, "which is no folder")
+            raise _refused(folder, "which is not a folder")
         held = _read(folder / MANIFEST) if folder.is_dir() else {}
         if held is None:
             held = _of_old_report(folder)
@@ -45,7 +48,11 @@ class ReportFolder:
         self._written: dict[str, str] = {}
 
     def claim(self, names: Iterable[str]) -> None:
-        """Say what will be written. Raises InputError where another's file, or a link, has that name; then nothing is."""
+        """Announce what will be written.
+
+        Raises InputError, and changes nothing, if a name belongs to a link or to a file that is not
+        ours.
+        """
         names = sorted(names)
         for name in (FIGURES, *names, MANIFEST):
             path = self._folder / name
@@ -57,9 +64,8 @@ class ReportFolder:
             if not ours:
                 raise _refused(path, "which optsuite has not written")
         (self._folder / FIGURES).mkdir(parents=True, exist_ok=True)
-        self._save(
-            dict.fromkeys(names, "") | self._held
-        )  # so that a kill in the middle leaves a folder that is ours
+        # The manifest comes first, so that the folder stays ours if the process is killed.
+        self._save(dict.fromkeys(names, "") | self._held)
 
     def write(self, name: str, text: str) -> Path:
         """Write one of the claimed files, at once or not at all."""
@@ -69,10 +75,15 @@ class ReportFolder:
         return path
 
     def close(self) -> None:
-        """Delete the figures of earlier reports that are still as we wrote them, and list what there is."""
-        kept = {name: known for name, known in self._held.items() if name not in self._written}
-        for name in [name for name in kept if name.startswith(f"{FIGURES}/")]:
-            path, known = self._folder / name, kept.pop(name)
+        """Delete unchanged figures of earlier reports, and save the manifest."""
+        kept = {}
+        for name, known in self._held.items():
+            if name in self._written:
+                continue
+            if not name.startswith(f"{FIGURES}/"):
+                kept[name] = known
+                continue
+            path = self._folder / name
             if _is_file(path) and known in ("", _hash(path.read_bytes())):
                 path.unlink()
         self._save(kept | self._written)
@@ -91,64 +102,65 @@ def add_file(folder: Path, name: str, text: str) -> None:
 
 
 def _of_old_report(folder: Path) -> dict[str, str]:
-    """What a report without a manifest consists of; nothing for an empty folder. Raises InputError for a person's folder."""
-    found = {path.name for path in folder.iterdir()} - LITTER
-    found = {name for name in found if not (name.startswith(".") and name.endswith(".new"))}
+    """The files of a report without a manifest; none for an empty folder.
+
+    Raises InputError for a folder that is not ours.
+    """
+    found = {path.name for path in folder.iterdir() if not _is_litter(path.name)}
     if not found:
         return {}
     foreign = sorted(found - {*TABLES, FIGURES})
-    table = folder / "leaderboard.csv"
-    if foreign or not (
-        _is_file(table) and table.read_bytes()[:200].startswith(FIRST_COLUMNS.encode())
-    ):
-        which = foreign[0] if foreign else sorted(found)[0]
+    if foreign or not _is_leaderboard(folder / "leaderboard.csv"):
+        which = foreign[0] if foreign else min(found)
         raise _refused(folder, f"which holds {which}, and optsuite has not made it")
     figures = folder / FIGURES
     _require_no_link(figures)
-    drawn = [
-        path
-        for path in figures.glob("*.svg")
-        if _is_file(path) and THEME.encode() in path.read_bytes()
-    ]
-    names = [name for name in TABLES if name in found] + [
-        f"{FIGURES}/{path.name}" for path in drawn
-    ]
-    return {name: "" for name in names if _is_file(folder / name)}
+    ours = [name for name in TABLES if _is_file(folder / name)]
+    for path in figures.glob("*.svg"):
+        if _is_file(path) and THEME.encode() in path.read_bytes():
+            ours.append(f"{FIGURES}/{path.name}")
+    return dict.fromkeys(ours, "")
+
+
+def _is_litter(name: str) -> bool:
+    """Whether a file is ignored: a system file, or what a killed write left."""
+    return name in LITTER or (name.startswith(".") and name.endswith(".new"))
+
+
+def _is_leaderboard(path: Path) -> bool:
+    return _is_file(path) and path.read_bytes()[:200].startswith(FIRST_COLUMNS.encode())
 
 
 def _read(path: Path) -> dict[str, str] | None:
-    """The files of a manifest; None where there is none of ours."""
+    """The files of a manifest; None if there is none of ours."""
     if not _is_file(path):
         return None
     try:
         listed = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    files = (
-        listed.get("files")
-        if isinstance(listed, dict) and listed.get("made_by") == MADE_BY
-        else None
-    )
+    if not isinstance(listed, dict) or listed.get("made_by") != MADE_BY:
+        return None
+    files = listed.get("files")
     if not isinstance(files, dict):
         return None
-    return {
-        name: known for name, known in files.items() if isinstance(known, str) and _is_inside(name)
-    }
+    found = {}
+    for name, known in files.items():
+        if isinstance(known, str) and _is_inside(name):
+            found[name] = known
+    return found
 
 
 def _is_inside(name: str) -> bool:
-    """Whether the name of a manifest is that of a file of ours: at the top, or a figure."""
+    """Whether a name in a manifest can be one of our files: at the top, or a figure."""
     path = PurePosixPath(name)
-    return (
-        not path.is_absolute()
-        and ".." not in path.parts
-        and path.parts[:-1] in ((), (FIGURES,))
-        and "\0" not in name
-    )
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        return False
+    return path.parts[:-1] in ((), (FIGURES,))
 
 
 def _is_file(path: Path) -> bool:
-    """Whether it is a file, and no link to one."""
+    """Whether it is a regular file, and not a link to one."""
     with suppress(OSError, ValueError):
         return stat.S_ISREG(path.lstat().st_mode)
     return False
@@ -160,9 +172,8 @@ def _require_no_link(path: Path) -> None:
 
 
 def _refused(path: Path, why: str) -> InputError:
-    return InputError(
-        f"report folder: got {path}, {why}; nothing is changed there; allowed: another --out, new or empty"
-    )
+    remedy = "nothing is changed there; allowed: another --out, new or empty"
+    return InputError(f"report folder: got {path}, {why}; {remedy}")
 
 
 def _hash(content: bytes) -> str:

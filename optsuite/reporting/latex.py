@@ -1,5 +1,7 @@
 """The leaderboard for papers: a LaTeX table for booktabs."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from optsuite.reporting.text import as_text, shown
@@ -19,17 +21,20 @@ def latex(table: pd.DataFrame) -> str:
     for name, rows in table.groupby("benchmark", sort=False):
         columns, own = shown(rows)
         texts = as_text([column for column in columns if column.in_papers], own)
-        lines = [list(texts.columns), *(list(line) for line in texts.itertuples(index=False))]
-        header, *body = (" & ".join(_escaped(cell) for cell in line) + r" \\" for line in lines)
         parts += [
-            f"% {' '.join(str(name).split())}",  # any end of a line would end the comment
+            f"% {' '.join(str(name).split())}",  # a line break would end the comment
             rf"\begin{{tabular}}{{{'l' * len(texts.columns)}}}",
             r"\toprule",
-            header,
+            _line(texts.columns),
             r"\midrule",
         ]
-        parts += [*body, r"\bottomrule", r"\end{tabular}", ""]
+        parts += [_line(row) for row in texts.itertuples(index=False)]
+        parts += [r"\bottomrule", r"\end{tabular}", ""]
     return "\n".join(parts) + "\n"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return " & ".join(map(_escaped, cells)) + r" \\"
 
 
 def _escaped(text: str) -> str:

@@ -15,21 +15,22 @@ from optsuite.reporting.style import Style, styles
 from optsuite.reporting.tables import Cell, Grid
 from optsuite.tracking.nights import REFERENCE, Night
 
-SHOWN = 30  # nights: the names of more could not be read on an axis
-SIGNS = {"worse": "▲△", "better": "▼▽"}  # and where rates were tuned
+SHOWN = 30  # nights: the names of more would be illegible on an axis
+SIGNS = {"worse": "▲△", "better": "▼▽"}  # the second one for nights that tuned rates
 HEADER = ("benchmark", "optimizer", "what", "before", "after")
 JUDGED = {
     True: Cell("good", kind="better"),
     False: Cell("bad", kind="worse"),
     None: Cell("not judged"),
 }
-LEAST_SCORE, LEAST_TIME = 0.05, 0.5  # so that what lies within the tolerances styles flat
+LEAST_SCORE, LEAST_TIME = 0.05, 0.5  # so that changes within the tolerances look flat
 
 
 def page(suite: str, history: History, *, n_older: int = 0) -> str:
-    """The HTML of the nights of a suite; of `n_older` before them it says that there were such."""
+    """The HTML of the nights of a suite; it mentions the `n_older` nights before them."""
     nights = [night for night, _ in history]
-    points, news = trend.change_points(history), night_statements.environment_changes(history)
+    points = trend.change_points(history)
+    news = night_statements.environment_changes(history)
     table = trend.lines(history)
     benchmarks = sorted({*table["benchmark"], *points["benchmark"]})
     style = styles({*table["optimizer"], *points["optimizer"]})
@@ -52,13 +53,12 @@ def _overview(
     points: pd.DataFrame, nights: Sequence[Night], benchmarks: Sequence[str]
 ) -> list[Drawing]:
     slow = points["quantity"] == "step_time"
-    parts = (
-        ("results", "Scores, early losses, steps to target, divergences", points[~slow]),
-        ("times", "Time of a step", points[slow]),
-    )
+    results = nightly_plots.overview(points[~slow], nights, benchmarks)
+    times = nightly_plots.overview(points[slow], nights, benchmarks)
+    caption = "Scores, early losses, steps to target, divergences"
     return [
-        Drawing(name=name, caption=text, svg=nightly_plots.overview(own, nights, benchmarks))
-        for name, text, own in parts
+        Drawing(name="results", caption=caption, svg=results),
+        Drawing(name="times", caption="Time of a step", svg=times),
     ]
 
 
@@ -69,39 +69,37 @@ def _section(
     nights: Sequence[Night],
     style: Mapping[str, Style],
 ) -> dict[str, object]:
-    table, points = table[table["benchmark"] == benchmark], points[points["benchmark"] == benchmark]
+    table = table[table["benchmark"] == benchmark]
+    points = points[points["benchmark"] == benchmark]
     slow = points["quantity"] == "step_time"
-    drawn = []
-    for name, caption, own, least in (
-        ("score", "Score against the first night, lower is better", points[~slow], LEAST_SCORE),
-        ("time", "Time of a step against the first night", points[slow], LEAST_TIME),
-    ):
+
+    def drawing(name: str, caption: str, own: pd.DataFrame, least: float) -> Drawing:
         values = table[["night", "optimizer"]].assign(value=table[f"{name}_change"])
         picture = nightly_plots.lines(values, own, nights, style, least=least)
-        drawn.append(Drawing(name=name, caption=caption, svg=picture))
-    return {"name": benchmark, "anchor": f"benchmark-{name_of(benchmark)}", "figures": drawn}
+        return Drawing(name=name, caption=caption, svg=picture)
+
+    caption = "Score against the first night, lower is better"
+    score = drawing("score", caption, points[~slow], LEAST_SCORE)
+    time = drawing("time", "Time of a step against the first night", points[slow], LEAST_TIME)
+    anchor = f"benchmark-{name_of(benchmark)}"
+    return {"name": benchmark, "anchor": anchor, "figures": [score, time]}
 
 
 def _changes(
     points: pd.DataFrame, nights: Sequence[Night], news: Sequence[str]
 ) -> list[dict[str, object]]:
-    """The changes of each night that has some, the last night first."""
+    """The changes of each night with any, the last night first."""
     groups = []
     for i, night in reversed(list(enumerate(nights))):
         own = points.loc[points["night"] == i].drop(columns="night")
-        records = [
-            {str(name): value for name, value in row.items()} for row in own.to_dict("records")
-        ]
-        rows = [_change(Change(**fields), night) for fields in records]
+        rows = []
+        for record in own.to_dict("records"):
+            fields = {str(name): value for name, value in record.items()}
+            rows.append(_change(Change(**fields), night))
         if rows:
-            groups.append(
-                {
-                    "night": night.campaign,
-                    "judged": JUDGED[night.good],
-                    "besides": news[i],
-                    "rows": rows,
-                }
-            )
+            judged = JUDGED[night.good]
+            group = {"night": night.campaign, "judged": judged, "besides": news[i], "rows": rows}
+            groups.append(group)
     return groups
 
 
@@ -118,16 +116,13 @@ def _history_table(
     """Every night, the last one first."""
     rows = []
     for i, night in reversed(list(enumerate(nights))):
-        own = points.loc[points["night"] == i, "kind"]
-        diverged = table[(table["night"] == i) & (table["diverged"] > 0)].to_dict("records")
-        names = [
-            f"{row['optimizer']} on {row['benchmark']}: {row['diverged']} of {row['seeds']}"
-            for row in diverged
-        ]
         started = f"{datetime.fromtimestamp(night.started, UTC):%Y-%m-%d %H:%M}"
-        counts = [str(int((own == kind).sum()) or "") for kind in SIGNS]
-        long = [Cell(text, kind="wrap") for text in ("; ".join(names), news[i])]
-        rows.append(
-            [Cell(night.campaign), Cell(started), JUDGED[night.good], *map(Cell, counts), *long]
-        )
+        kinds = points.loc[points["night"] == i, "kind"]
+        counts = [Cell(str(int((kinds == kind).sum()) or "")) for kind in SIGNS]
+        diverged = []
+        for row in table[(table["night"] == i) & (table["diverged"] > 0)].to_dict("records"):
+            n_of = f"{row['diverged']} of {row['seeds']}"
+            diverged.append(f"{row['optimizer']} on {row['benchmark']}: {n_of}")
+        long = [Cell("; ".join(diverged), kind="wrap"), Cell(news[i], kind="wrap")]
+        rows.append([Cell(night.campaign), Cell(started), JUDGED[night.good], *counts, *long])
     return Grid(("night", "start (UTC)", "", "worse", "better", "diverged", "what was new"), rows)

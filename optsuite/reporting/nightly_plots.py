@@ -1,7 +1,9 @@
-"""Figures with the nights from left to right, as SVG: bad nights on a band, a dashed line where rates were tuned."""
+"""Figures as SVG with the nights from left to right.
+
+Bad nights have a band behind them, and nights that tuned rates a dashed line.
+"""
 
 from collections.abc import Mapping, Sequence
-from itertools import takewhile
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,13 +17,17 @@ MARKS: Mapping[str, Style] = {
     "worse": {"marker": "^", "color": "#D1242F"},
     "better": {"marker": "v", "color": "#2DA44E"},
 }
-SMALL = 8  # points, for the names of nights, and for percents that may be long
-LONGEST = 12  # letters shown of such a name
-WIDE = 1.0  # the change beyond which an axis is logarithmic
+DOTS: Style = {"marker": ".", "markersize": 5}
+SMALL = 8  # font size in points, for names of nights and percentages, which may be long
+LONGEST = 12  # letters shown of the name of a night
+WIDE = 1.0  # for larger changes, an axis is logarithmic
 
 
 def overview(points: pd.DataFrame, nights: Sequence[Night], benchmarks: Sequence[str]) -> str:
-    """A row for each benchmark, with a mark where something of it changed, from columns night, benchmark, kind."""
+    """A row for each benchmark with a mark for each night in which something changed.
+
+    `points` has the columns night, benchmark and kind.
+    """
     with row_axes(benchmarks, below=_room_below(nights)) as ax:
         _style_axes(ax, nights)
         place = {name: y for y, name in enumerate(benchmarks)}
@@ -40,87 +46,89 @@ def lines(
     *,
     least: float,
 ) -> str:
-    """A line for each optimizer, from columns night, optimizer, value, with a mark where it got worse or better.
+    """A line for each optimizer with a mark for each night that made it worse or better.
 
-    `value` is a change relative to the first night; the axis shows at least `least` of it on either side of 0. A night that has
-    no value is marked at the height of the one before.
+    `table` has the columns night, optimizer and value: a change relative to the first night. The
+    axis shows at least `least` of it on either side of 0. A night without a value is marked at the
+    height of the night before.
     """
-    wide = table.pivot(index="night", columns="optimizer", values="value").reindex(
-        range(len(nights))
-    )
-    heights = wide.ffill().fillna(0.0)
+    wide = table.pivot(index="night", columns="optimizer", values="value")
+    wide = wide.reindex(range(len(nights)))
     with line_axes(wide.columns, below=_room_below(nights)) as ax:
         _style_axes(ax, nights)
-        for name in wide.columns:
-            ax.plot(
-                wide.index,
-                wide[name],
-                marker=".",
-                markersize=5,
-                label=literal(str(name)),
-                **styles[str(name)],
-            )
-        for row in points.drop_duplicates(["night", "optimizer", "kind"]).to_dict("records"):
-            height = heights[row["optimizer"]][row["night"]] if row["optimizer"] in heights else 0.0
-            _mark(
-                ax,
-                nights,
-                row["night"],
-                height,
-                row["kind"],
-                edge=styles[row["optimizer"]]["color"],
-            )
+        for name in map(str, wide.columns):
+            ax.plot(wide.index, wide[name], label=literal(name), **DOTS, **styles[name])
+        _mark_points(ax, points, nights, wide, styles)
         if (wide.abs() > WIDE).any(axis=None):
             ax.set_yscale("symlog", linthresh=0.1)
         ax.tick_params(axis="y", labelsize=SMALL)
         low, high = ax.get_ylim()
         ax.set_ylim(min(low, -least), max(high, least))
-        ax.yaxis.set_major_formatter(
-            FuncFormatter(lambda value, _: f"{100 * value:+,.6g} %" if value else "0 %")
-        )
+        ax.yaxis.set_major_formatter(FuncFormatter(_percent))
     return svg(ax)
+
+
+def _percent(value: float, _: object) -> str:
+    return f"{100 * value:+,.6g} %" if value else "0 %"
+
+
+def _mark_points(
+    ax: Axes, points: pd.DataFrame, nights: Sequence[Night], wide: pd.DataFrame, styles: Styles
+) -> None:
+    """Mark what changed, on the lines of `wide` (nights, optimizers)."""
+    heights = wide.ffill().fillna(0.0)
+    for row in points.drop_duplicates(["night", "optimizer", "kind"]).to_dict("records"):
+        night, name = row["night"], row["optimizer"]
+        height = heights[name][night] if name in heights else 0.0
+        _mark(ax, nights, night, height, row["kind"], edge=styles[name]["color"])
 
 
 def _mark(
     ax: Axes, nights: Sequence[Night], x: int, y: float, kind: str, edge: str | None = None
 ) -> None:
-    """A triangle, upwards for worse, and hollow where the rates were tuned."""
+    """A triangle, upwards for worse, and hollow on a night that tuned rates."""
     style = MARKS[kind]
     color = style["color"]
-    face, edge = ("none", color) if nights[x].kind == REFERENCE else (color, edge or color)
+    face, edge = color, edge or color
+    if nights[x].kind == REFERENCE:
+        face, edge = "none", color
     ax.plot(x, y, markersize=8, zorder=3, markerfacecolor=face, markeredgecolor=edge, **style)
 
 
 def _style_axes(ax: Axes, nights: Sequence[Night]) -> None:
-    """The names of the nights, and how they were."""
+    """The names of the nights, with a band behind each that was not good."""
     for x, night in enumerate(nights):
-        if night.good is not True:
-            color, alpha = (MARKS["worse"]["color"], 0.15) if night.good is False else (INK, 0.08)
-            ax.axvspan(x - 0.5, x + 0.5, color=color, alpha=alpha, linewidth=0)
+        left, right = x - 0.5, x + 0.5
+        if night.good is False:
+            ax.axvspan(left, right, color=MARKS["worse"]["color"], alpha=0.15, linewidth=0)
+        elif night.good is None:
+            ax.axvspan(left, right, color=INK, alpha=0.08, linewidth=0)
         if night.kind == REFERENCE:
             ax.axvline(x, color=INK, alpha=0.6, linestyle="--", linewidth=1)
     start, names = _names(nights)
-    ax.set_xticks(
-        range(len(nights)),
-        [literal(name) for name in names],
-        fontsize=SMALL,
-        rotation=90 if _is_upright(names) else 0,
-    )
-    ax.set(
-        xlim=(-0.5, len(nights) - 0.5), xlabel=f"night ({literal(start)}…)" if start else "night"
-    )
+    rotation = 90 if _is_upright(names) else 0
+    labels = [literal(name) for name in names]
+    ax.set_xticks(range(len(nights)), labels, fontsize=SMALL, rotation=rotation)
+    xlabel = f"night ({literal(start)}…)" if start else "night"
+    ax.set(xlim=(-0.5, len(nights) - 0.5), xlabel=xlabel)
     ax.grid(axis="x", visible=False)
 
 
 def _names(nights: Sequence[Night]) -> tuple[str, list[str]]:
-    """What the names of all nights start with, up to a hyphen, and what follows of each."""
-    whole = [night.campaign for night in nights]
-    columns = zip(*(name.split("-")[:-1] for name in whole), strict=False)
-    start = "".join(
-        f"{column[0]}-" for column in takewhile(lambda column: len(set(column)) == 1, columns)
-    )
-    rest = [name.removeprefix(start) for name in whole]
-    return start, [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in rest]
+    """The common start of all names, up to a hyphen, and the rest of each, shortened."""
+    parts = [night.campaign.split("-")[:-1] for night in nights]
+    start = ""
+    for column in zip(*parts, strict=False):
+        if len(set(column)) > 1:
+            break
+        start += f"{column[0]}-"
+    names = []
+    for night in nights:
+        name = night.campaign.removeprefix(start)
+        if len(name) > LONGEST:
+            name = f"{name[: LONGEST - 1]}…"
+        names.append(name)
+    return start, names
 
 
 def _is_upright(names: Sequence[str]) -> bool:
@@ -128,6 +136,9 @@ def _is_upright(names: Sequence[str]) -> bool:
 
 
 def _room_below(nights: Sequence[Night]) -> float:
-    """Inches below the axis for upright names, beyond the line that others take."""
+    """Inches below the axis for upright names, in addition to the usual line."""
     _, names = _names(nights)
-    return max(0.0, LETTER * SMALL / 10 * max(map(len, names)) - 0.3) if _is_upright(names) else 0.0
+    if not _is_upright(names):
+        return 0.0
+    longest = max(map(len, names))
+    return max(0.0, LETTER * SMALL / 10 * longest - 0.3)

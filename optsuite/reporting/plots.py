@@ -1,4 +1,4 @@
-"""Figures of one benchmark, each from a DataFrame, as SVG. Names are drawn as they are, never as markup."""
+"""Figures of one benchmark as SVG, each from a DataFrame. Names are never drawn as markup."""
 
 from collections.abc import Mapping
 
@@ -9,29 +9,18 @@ from matplotlib.axes import Axes
 from optsuite.reporting.style import Style, line_axes, literal, row_axes, svg
 
 Styles = Mapping[str, Style]
+BAR: Style = {"linewidth": 3, "solid_capstyle": "butt"}  # of an interval
+SEED: Style = {"alpha": 0.35, "markersize": 4, "mew": 0}
 
 
 def score_intervals(rows: pd.DataFrame, scores: pd.DataFrame, styles: Styles) -> str:
-    """Each ranked optimizer's score with its 95 % interval, and a dot for each seed, best at the top."""
+    """The score of each ranked optimizer, its 95 % interval, and a dot for each seed."""
     with row_axes(rows["optimizer"]) as ax:
         for y, row in enumerate(rows.to_dict("records")):
-            color = styles[row["optimizer"]]["color"]
-            ax.plot(
-                scores[row["optimizer"]],
-                np.full(len(scores), y),
-                "o",
-                color=color,
-                alpha=0.35,
-                markersize=4,
-                mew=0,
-            )
-            ax.plot(
-                [row["ci_low"], row["ci_high"]],
-                [y, y],
-                color=color,
-                linewidth=3,
-                solid_capstyle="butt",
-            )
+            name = row["optimizer"]
+            color = styles[name]["color"]
+            ax.plot(scores[name], np.full(len(scores), y), "o", color=color, **SEED)
+            ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=color, **BAR)
             ax.plot([row["score"]], [y], "D", color=color, markersize=6)
         _log_where_wide(ax, "x", scores.to_numpy())
         ax.set_xlabel("score: lowest validation loss (dots: seeds; bar: 95 % interval)")
@@ -39,17 +28,16 @@ def score_intervals(rows: pd.DataFrame, scores: pd.DataFrame, styles: Styles) ->
 
 
 def loss_curves(curves: pd.DataFrame, styles: Styles) -> str:
-    """Median validation loss against the step, and the middle half of the seeds; from columns run_id, optimizer, step, value.
+    """Median validation loss against the step, and the middle half of the seeds.
 
-    A run that has diverged is infinitely bad from there on: a line ends where most have.
+    `curves` has the columns run_id, optimizer, step and value. A diverged run counts as infinite
+    from there on, so a line ends when most runs have diverged.
     """
     with line_axes(curves["optimizer"]) as ax:
         for name, own in curves.groupby("optimizer"):
             runs = own.pivot_table(index="run_id", columns="step", values="value").fillna(np.inf)
-            low, middle, high = np.quantile(runs, [0.25, 0.5, 0.75], axis=0, method="inverted_cdf")
-            low, middle, high = (
-                np.where(np.isfinite(values), values, np.nan) for values in (low, middle, high)
-            )
+            bands = np.quantile(runs, [0.25, 0.5, 0.75], axis=0, method="inverted_cdf")
+            low, middle, high = np.where(np.isfinite(bands), bands, np.nan)
             style = styles[str(name)]
             ax.plot(runs.columns, middle, label=literal(str(name)), **style)
             ax.fill_between(runs.columns, low, high, color=style["color"], alpha=0.15, linewidth=0)
@@ -61,32 +49,25 @@ def loss_curves(curves: pd.DataFrame, styles: Styles) -> str:
 def rate_sensitivity(
     tried: pd.DataFrame, tuned: Mapping[str, float], ceiling: float, styles: Styles
 ) -> str:
-    """Score of every rate tried against the rate, as seen in tuning; a ring marks the tuned one, a cross what diverged."""
+    """The tuning score of every rate tried, against the rate.
+
+    A ring marks the tuned rate, a cross a rate that diverged. Scores above `ceiling` are clipped.
+    """
     with line_axes(tried["optimizer"]) as ax:
-        for name, own in tried.groupby("optimizer"):
-            own, style = own.sort_values("lr"), styles[str(name)]
-            healthy, diverged = (
-                own[~own["diverged"].astype(bool)],
-                own[own["diverged"].astype(bool)],
-            )
-            height = healthy["score"].clip(upper=ceiling)
-            ax.plot(healthy["lr"], height, marker=".", label=literal(str(name)), **style)
-            ax.plot(
-                diverged["lr"],
-                np.full(len(diverged), ceiling),
-                "x",
-                color=style["color"],
-                markersize=5,
-            )
-            best = own[own["lr"] == tuned.get(str(name))]
-            ax.plot(
-                best["lr"],
-                best["score"].clip(upper=ceiling),
-                "o",
-                mfc="none",
-                color=style["color"],
-                markersize=9,
-            )
+        for key, own in tried.groupby("optimizer"):
+            name = str(key)
+            style = styles[name]
+            color = style["color"]
+            own = own.sort_values("lr")
+            is_diverged = own["diverged"].astype(bool)
+            healthy, diverged = own[~is_diverged], own[is_diverged]
+            scores = healthy["score"].clip(upper=ceiling)
+            ax.plot(healthy["lr"], scores, marker=".", label=literal(name), **style)
+            at_ceiling = np.full(len(diverged), ceiling)
+            ax.plot(diverged["lr"], at_ceiling, "x", color=color, markersize=5)
+            best = own[own["lr"] == tuned.get(name)]
+            score = best["score"].clip(upper=ceiling)
+            ax.plot(best["lr"], score, "o", mfc="none", color=color, markersize=9)
         ax.set_xscale("log")
         _log_where_wide(ax, "y", tried["score"].clip(upper=ceiling).to_numpy())
         ax.set(xlabel="learning rate", ylabel="score of the trial")
@@ -98,8 +79,9 @@ def steps_to_target(evaluations: pd.DataFrame, max_steps: float, styles: Styles)
     with line_axes(evaluations["optimizer"]) as ax:
         for name, own in evaluations.groupby("optimizer"):
             reached = np.sort(own["steps_to_target"].dropna())
+            n_reached = len(reached)
             x = np.concatenate(([0.0], reached, [max_steps]))
-            y = np.concatenate(([0.0], np.arange(1, len(reached) + 1), [len(reached)])) / len(own)
+            y = np.concatenate(([0.0], np.arange(1, n_reached + 1), [n_reached])) / len(own)
             ax.step(x, y, where="post", label=literal(str(name)), **styles[str(name)])
         ax.set(xlabel="step", ylabel="seeds that reached the target", ylim=(-0.02, 1.02))
         ax.yaxis.set_major_formatter("{x:.0%}")
@@ -107,13 +89,11 @@ def steps_to_target(evaluations: pd.DataFrame, max_steps: float, styles: Styles)
 
 
 def default_and_tuned(rows: pd.DataFrame, defaults: Mapping[str, float], styles: Styles) -> str:
-    """The score at the default rate (hollow) beside that at the tuned one (full)."""
+    """The score at the default rate (hollow) beside the score at the tuned rate (full)."""
     with row_axes(rows["optimizer"]) as ax:
         for y, row in enumerate(rows.to_dict("records")):
-            color, default = (
-                styles[row["optimizer"]]["color"],
-                defaults.get(row["optimizer"], np.nan),
-            )
+            color = styles[row["optimizer"]]["color"]
+            default = defaults.get(row["optimizer"], np.nan)
             ax.plot([row["score"], default], [y, y], color=color, alpha=0.5)
             ax.plot([default], [y], "o", color=color, mfc="none", markersize=7)
             ax.plot([row["score"]], [y], "D", color=color, markersize=6)
@@ -127,13 +107,7 @@ def mean_positions(overall: pd.DataFrame, styles: Styles) -> str:
     with row_axes(overall["optimizer"]) as ax:
         for y, row in enumerate(overall.to_dict("records")):
             color = styles[row["optimizer"]]["color"]
-            ax.plot(
-                [row["ci_low"], row["ci_high"]],
-                [y, y],
-                color=color,
-                linewidth=3,
-                solid_capstyle="butt",
-            )
+            ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=color, **BAR)
             ax.plot([row["mean_position"]], [y], "D", color=color, markersize=6)
         ax.set_xlabel("mean position by score (1 is best; bar: 95 % interval)")
         return svg(ax)
@@ -155,4 +129,5 @@ def _log_where_wide(ax: Axes, axis: str, values: np.ndarray) -> None:
     """A logarithmic axis where positive values span more than a factor of five."""
     finite = values[np.isfinite(values)]
     if len(finite) and finite.min() > 0 and finite.max() > 5 * finite.min():
-        ax.set(**{f"{axis}scale": "log"})
+        set_scale = ax.set_xscale if axis == "x" else ax.set_yscale
+        set_scale("log")

@@ -19,10 +19,10 @@ from optsuite.tracking.store import open_store
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A report folder that has been written, and what it rests on.
+    """A report folder that was written, and the comparison behind it.
 
-    `skipped` could not be trained where it was made.
-    `not_kept` says why MLflow could not keep a copy; empty where it has.
+    `skipped` are the pairs that could not be trained. `not_kept` is why MLflow could not keep a
+    copy; empty if it did.
     """
 
     folder: Path
@@ -36,31 +36,36 @@ class Report:
         return self.folder / "index.html"
 
     def table(self, benchmarks: Collection[str] | None = None) -> pd.DataFrame:
-        """The leaderboard of these benchmarks; of all where it is None."""
+        """The leaderboard of these benchmarks, or of all."""
         whole = self.found.table
-        return whole if benchmarks is None else whole[whole["benchmark"].isin(list(benchmarks))]
+        if benchmarks is None:
+            return whole
+        return whole[whole["benchmark"].isin(list(benchmarks))]
 
 
 def publish(uri: str, campaign: str, folder: Path, skipped: Sequence[Skipped] = ()) -> Report:
-    """Write the report of a campaign. Raises InputError for a folder that cannot be written or is not ours."""
+    """Write the report of a campaign.
+
+    Raises InputError for a folder that cannot be written or is not ours.
+    """
     store = open_store(uri)
     runs = read_runs(store, campaign)
     curves = partial(read_curves, store, names=["validation/loss"])
     found = comparison(runs)
-    notes = [
-        str(one) if one.broken else f"Skipped {one.benchmark}: its dataset is not there."
-        for one in skipped
-    ]
+    notes = []
+    for pair in skipped:
+        missing = f"Skipped {pair.benchmark}: its dataset is not there."
+        notes.append(str(pair) if pair.broken else missing)
     ui = UI if store.is_database else redact(uri)
     try:
         files = build(runs, curves, found, folder, campaign=campaign, ui=ui, notes=notes)
     except OSError as error:
-        raise InputError(
-            f"report folder: {folder} cannot be written ({error.strerror or error}); choose another --out"
-        ) from error
+        cause = error.strerror or error
+        message = f"report folder: {folder} cannot be written ({cause}); choose another --out"
+        raise InputError(message) from error
     not_kept = ""
     try:
         store.attach_report(campaign, folder, files)
-    except Exception as error:  # whatever an artifact store may raise: the report itself is there
+    except Exception as error:  # artifact stores raise anything, and the report itself exists
         not_kept = redact(one_line(error))
     return Report(folder=folder, found=found, skipped=tuple(skipped), not_kept=not_kept)

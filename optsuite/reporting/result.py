@@ -18,8 +18,8 @@ from optsuite.tracking.store import open_store
 class Result:
     """What a campaign holds after `run` or `train`.
 
-    `leaderboard` has the rows that were asked for. `report` is the report that was written; `train`
-    writes none.
+    `leaderboard` has the requested rows. `report` is the report that was written; `train` writes
+    none.
     """
 
     uri: str
@@ -50,7 +50,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """What a run would train, by benchmark: all runs, those that are missing, and the estimated minutes."""
+    """What a run would train, by benchmark: all runs, missing runs, and the estimated minutes."""
 
     n_runs: Mapping[str, int]
     n_missing: Mapping[str, int]

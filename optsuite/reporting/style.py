@@ -1,4 +1,4 @@
-"""The one style of all figures: sizes, colors that the color-blind tell apart, and SVG that follows light and dark."""
+"""The style of all figures: sizes, a palette for the color-blind, and SVG for light and dark."""
 
 import io
 import math
@@ -13,14 +13,15 @@ from matplotlib.figure import Figure
 
 from optsuite.optimizers import OPTIMIZERS
 
-# Okabe and Ito 2008, "Color Universal Design", less black, which would vanish in the dark, and yellow, in the light.
+# Okabe and Ito 2008, "Color Universal Design", without black, which is invisible on dark
+# backgrounds, and yellow, which is invisible on light ones.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 INK = "#010203"  # stands for the color of the text around the figure
-WIDTH, HEIGHT = 5.6, 3.5  # inches; shown at the width of a phone, the text can still be read
-ROW = 0.26  # inches that an optimizer takes in a figure with a row for each
-LINE, LEGEND_COLUMNS = 0.17, 4  # inches of a line of a legend
-LETTER, LONGEST = 0.085, 28  # inches of a letter, and how many letters of a name are shown
+WIDTH, HEIGHT = 5.6, 3.5  # inches; the text is legible at the width of a phone
+ROW = 0.26  # height in inches of a row of an optimizer
+LINE, LEGEND_COLUMNS = 0.17, 4  # height in inches of a line of a legend
+LETTER, LONGEST = 0.085, 28  # width in inches of a letter, and letters shown of a name
 STYLE: Any = {
     "font.size": 10,
     "axes.grid": True,
@@ -45,22 +46,26 @@ Style = Mapping[str, Any]
 
 
 def styles(optimizers: Iterable[str]) -> dict[str, Style]:
-    """Colour and line of each optimizer: those of the registry always have theirs, others follow in order of their names."""
-    strangers = sorted(set(optimizers) - OPTIMIZERS.keys())
-    return {
-        name: {
-            "color": PALETTE[i % len(PALETTE)],
-            "linestyle": LINES[i // len(PALETTE) % len(LINES)],
-        }
-        for i, name in enumerate([*OPTIMIZERS, *strangers])
-    }
+    """The color and line style of each optimizer.
+
+    Those of the registry always have the same; others follow in order of their names.
+    """
+    others = sorted(set(optimizers) - OPTIMIZERS.keys())
+    found: dict[str, Style] = {}
+    for i, name in enumerate([*OPTIMIZERS, *others]):
+        color = PALETTE[i % len(PALETTE)]
+        line = LINES[i // len(PALETTE) % len(LINES)]
+        found[name] = {"color": color, "linestyle": line}
+    return found
 
 
 @contextmanager
 def axes(*, height: float = HEIGHT, left: float = 0.75, below: float = 0.0) -> Iterator[Axes]:
-    """The axes of a new figure in the one style: `height` with their labels, `left` of them and further `below`, in inches.
+    """The axes of a new figure in our style.
 
-    Fixed margins: to let matplotlib find them takes as long as to draw the figure.
+    In inches: `height` is that of the figure with its labels, without `below`, which adds room at
+    the bottom; `left` is the left margin. Margins are fixed, because letting matplotlib compute
+    them takes as long as drawing the figure.
     """
     with mpl.rc_context(STYLE):
         whole = height + below
@@ -77,10 +82,11 @@ def axes(*, height: float = HEIGHT, left: float = 0.75, below: float = 0.0) -> I
 
 @contextmanager
 def row_axes(names: Iterable[str], *, below: float = 0.0) -> Iterator[Axes]:
-    """Axes with a labelled row for each name, the first at the top, and so many inches more below."""
+    """Axes with a labeled row for each name, the first at the top, and `below` more inches."""
     labels = [literal(str(name)) for name in names]
-    left = 0.25 + LETTER * max(len(label) for label in labels)
-    with axes(height=max(HEIGHT / 2, 0.8 + ROW * len(labels)), left=left, below=below) as ax:
+    left = 0.25 + LETTER * max(map(len, labels))
+    height = max(HEIGHT / 2, 0.8 + ROW * len(labels))
+    with axes(height=height, left=left, below=below) as ax:
         ax.set_yticks(range(len(labels)), labels)
         ax.set_ylim(len(labels) - 0.5, -0.5)
         ax.grid(axis="y", visible=False)
@@ -89,7 +95,7 @@ def row_axes(names: Iterable[str], *, below: float = 0.0) -> Iterator[Axes]:
 
 @contextmanager
 def line_axes(names: Iterable[str], *, below: float = 0.0) -> Iterator[Axes]:
-    """Axes for a line for each name, and room for a legend and so many inches more below."""
+    """Axes for a line for each name, with a legend and `below` more inches at the bottom."""
     n_lines = math.ceil(len(set(names)) / LEGEND_COLUMNS)
     with axes(below=LINE * n_lines + below) as ax:
         yield ax
@@ -106,15 +112,23 @@ def line_axes(names: Iterable[str], *, below: float = 0.0) -> Iterator[Axes]:
 
 
 def literal(name: str) -> str:
-    """A name, shortened, that matplotlib shows as it is: dollars would be mathematics, a leading underscore would hide it."""
-    text = (name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…").replace("$", r"\$")
-    return "\N{ZERO WIDTH SPACE}" + text if text.startswith("_") else text
+    """A name, shortened, that matplotlib shows as it is.
+
+    Dollar signs would start mathematics; labels with a leading underscore would be hidden.
+    """
+    if len(name) > LONGEST:
+        name = f"{name[: LONGEST - 1]}…"
+    text = name.replace("$", r"\$")
+    if text.startswith("_"):
+        return "\N{ZERO WIDTH SPACE}" + text
+    return text
 
 
 def svg(ax: Axes) -> str:
-    """The figure as an SVG element without fixed colors for its text: it takes the color of what is around it."""
-    figure, buffer = ax.get_figure(root=True), io.StringIO()
+    """The figure as an SVG element whose text takes the color of its surroundings."""
+    figure = ax.get_figure(root=True)
     assert figure is not None
+    buffer = io.StringIO()
     metadata = {"Date": None, "Creator": None}
     with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
@@ -122,9 +136,5 @@ def svg(ax: Axes) -> str:
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'<g id="[^"]*">', "<g>", text)  # many figures share a page
-    return re.sub(
-        r'(<svg[^>]*?) width="[^"]*"',
-        r"\1",
-        re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1),
-        count=1,
-    )
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    return re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)

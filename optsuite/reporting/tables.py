@@ -1,4 +1,4 @@
-"""Tables of the page: what each cell shows, sorts by and links to."""
+"""Tables of the page: the text, sort key and link of each cell."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from optsuite.analysis.columns import Column, Row
 from optsuite.reporting.text import shown
 from optsuite.tracking.links import Links
 
-# How the verdict on a ranked row is marked: as one of the best, as open, or as neither.
+# The mark of a ranked row by its verdict: one of the best, open, or neither.
 MARKS: Mapping[str, str] = {
     "best": "best",
     "tied": "best",
@@ -24,7 +24,7 @@ MARKS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A text, what it is sorted by where that is another, an address, and a class."""
+    """A text, the key it is sorted by if that is not the text, an address, and a CSS class."""
 
     text: str
     key: str | None = None
@@ -41,20 +41,21 @@ class Grid:
 
 
 def leaderboard_grid(rows: pd.DataFrame, links: Links) -> Grid:
-    """The leaderboard of one benchmark as people read it; each cell links to the runs that it comes from."""
+    """The leaderboard of one benchmark as people read it; each cell links to its runs."""
     columns, lines = shown(rows)
     benchmark = str(rows["benchmark"].iloc[0])
-    grid = [[_cell(column, line, benchmark, links) for column in columns] for line in lines]
+    grid = []
+    for line in lines:
+        grid.append([_cell(column, line, benchmark, links) for column in columns])
     return Grid([column.header for column in columns], grid)
 
 
 def standings_grid(table: pd.DataFrame, sentences: Sequence[Sequence[Cell]], links: Links) -> Grid:
-    """A row for each benchmark: the cells of its sentence, and for each optimizer, with a mark, its gap to the best."""
+    """A row for each benchmark: the cells of its sentence, and the gap of each optimizer."""
     names = sorted(table.loc[table["rank"].notna(), "optimizer"].unique())
+    groups = table.groupby("benchmark", sort=False)
     rows = []
-    for sentence, (benchmark, own) in zip(
-        sentences, table.groupby("benchmark", sort=False), strict=True
-    ):
+    for sentence, (benchmark, own) in zip(sentences, groups, strict=True):
         ranked = {row["optimizer"]: row for row in own[own["rank"].notna()].to_dict("records")}
         gaps = [_gap(ranked.get(name), links.study(str(benchmark), name)) for name in names]
         rows.append([*sentence, *gaps])
@@ -90,18 +91,22 @@ def _cell(column: Column, row: Row, benchmark: str, links: Links) -> Cell:
 
 def plain_grid(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Grid:
     """A grid of texts and numbers, numbers to four digits."""
-    return Grid(header, [[_plain(value) for value in row] for row in rows])
+    return Grid(header, [tuple(map(_plain, row)) for row in rows])
 
 
 def _plain(value: object) -> Cell:
     if isinstance(value, float):
-        return Cell("" if math.isnan(value) else f"{value:.4g}", key=number(value))
-    return Cell(
-        f"{value:,}" if isinstance(value, int) else str(value),
-        key=str(value) if isinstance(value, int) else None,
-    )
+        text = "" if math.isnan(value) else f"{value:.4g}"
+        return Cell(text, key=number(value))
+    if isinstance(value, int):
+        return Cell(f"{value:,}", key=str(value))
+    return Cell(str(value))
 
 
 def number(value: float) -> str:
-    """A number as JavaScript reads it; empty where there is none."""
-    return "" if pd.isna(value) else "1e999" if value == math.inf else repr(float(value))
+    """A number as JavaScript reads it; empty if it is missing."""
+    if pd.isna(value):
+        return ""
+    if value == math.inf:
+        return "1e999"
+    return repr(float(value))

@@ -10,24 +10,28 @@ from optsuite.analysis.columns import Column, Row, columns_of
 
 
 def shown(rows: pd.DataFrame) -> tuple[list[Column], list[Row]]:
-    """What people are shown of the rows of one benchmark: the columns that have an entry, and a line for each row.
+    """The columns of one benchmark that have an entry, and its rows as people read them.
 
-    Default rows have a line only where their optimizer has no other: their rate stands beside the
-    tuned one.
+    A default row is shown only if its optimizer has no other row; otherwise its rate is in the
+    tuned row.
     """
     is_default = rows["arm"] == "default"
     alone = is_default & ~rows["optimizer"].isin(rows.loc[~is_default, "optimizer"])
-    accuracy = rows["test_accuracy"] if "test_accuracy" in rows else pd.Series(dtype="float64")
-    in_percent = bool((accuracy > 1 + 1e-6).any())  # some metrics give percents
+    in_percent = False
+    if "test_accuracy" in rows:
+        in_percent = bool((rows["test_accuracy"] > 1 + 1e-6).any())  # some metrics give percents
     lines = pd.concat([rows[~is_default], rows[alone]]).assign(in_percent=in_percent)
     records: list[Row] = [*lines.to_dict("records")]
     named = [column for column in columns_of(rows) if column.header]
-    columns = [column for column in named if any(column.show(line) for line in records)]
+    columns = []
+    for column in named:
+        if any(column.show(line) for line in records):
+            columns.append(column)
     return columns, records
 
 
 def readable(rows: pd.DataFrame) -> pd.DataFrame:
-    """The same as text, with the headers as columns."""
+    """The rows of one benchmark as text, with the headers as columns."""
     return as_text(*shown(rows))
 
 
@@ -38,7 +42,7 @@ def as_text(columns: Sequence[Column], lines: Sequence[Row]) -> pd.DataFrame:
 
 
 def narrowed(rows: pd.DataFrame, width: int) -> pd.DataFrame:
-    """The rows as text without the columns that a terminal of this width has no room for, the least important first."""
+    """The rows as text, without the least important columns if a terminal is too narrow."""
     columns, lines = shown(rows)
     table = as_text(columns, lines)
     for column in sorted(columns, key=lambda column: -column.drop):
@@ -56,9 +60,9 @@ def markdown(table: pd.DataFrame, campaign: str, notes: Sequence[str]) -> str:
     """The whole leaderboard, a section for each benchmark, and the notes."""
     parts = [f"# Leaderboard of campaign {escape(campaign)}\n"]
     for name, rows in table.groupby("benchmark", sort=False):
-        parts.append(
-            f"## {escape(str(name))}\n\n{readable(rows).map(escape).to_markdown(index=False, disable_numparse=True)}\n"
-        )
+        cells = readable(rows).map(escape)
+        text = cells.to_markdown(index=False, disable_numparse=True)
+        parts.append(f"## {escape(str(name))}\n\n{text}\n")
     if table.empty:
         parts.append("Nothing has been evaluated yet.\n")
     parts += [f"{escape(note)}\n" for note in notes]
@@ -67,8 +71,8 @@ def markdown(table: pd.DataFrame, campaign: str, notes: Sequence[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown shows as it is, on one line: in a cell of a table too."""
-    text = " ".join(text.split()) if re.search(r"[^\S ]", text) else text
-    return re.sub(
-        r"[\\`*{}\[\]<>#|&~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text
-    )  # _ within a word says nothing
+    """Text that Markdown shows as it is, on one line, also in a cell of a table."""
+    if re.search(r"[^\S ]", text):
+        text = " ".join(text.split())
+    # An underscore within a word has no meaning in Markdown.
+    return re.sub(r"[\\`*{}\[\]<>#|&~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)

@@ -31,8 +31,8 @@ def build(
 ) -> list[Path]:
     """Write the report of a campaign from its runs, their curves, and the comparison of its runs.
 
-    Returns the files. Raises InputError for a folder that is not ours.
-    Everything but `cost.csv` and the page's links, costs and ledger is determined by the definitions alone.
+    Returns the files. Raises InputError for a folder that is not ours. The definitions alone
+    determine everything except `cost.csv` and the page's links, costs and ledger.
     """
     own = ReportFolder(folder)
     tried, ranks = trials(runs), overall(found.table, found.scores)
@@ -47,7 +47,7 @@ def build(
     }
     for benchmark, drawn in figures.items():
         for figure in drawn:
-            name = "-".join(filter(None, (name_of(benchmark), figure.name)))
+            name = f"{name_of(benchmark)}-{figure.name}" if benchmark else figure.name
             texts[f"{FIGURES}/{name}.svg"] = figure.svg.replace(">", f">{THEME}", 1)
     texts["index.html"] = page(runs, found, figures, ranks, campaign=campaign, ui=ui, notes=notes)
     own.claim(texts)
@@ -65,19 +65,25 @@ def _verdicts(pairs: Mapping[str, Pairs]) -> str:
 
 
 def _json_number(value: float) -> float | str:
-    """To six digits; infinity, which JSON does not know, as a text."""
+    """To six digits; infinity, which JSON does not have, as text."""
     return float(f"{value:.6g}") if math.isfinite(value) else str(value)
 
 
 def _csv(table: pd.DataFrame) -> str:
-    texts = [name for name in table.columns if any(isinstance(cell, str) for cell in table[name])]
-    safe = table.assign(**{name: table[name].map(_defused) for name in texts})
+    safe = table.copy()
+    for name in table.columns:
+        if any(isinstance(cell, str) for cell in table[name]):
+            safe[name] = table[name].map(_defused)
     return safe.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def _defused(cell: object) -> object:
-    """A cell that no spreadsheet computes, on one line. Names of ours begin with none of these."""
+    """A cell on one line that no spreadsheet computes. Our own names never start like a formula."""
     if not isinstance(cell, str):
         return cell
-    text = " ".join(cell.split()) if re.search(r"[^\S ]", cell) else cell
-    return f"'{text}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    text = cell
+    if re.search(r"[^\S ]", cell):
+        text = " ".join(cell.split())
+    if cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{text}"
+    return text

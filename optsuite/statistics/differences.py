@@ -1,6 +1,7 @@
-"""Optimizers compared seed by seed: does one differ from another, and how sure is that?
+"""Optimizers compared seed by seed: whether two differ, and how certain that is.
 
-Scores are losses, the lower the better, in matrices (seeds, optimizers) whose rows share initial weights and batch order.
+Scores are losses, the lower the better, in matrices (seeds, optimizers). Runs in the same row share
+initial weights and batch order.
 """
 
 import math
@@ -17,7 +18,7 @@ from optsuite.statistics.seeds import ENDS, N_RESAMPLES, interquartile_mean
 
 Kind = Literal["better", "worse", "tied", "open"]
 
-ALPHA = 0.04  # of all pairs of a benchmark together: below the 5 % we promise, see sign_flip
+ALPHA = 0.04  # for all pairs of a benchmark together: below the 5 % we promise, see sign_flip
 POWER = 0.8
 EXACT_SEEDS = 14  # with more, the patterns of signs are drawn instead of enumerated
 N_DRAWN = 2**14
@@ -35,11 +36,11 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """How one column compares with another: better, worse, tied, or open where the seeds cannot tell.
+    """How one column compares with another: better, worse, tied, or open if seeds are too few.
 
     `gap` is how much larger its score is, relative to the better of the two. `p` is adjusted for
-    all pairs. `seeds_needed` estimates how many more seeds would settle an open pair: 0 where the
-    pair is settled, None where no number would.
+    all pairs. `seeds_needed` estimates how many more seeds would settle an open pair: 0 if it is
+    settled, None if no number would.
     """
 
     kind: Kind
@@ -49,12 +50,13 @@ class Verdict:
 
 
 def compare(scores: Matrix, tolerance: float) -> dict[tuple[int, int], Verdict]:
-    """Every pair (i, j) of columns of scores (seeds, optimizers), both ways round: how i compares with j.
+    """How column i of scores (seeds, optimizers) compares with column j, for every ordered pair.
 
-    They differ where the sign-flip test of all pairs says so, and the gap between their
-    interquartile means exceeds the tolerance, a fraction of the better one; or, where these are alike, that between their
-    means, which failures move. They are tied where the 95 % intervals of both gaps lie within the tolerance, or a difference
-    is certain but smaller; else the seeds are too few to say.
+    Two columns differ if the sign-flip test of all pairs rejects, and the gap between their
+    interquartile means exceeds the tolerance, a fraction of the better one; or, if those are alike,
+    the gap between their means, which failures move. They are tied if the 95 % intervals of both
+    gaps lie within the tolerance, or if a difference is certain but smaller. Otherwise, the pair is
+    open.
     """
     n_seeds, n = scores.shape
     pairs = list(combinations(range(n), 2))
@@ -62,31 +64,32 @@ def compare(scores: Matrix, tolerance: float) -> dict[tuple[int, int], Verdict]:
         return {}
     differences = np.stack([scores[:, i] - scores[:, j] for i, j in pairs])
     adjusted = sign_flip(differences)
-    draws = np.random.default_rng(0).integers(
-        n_seeds, size=(N_RESAMPLES, n_seeds)
-    )  # the same for all pairs
-    middles, means = (
-        (np.asarray(of(scores, 0)), np.asarray(of(scores[draws], 1)))
-        for of in (interquartile_mean, np.mean)
-    )
+    # The resampled seeds are the same for all pairs.
+    seeds = np.random.default_rng(0).integers(n_seeds, size=(N_RESAMPLES, n_seeds))
+    resampled = scores[seeds]
+    averages = []
+    for average in (interquartile_mean, np.mean):
+        point, drawn = np.asarray(average(scores, 0)), np.asarray(average(resampled, 1))
+        averages.append((point, drawn))
     found = {}
     for (i, j), row, p in zip(pairs, differences, adjusted, strict=True):
-        pair = _Pair(
-            gaps=[float(relative_gap(point[i], point[j])) for point, _ in (middles, means)],
-            intervals=[
-                _interval(relative_gap(drawn[:, i], drawn[:, j])) for _, drawn in (middles, means)
-            ],
-            differences=row,
-            n_pairs=len(pairs),
-        )
-        found[i, j] = _judge(pair, float(p), tolerance)
-        found[j, i] = replace(found[i, j], kind=OPPOSITE[found[i, j].kind], gap=-found[i, j].gap)
+        gaps, intervals = [], []
+        for point, drawn in averages:
+            gaps.append(float(relative_gap(point[i], point[j])))
+            intervals.append(_interval(relative_gap(drawn[:, i], drawn[:, j])))
+        pair = _Pair(gaps=gaps, intervals=intervals, differences=row, n_pairs=len(pairs))
+        verdict = _judge(pair, float(p), tolerance)
+        found[i, j] = verdict
+        found[j, i] = replace(verdict, kind=OPPOSITE[verdict.kind], gap=-verdict.gap)
     return found
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Pair:
-    """Two columns: the gaps of their interquartile means and of their means, with intervals, and their paired differences."""
+    """Two columns: the gaps of their interquartile means and of their means, with intervals.
+
+    `differences` (seeds,) are those of the paired scores.
+    """
 
     gaps: list[float]
     intervals: list[tuple[float, float]]
@@ -99,33 +102,42 @@ def _judge(pair: _Pair, p: float, tolerance: float) -> Verdict:
     direction = float(np.sign(pair.differences.mean()))
     agree = gap * direction >= 0
     if p <= ALPHA and agree:
-        decisive = next((g for g in (gap, gap_of_means) if abs(g) > tolerance), None)
-        if decisive is None:
-            return Verdict(kind="tied", gap=gap, p=p)
-        return Verdict(kind="worse" if direction > 0 else "better", gap=decisive, p=p)
-    if len(pair.differences) > 1 and all(
-        -tolerance <= low and high <= tolerance for low, high in pair.intervals
-    ):
+        kind: Kind = "worse" if direction > 0 else "better"
+        if abs(gap) > tolerance:
+            return Verdict(kind=kind, gap=gap, p=p)
+        if abs(gap_of_means) > tolerance:
+            return Verdict(kind=kind, gap=gap_of_means, p=p)
         return Verdict(kind="tied", gap=gap, p=p)
-    found = seeds_needed(pair.differences, pair.n_pairs) if agree else None
-    either = [n for n in (found, _seeds_to_tie(pair, tolerance)) if n is not None]
+    inside = all(-tolerance <= low and high <= tolerance for low, high in pair.intervals)
+    if inside and len(pair.differences) > 1:
+        return Verdict(kind="tied", gap=gap, p=p)
+    to_differ = seeds_needed(pair.differences, pair.n_pairs) if agree else None
+    to_tie = _seeds_to_tie(pair, tolerance)
+    either = [n for n in (to_differ, to_tie) if n is not None]
     return Verdict(kind="open", gap=gap, p=p, seeds_needed=min(either, default=None))
 
 
 def _seeds_to_tie(pair: _Pair, tolerance: float) -> int | None:
-    """About how many more seeds would shrink the intervals into the tolerance, as 1/sqrt(n); None where the gaps exceed it."""
-    n, room = len(pair.differences), tolerance - max(abs(gap) for gap in pair.gaps)
+    """About how many more seeds would shrink the intervals into the tolerance.
+
+    They shrink as 1/sqrt(n). None if the gaps exceed the tolerance.
+    """
+    n = len(pair.differences)
+    room = tolerance - max(map(abs, pair.gaps))
     if room <= 0 or n < 2:
         return None
-    half = max(
-        max(gap - low, high - gap)
-        for gap, (low, high) in zip(pair.gaps, pair.intervals, strict=True)
-    )
+    distances: list[float] = []
+    for gap, (low, high) in zip(pair.gaps, pair.intervals, strict=True):
+        distances += (gap - low, high - gap)
+    half = max(distances)
     return max(1, math.ceil(n * (half / room) ** 2) - n)
 
 
 def relative_gap(one: Matrix | float, other: Matrix | float) -> Matrix:
-    """How much larger `one` is than `other`, relative to the smaller; infinite where that is 0 or their signs differ."""
+    """How much larger `one` is than `other`, relative to the smaller.
+
+    Infinite if the smaller is 0 or their signs differ.
+    """
     one, other = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
     reference = np.where(one * other > 0, np.abs(np.minimum(one, other)), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -139,40 +151,46 @@ def _interval(gaps: Matrix) -> tuple[float, float]:
 
 
 def sign_flip(differences: Matrix) -> Matrix:
-    """The two-sided p-values (pairs,) that paired differences (pairs, n) are symmetric about 0, adjusted for all pairs.
+    """Two-sided p-values (pairs,) of paired differences (pairs, n), adjusted for all pairs.
 
-    By flipping the signs of whole seeds: a pair's p is the share of sign patterns under which any pair looks as extreme, by
-    the sum of its differences relative to their size (the largest statistic of Westfall and Young 1993). So pairs that go
-    together are not paid for twice, and two optimizers or thirty need the same seeds to be told apart at all. Up to 14 seeds
-    every pattern is tried (Fisher 1935); beyond, patterns are drawn, the observed one among them. Exact for a single pair,
-    and for more where all differences are symmetric together: for skewed scores nearly so.
+    The null hypothesis is that differences are symmetric about 0. The signs of whole seeds are
+    flipped: the p of a pair is the fraction of sign patterns under which any pair looks as extreme,
+    by the sum of its differences relative to their size (maxT of Westfall and Young 1993). So
+    correlated pairs are not over-corrected, and the fewest seeds that can find a difference do not
+    depend on the number of optimizers. Up to 14 seeds every pattern is tried (Fisher 1935); beyond,
+    patterns are drawn, with the observed one among them. Exact for a single pair, and for several
+    if all differences are jointly symmetric; approximate for skewed scores.
     """
     size = np.sqrt((differences**2).sum(axis=1, keepdims=True))
     scaled = np.divide(differences, size, out=np.zeros_like(differences), where=size > 0)
-    largest = np.concatenate(
-        [np.abs(part @ scaled.T).max(axis=1) for part in _patterns(differences.shape)]
-    )
+    parts = [np.abs(signs @ scaled.T).max(axis=1) for signs in _patterns(differences.shape)]
+    largest = np.sort(np.concatenate(parts))
     observed = np.abs(scaled.sum(axis=1)) - 1e-12  # sums in another order differ in the last bit
-    return np.asarray(1 - np.searchsorted(np.sort(largest), observed) / len(largest))
+    return np.asarray(1 - np.searchsorted(largest, observed) / len(largest))
 
 
 def _patterns(shape: tuple[int, ...]) -> Iterator[Matrix]:
-    """Patterns of n signs (some, n) for differences (pairs, n), a pattern and its opposite being one."""
+    """Patterns of n signs (some, n) for differences (pairs, n), in chunks.
+
+    A pattern stands for its opposite too.
+    """
     n_pairs, n = shape
     if n <= EXACT_SEEDS:
-        signs = np.where((np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1, -1.0, 1.0)
+        bits = (np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1
+        signs = np.where(bits, -1.0, 1.0)
     else:
         signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(N_DRAWN, n))
         signs[0] = 1.0
     step = max(1, CHUNK // n_pairs)
-    yield from (signs[start : start + step] for start in range(0, len(signs), step))
+    for start in range(0, len(signs), step):
+        yield signs[start : start + step]
 
 
 def seeds_needed(paired: Matrix, n_pairs: int) -> int | None:
-    """About how many more seeds find the difference of paired scores (n,) with a power of 80 %, were it the true one.
+    """About how many more seeds would detect the mean of paired differences (n,) with 80 % power.
 
-    From the normal approximation of a paired test at alpha over the number of pairs, which asks for somewhat too many; None
-    where there is no difference.
+    From the normal approximation of a paired test at alpha over the number of pairs, which slightly
+    overestimates. None if there is no difference.
     """
     n = len(paired)
     least = max(1, FEWEST_SEEDS - n)
@@ -186,7 +204,7 @@ def seeds_needed(paired: Matrix, n_pairs: int) -> int | None:
 
 
 def probability_of_improvement(one: Matrix, other: Matrix) -> float:
-    """The chance that a run of `one` has a lower score than a run of `other`, (n,) and (m,); a tie counts half.
+    """The chance that a run of `one` (n,) scores lower than one of `other` (m,); ties count half.
 
     Source: Agarwal et al. 2021; the statistic of Mann and Whitney 1947.
     """

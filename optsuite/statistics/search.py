@@ -1,4 +1,4 @@
-"""What tuning found: how good a smaller budget would have been, and how forgiving the learning rate is."""
+"""The results of tuning: the value of smaller budgets, and how forgiving the learning rate is."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,25 +7,25 @@ Values = NDArray[np.float64]
 
 
 def expected_best(scores: Values) -> Values:
-    """The expected lowest of k scores drawn with replacement from those of all trials (n,), for k = 1 ... n.
+    """The expected lowest of k scores drawn with replacement from all trials (n,), for k = 1 ... n.
 
-    Source: Dodge et al. 2019, "Show your work". Trials that a model proposed are better than blind ones, so this says less of
-    a random search than of this one.
+    Source: Dodge et al. 2019, "Show your work". Trials proposed by a model are better than random
+    ones, so this describes our search rather than a random one.
     """
     ordered = np.sort(scores)
     n = len(ordered)
     k = np.arange(1, n + 1)
-    at_least = (
-        (n - np.arange(n)[:, None]) / n
-    ) ** k  # (rank, k): the chance that all k draws have this rank or a later one
+    # (rank, k): the chance that all k draws have this rank or a later one
+    at_least = ((n - np.arange(n)[:, None]) / n) ** k
     later = np.vstack([at_least[1:], np.zeros(n)])
     return np.asarray(((at_least - later) * ordered[:, None]).sum(axis=0))
 
 
 def width(rates: Values, scores: Values, within: float = 0.05) -> float:
-    """How many decades of learning rate give a score within 5 % of the best, from rates and scores (n,); nan without any.
+    """How many decades of learning rate give a score within 5 % of the best; nan without any.
 
-    Between rates that were tried, the score is taken to be linear in the logarithm of the rate; beyond them nothing counts.
+    `rates` and `scores` have shape (n,). Between the rates tried, the score is assumed to be linear
+    in the logarithm of the rate; outside of them nothing counts.
     """
     if not len(rates):
         return float("nan")

@@ -1,12 +1,12 @@
-"""Contract tests that the tests of an optimizer or a benchmark inherit.
+"""Contract tests for an optimizer or a benchmark, to inherit from in its own tests.
 
     from optsuite.testing import OptimizerContract
 
     class TestLion(OptimizerContract):
         spec = LION
 
-Any runner that collects classes of test methods finds them, such as pytest; none is imported here.
-A broken contract raises AssertionError, or InputError where the definition itself is refused.
+Any runner that collects classes of test methods, such as pytest, finds them; none is imported here.
+A broken contract raises AssertionError, or InputError if the definition itself is invalid.
 """
 
 from optsuite.testing.benchmarks import BenchmarkContract

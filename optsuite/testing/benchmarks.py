@@ -1,4 +1,4 @@
-"""What every benchmark must do, whatever its model and data."""
+"""The contract of every benchmark, independent of its model and data."""
 
 from typing import ClassVar
 
@@ -20,9 +20,8 @@ PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 class BenchmarkContract:
     """Set `benchmark` in a subclass.
 
-    `optimizers` are tried one after another until one learns, for at most `n_steps` a run.
-    `n_shared` is how many examples of a split may also be in another, for a published dataset that
-    repeats some.
+    `optimizers` are tried in order until one learns, for at most `n_steps` a run. `n_shared` is how
+    many examples two splits may share, for a published dataset with duplicates.
     """
 
     benchmark: ClassVar[Benchmark]
@@ -36,11 +35,11 @@ class BenchmarkContract:
         return shortened(self.benchmark, self.n_steps)
 
     def test_definition_is_accepted(self) -> None:
-        """Everything that `optsuite run` tries before it trains."""
+        """It passes all that `optsuite run` checks before it trains."""
         check_benchmark(self.benchmark, fitted_splits(self.benchmark))
 
     def test_dataset_is_repeatable(self) -> None:
-        """Made twice, it has the same bits."""
+        """Loaded twice, it has the same bits."""
         check_repeatable(self.benchmark, load_splits(self.benchmark))
 
     def test_splits_are_disjoint(self) -> None:
@@ -52,7 +51,7 @@ class BenchmarkContract:
             expect(len(shared) <= self.n_shared, f"{found}, allowed: {self.n_shared}")
 
     def test_splits_are_finite(self) -> None:
-        """No value is NaN or infinite, unless the loss leaves it out."""
+        """No value is NaN or infinite, unless the loss ignores it."""
         splits = fitted_splits(self.benchmark)
         check_finite(self.benchmark, initial_model(self.benchmark, 0), splits)
 
@@ -78,7 +77,7 @@ class BenchmarkContract:
         expect(False, f"nothing learned in {steps} steps: {', '.join(tried)}")
 
     def test_one_seed_gives_one_curve(self) -> None:
-        """A run does not depend on what was trained before it in the process."""
+        """A run does not depend on earlier runs in the process."""
         first, other, again = self._trained([0, 1, 0])
         expect(not first.error, first.error)
         expect(first.curve == again.curve, "seed 0 gave two curves")
@@ -92,9 +91,9 @@ class BenchmarkContract:
 
 
 def _examples(split: Split) -> set[bytes]:
-    """The bytes of each example, so that equal ones can be found."""
-    inputs, targets = (_rows(part) for part in split)
-    return {x + y for x, y in zip(inputs, targets, strict=True)}
+    """The bytes of each example, to find equal ones."""
+    inputs, targets = map(_rows, split)
+    return set(map(bytes.__add__, inputs, targets))
 
 
 def _rows(values: Tensor) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""What every optimizer must do on a benchmark, whatever its rule."""
+"""The contract of every optimizer, independent of its rule."""
 
 import math
 import tempfile
@@ -24,7 +24,7 @@ from optsuite.training.fingerprint import Environment, Fingerprint
 from optsuite.training.plan import plan
 from optsuite.training.validation.definitions import check_pair
 
-HUGE_LR = 1e30  # float32 holds it, and hardly a weight that was moved by it
+HUGE_LR = 1e30  # float32 can represent it, but hardly a weight after such a step
 CLOSE = {"rel_tol": 1e-3, "abs_tol": 1e-6}  # engines differ in rounding, which training amplifies
 NOWHERE = Environment(benchmark="0" * 16, optimizer="0" * 16, engine="plain")
 RUN = Fingerprint(benchmark="0" * 16, optimizer="0" * 16, run="0" * 16, environment=NOWHERE)
@@ -33,9 +33,9 @@ RUN = Fingerprint(benchmark="0" * 16, optimizer="0" * 16, run="0" * 16, environm
 class OptimizerContract:
     """Set `spec` in a subclass.
 
-    `benchmark` is what it is tried on, at most `n_steps` of it. `can_diverge` is False for an
-    optimizer that bounds its own steps, such as Rprop. `saves_checkpoints` is False for one whose
-    state `state_dict` does not hold, so that a killed run starts over.
+    It is trained on `benchmark`, for at most `n_steps`. `can_diverge` is False for an optimizer
+    with bounded steps, such as Rprop. `saves_checkpoints` is False for one whose `state_dict` is
+    incomplete, so that a killed run starts over.
     """
 
     spec: ClassVar[OptimizerSpec]
@@ -50,11 +50,11 @@ class OptimizerContract:
         return shortened(self.benchmark, self.n_steps)
 
     def test_build_and_step_are_accepted(self) -> None:
-        """It is built for the model, leaves its weights alone until it steps, and steps."""
+        """It is built without changing the weights of the model, and makes a step."""
         check_pair(self.problem, self.spec, fitted_splits(self.problem))
 
     def test_same_seed_gives_same_curve(self) -> None:
-        """A run does not depend on what was trained before it in the process."""
+        """A run does not depend on earlier runs in the process."""
         lr = rates_of(self.spec)[0]
         splits = fitted_splits(self.problem)
         first, _, again = train(self.problem, self.spec, splits, [(lr, 0), (lr, 1), (lr, 0)])
@@ -73,7 +73,7 @@ class OptimizerContract:
         expect(improved, f"no rate of {tried} made the validation loss 1 % lower")
 
     def test_huge_rate_diverges_without_exception(self) -> None:
-        """Divergence is an outcome: the loss stops being finite and nothing is raised."""
+        """Divergence is an outcome: the loss becomes infinite or NaN, and nothing is raised."""
         splits = fitted_splits(self.problem)
         (run,) = train(self.problem, self.spec, splits, [(HUGE_LR, 0)])
         expect(run.score.outcome != "failed", f"lr={HUGE_LR:g} raised {run.error}")
@@ -83,7 +83,7 @@ class OptimizerContract:
             expect(found == "diverged", f"lr={HUGE_LR:g}: got {found}, not diverged; {hint}")
 
     def test_stacked_equals_plain_or_falls_back_with_reason(self) -> None:
-        """Where a trial allows runs to be stacked, they train as they do one by one."""
+        """If runs can be stacked, they train as they do one by one."""
         splits = fitted_splits(self.problem)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", SLOW_VMAP)
@@ -91,7 +91,8 @@ class OptimizerContract:
         if chosen.engine == "plain":
             expect(bool(chosen.reason), "its runs are not stacked, and no reason is given")
             return
-        runs = [(lr, seed) for lr in (self.spec.lr.low, rates_of(self.spec)[0]) for seed in (0, 1)]
+        rates = (self.spec.lr.low, rates_of(self.spec)[0])
+        runs = [(lr, seed) for lr in rates for seed in (0, 1)]
         plain = train(self.problem, self.spec, splits, runs)
         stacked = train(self.problem, self.spec, splits, runs, engine=chosen.engine)
         for (lr, seed), one, other in zip(runs, plain, stacked, strict=True):
@@ -99,8 +100,9 @@ class OptimizerContract:
             expect(not parted, f"lr={lr:g} seed={seed}: stacked and plain runs differ at {parted}")
 
     def test_run_resumed_from_checkpoint_has_same_curve(self) -> None:
-        """A run that is killed halfway resumes to the curve of one that was left alone."""
-        problem, splits = self.problem, fitted_splits(self.problem)
+        """A run that is killed halfway and resumed has the curve of an uninterrupted one."""
+        problem = self.problem
+        splits = fitted_splits(problem)
         middle = problem.eval_every * max(1, problem.max_steps // problem.eval_every // 2)
         with tempfile.TemporaryDirectory() as folder:
             checkpoints = Checkpoints(folder=Path(folder), every=max(1, middle // 3))
@@ -116,7 +118,7 @@ class OptimizerContract:
 
 
 def _first_difference(one: Curve, other: Curve) -> str:
-    """Where two curves part by more than rounding; empty where they do not."""
+    """Where two curves differ by more than rounding; empty if nowhere."""
     if one.keys() != other.keys():
         return "their steps"
     for (step, name), value in one.items():

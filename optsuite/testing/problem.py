@@ -1,4 +1,4 @@
-"""The small benchmark on which optimizers are tested: no download, a tenth of a second a run."""
+"""The small benchmark on which optimizers are tested: no download, 0.1 seconds a run."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Training a few runs for a contract: what is measured, step by step, and how each run ended."""
+"""Trains a few runs for a contract: their measurements, and how each run ended."""
 
 import math
 import warnings
@@ -17,8 +17,8 @@ from optsuite.training.repeatable import make_repeatable
 from optsuite.training.results import Measurement, Run, RunResult, RunScore, score_of
 from optsuite.training.validation.definitions import load_splits
 
-N_RATES = 5  # of the searched interval, from end to end, that stand for all of it
-LEAST_GAIN = 0.01  # of the initial loss: a smaller one may be noise
+N_RATES = 5  # that represent the interval, including its ends
+LEAST_GAIN = 0.01  # relative to the initial loss: less may be noise
 Curve = dict[tuple[int, str], float]
 
 
@@ -61,7 +61,9 @@ def rates_of(spec: OptimizerSpec) -> list[float]:
     """The default rate, then rates from end to end of the interval, evenly spaced in log."""
     low, high = math.log10(spec.lr.low), math.log10(spec.lr.high)
     rates = torch.logspace(low, high, N_RATES, dtype=torch.float64).tolist()
-    return rates if spec.default_lr is None else [spec.default_lr, *rates]
+    if spec.default_lr is not None:
+        rates.insert(0, spec.default_lr)
+    return rates
 
 
 def train(
@@ -95,7 +97,7 @@ def train_one(
     checkpoint: Checkpoint,
     until: int | None = None,
 ) -> Curve:
-    """The curve of a run at the first rate that saves checkpoints.
+    """The curve of a run, at the first of `rates_of`, that saves checkpoints.
 
     It is abandoned when it has measured step `until`.
     """
@@ -133,4 +135,8 @@ def _trained(measured: Sequence[Measurement], ended: RunResult) -> Trained:
 
 
 def _curve(measured: Sequence[Measurement]) -> Curve:
-    return {(m.step, name): value for m in measured for name, value in m.values.items()}
+    curve = {}
+    for measurement in measured:
+        for name, value in measurement.values.items():
+            curve[measurement.step, name] = value
+    return curve

@@ -112,9 +112,18 @@ def penalty(initial_losses: Iterable[float], healthy_scores: Iterable[float]) ->
     )
 
 
+def with_penalty(
+    values: Iterable[float], initial_losses: Iterable[float], healthy: Iterable[bool]
+) -> list[float]:
+    """The values of runs, with the `penalty` of these runs in place of each that is not healthy."""
+    pairs = list(zip(values, healthy, strict=True))
+    worst = penalty(initial_losses, [value for value, is_healthy in pairs if is_healthy])
+    return [value if is_healthy else worst for value, is_healthy in pairs]
+
+
 def penalized(scores: Sequence[RunScore]) -> list[float]:
-    """The scores as numbers, each diverged run counting its penalty."""
-    worst = penalty(
-        [s.initial_loss for s in scores], [s.value for s in scores if s.outcome == "finished"]
-    )
-    return [s.value if s.outcome == "finished" else worst for s in scores]
+    """The scores as numbers, with the penalty for each run that did not finish."""
+    values = [score.value for score in scores]
+    initial_losses = [score.initial_loss for score in scores]
+    finished = [score.outcome == "finished" for score in scores]
+    return with_penalty(values, initial_losses, finished)

@@ -1,6 +1,6 @@
-"""The suite's own performance, measured side by side in one run: `make speed`. Prints Markdown.
+"""Measures the performance of optsuite side by side in one run: `make speed`. Prints Markdown.
 
-Times say little about another machine, or about this one in an hour; ratios within a table do.
+Times depend on the machine and on the hour; compare the ratios within a table.
 """
 
 import argparse
@@ -156,10 +156,8 @@ def _cluster(*, quick: bool) -> Iterator[Row]:
 
 
 def _print(title: str, rows: Iterator[Row]) -> None:
-    print(
-        f"{title}\n\n{tabulate(list(rows), headers='keys', tablefmt='pipe', disable_numparse=True)}\n",
-        flush=True,
-    )
+    table = tabulate(list(rows), headers="keys", tablefmt="pipe", disable_numparse=True)
+    print(f"{title}\n\n{table}\n", flush=True)
 
 
 def _machine(device: str) -> str:

@@ -1,7 +1,8 @@
-"""How far the plain and the stacked engine part: training/agreement.py takes its tolerance from here. Prints Markdown.
+"""Measures how far the plain and the stacked engine differ. Prints Markdown.
 
-Run it with `PYTHONPATH=.:tests:scripts python -m speed.agreement`; it takes five minutes. Differences of losses are relative
-to the larger value; those of metrics count examples of the smaller split that is measured.
+The tolerance in training/agreement.py comes from here. Run it with
+`PYTHONPATH=.:tests:scripts python -m speed.agreement`; it takes five minutes. Differences of losses
+are relative to the larger value; those of metrics count examples of the smaller measured split.
 """
 
 import argparse
@@ -43,12 +44,11 @@ def main() -> None:
             splits = benchmark.dataset().to("cpu", torch.float32)
             for spec in SUITE.optimizers:
                 compare(benchmark, spec, splits, found, clauses)
-    print(
-        f"{datetime.date.today()}, torch {torch.__version__}, {platform.machine()}, {len(chosen)} benchmarks"
-    )
-    print(
-        f"Median / 90 % / 99 % / largest of {SEEDS} seeds, {len(SUITE.optimizers)} optimizers and all loss curves\n"
-    )
+    machine = f"torch {torch.__version__}, {platform.machine()}"
+    print(f"{datetime.date.today()}, {machine}, {len(chosen)} benchmarks")
+    n_optimizers = len(SUITE.optimizers)
+    of = f"{SEEDS} seeds, {n_optimizers} optimizers and all loss curves"
+    print(f"Median / 90 % / 99 % / largest of {of}\n")
     print(tabulate(table(found), headers="keys", tablefmt="github"))
     print("\n" + "\n".join(clauses or ["None of them has parted."]))
 
@@ -60,7 +60,7 @@ def compare(
     found: Mapping[tuple[str, int], list[float]],
     clauses: list[str],
 ) -> None:
-    """Train by both engines at each rate, and add the differences and what `parted` says of them."""
+    """Train by both engines at each rate, and add their differences and the result of `parted`."""
     middle = spec.default_lr or (spec.lr.low * spec.lr.high) ** 0.5
     rates = {
         "lowest": spec.lr.low,

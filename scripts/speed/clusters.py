@@ -1,4 +1,4 @@
-"""The same tasks by local workers and by a Ray cluster of as many CPUs, warm and in turn; and what it costs the driver."""
+"""The same tasks on local workers and on a Ray cluster of as many CPUs, and the driver's costs."""
 
 import statistics
 import time
@@ -23,9 +23,10 @@ RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 
 
 def seconds(rounds: int, n_seeds: int) -> dict[str, list[float]]:
-    """The wall times of each round of the suite's stacks, by pool: every optimizer at four rates, each on so many seeds.
+    """The wall times of each round of the suite's stacks, by pool.
 
-    Raises ModuleNotFoundError where Ray is not installed.
+    A round trains every optimizer at four rates, each on `n_seeds` seeds. Raises
+    ModuleNotFoundError if Ray is not installed.
     """
     from optsuite.execution.ray.pool import RayPool
 
@@ -44,9 +45,9 @@ def seconds(rounds: int, n_seeds: int) -> dict[str, list[float]]:
 
 
 def driver_seconds(n_tasks: int) -> tuple[float, float]:
-    """The CPU seconds of the pool in the driver for a task of a cluster, and for what its stack of 8 measures at one step.
+    """The CPU seconds in the driver for a task of a cluster, and for a measurement of a stack of 8.
 
-    Raises ModuleNotFoundError where Ray is not installed.
+    Raises ModuleNotFoundError if Ray is not installed.
     """
     from optsuite.execution.ray.pool import RayPool
 
@@ -65,7 +66,7 @@ def driver_seconds(n_tasks: int) -> tuple[float, float]:
 
 
 def overhead(found: dict[str, list[float]]) -> tuple[float, float, float]:
-    """The median ratio of Ray's time to that of local workers in the same round, and the least and the most of them."""
+    """The median, lowest and highest ratio of Ray's time to that of local workers in a round."""
     ratios = [
         there / here for here, there in zip(found["local workers"], found["Ray"], strict=True)
     ]

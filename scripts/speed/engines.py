@@ -1,6 +1,7 @@
-"""Microseconds a run and step of the ways to train: a DataLoader, tensors, stacks; in one process and in workers.
+"""Microseconds per run and step with a DataLoader, tensors or stacks, in one process or workers.
 
-Alternatives are measured in turn, several times over, and the median counts: the speed of a machine changes by the minute.
+Alternatives are measured in turn, several times, and the median counts, because the speed of a
+machine changes by the minute.
 """
 
 import statistics
@@ -25,7 +26,7 @@ Loader = DataLoader[tuple[torch.Tensor, ...]]
 
 
 def in_turn(ways: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """The median of what each way returns, over rounds in which each has its turn, after one that does not count."""
+    """The median result of each way over rounds that measure all in turn, after a warm-up round."""
     results: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(1 + rounds):
         for name, measure in ways.items():
@@ -42,7 +43,7 @@ def loops(
     rounds: int,
     device: str,
 ) -> dict[str, float]:
-    """Microseconds a run and step in this process, with one thread: two loops, and stacks of several sizes."""
+    """Microseconds per run and step in this process, with one thread: loops, and stacks by size."""
     torch.set_num_threads(1)
     here, examples = splits.to(device), TensorDataset(*splits.to("cpu").train)
     loader = DataLoader(examples, batch_size=benchmark.batch_size, shuffle=True, drop_last=True)
@@ -73,7 +74,7 @@ def workers(
     n_runs: int,
     rounds: int,
 ) -> dict[str, float]:
-    """Microseconds of wall clock a run and step, by engine, in pools of workers that share the runs evenly."""
+    """Wall-clock microseconds per run and step, by engine, in pools that share the runs evenly."""
     found = define(benchmark, spec, splits.to("cpu"))
 
     def train(engine: str, pool: LocalPool, runs: Sequence[Run]) -> None:

@@ -1,4 +1,4 @@
-"""The whole comparison: the tutorials' script beside `optsuite run`, each as a command of its own."""
+"""The whole comparison: the script of the tutorials beside `optsuite run`, as separate commands."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ ROOT = HERE.parent.parent
 
 @dataclass(frozen=True, kw_only=True)
 class Whole:
-    """What a command did: runs, seconds from its start to its end, and seconds from its first run to its last."""
+    """A finished command: its runs, its seconds, and the seconds from its first to its last run."""
 
     n_runs: int
     seconds: float
@@ -40,7 +40,7 @@ def tutorial(folder: Path, n_trials: int, n_seeds: int) -> Whole:
 
 
 def suite(folder: Path, n_trials: int, n_seeds: int) -> Whole:
-    """Run the same benchmark, optimizers, trials and seeds through the command line, and the default rates as well."""
+    """Run the same comparison through the command line, and the default rates as well."""
     arguments = (
         "--suite",
         str(HERE / "suite.py"),
@@ -70,7 +70,6 @@ def _whole(database: Path, folder: Path, *arguments: str) -> Whole:
     trained = [run for run in runs if run.data.tags.get("optsuite.kind") not in ("study", "report")]
     studies = [run for run in runs if run.data.tags.get("optsuite.kind") == "study"]
     first = min(run.info.start_time for run in trained)
-    last = max(
-        run.info.end_time for run in studies or trained
-    )  # a study is written after all its runs
+    ended = studies or trained  # a study is written after all its runs
+    last = max(run.info.end_time for run in ended)
     return Whole(n_runs=len(trained), seconds=seconds, training_seconds=(last - first) / 1e3)

@@ -1,6 +1,7 @@
-"""Seconds and memory that `optsuite report` takes to read campaigns from PostgreSQL: `python -m speed.postgres 10000 100000`.
+"""Seconds and memory of `optsuite report` for campaigns in PostgreSQL.
 
-Wants the extra `postgres` and PostgreSQL; 100,000 runs take 7 GB of disk and some minutes to be copied.
+`python -m speed.postgres 10000 100000`. Needs the extra `postgres` and PostgreSQL; 100,000 runs
+take 7 GB of disk and some minutes to copy.
 """
 
 import os
@@ -38,10 +39,8 @@ def main(sizes: list[int]) -> None:
             n_benchmarks = max(10, size // RUNS_OF_A_BENCHMARK)
             started = time.perf_counter()
             grow(uri, size, n_benchmarks)
-            print(
-                f"{size} runs on {n_benchmarks} benchmarks copied in {time.perf_counter() - started:.0f} s",
-                flush=True,
-            )
+            seconds = time.perf_counter() - started
+            print(f"{size} runs on {n_benchmarks} benchmarks copied in {seconds:.0f} s", flush=True)
             cost = optsuite(uri, folder, "report")
             print(f"report: {cost.seconds:.1f} s, {cost.peak_megabytes:.0f} MB at most", flush=True)
 

@@ -1,4 +1,4 @@
-"""The suite that `speed` trains: the tutorials' comparison (20 epochs of 16 batches), and short forms of all benchmarks."""
+"""The suite of `speed`: the tutorials' comparison (20 epochs), and all benchmarks in short."""
 
 from dataclasses import replace
 

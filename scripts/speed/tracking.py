@@ -23,13 +23,14 @@ CURVES = ("train/loss", "validation/loss", "validation/accuracy", "test/loss", "
 ORIGINAL = "run_uuid NOT LIKE 'copy%'"
 COUNTS = f"SELECT count(*), count(*) FILTER (WHERE {ORIGINAL}) FROM runs"
 COPIES = """WITH RECURSIVE copies(copy) AS (
-    SELECT CAST(:first AS INTEGER) UNION ALL SELECT copy + 1 FROM copies WHERE copy < CAST(:last AS INTEGER)
+    SELECT CAST(:first AS INTEGER)
+    UNION ALL SELECT copy + 1 FROM copies WHERE copy < CAST(:last AS INTEGER)
 )"""
 OF_A_RUN = ("runs", "metrics", "latest_metrics", "params", "tags")  # the tables that hold a run
 
 
 def seconds_per_run(folder: Path, n_runs: int) -> float:
-    """The median time to write a run of 21 measurements, each of five values, into a fresh store."""
+    """The median time to write a run of 21 measurements with five values each to a fresh store."""
     store = open_store(f"sqlite:///{folder}/mlflow.db")
     seconds = []
     for seed in range(n_runs):
@@ -53,7 +54,10 @@ def seconds_per_run(folder: Path, n_runs: int) -> float:
 
 
 def report_seconds(database: Path, folder: Path, sizes: tuple[int, ...]) -> dict[int, float]:
-    """The time to read a campaign of so many runs and to write its tables. The runs are copies of those in the database."""
+    """The time to read a campaign and to write its tables, by number of runs.
+
+    The runs are copies of those in the database.
+    """
     seconds = {}
     for size in sizes:
         grow(f"sqlite:///{database}", size)
@@ -69,9 +73,10 @@ def report_seconds(database: Path, folder: Path, sizes: tuple[int, ...]) -> dict
 
 
 def grow(uri: str, size: int, n_benchmarks: int = 10) -> None:
-    """Copy all runs, studies with their children, until there are about `size`: MLflow would take minutes to write them.
+    """Copy all runs, studies with their children, until there are about `size`.
 
-    Copies are other optimizers, on so many benchmarks.
+    Writing them with MLflow would take minutes. Copies have different optimizers, on `n_benchmarks`
+    benchmarks.
     """
     engine = sqlalchemy.create_engine(uri)
     with engine.begin() as connection:
@@ -123,6 +128,7 @@ def _renamed(table: str, column: str) -> str:
     if table == "tags" and column == "value":
         return f"""CASE key WHEN 'mlflow.parentRunId' THEN {prefix} || substr(value, 9)
                    WHEN 'optsuite.fingerprint' THEN (100000 + copy) || value
-                   WHEN 'optsuite.benchmark' THEN value || ' ' || (copy % CAST(:n_benchmarks AS INTEGER))
+                   WHEN 'optsuite.benchmark'
+                   THEN value || ' ' || (copy % CAST(:n_benchmarks AS INTEGER))
                    WHEN 'optsuite.optimizer' THEN value || ' ' || copy ELSE value END"""
     return column

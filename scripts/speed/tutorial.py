@@ -1,8 +1,8 @@
-"""The comparison that people write from the tutorials of PyTorch, Optuna and MLflow, one run after another.
+"""A comparison written from the tutorials of PyTorch, Optuna and MLflow, one run after another.
 
-Digits, MLP 64-128-64-10, batch 64, 20 epochs, four optimizers. `python tutorial.py FOLDER TRIALS SEEDS` tunes each rate in
-an Optuna study and trains the seeds at the best one. Every epoch logs what optsuite measures: loss and accuracy on
-validation and test data, and the mean training loss.
+Digits, MLP 64-128-64-10, batch 64, 20 epochs, four optimizers. `python tutorial.py FOLDER TRIALS
+SEEDS` tunes each rate in an Optuna study and trains the seeds at the best one. Every epoch logs
+what optsuite measures: loss and accuracy on validation and test data, and the mean training loss.
 """
 
 import sys

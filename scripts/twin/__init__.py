@@ -1,1 +1,1 @@
-"""The small suite that `mutations.py` edits: two benchmarks, two optimizers, in modules that import each other."""
+"""The small suite that `mutations.py` edits: two benchmarks, two optimizers, in several modules."""

@@ -57,7 +57,7 @@ def own(
 def broken(
     broke: int, slowed: int, n: int = 6, benchmark: str = "b", names: tuple[str, str] = ("a", "z")
 ) -> History:
-    """Nights of two optimizers: the first one's scores rise by a tenth on a night, the other's steps get slower."""
+    """Nights of two optimizers: scores of the first rise by a tenth, steps of the second slow."""
     history = []
     for i in range(n):
         rows = own(names[0], around(1.1 if i >= broke else 1.0), benchmark=benchmark)
@@ -109,10 +109,8 @@ def test_a_night_that_changed_something_is_a_change_point_and_later_ones_are_not
 def test_the_page_names_the_night() -> None:
     text = page("s", broken(broke=3, slowed=4), n_older=2)
     assert "6 nights,\nnightly-2026-11-01 to nightly-2026-11-06; 2 earlier not shown" in text
-    assert (
-        "nightly-2026-11-06, was bad. The last to make something worse was nightly-2026-11-05: z on b."
-        in text
-    )
+    worse = "The last to make something worse was nightly-2026-11-05: z on b."
+    assert f"nightly-2026-11-06, was bad. {worse}" in text
     assert "commit 0000000000 → 0000000000" in text
     assert "3 (+" not in text
     assert "1.1 (+10.0%)" in text
@@ -132,18 +130,21 @@ def test_the_page_names_the_night() -> None:
         ),
         ([night(0, *own("a", around(1.0))), night(1, *own("b", around(1.0)))], "evaluations"),
         ([night(0, *own("a", around(1.0))), night(1, *own("a", [NAN] * 12))], "a on b: 12 of 12"),
-        ([night(0, *own("a", [0.0] * 12, NAN)), night(1, *own("a", around(1.0), NAN))], "▲ worse"),
+        (
+            [night(0, *own("a", [0.0] * 12, NAN)), night(1, *own("a", around(1.0), NAN))],
+            "▲ worse",
+        ),
         (broken(1, 1, benchmark=EVIL, names=(EVIL, "z")), "&lt;script&gt;"),
     ],
     ids=["none", "one", "empty", "calm", "lost", "diverged", "from zero", "markup"],
 )
-def test_a_page_of_any_nights(history: History, words: str) -> None:
+def test_page_is_written_for_any_nights(history: History, words: str) -> None:
     text = page(EVIL, history)
     assert words in text
     assert "<script" not in text
 
 
-def test_the_order_of_the_rows_changes_no_byte() -> None:
+def test_page_is_independent_of_row_order() -> None:
     history, rng = broken(2, 3), np.random.default_rng(0)
     shuffled = [(one, runs.iloc[rng.permutation(len(runs))]) for one, runs in history]
     assert page("s", history) == page("s", shuffled)
@@ -151,7 +152,7 @@ def test_the_order_of_the_rows_changes_no_byte() -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
-def test_the_page_in_a_browser(tmp_path: Path, browser: Any, scheme: str, width: int) -> None:
+def test_page_in_browser_works(tmp_path: Path, browser: Any, scheme: str, width: int) -> None:
     (tmp_path / "nights.html").write_text(
         page(EVIL, broken(17, 12, n=30, benchmark=EVIL, names=(EVIL, "a" * 60)))
     )

@@ -1,4 +1,4 @@
-"""Embedded and synthetic data, the metrics and models; those of real downloads are in test_real_data."""
+"""Embedded and synthetic data, metrics and models; real downloads are in test_real_data."""
 
 import math
 from dataclasses import replace
@@ -15,7 +15,7 @@ from optsuite.training.plain import initial_model, measure
 from optsuite.training.validation.definitions import check_benchmark
 
 
-def test_digits_are_split_once_and_for_all() -> None:
+def test_digits_split_is_fixed() -> None:
     splits = data.digits()
     assert [len(split[0]) for split in (splits.train, splits.validation, splits.test)] == [
         1_077,
@@ -41,7 +41,7 @@ def test_splitting_keeps_every_example_once() -> None:
     assert (validation[0].tolist(), test[1].tolist()) == ([0, 2, 4, 6], [-1, -3, -5])
 
 
-def test_diabetes_is_standardised_on_its_training_split() -> None:
+def test_diabetes_is_standardized_on_its_training_split() -> None:
     splits = data.diabetes()
     assert [tuple(part.shape) for part in splits.train] == [(266, 10), (266, 1)]
     for part in splits.train:
@@ -64,9 +64,8 @@ def test_quadratic_is_the_published_problem() -> None:
     benchmark = next(b for b in SUITE.benchmarks if b.name == "quadratic_deep")
     model = benchmark.model()
     values = measure(benchmark, model, benchmark.dataset(), 0)
-    assert values["test/loss"] == pytest.approx(
-        353.4468, abs=1e-4
-    )  # before training, as DeepOBS has it
+    # The loss before training, as in DeepOBS.
+    assert values["test/loss"] == pytest.approx(353.4468, abs=1e-4)
     hessian = model.hessian
     assert isinstance(hessian, Tensor)
     eigenvalues = np.linalg.eigvalsh(hessian.double().numpy())
@@ -101,7 +100,7 @@ def images(n: int = 64, channels: int = 3, size: int = 6) -> Tensor:
     )
 
 
-def test_normalising_is_by_channel() -> None:
+def test_normalizing_is_by_channel() -> None:
     x = models.Normalise((0.5, 0.0, 0.0), (0.1, 1.0, 2.0))(
         torch.full((1, 3, 1, 1), 255, dtype=torch.uint8)
     )
@@ -117,7 +116,7 @@ def test_normalising_is_by_channel() -> None:
     [models.RandomFlip(), models.RandomCrop(2), models.RandomColours()],
     ids=lambda layer: type(layer).__name__,
 )
-def test_random_changes_are_for_training_and_differ_between_images(layer: nn.Module) -> None:
+def test_augmentation_is_for_training_and_differs_between_images(layer: nn.Module) -> None:
     x = images(1).float().expand(64, -1, -1, -1)
     assert layer.eval()(x) is x
     torch.manual_seed(0)
@@ -141,14 +140,14 @@ def test_a_crop_is_a_window_of_the_padded_image() -> None:
     assert {hits.index(True) for hits in found} == set(range(9))
 
 
-def test_colours_keep_the_hue() -> None:
+def test_color_changes_keep_the_hue() -> None:
     torch.manual_seed(0)
     grey = models.RandomColours()(torch.full((8, 3, 4, 4), 100.0))
     assert torch.allclose(grey, grey[:, :1].expand_as(grey))  # grey stays grey
     assert (grey.mean(dim=(1, 2, 3)) - 100).abs().max() <= 63 / 255 + 1e-4
 
 
-# Every benchmark that needs a download, on random examples of the shapes and kinds that its data have.
+# Every benchmark that needs a download, on random examples with the shapes and dtypes of its data.
 
 
 def examples(n: int, *shape: int, high: int = 256) -> Tensor:
@@ -194,9 +193,8 @@ def test_weights_start_as_published() -> None:
         0.05 * 0.8796, rel=0.01
     )
     _, penalty = models.cnn_3c3d().eval()(CIFAR[0][:2])
-    assert penalty.item() == pytest.approx(
-        1.26, abs=0.01
-    )  # DeepOBS: 3.63 in all before training, of which 2.3 to 2.4 by chance
+    # DeepOBS: a total of 3.63 before training, of which guessing accounts for 2.3 to 2.4.
+    assert penalty.item() == pytest.approx(1.26, abs=0.01)
 
 
 def test_the_penalty_is_in_the_loss_and_not_in_the_metric() -> None:
@@ -207,7 +205,7 @@ def test_the_penalty_is_in_the_loss_and_not_in_the_metric() -> None:
     assert models.unpenalised(accuracy, (outputs, torch.tensor(2.0)), targets).item() == 1
 
 
-def test_the_evidence_loss_is_its_formula() -> None:
+def test_evidence_loss_equals_its_formula() -> None:
     image = torch.tensor([[[[255, 0]]]], dtype=torch.uint8)
     outputs = (torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0]]), torch.tensor([[0.5]]))
     assert models.evidence_loss(outputs, image).item() == pytest.approx(
@@ -215,7 +213,7 @@ def test_the_evidence_loss_is_its_formula() -> None:
     )
 
 
-def test_a_transformer_does_not_look_ahead() -> None:
+def test_transformer_output_is_independent_of_later_tokens() -> None:
     torch.manual_seed(0)
     model = models.Transformer(n_tokens=11, context=8, width=16, n_heads=2, n_layers=2)
     x = examples(3, 8, high=11)

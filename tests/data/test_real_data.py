@@ -1,4 +1,4 @@
-"""Real MNIST and Shakespeare, where they lie in OPTSUITE_DATA; and what happens where a dataset does not."""
+"""Real MNIST and Shakespeare, if they are in OPTSUITE_DATA; and missing or damaged datasets."""
 
 import os
 import urllib.request
@@ -84,7 +84,7 @@ def test_mnist_mlp_learns() -> None:
 
 
 @needs("MNIST")
-def test_mnist_vae_starts_where_it_was_published_to_and_learns() -> None:
+def test_mnist_vae_starts_at_published_loss_and_learns() -> None:
     splits = mnist_vae.BENCHMARK.dataset()
     few = Splits(
         train=splits.train,
@@ -95,9 +95,8 @@ def test_mnist_vae_starts_where_it_was_published_to_and_learns() -> None:
     assert last.values["test/loss"] < 150
     model = initial_model(mnist_vae.BENCHMARK, 0)
     again = [measure(mnist_vae.BENCHMARK, model, few, seed) for seed in (0, 0, 1)]
-    assert (
-        again[0] == again[1] != again[2]
-    )  # the code is drawn, the same whenever one run is measured
+    # The latent code is random, but the same whenever one run is measured.
+    assert again[0] == again[1] != again[2]
 
 
 @needs("tinyshakespeare")

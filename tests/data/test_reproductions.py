@@ -30,7 +30,7 @@ def final_losses(optimizer: str, lr: float, epochs: list[int]) -> dict[int, np.n
 
 
 def test_quadratic_deep_with_sgd_is_as_published() -> None:
-    """Schneider et al. 2019: means of ten seeds, whose deviation is given at the end; it hardly changes."""
+    """Schneider et al. 2019: means of ten seeds, with the final deviation, which hardly changes."""
     published = {1: 105.3, 10: 92.98, 50: 87.67, 100: 87.40}
     ours = final_losses("sgd", 0.015849, list(published))
     for epoch, losses in ours.items():
@@ -42,7 +42,7 @@ def test_quadratic_deep_with_sgd_is_as_published() -> None:
 
 
 def test_quadratic_deep_with_the_heavy_ball_is_as_published() -> None:
-    """A single seed of its repository ended at 87.03; with batches drawn anew in every epoch it would be 88.8."""
+    """A single seed of its repository ended at 87.03; reshuffled in every epoch, 88.8."""
     assert final_losses("heavy_ball", 0.0025119, [100])[100].mean() == pytest.approx(
         87.03, abs=0.15
     )

@@ -22,7 +22,8 @@ from torch import nn
 from benchmarks import SUITE as DEFAULT
 from optsuite import OPTIMIZERS, OptimizerSpec, Suite
 from optsuite.analysis import night_statements
-from optsuite.analysis.changes import Change, changes, environment
+from optsuite.analysis.changes import Change, changes
+from optsuite.analysis.provenance import environment
 from optsuite.campaign.events import RunEnded
 from optsuite.campaign.prepare import prepare
 from optsuite.campaign.runner import run_campaign, studies_of

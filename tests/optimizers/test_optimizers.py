@@ -1,4 +1,4 @@
-"""Contracts that every optimizer of the registry keeps, on every embedded benchmark, and what is special to some."""
+"""Contracts of every optimizer in the registry on every embedded benchmark, and special cases."""
 
 import math
 import time
@@ -86,7 +86,7 @@ def test_contract_a_huge_rate_is_an_outcome(benchmark: Benchmark, spec: Optimize
 
 
 @pytest.mark.parametrize("spec", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_contract_an_entry_says_all_about_itself(spec: OptimizerSpec) -> None:
+def test_contract_entry_is_fully_documented(spec: OptimizerSpec) -> None:
     assert spec.source
     assert spec.limitations
     assert spec.default_lr is not None
@@ -125,7 +125,7 @@ def test_every_optimizer_reaches_the_target_at_some_rate(spec: OptimizerSpec) ->
     assert NEVER.get(spec.name, "") in spec.limitations
 
 
-def test_an_error_of_an_optimizer_that_has_overflown_is_divergence() -> None:
+def test_error_of_optimizer_after_overflow_is_divergence() -> None:
     class Fragile(torch.optim.SGD):
         def step(self, closure: Any = None) -> None:  # type: ignore[override]
             super().step(closure)
@@ -146,7 +146,7 @@ def test_an_error_of_an_optimizer_that_has_overflown_is_divergence() -> None:
         assert ended == {0: RunResult(outcome="diverged"), 1: RunResult(outcome="finished")}
 
 
-def test_muon_leaves_to_adamw_what_is_no_matrix() -> None:
+def test_muon_trains_all_but_matrices_with_adamw() -> None:
     model = nn.Sequential(nn.Linear(4, 3), nn.Conv2d(1, 2, 3))
     optimizer = muon(model, 0.1, **OPTIMIZERS["muon"].fixed)
     assert isinstance(optimizer, Together)
@@ -218,7 +218,7 @@ def test_any_other_optimizer_of_pytorch_optimizer_can_be_named() -> None:
         any_of_pytorch_optimizer("alig")
 
 
-def test_a_package_that_is_not_there_is_named_with_its_remedy() -> None:
+def test_missing_package_is_named_with_remedy() -> None:
     build = Packaged("nosuchpackage", "Best")
     assert not is_available(replace(OPTIMIZERS["sgd"], build=build))
     with pytest.raises(
@@ -229,7 +229,7 @@ def test_a_package_that_is_not_there_is_named_with_its_remedy() -> None:
 
 @pytest.mark.parametrize("name", ["momentum", "asgd", "muon"])
 def test_a_schedule_scales_every_step(name: str) -> None:
-    """Against the loop written by hand, for an optimizer of each kind: proportional, not, and of two groups."""
+    """Compared with a hand-written loop: with lr_linear, without, and with two groups."""
     spec = replace(OPTIMIZERS[name], schedule=cosine)
     short = replace(tiny.BENCHMARK, max_steps=6, eval_every=3, shuffle="once", batch_size=64)
     runs = [
@@ -243,7 +243,8 @@ def test_a_schedule_scales_every_step(name: str) -> None:
         for group in optimizer.param_groups:
             group["lr"] = 0.1 * 0.5 * (1 + math.cos(math.pi * (step - 1) / 6))
         optimizer.zero_grad()
-        nn.functional.mse_loss(model(splits.train[0]), splits.train[1]).backward()  # type: ignore[no-untyped-call]
+        loss = nn.functional.mse_loss(model(splits.train[0]), splits.train[1])
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     expected = nn.functional.mse_loss(model(splits.validation[0]), splits.validation[1]).item()
     for engine in ENGINES.values():
@@ -259,7 +260,7 @@ def test_a_schedule_scales_every_step(name: str) -> None:
         )
 
 
-def test_the_modes_of_an_optimizer_are_left_alone_before_its_first_step() -> None:
+def test_optimizer_mode_is_unchanged_before_first_step() -> None:
     """Some average what is not there yet: splus of pytorch-optimizer raises."""
     switched: list[tuple[str, int]] = []
 
@@ -292,7 +293,7 @@ def test_the_modes_of_an_optimizer_are_left_alone_before_its_first_step() -> Non
         ]  # fmt: skip
 
 
-def test_a_schedule_that_is_no_fraction_is_named() -> None:
+def test_schedule_that_is_no_fraction_has_error() -> None:
     values: list[Any] = [-1.0, "half", math.nan]
     for value in values:
         spec = replace(
@@ -312,7 +313,7 @@ def test_a_schedule_that_is_no_fraction_is_named() -> None:
         ("schedulefreeadamw", {"weight_decay": 0.0}, "none"),
     ],
 )
-def test_what_pytorch_optimizer_has_is_entered_as_it_takes_it(
+def test_entries_of_pytorch_optimizer_match_its_signatures(
     name: str, fixed: dict[str, float], schedule: str
 ) -> None:
     pytest.importorskip("pytorch_optimizer")
@@ -322,7 +323,7 @@ def test_what_pytorch_optimizer_has_is_entered_as_it_takes_it(
     assert {group.get("lr_1d_factor", 1.0) for group in optimizer.param_groups} == {1.0}
 
 
-def test_a_step_that_is_seldom_dear_is_counted() -> None:
+def test_rarely_expensive_step_is_counted_in_costs() -> None:
     class Sometimes(torch.optim.SGD):
         steps = 0
 

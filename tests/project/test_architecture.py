@@ -59,14 +59,14 @@ def test_help_loads_nothing_slow() -> None:
     }
 
 
-def test_importing_optsuite_loads_nothing_and_hands_on_every_name() -> None:
+def test_importing_optsuite_loads_nothing_and_exports_every_name() -> None:
     assert not loaded("import optsuite") & {"torch", "mlflow", "optuna", "pandas", "numpy"}
     assert all(getattr(optsuite, name) is not None for name in optsuite.__all__)
     with pytest.raises(AttributeError, match="nothing"):
         optsuite.nothing  # noqa: B018
 
 
-def test_type_checkers_are_told_of_every_public_name() -> None:
+def test_type_checkers_know_every_public_name() -> None:
     (block,) = [
         node
         for node in ast.parse((ROOT / "__init__.py").read_text()).body
@@ -81,7 +81,7 @@ def test_type_checkers_are_told_of_every_public_name() -> None:
     assert sorted(set(imported) - {"Any"}) == sorted(optsuite.__all__)
 
 
-def test_a_suite_needs_no_store_no_study_and_no_torchvision() -> None:
+def test_suite_imports_no_store_no_study_and_no_torchvision() -> None:
     assert not loaded("import benchmarks") & {
         "mlflow",
         "optuna",
@@ -92,7 +92,11 @@ def test_a_suite_needs_no_store_no_study_and_no_torchvision() -> None:
 
 
 def test_workers_load_no_store_and_no_study() -> None:
-    code = "from optsuite.execution.worker import trainer\nimport benchmarks\ntrainer(lambda: benchmarks.SUITE, 'cpu')"
+    code = (
+        "from optsuite.execution.worker import trainer\n"
+        "import benchmarks\n"
+        "trainer(lambda: benchmarks.SUITE, 'cpu')"
+    )
     assert not loaded(code) & {"mlflow", "optuna", "pandas", "torchvision"}
 
 

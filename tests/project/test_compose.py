@@ -1,4 +1,4 @@
-"""docs/compose.yaml: valid, closed to other machines, and its commands start what they say, here without containers."""
+"""docs/compose.yaml: valid, closed to other machines, and its commands work without containers."""
 
 import configparser
 import os
@@ -25,7 +25,7 @@ SECRETS = {
 }
 
 
-def test_it_is_valid() -> None:
+def test_compose_file_is_valid() -> None:
     pytest.importorskip("check_jsonschema", reason="needs check-jsonschema")
     command = [
         sys.executable,
@@ -39,7 +39,7 @@ def test_it_is_valid() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_it_is_pinned_checked_and_closed_to_other_machines() -> None:
+def test_compose_images_are_pinned_checked_and_closed_to_other_machines() -> None:
     for name, service in COMPOSE["services"].items():
         assert re.search(r":\d+\.\d+", service["image"]), name
         assert service["healthcheck"]["test"]
@@ -49,7 +49,7 @@ def test_it_is_pinned_checked_and_closed_to_other_machines() -> None:
     assert len(re.findall(r'"\S+==[\d.]+"', built)) == built.count('"') // 2
 
 
-def test_no_password_is_in_it_and_all_are_in_the_file_that_the_document_makes() -> None:
+def test_compose_file_has_no_password_and_secrets_file_has_all() -> None:
     wanted = set(re.findall(r"\$\{(\w+)", FILE.read_text()))
     assert wanted == set(SECRETS)
     document = FILE.with_name("server.md").read_text()
@@ -59,7 +59,7 @@ def test_no_password_is_in_it_and_all_are_in_the_file_that_the_document_makes() 
 
 
 def filled(text: str, places: dict[str, str]) -> str:
-    """What Compose makes of a text, and then the places of this machine instead of those in the containers."""
+    """A text as Compose expands it, with paths of this machine instead of those in containers."""
     text = re.sub(r"\$\{(\w+)[^}]*\}", lambda match: SECRETS[match[1]], text)
     for inside, here in places.items():
         text = text.replace(inside, here)
@@ -67,7 +67,7 @@ def filled(text: str, places: dict[str, str]) -> str:
 
 
 @pytest.mark.skipif(bool(lacks_postgres()), reason=lacks_postgres())
-def test_its_commands_start_a_server_that_wants_its_password(
+def test_compose_commands_start_server_that_requires_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("flask_wtf", reason="needs Flask-WTF, the extra 'auth' of mlflow")

@@ -33,7 +33,7 @@ def test_every_file_that_a_page_names_exists(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+def test_every_link_of_a_page_exists(page: Path) -> None:
     links = LINK.findall(page.read_text())
     assert links
     assert not [link for link in links if not (page.parent / link).exists()]

@@ -35,10 +35,11 @@ def test_the_benchmark_of_the_readme_runs_and_the_notebook_reads_it(tmp_path: Pa
     assert "iris_mlp" in optsuite(
         folder, "run", "--suite", str(elsewhere / "mybenchmark.py"), *SHORT
     )
-    code = (
-        notebook
-        + "assert set(table['optimizer']) == {'adam', 'muon'}\nassert len(runs) == 2 * (1 + 2 + 2 + 2)\n"
+    checks = (
+        "assert set(table['optimizer']) == {'adam', 'muon'}\n"
+        "assert len(runs) == 2 * (1 + 2 + 2 + 2)\n"
     )
+    code = notebook + checks
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, timeout=120)
     assert [path.name for path in folder.iterdir()] == ["mlruns"]
 

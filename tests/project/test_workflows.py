@@ -72,7 +72,7 @@ def is_workflow(path: Path) -> bool:
         ("github-issue-forms", ".github/ISSUE_TEMPLATE/wrong_result.yml"),
     ],
 )
-def test_file_fits_the_schema_of_its_reader(schema: str, path: str) -> None:
+def test_file_matches_the_schema_of_its_reader(schema: str, path: str) -> None:
     check = [
         sys.executable,
         "-m",
@@ -91,7 +91,7 @@ def steps_of(path: Path, name: str = "nightly") -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_workflow_fits_the_schema_of_github(path: Path, tmp_path: Path) -> None:
+def test_workflow_matches_the_schema_of_github(path: Path, tmp_path: Path) -> None:
     assert is_workflow(path)
     wrong = tmp_path / "wrong.yml"
     wrong.write_text(path.read_text().replace("runs-on", "run-on"))
@@ -124,9 +124,7 @@ def test_files_that_ci_tests_exist() -> None:
 
 @pytest.mark.parametrize("path", NIGHTS, ids=lambda path: str(path.relative_to(ROOT)))
 @pytest.mark.parametrize("code", [0, 1])
-def test_nightly_workflow_keeps_its_results_whatever_the_night_found(
-    home: Path, path: Path, code: int
-) -> None:
+def test_nightly_workflow_keeps_results_of_bad_night(home: Path, path: Path, code: int) -> None:
     workflow, steps = yaml.safe_load(path.read_text()), steps_of(path)
     (position,) = (i for i, step in enumerate(steps) if step.get("id") == "night")
     before, night, (summary, save, report) = (
@@ -150,7 +148,7 @@ def test_nightly_workflow_keeps_its_results_whatever_the_night_found(
     assert report["with"]["path"].startswith(restore["with"]["path"])
 
 
-def test_template_of_the_nightly_workflow_needs_nothing_of_this_repository() -> None:
+def test_nightly_workflow_template_is_independent_of_this_repository() -> None:
     commands = [step["run"] for step in steps_of(TEMPLATES / "nightly.yml") if "run" in step]
     assert "pip install optsuite" in commands
     assert not [command for command in commands if "make " in command or ".venv" in command]
@@ -180,7 +178,7 @@ def test_systemd_units_have_the_structure_of_a_service_and_its_timer() -> None:
         ("[Install]", "[Instal]", False),
     ],
 )
-def test_systemd_takes_the_units_and_no_wrong_ones(
+def test_systemd_accepts_units_and_rejects_wrong_ones(
     home: Path, old: str, new: str, expected: bool
 ) -> None:
     if shutil.which("systemd-analyze") is None:

@@ -175,7 +175,7 @@ def test_odd_names_are_text_in_a_terminal_while_they_train(
     assert all(name in shown for name in ODD[:-1])
 
 
-def test_file_names_differ_as_names_do() -> None:
+def test_distinct_names_have_distinct_file_names() -> None:
     names = [
         "a b",
         "a-20-b",

@@ -61,7 +61,9 @@ from optsuite.tracking.store import open_store
         "one diverged",
     ],
 )
-def test_a_report_of_any_campaign(tmp_path: Path, rows: list[dict[str, Any]], text: str) -> None:
+def test_report_is_written_for_any_campaign(
+    tmp_path: Path, rows: list[dict[str, Any]], text: str
+) -> None:
     page = made(tmp_path, *rows)
     assert text in page
     assert "Skipped d: no data" in page
@@ -76,7 +78,7 @@ def test_a_report_of_any_campaign(tmp_path: Path, rows: list[dict[str, Any]], te
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}")
 
 
-def test_the_order_of_reading_changes_no_byte(tmp_path: Path) -> None:
+def test_report_is_independent_of_row_order(tmp_path: Path) -> None:
     rows = whole(["a", "b", "stranger"], ["b", "c"])
     for folder in ("one", "two"):
         made(tmp_path / folder, *rows)
@@ -109,21 +111,17 @@ def test_the_csv_has_six_digits_and_reads_back(tmp_path: Path) -> None:
     assert back["steps_to_target"].tolist() == [20, float("inf")]
 
 
-def test_learning_rates_with_their_width() -> None:
+def test_learning_rates_have_their_width() -> None:
     runs = frame(*whole(["a"]))
     tried = trials(runs)
-    assert tried["score"].tolist() == [
-        2.0,
-        1.5,
-        1.0,
-        9.0,
-    ]  # the diverged one counts as the loss before training
+    # The diverged run counts as the loss before training.
+    assert tried["score"].tolist() == [2.0, 1.5, 1.0, 9.0]
     (row,) = learning_rates(runs, tried).to_dict("records")
     assert (row["optimizer"], row["lr"]) == ("a", 0.1)
     assert row["width"] == pytest.approx(0.05 / 0.5 + 0.05 / 8)
 
 
-def test_across_benchmarks() -> None:
+def test_overall_table_covers_all_benchmarks() -> None:
     runs = frame(
         *whole(["a", "b"], ["x", "y"]),
         *(row | {"benchmark": "x"} for row in seeds("c", around(9.0))),
@@ -155,12 +153,11 @@ def test_a_failure_does_not_vanish_from_the_summary() -> None:
     table = overall(found.table, found.scores)
     assert sorted(table["optimizer"]) == ["a", "b", "c"]
     row = table[table["optimizer"] == "c"]
-    assert row[["mean_position", "benchmarks"]].to_numpy().tolist() == [
-        [2, 2]
-    ]  # first on the one, last on the other
+    # It is first on one benchmark and last on the other.
+    assert row[["mean_position", "benchmarks"]].to_numpy().tolist() == [[2, 2]]
 
 
-def test_a_target_that_tells_nobody_apart_is_named() -> None:
+def test_target_that_distinguishes_no_optimizers_has_note() -> None:
     easy, hard = (
         seeds(name, around(1.0), steps_to_target=steps, eval_every=20.0)
         for name, steps in (("a", 20.0), ("b", NAN))
@@ -184,7 +181,7 @@ def test_a_target_that_tells_nobody_apart_is_named() -> None:
         ([], "Nothing is ranked yet."),
     ],
 )
-def test_one_sentence_says_who_won(verdicts: list[str], sentence: str) -> None:
+def test_headline_names_the_winner(verdicts: list[str], sentence: str) -> None:
     assert (
         headline(
             [{"optimizer": name, "verdict": v} for name, v in zip("abc", verdicts, strict=False)]
@@ -195,7 +192,7 @@ def test_one_sentence_says_who_won(verdicts: list[str], sentence: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
-def test_the_page_in_a_browser(tmp_path: Path, browser: Any, scheme: str, width: int) -> None:
+def test_page_in_browser_works(tmp_path: Path, browser: Any, scheme: str, width: int) -> None:
     made(tmp_path, *whole(["sgd", "adam", EVIL], ["digits mlp", EVIL]))
     tab, trouble = opened(browser, tmp_path / "index.html", scheme, width)
     assert tab.locator("h1").inner_text() == "Which optimizer is best at its best learning rate?"

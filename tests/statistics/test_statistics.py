@@ -93,7 +93,7 @@ def null(rng: np.random.Generator, kind: str, n_optimizers: int = N_OPTIMIZERS) 
     ("kind", "n_optimizers"),
     [("heavy-tailed", 6), ("skewed", 6), ("ties", 6), ("heavy-tailed", 2), ("heavy-tailed", 26)],
 )
-def test_differences_that_are_not_there_are_seldom_found(kind: str, n_optimizers: int) -> None:
+def test_absent_differences_are_rarely_found(kind: str, n_optimizers: int) -> None:
     rng = np.random.default_rng(5)
     pairs = np.array(list(itertools.combinations(range(n_optimizers), 2)))
     alarms, n_draws = 0, N_DRAWS // (1 if n_optimizers == N_OPTIMIZERS else 4)
@@ -107,7 +107,7 @@ def test_differences_that_are_not_there_are_seldom_found(kind: str, n_optimizers
     assert found.count("worse") / len(found) <= 0.01
 
 
-def test_beside_differences_that_are_there_others_are_seldom_found() -> None:
+def test_absent_differences_beside_real_ones_are_rarely_found() -> None:
     rng = np.random.default_rng(14)
     pairs = np.array(list(itertools.combinations(range(8), 2)))
     alike = (pairs < 4).all(axis=1)
@@ -120,7 +120,7 @@ def test_beside_differences_that_are_there_others_are_seldom_found() -> None:
     assert alarms / 500 <= 0.05
 
 
-def test_a_leader_well_ahead_is_found() -> None:
+def test_clear_leader_is_found() -> None:
     rng = np.random.default_rng(6)
     found = 0
     for _ in range(N_DRAWS // 4):
@@ -146,14 +146,14 @@ def test_pairs_are_judged_by_certainty_and_size() -> None:
     assert compare(np.empty((0, 3)), 0.01) == {}
 
 
-def test_a_collapse_is_no_certain_win_for_the_other_side() -> None:
+def test_collapse_of_one_optimizer_is_no_certain_win_for_the_other() -> None:
     one = np.array([1.0] * 9 + [50.0] * 3)  # lower in the middle, far worse on average
     for n in (1, 10):
         found = compare(np.tile(np.column_stack([one, np.full(12, 1.1)]), (n, 1)), 0.01)
         assert (found[0, 1].kind, found[0, 1].seeds_needed) == ("open", None)
 
 
-def test_failures_decide_where_the_middle_is_alike() -> None:
+def test_failures_decide_if_interquartile_means_are_alike() -> None:
     one = np.linspace(1.0, 1.11, 12)
     other = one * 1.001
     assert compare(np.column_stack([other, one]), 0.01)[0, 1].kind == "tied"
@@ -175,7 +175,7 @@ def test_certain_differences_are_found_among_many_optimizers(
     assert (sign_flip((ladder[:, pairs[:, 0]] - ladder[:, pairs[:, 1]]).T) <= ALPHA).all()
 
 
-def test_more_seeds_settle_a_tie_as_well() -> None:
+def test_seeds_needed_for_a_tie_are_estimated() -> None:
     rng = np.random.default_rng(13)
     one = 1 + 0.02 * rng.normal(size=12)
     other = rng.permutation(one)
@@ -187,7 +187,7 @@ def test_more_seeds_settle_a_tie_as_well() -> None:
     assert compare(more, 0.01)[0, 1].kind == "tied"
 
 
-def test_how_many_seeds_would_settle_it() -> None:
+def test_seeds_needed_for_a_difference_are_estimated() -> None:
     assert 2 * 0.5**FEWEST_SEEDS <= ALPHA < 2 * 0.5 ** (FEWEST_SEEDS - 1)
     rng = np.random.default_rng(7)
     paired = rng.normal(0.5, 1, size=12)
@@ -200,7 +200,7 @@ def test_how_many_seeds_would_settle_it() -> None:
     assert seeds_needed(np.array([1.0]), 1) == 5
 
 
-def test_relative_gap() -> None:
+def test_relative_gap_is_relative_to_the_smaller() -> None:
     assert float(relative_gap(3.0, 2.0)) == -float(relative_gap(2.0, 3.0)) == 0.5
     assert relative_gap(-2.0, -3.0) == pytest.approx(1 / 3)
     assert relative_gap(np.array([1.0, 0.0, 0.5]), np.array([0.0, 1.0, -0.01])).tolist() == [
@@ -219,7 +219,7 @@ def test_probability_of_improvement_is_that_of_mann_and_whitney() -> None:
     assert probability_of_improvement(one, one) == 0.5
 
 
-def test_mean_ranks_with_their_interval() -> None:
+def test_mean_ranks_have_their_interval() -> None:
     clear = np.column_stack([np.full(5, 1.0), np.full(5, 3.0), np.full(5, 2.0)])
     point, low, high = mean_ranks([clear, clear])
     assert point.tolist() == low.tolist() == high.tolist() == [1, 3, 2]
@@ -233,13 +233,13 @@ def test_mean_ranks_with_their_interval() -> None:
     assert (low < high).any()
 
 
-def test_a_performance_profile_of_a_typed_in_example() -> None:
+def test_performance_profile_of_example_equals_hand_computation() -> None:
     steps = np.array([[10, 20, np.inf], [30, 30, 60], [np.inf, np.inf, np.inf]])
     assert performance_profile(steps, [1, 2]).tolist() == [[1, 1], [0.5, 1], [0, 0.5]]
     assert np.isnan(performance_profile(steps[2:], [1])).all()
 
 
-def test_the_expected_best_of_k_trials() -> None:
+def test_expected_best_of_k_trials_equals_enumeration() -> None:
     assert expected_best(np.array([3.0, 1.0])).tolist() == [2.0, 1.5]
     scores = np.random.default_rng(10).normal(size=9)
     drawn = np.random.default_rng(11).choice(scores, size=(200_000, 4)).min(axis=1).mean()
@@ -247,7 +247,7 @@ def test_the_expected_best_of_k_trials() -> None:
     assert expected_best(scores)[0] == pytest.approx(scores.mean())
 
 
-def test_the_width_in_decades() -> None:
+def test_width_is_in_decades() -> None:
     rates = np.array([0.001, 0.01, 0.1, 1.0])
     assert width(rates, np.array([9.0, 1.0, 1.0, 9.0])) == pytest.approx(1 + 2 * 0.05 / 8)
     assert width(rates, np.array([5.0, 5.0, 5.0, 5.0])) == pytest.approx(3)
@@ -255,7 +255,7 @@ def test_the_width_in_decades() -> None:
     assert math.isnan(width(np.empty(0), np.empty(0)))
 
 
-def test_two_groups_of_seeds() -> None:
+def test_two_groups_of_seeds_are_bimodal() -> None:
     assert is_bimodal([1.0, 1.1, 0.9, 1.0, 1.05, 0.95, 9.0, 9.1])
     assert not is_bimodal([1.0, 1.1, 0.9, 1.0, 1.05, 0.95, 1.05, 9.1])  # an outlier
     assert not is_bimodal([2.0] * 12)

@@ -17,7 +17,7 @@ from identities import loaded
 from suites import tiny
 
 from optsuite import OPTIMIZERS
-from optsuite.analysis.changes import ENVIRONMENT, environment
+from optsuite.analysis.provenance import ENVIRONMENT, environment
 from optsuite.training.canonical import names
 from optsuite.training.canonical.canonicalize import canonicalize
 from optsuite.training.canonical.contents import contents
