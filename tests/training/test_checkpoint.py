@@ -234,7 +234,7 @@ def test_what_is_not_in_a_state_dict_is_noticed(
     steps.clear()
     assert trained(spec, tmp_path) == undisturbed
     assert len(steps) == BENCHMARK.max_steps
-    assert "training goes on without" in caplog.text
+    assert "training continues without" in caplog.text
 
 
 class Peculiar(nn.Module):
