@@ -40,7 +40,7 @@ def is_host(device: str) -> bool:
 
 
 def trial_device(device: str) -> str:
-    """Where stacks for a device are tried: on the device itself if it is CUDA's, else on the CPU."""
+    """Where stacks for a device are tried: on the device itself if it is CUDA, else on the CPU."""
     return device if kind_of(device) == "cuda" else "cpu"
 
 

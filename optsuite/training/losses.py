@@ -1,4 +1,4 @@
-"""Losses and metrics that hold tensors: moved to the right device and dtype, checked for changes."""
+"""Moves losses and metrics that hold tensors to a device and dtype; detects if calls change them."""
 
 import copy
 from collections.abc import Callable, Mapping

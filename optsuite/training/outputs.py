@@ -75,7 +75,7 @@ def joined(parts: Sequence[Any], lengths: Sequence[int]) -> Any:
 
 
 def _joined_leaf(own: tuple[Any, ...], lengths: Sequence[int]) -> Any:
-    """One leaf from those of all chunks: with their rows, or the same in each. Raises InputError."""
+    """One leaf from those of all chunks: their rows, or the value they share. Raises InputError."""
     first = own[0]
     if all(isinstance(leaf, Tensor) for leaf in own):
         if all(leaf.ndim and len(leaf) == n for leaf, n in zip(own, lengths, strict=True)):

@@ -1,4 +1,4 @@
-"""The values of training: a run, its measurements, its outcome, and the one score used everywhere."""
+"""The values of training: a run, its measurements, its outcome, and its score."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
