@@ -151,10 +151,9 @@ def load(path: Path, fresh: Callable[[], State]) -> State:
     state.optimizer.load_state_dict(saved["optimizer"])
     state.total = saved["total"].to(state.total.device)
     state.since, state.step = saved["since"], saved["step"]
-    state.measurements = [
-        Measurement(step=step, values=values, time=time)
-        for step, values, time in saved["measurements"]
-    ]
+    state.measurements = []
+    for step, values, time in saved["measurements"]:
+        state.measurements.append(Measurement(step=step, values=values, time=time))
     if _seal(state) != saved["seal"]:
         raise ValueError("the restored state differs from the saved one")
     return state

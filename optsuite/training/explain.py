@@ -67,8 +67,9 @@ def explained_step(benchmark: Benchmark, model: nn.Module, splits: Splits) -> It
     except InputError:
         raise
     except Exception as error:
-        x, y = (part[: benchmark.batch_size] for part in splits.train)
-        benchmark.loss(model(x), y).backward()  # type: ignore[no-untyped-call]
+        x, y = splits.train
+        first = slice(benchmark.batch_size)
+        benchmark.loss(model(x[first]), y[first]).backward()  # type: ignore[no-untyped-call]
         reason = _why_step_raised(model, error)
         if reason:
             raise InputError(reason) from error

@@ -1,4 +1,4 @@
-"""Moves losses and metrics that hold tensors to a device and dtype; detects if calls change them."""
+"""Moves losses and metrics that hold tensors to a device and dtype; detects changes by calls."""
 
 import copy
 from collections.abc import Callable, Mapping

@@ -55,7 +55,7 @@ def fit(benchmark: Benchmark, splits: Splits, *, device: str) -> Fitted:
 
 
 def _fitted(benchmark: Benchmark, splits: Splits, dtypes: list[torch.dtype]) -> Fitted:
-    names = ", ".join(sorted({_name(dtype) for dtype in dtypes}))
+    names = ", ".join(sorted(set(map(_name, dtypes))))
     as_given = Fitted(splits=splits, dtype=names)
     if not dtypes:
         return as_given
@@ -120,10 +120,11 @@ def _cast(splits: Splits, real: torch.dtype, way: tuple[str, ...]) -> Splits:
 
 def _trains(benchmark: Benchmark, splits: Splits) -> bool:
     """Whether a fresh model has a loss and gradients on the first batch."""
-    x, y = (part[: benchmark.batch_size] for part in splits.train)
+    x, y = splits.train
+    first = slice(benchmark.batch_size)
     try:
-        outputs = initial_model(benchmark, 0)(x)
-        benchmark.loss(outputs, y).backward()  # type: ignore[no-untyped-call]
+        outputs = initial_model(benchmark, 0)(x[first])
+        benchmark.loss(outputs, y[first]).backward()  # type: ignore[no-untyped-call]
     except Exception:
         return False
     return True

@@ -228,7 +228,7 @@ def values_of(benchmark: Benchmark, model: nn.Module, split: Split) -> dict[str,
     inputs, targets = split
     chunks = torch.split(inputs, CHUNK)
     if benchmark.whole_split:
-        outputs = joined([model(x) for x in chunks], [len(x) for x in chunks])
+        outputs = joined([model(x) for x in chunks], list(map(len, chunks)))
         return {name: function(outputs, targets).item() for name, function in functions.items()}
     totals = dict.fromkeys(functions, 0.0)
     for x, y in zip(chunks, torch.split(targets, CHUNK), strict=True):
@@ -247,4 +247,4 @@ def measurement(step: int, values: Mapping[str, float]) -> Measurement:
 def is_finite(values: Mapping[str, float]) -> bool:
     """Whether the training and validation losses are finite. The test loss must decide nothing."""
     losses = [values[name] for name in ("train/loss", "validation/loss") if name in values]
-    return all(math.isfinite(loss) for loss in losses)
+    return all(map(math.isfinite, losses))

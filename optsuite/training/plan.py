@@ -165,6 +165,8 @@ def max_stack(run_bytes: int, measuring_bytes: int, device: str) -> int:
 def _backward(benchmark: Benchmark, splits: Splits) -> int:
     """Run a forward and a backward pass of the plain model; return the bytes of its parameters."""
     model = initial_model(benchmark, 0)
-    x, y = (part[: benchmark.batch_size].clone() for part in splits.train)
-    benchmark.loss(model(x), y).backward()  # type: ignore[no-untyped-call]
+    x, y = splits.train
+    first = slice(benchmark.batch_size)
+    outputs = model(x[first].clone())
+    benchmark.loss(outputs, y[first].clone()).backward()  # type: ignore[no-untyped-call]
     return sum(parameter.nbytes for parameter in model.parameters())

@@ -56,7 +56,9 @@ class Stack:
             start = end
 
         buffers = [dict(model.named_buffers()) for model in models]
-        self.buffers = {name: torch.stack([own[name] for own in buffers]) for name in buffers[0]}
+        self.buffers: dict[str, Tensor] = {}
+        for name in buffers[0]:
+            self.buffers[name] = torch.stack([own[name] for own in buffers])
         for position, model in enumerate(models):
             self._point(model, position)
 
