@@ -208,7 +208,7 @@ def _sorted(value: Any) -> Any:
 
 
 def _attributes(value: object, *, without: Set[str]) -> dict[str, Any]:
-    """The attributes by name, with the keys of hooks removed: they count all hooks of a process."""
+    """The attributes by name; hooks without their keys, which number all hooks of a process."""
     attributes: dict[str, Any] = {}
     for name, part in vars(value).items():
         if name in without:

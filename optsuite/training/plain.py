@@ -172,7 +172,7 @@ def ended_early(
 ) -> RunResult:
     """The result of a run with a measured loss that is not finite.
 
-    It has failed if a batch since the last measurement has no finite loss whatever the weights.
+    Failed if a batch since the last measurement has no finite loss whatever the weights.
     """
     if math.isnan(measured["train/loss"]):
         x = splits.train[0]

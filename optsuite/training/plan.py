@@ -67,7 +67,7 @@ def plan(
     engine: str = "auto",
     known: tuple[str, str] | None = None,
 ) -> Plan:
-    """Choose `plain` if `engine` says so; else a stacked engine if a trial shows that it is equal.
+    """Choose the plain engine if asked for, else a stacked one if a trial shows that it is equal.
 
     With `auto`, stacking must also pay. `known` is an engine with its reason, decided earlier by a
     trial or its result; then no trial is made. Raises InputError if runs depend on what was trained
