@@ -1,1 +1,1 @@
-"""Training: a list of runs in, a stream of measurements out. Knows no worker, no study and no store."""
+"""Training: runs in, a stream of measurements out. Knows no worker, no study and no store."""

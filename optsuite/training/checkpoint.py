@@ -1,9 +1,10 @@
-"""Checkpoints: what a run that is trained alone needs to go on, bit by bit, after its process was killed.
+"""Checkpoints, from which a run that trains alone resumes bit for bit after its process was killed.
 
-A checkpoint counts only where a hash says that all that it restores is what was saved, and none is kept before a restored
-twin has taken a step that gave the weights of the original. A damaged file, a process that dies while it writes, what an
-optimizer or a model keeps elsewhere than in its attributes: then the run starts over. What shows later than with the next
-step, as a counter in a module's globals, cannot be found out. Knows no engine, no worker and no store.
+A checkpoint is used only if a hash of the restored state equals that of the saved one. None is kept
+before a restored twin has taken a step that gave the weights of the original. If a file is damaged
+or incomplete, or an optimizer or a model keeps state outside its attributes, the run starts over.
+State that affects only later steps, such as a module-level counter, is not detected. Knows no
+engine, no worker and no store.
 """
 
 import io
@@ -26,28 +27,27 @@ from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import digest
 from optsuite.training.results import Measurement
 
-CACHED = {
-    "_need_device_dtype_check_for_fused",
-    "_numel_cache",
-}  # what optimizers of torch find out anew with their next step
-LOADED = {"differentiable": False}  # what loading a state adds to the defaults of an optimizer
+# Attributes that torch's optimizers compute again at their next step.
+CACHED = {"_need_device_dtype_check_for_fused", "_numel_cache"}
+# Loading a state adds this to the defaults of an optimizer.
+LOADED = {"differentiable": False}
 
 
 @dataclass(kw_only=True)
 class State:
-    """A run under way: all that its next steps depend on beside its definition."""
+    """All that the next steps of a run depend on, except its definition."""
 
     model: nn.Module
     optimizer: Optimizer
     total: Tensor  # the sum of the training losses since the last measurement
-    since: int = 0  # and their number
+    since: int = 0  # the number of steps since the last measurement
     step: int = 0
     measurements: list[Measurement] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoints:
-    """The folder of the checkpoints, and after how many steps of a run one is saved."""
+    """The folder of the checkpoints, and the number of steps from one to the next."""
 
     folder: Path
     every: int
@@ -61,16 +61,16 @@ class Checkpoints:
 
 
 class Checkpoint:
-    """The checkpoint of one run. Nothing that goes wrong with it ends the run: training goes on without, and says so."""
+    """The checkpoint of one run. If it fails, training continues without it, with a warning."""
 
     def __init__(self, path: Path, every: int) -> None:
         self._path = path
         self._every = every
-        self._restorable: bool | None = None  # not known before it was tried
+        self._restorable: bool | None = None  # unknown until the twin has taken a step
         self._twin: State | None = None
 
     def begin(self, fresh: Callable[[], State]) -> State:
-        """The state that was saved, where there is one to go on from, else a fresh one, in which the run starts."""
+        """The saved state if there is one that can be used, else a fresh one."""
         self._fresh = fresh
         try:
             state = load(self._path, fresh)
@@ -83,13 +83,14 @@ class Checkpoint:
         return state
 
     def save(self, state: State, advance: Callable[[State], Tensor]) -> None:
-        """Save the state where it is due. `advance` takes the step that has just been taken on another state.
+        """Save the state if a checkpoint is due. `advance` repeats the latest step on any state.
 
-        The first time, what was saved is restored beside the run and takes its next step: if their weights differ then, the
-        run keeps something that no checkpoint holds, and none is saved.
+        The first time, a twin of the run is restored, which takes the next step too. If the
+        weights differ then, the run has state that no checkpoint holds, and none is saved.
         """
         if self._twin is not None:
-            self._restorable, self._twin = self._agrees(state, self._twin, advance), None
+            self._restorable = self._agrees(state, self._twin, advance)
+            self._twin = None
         elif self._restorable is False or state.step % self._every:
             return
         try:
@@ -99,11 +100,12 @@ class Checkpoint:
                 save(self._path, state)
         except OSError as error:
             _warn_once(
-                f"checkpoints cannot be saved in {self._path.parent}, training goes on without: {_cause(error)}"
+                f"checkpoints cannot be saved in {self._path.parent}; "
+                f"training continues without them: {_cause(error)}"
             )
 
     def _trial(self, state: State) -> State | None:
-        """A second state restored from the first; None where that is not possible. Raises OSError."""
+        """A twin restored from the state; None if that is not possible. Raises OSError."""
         path = self._path.with_suffix(".trial")
         try:
             save(path, state)
@@ -124,17 +126,17 @@ class Checkpoint:
         except Exception:
             agrees = False
         if not agrees:
-            self._decline(state, "its next step was another")
+            self._decline(state, "its next step differed")
         return agrees
 
     def _decline(self, state: State, cause: str) -> None:
         self._restorable = False
         what = f"{type(state.optimizer).__name__} of {type(state.model).__name__}"
-        _warn_once(f"{what} cannot be restored, training goes on without checkpoints: {cause}")
+        _warn_once(f"{what} cannot be restored; training continues without checkpoints: {cause}")
 
 
 def save(path: Path, state: State) -> None:
-    """Write the state whole or not at all, so that it survives a power cut."""
+    """Write the state atomically and durably, so that a checkpoint survives a power cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     torch.save(_contents(state), buffer)
@@ -142,25 +144,24 @@ def save(path: Path, state: State) -> None:
 
 
 def load(path: Path, fresh: Callable[[], State]) -> State:
-    """A fresh state with all that was saved put in its place. Raises an exception of any type where that is not to be had."""
+    """The saved state, restored into a fresh one. Raises an exception of any type on failure."""
     saved = torch.load(path, weights_only=True)
     state = fresh()
     state.model.load_state_dict(saved["model"])
     state.optimizer.load_state_dict(saved["optimizer"])
     state.total = saved["total"].to(state.total.device)
     state.since, state.step = saved["since"], saved["step"]
-    state.measurements = [
-        Measurement(step=step, values=values, time=time)
-        for step, values, time in saved["measurements"]
-    ]
+    state.measurements = []
+    for step, values, time in saved["measurements"]:
+        state.measurements.append(Measurement(step=step, values=values, time=time))
     if _seal(state) != saved["seal"]:
-        raise ValueError("what was restored is not what was saved")
+        raise ValueError("the restored state differs from the saved one")
     return state
 
 
 def remove(folder: Path, fingerprint: Fingerprint) -> None:
-    """Remove the checkpoint of a run, and what processes left that were killed while they wrote it."""
-    with suppress(OSError):  # one that cannot be removed does no harm
+    """Remove the checkpoint of a run, and incomplete files of processes killed while writing."""
+    with suppress(OSError):  # a file that cannot be removed does no harm
         for path in folder.glob(f"*{fingerprint}.*"):
             path.unlink(missing_ok=True)
 
@@ -178,14 +179,16 @@ def _contents(state: State) -> dict[str, Any]:
 
 
 def _numbers(measurements: Sequence[Measurement]) -> list[tuple[int, dict[str, float], float]]:
-    return [
-        (m.step, {name: float(value) for name, value in m.values.items()}, m.time)
-        for m in measurements
-    ]
+    """Measurements as (step, values, time)."""
+    rows: list[tuple[int, dict[str, float], float]] = []
+    for measurement in measurements:
+        values = {name: float(value) for name, value in measurement.values.items()}
+        rows.append((measurement.step, values, measurement.time))
+    return rows
 
 
 def _seal(state: State) -> str:
-    """A hash of all that a state holds, whether or not it is in a state_dict. Raises InputError for what has no hash."""
+    """A hash of all attributes in a state. Raises InputError if one cannot be hashed."""
     modules = [_attributes(module, without={"_modules"}) for module in state.model.modules()]
     optimizer = _attributes(state.optimizer, without=CACHED)
     optimizer["defaults"] = LOADED | optimizer.get("defaults", {})
@@ -194,25 +197,29 @@ def _seal(state: State) -> str:
 
 
 def _sorted(value: Any) -> Any:
-    """The same with all mappings in one order, which loading a state changes."""
+    """The value with sorted mappings, because loading a state changes their order."""
     if isinstance(value, Mapping):
         return {key: _sorted(value[key]) for key in sorted(value, key=repr)}
-    if isinstance(value, Optimizer):  # one that another consists of
+    if isinstance(value, Optimizer):  # an optimizer inside the optimizer
         return [type(value), _sorted(_attributes(value, without=CACHED))]
-    return [_sorted(part) for part in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [_sorted(part) for part in value]
+    return value
 
 
 def _attributes(value: object, *, without: Set[str]) -> dict[str, Any]:
-    """The attributes by name; of hooks without their numbers, which depend on all that a process has done before."""
-    return {
-        name: list(part.values()) if "_hooks" in name and isinstance(part, Mapping) else part
-        for name, part in vars(value).items()
-        if name not in without
-    }
+    """The attributes by name; hooks without their keys, which number all hooks of a process."""
+    attributes: dict[str, Any] = {}
+    for name, part in vars(value).items():
+        if name in without:
+            continue
+        has_hooks = "_hooks" in name and isinstance(part, Mapping)
+        attributes[name] = list(part.values()) if has_hooks else part
+    return attributes
 
 
 def _cause(error: BaseException) -> str:
-    """What went wrong in a line: torch raises errors of its own while it handles that of a full disk or a refused class."""
+    """The original error in one line: torch raises its own while handling a full disk."""
     return one_line(error.__context__ or error).partition(". ")[0][:200]
 
 

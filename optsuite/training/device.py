@@ -1,12 +1,14 @@
-"""All that differs between the devices to train on: cpu, cuda and mps. No other module compares their names."""
+"""All that differs between cpu, cuda and mps. No other module compares the names of devices."""
 
 import torch
 
 from optsuite.errors import InputError
 
 KINDS = ("cpu", "cuda", "mps")
-CPU_STACK_BYTES = 2**30  # what a stack may take there; on a GPU it is half of what is free
-CPU_STACK_RUNS = 32  # more are no faster there, and slower where they overflow its caches
+# The memory that a stack may take on a CPU; on a GPU it is half of what is free.
+CPU_STACK_BYTES = 2**30
+# More runs in a stack are no faster on a CPU, and slower if they overflow its caches.
+CPU_STACK_RUNS = 32
 
 
 def kind_of(device: str) -> str:
@@ -33,22 +35,22 @@ def _available() -> list[str]:
 
 
 def is_host(device: str) -> bool:
-    """Whether the device is the processor, whose memory and threads other work shares."""
+    """Whether the device is the CPU, which shares memory and threads with other work."""
     return kind_of(device) == "cpu"
 
 
 def trial_device(device: str) -> str:
-    """Where stacks are tried for a device: on it where it is a GPU of CUDA, else on the processor."""
+    """Where stacks for a device are tried: on the device itself if it is CUDA, else on the CPU."""
     return device if kind_of(device) == "cuda" else "cpu"
 
 
 def trains(device: str, dtype: torch.dtype) -> bool:
-    """Whether the device can train numbers of a dtype: Apple's has neither float64 nor complex ones."""
+    """Whether the device can train in a dtype: mps has neither float64 nor complex numbers."""
     return kind_of(device) != "mps" or (dtype != torch.float64 and not dtype.is_complex)
 
 
 def seed_device(device: str, seed: int) -> None:
-    """Seed the generator of the device itself, where it has one beside torch's of the processor."""
+    """Seed the device's own generator; does nothing for the CPU, whose generator is torch's."""
     match kind_of(device):
         case "cuda":
             index = torch.device(device).index
@@ -59,7 +61,7 @@ def seed_device(device: str, seed: int) -> None:
 
 
 def synchronize(device: str) -> None:
-    """Wait until the device has done what it was asked to."""
+    """Wait until the device has finished all its work."""
     match kind_of(device):
         case "cuda":
             torch.cuda.synchronize(device)
@@ -68,19 +70,19 @@ def synchronize(device: str) -> None:
 
 
 def device_name(device: str) -> str:
-    """The model of a GPU; empty where torch does not tell, or for the processor."""
+    """The model of a CUDA device; empty for all other devices."""
     return torch.cuda.get_device_name(device) if kind_of(device) == "cuda" else ""
 
 
 def device_bytes(device: str) -> int:
-    """The whole memory of a GPU that tasks take shares of; 0 for other devices."""
+    """The total memory of a CUDA device, which tasks share; 0 for all other devices."""
     if kind_of(device) != "cuda":
         return 0
     return torch.cuda.get_device_properties(device).total_memory
 
 
 def stack_limits(device: str) -> tuple[int, int | None]:
-    """The bytes that a stack may take, and the most runs that pay; None where there is no such number."""
+    """The bytes that a stack may take, and the most runs worth stacking; None for no limit."""
     if kind_of(device) == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 2, None
     return CPU_STACK_BYTES, CPU_STACK_RUNS

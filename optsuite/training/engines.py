@@ -1,4 +1,4 @@
-"""The engines that train runs, as values: all that others need to know of each."""
+"""The engines that train runs, as values."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ Train = Callable[..., Iterator[tuple[int, Measurement | RunResult]]]
 class Engine:
     """A way to train runs of one benchmark and one optimizer.
 
-    `train` takes (benchmark, optimizer, runs, splits, device=...). Whether it `stacks` says that it
-    trains several runs as one; stacks are filled up to a multiple of `pad_to` runs. One that
-    `checkpoints` can resume a run in the middle.
+    `train` takes (benchmark, optimizer, runs, splits, device=...). An engine that `stacks` trains
+    several runs as one model; its stacks are filled up to a multiple of `pad_to` runs. An engine
+    with `checkpoints` can resume a run in the middle.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Engine:
 
 PLAIN = Engine(name="plain", train=plain.train, checkpoints=True)
 STACKED = Engine(name="stacked", train=stacked.train, stacks=True, pad_to=PAD_TO)
-# An optimizer for each run, although its step is declared linear in lr.
+# An optimizer for each run, even if its step is declared linear in lr.
 STACKED_VIEWS = Engine(name="stacked_views", train=stacked.train_views, stacks=True, pad_to=PAD_TO)
 ENGINES: Mapping[str, Engine] = MappingProxyType(
     {engine.name: engine for engine in (PLAIN, STACKED, STACKED_VIEWS)}

@@ -14,7 +14,7 @@ Basis = tuple[tuple[str, str], tuple[str, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """What a run is trained in, which decides its last bits.
+    """The environment of a run, which decides its last bits.
 
     `benchmark` is a digest of torch's version and settings, the dtype of the model, the kind of
     device, and the versions of the packages that the benchmark uses. `optimizer` is a digest of
@@ -28,7 +28,7 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprint:
-    """What determines a run. Two runs with one fingerprint have the same curve.
+    """All that determines a run. Two runs with the same fingerprint have the same curve.
 
     Three digests make up its task: `benchmark` (code, hash of the data, PROTOCOL), `optimizer`
     (code, fixed hyperparameters), and `run` (rate, seed, kind, arm). The task is the same in a
@@ -46,7 +46,9 @@ class Fingerprint:
     @classmethod
     def parse(cls, text: object) -> Self | None:
         """The fingerprint that a text stands for; None if it is not a fingerprint."""
-        found = TEXT.fullmatch(text) if isinstance(text, str) else None
+        if not isinstance(text, str):
+            return None
+        found = TEXT.fullmatch(text)
         if found is None:
             return None
         benchmark, optimizer, run, of_benchmark, of_optimizer, engine = found.groups()
@@ -59,7 +61,7 @@ class Fingerprint:
 
     @property
     def task(self) -> tuple[str, str, str]:
-        """What is to be done, wherever it is done."""
+        """The digests that do not depend on the environment."""
         return self.benchmark, self.optimizer, self.run
 
     @property

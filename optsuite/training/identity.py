@@ -1,4 +1,4 @@
-"""Identities of benchmarks and optimizers, and the fingerprints of runs that are made of them."""
+"""Identities of benchmarks and optimizers, and the fingerprints of runs made from them."""
 
 import hashlib
 import json
@@ -20,20 +20,21 @@ from optsuite.training.device import kind_of
 from optsuite.training.fingerprint import Basis, Environment, Fingerprint
 from optsuite.training.results import Run
 
-FIRST_ARMS = {"manual": "given"}  # digests keep the first name of an arm: no run is trained again
-PROTOCOL = 3  # raise it when the training code changes what a run computes: older results then count as superseded
-
-
+# Digests keep the first name of an arm, so that renaming it trains no run again.
+FIRST_ARMS = {"manual": "given"}
+# Raise it when the training code changes what a run computes. Older results then count as
+# superseded.
+PROTOCOL = 3
 Texts = dict[str, str]
 
 
 def digest(*parts: object) -> str:
-    """16 hexadecimal digits that name the parts, which are values of JSON."""
+    """A hash of the parts, which are JSON values, in 16 hexadecimal digits."""
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=8).hexdigest()
 
 
 def derived_seed(*parts: object) -> int:
-    """A seed in [0, 2^63) of its own for each list of parts, the same in every process."""
+    """A seed in [0, 2^63) for a list of parts, the same in every process."""
     return int(digest(*parts), 16) >> 1
 
 
@@ -55,10 +56,10 @@ def identify_benchmark(
     device: str,
     described: Descriptions | None = None,
 ) -> Identity:
-    """What all runs of a benchmark share: its code, its data, the protocol, and the numerics.
+    """The identity of a benchmark: its code, its data, the protocol, and the numerics.
 
-    `dtype` names those of the model's parameters, as `numerics.fit` found them. `described`
-    holds the descriptions of the suite from when it was loaded. Raises InputError.
+    `dtype` names the dtypes of the model's parameters, as `numerics.fit` found them. `described`
+    holds the descriptions of the suite, made when it was loaded. Raises InputError.
     """
     described = described or Descriptions()
     named = benchmark_parts(benchmark)
@@ -79,7 +80,10 @@ def identify_benchmark(
 
 
 def identify_optimizer(spec: OptimizerSpec, described: Descriptions | None = None) -> Identity:
-    """What determines the steps of an optimizer, except its rate. Raises InputError."""
+    """The identity of an optimizer: all that determines its steps, except its rate.
+
+    Raises InputError.
+    """
     described = described or Descriptions()
     parts, packages = _described(spec_parts(spec), described, f"optimizer {spec.name}")
     return Identity(
@@ -92,11 +96,13 @@ def identify_optimizer(spec: OptimizerSpec, described: Descriptions | None = Non
 
 def _described(named: Parts, described: Descriptions, what: str) -> tuple[Texts, Texts]:
     """The descriptions of parts by name, and the versions of all packages that they use."""
-    found = {name: described.of(part, f"{what}: its {name}") for name, part in named.items()}
+    texts: Texts = {}
     packages: dict[str, str] = {}
-    for one in found.values():
-        packages |= dict(one.packages)
-    return {name: one.text for name, one in found.items()}, packages
+    for name, part in named.items():
+        description = described.of(part, f"{what}: its {name}")
+        texts[name] = description.text
+        packages |= dict(description.packages)
+    return texts, packages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +114,7 @@ class Definition:
 
     @property
     def basis(self) -> Basis:
-        """What their fingerprints share."""
+        """The part that the fingerprints of these runs share."""
         return self.named("", engine="").basis
 
     def fingerprint(self, run: Run, *, engine: str) -> Fingerprint:
@@ -148,8 +154,8 @@ def run_digest(lr: float, seed: int, kind: str, arm: str | None) -> str:
 
 
 def names_run(own: Fingerprint, *, lr: str, seed: int, kind: str, arm: str | None) -> bool:
-    """Whether a fingerprint fits what the row of its run says.
+    """Whether a fingerprint fits the values in the row of its run.
 
-    `lr` is a text from the store. A digest of another length was not made here and is believed.
+    `lr` is a text from the store. A digest of a different length was not made here and is trusted.
     """
     return len(own.run) != len(digest()) or own.run == run_digest(float(lr), seed, kind, arm)

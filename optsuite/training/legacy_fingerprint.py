@@ -1,8 +1,8 @@
 """Fingerprints of schema 2, in which the versions of packages are part of every description.
 
-To be removed one release after schema 3, with `campaign.migration` and `tracking.legacy_rows`.
 They are computed only if a store holds such fingerprints, to find the runs that the present
-definitions would have given.
+definitions would have given. To be removed one release after schema 3, with `campaign.migration`
+and `tracking.legacy_rows`.
 """
 
 import re
@@ -44,7 +44,7 @@ from optsuite.training.identity import names_run as names_run_now
 
 FormerBasis = tuple[str, str]
 TEXT = re.compile("([0-9a-f]+)-([0-9a-f]+)-([0-9a-f]+)")
-DEFINITIONS = "optsuite.definition"  # where these classes were
+DEFINITIONS = "optsuite.definition"  # the module that held CLASSES in schema 2
 CLASSES = {"Benchmark", "LogUniform", "OptimizerSpec", "Splits", "Suite", "Target"}
 
 
@@ -59,17 +59,19 @@ class FormerFingerprint:
     @classmethod
     def parse(cls, text: object) -> Self | None:
         """The fingerprint that a text stands for; None if it is not one of schema 2."""
-        found = TEXT.fullmatch(text) if isinstance(text, str) else None
-        return (
-            cls(benchmark_hash=found[1], optimizer_hash=found[2], run=found[3]) if found else None
-        )
+        if not isinstance(text, str):
+            return None
+        found = TEXT.fullmatch(text)
+        if found is None:
+            return None
+        return cls(benchmark_hash=found[1], optimizer_hash=found[2], run=found[3])
 
     def __str__(self) -> str:
         return f"{self.benchmark_hash}-{self.optimizer_hash}-{self.run}"
 
     @property
     def basis(self) -> FormerBasis:
-        """What the runs of a study share."""
+        """The part that the fingerprints of a study's runs share."""
         return self.benchmark_hash, self.optimizer_hash
 
 
@@ -104,7 +106,7 @@ def names_run(
     arm: str | None,
     engine: str | None,
 ) -> bool:
-    """Whether a fingerprint of either schema fits what the row of its run says."""
+    """Whether a fingerprint of either schema fits the values in the row of its run."""
     if isinstance(fingerprint, Fingerprint):
         return names_run_now(fingerprint, lr=lr, seed=seed, kind=kind, arm=arm)
     if len(fingerprint.run) != len(digest()):
@@ -114,7 +116,7 @@ def names_run(
 
 
 def engines(said: str | None) -> tuple[str, ...]:
-    """The engines that may have trained a run whose row names this one."""
+    """The engines that may have trained a run with this engine in its row."""
     named = [said.partition(":")[0]] if said else []
     return (*named, "plain", "stacked")
 
@@ -130,11 +132,11 @@ def engine_of(
 ) -> str | None:
     """The engine with which a run has this fingerprint; None if it is not among these."""
     rates: list[float] = [float(lr)]
-    if lr.isdecimal():  # a rate that was given as a whole number
+    if lr.isdecimal():  # a rate that was given as an integer
         rates.append(int(lr))
     arm = FIRST_ARMS.get(str(arm), arm)
     for engine in among:
-        if any(fingerprint.run == digest(rate, seed, kind, arm, engine) for rate in rates):
+        if fingerprint.run in [digest(rate, seed, kind, arm, engine) for rate in rates]:
             return engine
     return None
 
@@ -147,9 +149,8 @@ class FormerNames(Names):
         match name:
             case Code(module, own):
                 if module.partition(".")[0] == "optsuite":
-                    return (
-                        f"{DEFINITIONS if own in CLASSES else module}.{FIRST_NAMES.get(own, own)} "
-                    )
+                    former_module = DEFINITIONS if own in CLASSES else module
+                    return f"{former_module}.{FIRST_NAMES.get(own, own)} "
                 return f"{module}.{own} {_version(module)}"
             case Own(_, own) | Module(own) | Member(own):
                 return own
@@ -196,10 +197,10 @@ class FormerDescriptions:
         for spec in specs:
             with suppress(InputError):
                 parts = sorted((self._texts(benchmark_parts(benchmark)) | data).items())
-                benchmark_hash = digest(PROTOCOL, benchmark.name, parts)
-                optimizer_hash = digest(spec.name, sorted(self._texts(spec_parts(spec)).items()))
+                own_parts = sorted(self._texts(spec_parts(spec)).items())
                 found[spec.name] = Former(
-                    benchmark_hash=benchmark_hash, optimizer_hash=optimizer_hash
+                    benchmark_hash=digest(PROTOCOL, benchmark.name, parts),
+                    optimizer_hash=digest(spec.name, own_parts),
                 )
         return found
 

@@ -1,4 +1,4 @@
-"""Losses and metrics that hold tensors: on the device and in the dtype of what they are given, and never changed by it."""
+"""Moves losses and metrics that hold tensors to a device and dtype; detects changes by calls."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -14,37 +14,42 @@ from optsuite.errors import InputError
 
 
 def placed(benchmark: Benchmark, device: str, dtype: torch.dtype | None = None) -> Benchmark:
-    """The benchmark whose losses and metrics hold their tensors on the device, numbers with a fraction in the dtype if given.
+    """The benchmark with the tensors of its loss and metrics on the device.
 
-    These are modules with buffers, such as class weights, and partial functions. What is in place already is not copied.
+    Such tensors are the parameters and buffers of modules, such as class weights, and the arguments
+    of partial functions. `dtype`, if given, is that of their floating-point numbers. What is in
+    place already is not copied.
     """
     loss = _placed(benchmark.loss, device, dtype)
-    metrics = {
-        name: _placed(function, device, dtype) for name, function in benchmark.metrics.items()
-    }
-    kept = loss is benchmark.loss and all(
-        metrics[name] is function for name, function in benchmark.metrics.items()
-    )
-    return benchmark if kept else replace(benchmark, loss=loss, metrics=metrics)
+    is_in_place = loss is benchmark.loss
+    metrics: dict[str, Callable[..., Any]] = {}
+    for name, function in benchmark.metrics.items():
+        metrics[name] = _placed(function, device, dtype)
+        is_in_place = is_in_place and metrics[name] is function
+    return benchmark if is_in_place else replace(benchmark, loss=loss, metrics=metrics)
 
 
 def loss_buffers(benchmark: Benchmark) -> dict[str, Tensor]:
     """Copies of the buffers of losses and metrics that are modules, by name."""
     functions: Mapping[str, Callable[..., Any]] = {"loss": benchmark.loss, **benchmark.metrics}
-    return {
-        f"{name}: its buffer {key}": buffer.clone()
-        for name, function in functions.items()
-        if isinstance(function, nn.Module)
-        for key, buffer in function.named_buffers()
-    }
+    copies: dict[str, Tensor] = {}
+    for name, function in functions.items():
+        if isinstance(function, nn.Module):
+            for key, buffer in function.named_buffers():
+                copies[f"{name}: its buffer {key}"] = buffer.clone()
+    return copies
 
 
 def check_unchanged(benchmark: Benchmark, before: Mapping[str, Tensor]) -> None:
-    """Raise InputError where calling a loss or metric has changed its buffers: one run would train with the state of another."""
+    """Raise InputError if calling a loss or metric has changed its buffers since `before`.
+
+    One run would otherwise train with the state of another.
+    """
     for name, buffer in loss_buffers(benchmark).items():
         if not torch.equal(buffer.nan_to_num(), before[name].nan_to_num()):
             raise InputError(
-                f"benchmark {benchmark.name}: its {name} changes when it is called; keep such state in the model"
+                f"benchmark {benchmark.name}: its {name} changes when it is called; "
+                "keep such state in the model"
             )
 
 
@@ -60,11 +65,11 @@ def _placed(
         inner = _placed(function.func, device, dtype)
         arguments = [_moved(value, device, dtype) for value in function.args]
         keywords = {name: _moved(value, device, dtype) for name, value in function.keywords.items()}
-        kept = all(a is b for a, b in zip(arguments, function.args, strict=True))
-        kept = kept and all(keywords[name] is value for name, value in function.keywords.items())
-        return (
-            function if kept and inner is function.func else partial(inner, *arguments, **keywords)
-        )
+        before = (function.func, *function.args, *function.keywords.values())
+        after = (inner, *arguments, *keywords.values())
+        if all(new is old for new, old in zip(after, before, strict=True)):
+            return function
+        return partial(inner, *arguments, **keywords)
     return function
 
 

@@ -1,4 +1,4 @@
-"""What class of machine this is: on machines of one class the same training gives the same bits."""
+"""The class of this machine. Machines of one class give the same bits for the same training."""
 
 import platform
 import re
@@ -14,9 +14,9 @@ CPUINFO = Path("/proc/cpuinfo")
 
 @cache
 def machine_class(device: str) -> str:
-    """The processor, the instructions that torch uses of it and, of a GPU, its name.
+    """The processor, the instruction set that torch uses and, for a GPU, its name.
 
-    Not the host's name, nor its number of cores: each run trains on one thread.
+    The host's name and its number of cores are left out, because each run trains on one thread.
     """
     capability = torch.backends.cpu.get_cpu_capability()
     parts = [platform.machine(), _processor(), capability, device_name(device)]
@@ -24,7 +24,7 @@ def machine_class(device: str) -> str:
 
 
 def _processor() -> str:
-    """Its model's name, where the system tells."""
+    """The name of the processor's model; on systems other than Linux, the one that Python finds."""
     try:
         found = re.search(r"^model name\s*:\s*(.+)$", CPUINFO.read_text(), re.MULTILINE)
     except OSError:

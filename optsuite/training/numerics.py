@@ -1,7 +1,7 @@
-"""The dtypes of a benchmark, decided in one place so that driver and worker agree: models as written, data as given.
+"""Decides the dtypes of a benchmark in one place, so that driver and worker agree.
 
-A model trains in the dtypes that its function gave it. Data are cast only where the model cannot be trained on them as
-they are given, and only to a dtype that holds them.
+A model trains in the dtypes that its function gave it. Data are cast only if the model cannot train
+on them as they are, and only to a dtype that holds them.
 """
 
 import math
@@ -11,24 +11,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from optsuite.definitions.benchmark import Benchmark, Splits
+from optsuite.definitions.benchmark import Benchmark, Split, Splits
 from optsuite.errors import InputError
 from optsuite.training.device import kind_of, trains
 from optsuite.training.plain import CHUNK, initial_model
 from optsuite.training.validation.contexts import error_context
 
 SPLITS = ("train", "validation", "test")
-WAYS = (("inputs",), ("targets",), ("inputs", "targets"))  # what is cast, the least first
-ROUNDING = 1e-5  # float32 rounds to 6e-8 of a value: its column may lie a hundred times its spread away from zero
-N_SPREAD = 1_000  # examples that tell the spread of all
+PARTS = ("inputs", "targets")
+WAYS = (("inputs",), ("targets",), PARTS)  # which parts to cast, in the order of the trials
+# float32 rounds to 6e-8 of a value, so a column may lie a hundred times its spread away from zero.
+ROUNDING = 1e-5
+N_SPREAD = 1_000  # examples from which the spread of all is estimated
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
     """The splits of a benchmark on the CPU, fit for its model.
 
-    `dtype` names those of the model's parameters; `cast` what was cast, from what to what, and is empty where the data
-    are as they were given.
+    `dtype` names the dtypes of the model's parameters. `cast` lists the casts, such as
+    `inputs float64 to float32`; it is empty if the data are as they were given.
     """
 
     splits: Splits
@@ -37,12 +39,15 @@ class Fitted:
 
 
 def fit(benchmark: Benchmark, splits: Splits, *, device: str) -> Fitted:
-    """Make the data fit for the model. Raises InputError where its dtype cannot hold them, or the device has no such numbers."""
+    """Make the data fit for the model.
+
+    Raises InputError if the model's dtype cannot hold the data, or if the device cannot train it.
+    """
     with error_context(f"benchmark {benchmark.name}: its model"):
         model = initial_model(benchmark, 0)
     splits = splits.to("cpu")
     if not isinstance(model, nn.Module):
-        return Fitted(splits=splits, dtype="")  # the check of the benchmark names it
+        return Fitted(splits=splits, dtype="")  # the check of the benchmark reports it
     dtypes = [p.dtype for p in model.parameters() if _has_fractions(p)]
     fitted = _fitted(benchmark, splits, dtypes)
     _check_device(benchmark, model, fitted.splits, device)
@@ -50,7 +55,7 @@ def fit(benchmark: Benchmark, splits: Splits, *, device: str) -> Fitted:
 
 
 def _fitted(benchmark: Benchmark, splits: Splits, dtypes: list[torch.dtype]) -> Fitted:
-    names = ", ".join(sorted({_name(dtype) for dtype in dtypes}))
+    names = ", ".join(sorted(set(map(_name, dtypes))))
     as_given = Fitted(splits=splits, dtype=names)
     if not dtypes:
         return as_given
@@ -62,7 +67,7 @@ def _fitted(benchmark: Benchmark, splits: Splits, dtypes: list[torch.dtype]) -> 
         if given and _trains(benchmark, _cast(splits, real, way)):
             _require_held(benchmark, splits, real, way)
             return Fitted(splits=_cast(splits, real, way), dtype=names, cast=", ".join(given))
-    return as_given  # what is wrong is something else
+    return as_given  # the dtypes are not the problem
 
 
 def _has_fractions(tensor: Tensor) -> bool:
@@ -73,9 +78,10 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _parts(splits: Splits, way: tuple[str, ...] = WAYS[-1]) -> Iterator[tuple[str, str, Tensor]]:
+def _parts(splits: Splits, way: tuple[str, ...] = PARTS) -> Iterator[tuple[str, str, Tensor]]:
+    """The tensors that a way casts, with the names of their split and part."""
     for split in SPLITS:
-        for part, tensor in zip(WAYS[-1], getattr(splits, split), strict=True):
+        for part, tensor in zip(PARTS, getattr(splits, split), strict=True):
             if part in way and _has_fractions(tensor):
                 yield split, part, tensor
 
@@ -84,34 +90,41 @@ def _goal(tensor: Tensor, real: torch.dtype) -> torch.dtype:
     return real.to_complex() if tensor.is_complex() else real
 
 
-def _others(splits: Splits, real: torch.dtype, way: tuple[str, ...] = WAYS[-1]) -> list[str]:
-    """What would be cast, each as `inputs float64 to float32`."""
-    casts = (
-        f"{part} {_name(tensor.dtype)} to {_name(_goal(tensor, real))}"
-        for _, part, tensor in _parts(splits, way)
-        if tensor.dtype != _goal(tensor, real)
-    )
-    return list(dict.fromkeys(casts))
+def _others(splits: Splits, real: torch.dtype, way: tuple[str, ...] = PARTS) -> list[str]:
+    """The casts that a way makes, such as `inputs float64 to float32`, each once."""
+    casts: list[str] = []
+    for _, part, tensor in _parts(splits, way):
+        goal = _goal(tensor, real)
+        cast = f"{part} {_name(tensor.dtype)} to {_name(goal)}"
+        if tensor.dtype != goal and cast not in casts:
+            casts.append(cast)
+    return casts
 
 
 def _cast(splits: Splits, real: torch.dtype, way: tuple[str, ...]) -> Splits:
-    def cast(split: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        x, y = (
-            tensor.to(_goal(tensor, real)) if part in way and _has_fractions(tensor) else tensor
-            for part, tensor in zip(WAYS[-1], split, strict=True)
-        )
-        return x, y
+    def cast(part: str, tensor: Tensor) -> Tensor:
+        if part in way and _has_fractions(tensor):
+            return tensor.to(_goal(tensor, real))
+        return tensor
+
+    def cast_split(split: Split) -> Split:
+        x, y = split
+        return cast("inputs", x), cast("targets", y)
 
     return Splits(
-        train=cast(splits.train), validation=cast(splits.validation), test=cast(splits.test)
+        train=cast_split(splits.train),
+        validation=cast_split(splits.validation),
+        test=cast_split(splits.test),
     )
 
 
 def _trains(benchmark: Benchmark, splits: Splits) -> bool:
     """Whether a fresh model has a loss and gradients on the first batch."""
-    x, y = (part[: benchmark.batch_size] for part in splits.train)
+    x, y = splits.train
+    first = slice(benchmark.batch_size)
     try:
-        benchmark.loss(initial_model(benchmark, 0)(x), y).backward()  # type: ignore[no-untyped-call]
+        outputs = initial_model(benchmark, 0)(x[first])
+        benchmark.loss(outputs, y[first]).backward()  # type: ignore[no-untyped-call]
     except Exception:
         return False
     return True
@@ -120,20 +133,22 @@ def _trains(benchmark: Benchmark, splits: Splits) -> bool:
 def _require_held(
     benchmark: Benchmark, splits: Splits, real: torch.dtype, way: tuple[str, ...]
 ) -> None:
+    """Raise InputError if the dtype of the model cannot hold the tensors that a way casts."""
     for split, part, tensor in _parts(splits, way):
-        goal = _goal(tensor, real)
-        if not holds(goal, tensor):
+        if not holds(_goal(tensor, real), tensor):
+            given = _name(tensor.dtype)
             raise InputError(
-                f"benchmark {benchmark.name}: its {split} {part} are {_name(tensor.dtype)}, its model is {_name(real)}, which "
-                f"cannot hold them to 1e-5 of their spread; make the model {_name(tensor.dtype)}, subtract the mean "
-                "and divide by the spread, or cast them in dataset"
+                f"benchmark {benchmark.name}: its {split} {part} are {given}, its model is "
+                f"{_name(real)}, which cannot hold them to 1e-5 of their spread; make the model "
+                f"{given}, subtract the mean and divide by the spread, or cast them in dataset"
             )
 
 
 def holds(dtype: torch.dtype, tensor: Tensor) -> bool:
-    """Whether rounding to the dtype moves no value (n, ...) by more than ROUNDING of what it tells.
+    """Whether rounding values (n, ...) to the dtype moves none by more than ROUNDING of its scale.
 
-    That is its distance from the median of its column, or the spread of the column where that is larger.
+    The scale of a value is its distance from the median of its column, or the spread of the column
+    if that is larger.
     """
     if tensor.is_complex():
         tensor, dtype = torch.view_as_real(tensor), dtype.to_real()
@@ -142,10 +157,10 @@ def holds(dtype: torch.dtype, tensor: Tensor) -> bool:
     for rows in columns.split(CHUNK):  # type: ignore[no-untyped-call]
         finite = rows.isfinite()
         exact = torch.where(finite, rows.double(), median)
-        moved = torch.where(
-            finite, (rows.to(dtype).double() - exact).abs(), 0.0
-        )  # infinity stays what it is
-        if not (moved <= ROUNDING * torch.maximum(spread, (exact - median).abs())).all():
+        rounded = rows.to(dtype).double()
+        moved = torch.where(finite, (rounded - exact).abs(), 0.0)  # infinity is not rounded
+        scale = torch.maximum(spread, (exact - median).abs())
+        if not (moved <= ROUNDING * scale).all():
             return False
     return True
 
@@ -153,16 +168,17 @@ def holds(dtype: torch.dtype, tensor: Tensor) -> bool:
 def _median_and_spread(values: Tensor) -> tuple[Tensor, Tensor]:
     """The median and the spread of each column (n, columns) of numbers.
 
-    The spread is the length of the shortest interval that holds half of the distinct values: a range or a standard
-    deviation would be ruled by single values far away, such as zeros for missing dates. A constant column has its value.
+    The spread is the length of the shortest interval that holds half of the distinct values.
+    Single outliers, such as zeros for missing dates, would dominate a range or a standard
+    deviation. The spread of a constant column is its absolute value.
     """
     known = values.nan_to_num(math.inf, math.inf, math.inf).sort(dim=0).values
+    n_known = known.isfinite().sum(dim=0)
+    middle = (n_known // 2).clamp(max=len(known) - 1)
+    median = known.gather(0, middle[None])[0].nan_to_num(0.0, 0.0, 0.0)
+
     repeated = torch.zeros_like(known, dtype=torch.bool)
     repeated[1:] = known[1:] == known[:-1]
-    n_known = known.isfinite().sum(dim=0)
-    median = known.gather(0, (n_known // 2).clamp(max=len(known) - 1)[None])[0].nan_to_num(
-        0.0, 0.0, 0.0
-    )
     distinct = known.masked_fill(repeated, math.inf).sort(dim=0).values
     n_distinct = distinct.isfinite().sum(dim=0)
     ends = torch.arange(len(distinct))[:, None] + (n_distinct // 2).clamp(min=1)
@@ -172,13 +188,15 @@ def _median_and_spread(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _check_device(benchmark: Benchmark, model: nn.Module, splits: Splits, device: str) -> None:
-    """Raise InputError where the device cannot train such numbers."""
+    """Raise InputError if the device cannot train the dtypes of the model or the data."""
     tensors = {
         "model": [*model.parameters(), *model.buffers()],
         "data": [tensor for _, _, tensor in _parts(splits)],
     }
     for what, own in tensors.items():
-        for dtype in sorted({_name(t.dtype) for t in own if not trains(device, t.dtype)}):
+        refused = sorted({_name(t.dtype) for t in own if not trains(device, t.dtype)})
+        if refused:
             raise InputError(
-                f"benchmark {benchmark.name}: its {what} are {dtype}, which {kind_of(device)} cannot train; use --device cpu"
+                f"benchmark {benchmark.name}: its {what} are {refused[0]}, "
+                f"which {kind_of(device)} cannot train; use --device cpu"
             )

@@ -1,4 +1,4 @@
-"""What a model returns, which may be a tensor or nest tensors in tuples, lists, mappings and dataclasses."""
+"""Outputs of a model: a tensor, or tensors nested in tuples, lists, mappings and dataclasses."""
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +10,11 @@ from torch import Tensor
 
 from optsuite.errors import InputError
 
-PLAIN = (bool, int, float, complex, str, type(None))  # what belongs to all examples
+PLAIN = (bool, int, float, complex, str, type(None))  # leaves that belong to all examples
 
 
 def leaves(outputs: Any) -> Iterator[Any]:
-    """The tensors in the outputs, and whatever else is in them, in order."""
+    """The tensors and all other leaves of the outputs, in order."""
     match outputs:
         case Mapping():
             for value in outputs.values():
@@ -50,37 +50,41 @@ def with_leaves(outputs: Any, values: Iterator[Any]) -> Any:
 
 
 def sliced(outputs: Any, n: int, rows: slice | Tensor) -> Any:
-    """The outputs of some of `n` examples. Raises ValueError where a leaf cannot be told to have a row for each."""
-
-    def one(leaf: Any) -> Any:
+    """The outputs of some of `n` examples. Raises ValueError if a leaf has no row for each."""
+    chosen: list[Any] = []
+    for leaf in leaves(outputs):
         if isinstance(leaf, PLAIN) or (isinstance(leaf, Tensor) and leaf.ndim == 0):
-            return leaf
-        if isinstance(leaf, Tensor) and len(leaf) == n:
-            return leaf[rows]
-        raise ValueError("its outputs cannot be divided by examples")
-
-    return with_leaves(outputs, iter([one(leaf) for leaf in leaves(outputs)]))
+            chosen.append(leaf)
+        elif isinstance(leaf, Tensor) and len(leaf) == n:
+            chosen.append(leaf[rows])
+        else:
+            raise ValueError("its outputs cannot be divided by examples")
+    return with_leaves(outputs, iter(chosen))
 
 
 def joined(parts: Sequence[Any], lengths: Sequence[int]) -> Any:
-    """The outputs of all examples from those of one chunk after another. Raises InputError where that cannot be told."""
+    """The outputs of all examples from those of consecutive chunks. Raises InputError.
+
+    `lengths` has the number of examples in each chunk.
+    """
     if len(parts) == 1:
         return parts[0]
+    leaves_of_parts = [list(leaves(part)) for part in parts]
+    columns = zip(*leaves_of_parts, strict=True)
+    return with_leaves(parts[0], iter([_joined_leaf(own, lengths) for own in columns]))
 
-    def one(own: tuple[Any, ...]) -> Any:
-        tensors = all(isinstance(leaf, Tensor) for leaf in own)
-        if tensors and all(
-            leaf.ndim and len(leaf) == n for leaf, n in zip(own, lengths, strict=True)
-        ):
+
+def _joined_leaf(own: tuple[Any, ...], lengths: Sequence[int]) -> Any:
+    """One leaf from those of all chunks: their rows, or the value they share. Raises InputError."""
+    first = own[0]
+    if all(isinstance(leaf, Tensor) for leaf in own):
+        if all(leaf.ndim and len(leaf) == n for leaf, n in zip(own, lengths, strict=True)):
             return torch.cat(own)
-        if all(
-            torch.equal(leaf, own[0]) if tensors else isinstance(leaf, PLAIN) and leaf == own[0]
-            for leaf in own
-        ):
-            return own[0]
-        raise InputError(
-            "the model's outputs for several chunks of a split cannot be put together; return tensors (n, ...)"
-        )
-
-    columns = zip(*(list(leaves(part)) for part in parts), strict=True)
-    return with_leaves(parts[0], iter([one(own) for own in columns]))
+        if all(torch.equal(leaf, first) for leaf in own):
+            return first
+    elif all(isinstance(leaf, PLAIN) and leaf == first for leaf in own):
+        return first
+    raise InputError(
+        "the model's outputs for several chunks of a split cannot be put together; "
+        "return tensors (n, ...)"
+    )

@@ -1,9 +1,8 @@
-"""How runs are trained: by which engine, and how many in one stack. Decided from the definitions, never by a stopwatch."""
+"""Chooses the engine of runs and the size of stacks, from definitions and never from timings."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -17,19 +16,22 @@ from optsuite.training.equivalence.trial import check_repeats, choose
 from optsuite.training.plain import CHUNK, initial_model
 from optsuite.training.results import Run
 
-STACK_FLOPS = 10e6  # a step with more is as fast run by run on a CPU; measured with make speed
-COPIES = 7  # of the parameters in a stack: values, gradients, those before the step, rates, optimizer state, and one to spare
-REPEATED_FLOPS = (
-    1e9  # what training a run twice may take to see whether it repeats: a second at the most
-)
+# On a CPU, runs with more FLOP per step are as fast one by one; measured with make speed.
+STACK_FLOPS = 10e6
+# Copies of the parameters in a stack: values, gradients, values before the step, rates, two of
+# optimizer state, and one to spare.
+COPIES = 7
+# The most FLOP and steps for training a run twice, to see whether it repeats: at most a second.
+REPEATED_FLOPS = 1e9
 REPEATED_STEPS = 25
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The engine of a benchmark and an optimizer, the most runs of one stack, and why no faster engine, if there is one.
+    """The engine for a benchmark and an optimizer, and the most runs in one stack.
 
-    A run takes `run_bytes` while it is trained, on the device; measuring, one run at a time, takes `measuring_bytes` more.
+    `reason` is why no faster engine was chosen, if there is one. On the device, each run that
+    trains takes `run_bytes`, and measuring, one run at a time, takes `measuring_bytes` more.
     """
 
     engine: str
@@ -40,7 +42,7 @@ class Plan:
 
     @property
     def smallest_stack(self) -> int:
-        """How many runs one run costs: a stack is filled up to a multiple."""
+        """How many runs one run costs: stacks are filled up to a multiple of it."""
         return ENGINES[self.engine].pad_to
 
     @property
@@ -49,10 +51,11 @@ class Plan:
         return ENGINES[self.engine].stacks
 
     def stack_bytes(self, n_runs: int) -> int:
-        """Roughly what so many runs take that are trained together, or one after another by the plain engine."""
-        pad_to = ENGINES[self.engine].pad_to
-        n = -(-n_runs // pad_to) * pad_to if self.stacks else 1
-        return self.measuring_bytes + n * self.run_bytes
+        """Roughly the memory of a task with this many runs, stacked or one after another."""
+        n_at_once = 1
+        if self.stacks:
+            n_at_once = math.ceil(n_runs / self.smallest_stack) * self.smallest_stack
+        return self.measuring_bytes + n_at_once * self.run_bytes
 
 
 def plan(
@@ -64,20 +67,18 @@ def plan(
     engine: str = "auto",
     known: tuple[str, str] | None = None,
 ) -> Plan:
-    """Choose the engine: `plain` if asked for; else stacked where a trial shows it equal and, for `auto`, where it pays.
+    """Choose the plain engine if asked for, else a stacked one if a trial shows that it is equal.
 
-    `known` is an engine and a reason that were decided earlier, by a trial or by what came of one; then none is made.
-    Raises InputError where runs depend on what was trained before them.
+    With `auto`, stacking must also pay. `known` is an engine with its reason, decided earlier by a
+    trial or its result; then no trial is made. Raises InputError if runs depend on what was trained
+    before them.
     """
     run_bytes, measuring_bytes = needed_bytes(benchmark, splits)
     sizes = {"run_bytes": run_bytes, "measuring_bytes": measuring_bytes}
-    if reason := _why_plain(benchmark, spec, splits, device, engine):
+    reason = _why_plain(benchmark, spec, splits, device, engine)
+    if reason:
         if known is None and not _is_compiled(benchmark):
-            n_steps = int(REPEATED_FLOPS / max(step_flops(benchmark, splits), 1.0))
-            if n_steps >= 2:
-                check_repeats(
-                    benchmark, spec, splits, n_steps=min(n_steps, REPEATED_STEPS), device="cpu"
-                )
+            _check_repeats_briefly(benchmark, spec, splits)
         return Plan(engine="plain", reason=reason, **sizes)
     chosen, reason = known or choose(benchmark, spec, splits, device=device)
     if chosen == "plain":
@@ -86,10 +87,18 @@ def plan(
     return Plan(engine=chosen, max_stack=most, reason=reason, **sizes)
 
 
+def _check_repeats_briefly(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> None:
+    """Raise InputError if a short run differs when trained again. Skipped for expensive steps."""
+    n_steps = int(REPEATED_FLOPS / max(step_flops(benchmark, splits), 1.0))
+    if n_steps >= 2:
+        n_steps = min(n_steps, REPEATED_STEPS)
+        check_repeats(benchmark, spec, splits, n_steps=n_steps, device="cpu")
+
+
 def _why_plain(
     benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: str, engine: str
 ) -> str:
-    """Why runs are trained plainly whatever a trial might show; empty where it decides."""
+    """Why runs are not stacked, whatever a trial would show; empty if a trial decides."""
     if engine == "plain":
         return "as asked"
     if engine == "auto" and is_host(device):
@@ -102,28 +111,35 @@ def _why_plain(
 
 
 def _is_compiled(benchmark: Benchmark) -> bool:
-    return any(
-        type(module).__name__ == "OptimizedModule"
-        for module in initial_model(benchmark, 0).modules()
-    )
+    modules = initial_model(benchmark, 0).modules()
+    return any(type(module).__name__ == "OptimizedModule" for module in modules)
 
 
 def group(runs: Sequence[Run], max_stack: int) -> list[tuple[Run, ...]]:
-    """The runs in stacks as large as allowed and of about the same size."""
-    n = math.ceil(len(runs) / max_stack)
-    bounds = [len(runs) * i // n for i in range(n + 1)] if n else [0]
-    return [tuple(runs[low:high]) for low, high in pairwise(bounds)]
+    """The runs in as few stacks as allowed, all of about the same size."""
+    n_stacks = math.ceil(len(runs) / max_stack)
+    stacks: list[tuple[Run, ...]] = []
+    for i in range(n_stacks):
+        low, high = len(runs) * i // n_stacks, len(runs) * (i + 1) // n_stacks
+        stacks.append(tuple(runs[low:high]))
+    return stacks
 
 
 def step_flops(benchmark: Benchmark, splits: Splits) -> float:
-    """The floating-point operations of one step of the plain model, forward and backward; under vmap they count wrong."""
+    """The FLOP of one step of the plain model, forward and backward.
+
+    Not of the stacked model, because torch's counter is wrong under vmap.
+    """
     with FlopCounterMode(display=False) as counter:
         _backward(benchmark, splits)
     return float(counter.get_total_flops())
 
 
 def needed_bytes(benchmark: Benchmark, splits: Splits) -> tuple[int, int]:
-    """What a run takes, its parameters in all their copies and what a forward pass keeps; and what measuring it does."""
+    """The bytes for training a run and those for measuring it.
+
+    Training needs all copies of the parameters, and twice the tensors that a forward pass keeps.
+    """
     kept = 0
 
     def keep(tensor: Tensor) -> Tensor:
@@ -138,15 +154,19 @@ def needed_bytes(benchmark: Benchmark, splits: Splits) -> tuple[int, int]:
 
 
 def max_stack(run_bytes: int, measuring_bytes: int, device: str) -> int:
-    """How many runs make a stack: as many as fit into its memory, on a CPU no more than pay."""
+    """The most runs in one stack: as many as fit into its memory, on a CPU as many as pay."""
     most_bytes, most_runs = stack_limits(device)
-    fitting = (most_bytes - measuring_bytes) // run_bytes
-    return max(1, fitting if most_runs is None else min(most_runs, fitting))
+    n_runs = (most_bytes - measuring_bytes) // run_bytes
+    if most_runs is not None:
+        n_runs = min(n_runs, most_runs)
+    return max(1, n_runs)
 
 
 def _backward(benchmark: Benchmark, splits: Splits) -> int:
-    """Run one step's forward and backward pass of the plain model; return the bytes of its parameters."""
+    """Run a forward and a backward pass of the plain model; return the bytes of its parameters."""
     model = initial_model(benchmark, 0)
-    x, y = (part[: benchmark.batch_size].clone() for part in splits.train)
-    benchmark.loss(model(x), y).backward()  # type: ignore[no-untyped-call]
+    x, y = splits.train
+    first = slice(benchmark.batch_size)
+    outputs = model(x[first].clone())
+    benchmark.loss(outputs, y[first].clone()).backward()  # type: ignore[no-untyped-call]
     return sum(parameter.nbytes for parameter in model.parameters())

@@ -1,4 +1,4 @@
-"""The values of training: a run, its measurements, how it ended, and the one score that everybody uses."""
+"""The values of training: a run, its measurements, its outcome, and its score."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,10 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """Losses and metrics after `step` updates, by curve name (`validation/loss`, ...); all finite. Time in Unix seconds."""
+    """Losses and metrics after `step` updates, by curve name (`validation/loss`, ...).
+
+    All values are finite. `time` is in Unix seconds.
+    """
 
     step: int
     values: Mapping[str, float]
@@ -48,7 +51,10 @@ class RunResult:
 
 @dataclass(frozen=True, kw_only=True)
 class RunScore:
-    """What a study and a table need of one run: its outcome, score, and validation loss at step 0 (nan where there is none)."""
+    """What a study and a table need of one run.
+
+    `value` is its score, `initial_loss` its validation loss at step 0; nan where there is none.
+    """
 
     outcome: Outcome
     value: float
@@ -57,59 +63,60 @@ class RunScore:
 
 def score(measurements: Iterable[Measurement]) -> float:
     """The lowest validation loss among the measurements; nan when there is none."""
-    return min(
-        (m.values["validation/loss"] for m in measurements if "validation/loss" in m.values),
-        default=math.nan,
-    )
+    losses = [m.values["validation/loss"] for m in measurements if "validation/loss" in m.values]
+    return min(losses, default=math.nan)
 
 
 def summarize(
     measurements: Sequence[Measurement], outcome: Outcome, target: Target | None
 ) -> dict[str, float]:
-    """The summaries of a run, read at the step of its score. A run that did not finish has no score: it would look healthy."""
-    first = measurements[0].values if measurements else {}
-    summary = {
-        f"initial/{name.replace('/', '_')}": value
-        for name, value in first.items()
-        if name.endswith("/loss")
-    }
+    """The summaries of a run, read at the step of its score.
+
+    A run that did not finish has no score, because its last finite losses look healthy.
+    """
+    summary: dict[str, float] = {}
+    if measurements:
+        for name, value in measurements[0].values.items():
+            if name.endswith("/loss"):
+                summary[f"initial/{name.replace('/', '_')}"] = value
     if len(measurements) > 1 and "train/loss" in measurements[1].values:
         summary["early/train_loss"] = measurements[1].values["train/loss"]
     if outcome != "finished":
         return summary
+
     best = min(measurements, key=lambda m: m.values["validation/loss"])
-    summary |= {"score": score(measurements), "best/step": best.step}
-    summary |= {
-        f"best/{name.replace('/', '_')}": v
-        for name, v in best.values.items()
-        if name.startswith("test/")
-    }
+    summary["score"] = score(measurements)
+    summary["best/step"] = best.step
+    for name, value in best.values.items():
+        if name.startswith("test/"):
+            summary[f"best/{name.replace('/', '_')}"] = value
     summary["final/train_loss"] = measurements[-1].values["train/loss"]
+
     if target is not None:
         reached = [m.step for m in measurements if target.reached(m.values)]
-        summary |= {"steps_to_target": reached[0]} if reached else {}
+        if reached:
+            summary["steps_to_target"] = reached[0]
     return summary
 
 
 def score_of(measurements: Sequence[Measurement], outcome: Outcome) -> RunScore:
-    """The score of a run that ended so after these measurements."""
-    initial = measurements[0].values.get("validation/loss", math.nan) if measurements else math.nan
-    return RunScore(
-        outcome=outcome,
-        value=score(measurements) if outcome == "finished" else math.nan,
-        initial_loss=initial,
-    )
+    """The score of a run with these measurements and this outcome."""
+    value, initial_loss = math.nan, math.nan
+    if measurements:
+        initial_loss = measurements[0].values.get("validation/loss", math.nan)
+    if outcome == "finished":
+        value = score(measurements)
+    return RunScore(outcome=outcome, value=value, initial_loss=initial_loss)
 
 
 def penalty(initial_losses: Iterable[float], healthy_scores: Iterable[float]) -> float:
-    """What a diverged run counts: the worst of the losses at step 0 and the healthy scores beside it; nan without any.
+    """The score given to a diverged run: the worst initial loss or healthy score; nan without any.
 
-    Infinity would blind the model of a study and a mean in a table; a finite value no better than untrained does not.
+    Infinity would spoil a study's model and a table's mean. A finite value no better than
+    untrained does not.
     """
-    return max(
-        (v for values in (initial_losses, healthy_scores) for v in values if math.isfinite(v)),
-        default=math.nan,
-    )
+    finite = [value for value in (*initial_losses, *healthy_scores) if math.isfinite(value)]
+    return max(finite, default=math.nan)
 
 
 def with_penalty(

@@ -1,9 +1,10 @@
-"""K runs of one benchmark and one optimizer trained in lockstep as one stacked model: rates, seeds, or both differ.
+"""Trains K runs of one benchmark and one optimizer in lockstep as one stacked model.
 
-`vmap` runs the model over the first dimension of the stacked tensors, and one backward pass gives all gradients. An
-optimizer whose step is elementwise and proportional to its rate steps the flat tensor as a whole; of any other optimizer,
-each run has an instance over its views. `plain` is the reference: a trial before training, and a contract test, hold the
-two together.
+The runs differ in rates, seeds, or both. `vmap` runs the model over the first dimension of the
+stacked tensors, and one backward pass gives all gradients. An optimizer whose step is elementwise
+and proportional to its rate steps the flat tensor as a whole; any other optimizer has an instance
+for each run. `plain` is the reference, with which a trial before training and a contract test
+compare this engine.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,53 +41,36 @@ def train(
     device: str = "cpu",
     flat: bool = True,
 ) -> Iterator[tuple[int, Measurement | RunResult]]:
-    """Train the runs as one stack, with the meaning of `plain.train`. An exception ends all of them.
+    """Train the runs as one stack; yields the same as `plain.train`. An exception ends all runs.
 
-    Without `flat`, each run has an optimizer of its own even where the spec calls its step proportional. Raises RuntimeError
-    where the model draws random numbers or has an operation that cannot be stacked, or the optimizer cannot step the flat
-    tensor.
+    Without `flat`, each run has its own optimizer even if the spec declares its step proportional.
+    Raises RuntimeError if the model draws random numbers or has an operation that cannot be
+    stacked, or if the optimizer cannot step the flat tensor.
     """
     benchmark = placed(benchmark, device)
     padded = [*runs, *[runs[0]] * (-len(runs) % PAD_TO)]
     stack = Stack([initial_model(benchmark, run.seed).to(device) for run in padded])
-    rates = [run.lr for run in padded]
-    stepper: Stepper
-    if flat and spec.lr_linear:
-        stepper = FlatStepper(spec, stack, rates)
-    else:
-        stepper = ViewsStepper(spec, stack, rates, [run.seed for run in padded])
+    stepper = _stepper(spec, stack, padded, flat=flat)
     live = set(range(len(runs)))
-
-    def measured() -> dict[int, dict[str, float]]:
-        return {
-            index: measure(benchmark, stack.views[index], splits, runs[index].seed)
-            for index in sorted(live)
-        }
-
-    yield from _start(measured(), live)
+    yield from _start(_measured(benchmark, stack, splits, runs, live), live)
     total, since = torch.zeros(stack.size, device=device, dtype=torch.float32), 0
     for step, losses in enumerate(_losses(benchmark, stack, padded, splits, device), start=1):
         lr_multiplier = spec.lr_multiplier(step, benchmark.max_steps)
-        for index in live & stepper.step(lr_multiplier):
-            live.discard(index)
-            yield index, RunResult(outcome="diverged")
+        yield from _diverged(stepper.step(lr_multiplier), live)
         total = total + losses
         since += 1
         if step % benchmark.eval_every and step != benchmark.max_steps:
             continue
         with eval_mode(stepper.optimizers):
-            rows = measured()
-        for index, mean in enumerate((total / since).tolist()[: len(runs)]):
-            rows.get(index, {}).update(
-                {"train/loss": mean, "train/lr": runs[index].lr * lr_multiplier}
-            )
-        for index, update in _updates(step, rows, live):
-            yield (
-                index,
-                ended_early(benchmark, runs[index], splits, step, rows[index])
-                if isinstance(update, RunResult)
-                else update,
-            )
+            rows = _measured(benchmark, stack, splits, runs, live)
+        means = (total / since).tolist()
+        for index, values in rows.items():
+            values["train/loss"] = means[index]
+            values["train/lr"] = runs[index].lr * lr_multiplier
+            yield index, measurement(step, values)
+            if not is_finite(values):
+                live.discard(index)
+                yield index, ended_early(benchmark, runs[index], splits, step, values)
         if not live:
             return
         total.zero_()
@@ -98,10 +82,30 @@ def train(
 train_views = partial(train, flat=False)
 
 
+def _stepper(spec: OptimizerSpec, stack: Stack, runs: Sequence[Run], *, flat: bool) -> Stepper:
+    rates = [run.lr for run in runs]
+    if flat and spec.lr_linear:
+        return FlatStepper(spec, stack, rates)
+    return ViewsStepper(spec, stack, rates, [run.seed for run in runs])
+
+
+def _measured(
+    benchmark: Benchmark, stack: Stack, splits: Splits, runs: Sequence[Run], live: set[int]
+) -> dict[int, dict[str, float]]:
+    """The losses and metrics of the live runs, by index in ascending order."""
+    rows: dict[int, dict[str, float]] = {}
+    for index in sorted(live):
+        rows[index] = measure(benchmark, stack.views[index], splits, runs[index].seed)
+    return rows
+
+
 def _losses(
     benchmark: Benchmark, stack: Stack, runs: Sequence[Run], splits: Splits, device: str
 ) -> Iterator[Tensor]:
-    """The losses (K,) of one batch after another, `max_steps` of them; their gradients lie in the stack meanwhile."""
+    """The losses (K,) of `max_steps` batches, one after another.
+
+    When losses are yielded, the stack holds their gradients.
+    """
     losses_of = vmap(_loss(benchmark, stack.base), randomness="error")
     x, y = splits.train
     for batch in islice(_batches(len(x), benchmark, runs), benchmark.max_steps):
@@ -116,30 +120,21 @@ def _losses(
 def _start(
     rows: Mapping[int, Mapping[str, float]], live: set[int]
 ) -> Iterator[tuple[int, Measurement | RunResult]]:
-    """What was measured before training. Runs without a finite loss there have failed, and leave `live`."""
+    """The measurements before training. Runs without a finite loss fail and leave `live`."""
     for index, values in rows.items():
         if is_finite(values):
             yield index, measurement(0, values)
         else:
             live.discard(index)
-            yield (
-                index,
-                RunResult(
-                    outcome="failed",
-                    error=f"ValueError: a loss is not finite before training: {values}",
-                ),
-            )
+            error = f"ValueError: a loss is not finite before training: {values}"
+            yield index, RunResult(outcome="failed", error=error)
 
 
-def _updates(
-    step: int, rows: Mapping[int, Mapping[str, float]], live: set[int]
-) -> Iterator[tuple[int, Measurement | RunResult]]:
-    """What the live runs measured at a step. Those that have diverged end, and leave `live`."""
-    for index in sorted(live):
-        yield index, measurement(step, rows[index])
-        if not is_finite(rows[index]):
-            live.discard(index)
-            yield index, RunResult(outcome="diverged")
+def _diverged(indices: set[int], live: set[int]) -> Iterator[tuple[int, RunResult]]:
+    """The results of live runs that diverged in a step. They leave `live`."""
+    for index in live & indices:
+        live.discard(index)
+        yield index, RunResult(outcome="diverged")
 
 
 def _loss(benchmark: Benchmark, base: nn.Module) -> Callable[..., Tensor]:
@@ -152,7 +147,7 @@ def _loss(benchmark: Benchmark, base: nn.Module) -> Callable[..., Tensor]:
 
 
 def _batches(n: int, benchmark: Benchmark, runs: Sequence[Run]) -> Iterator[Tensor]:
-    """Endless batches of example indices (K, batch_size), each row in the order of its run's seed."""
+    """Endless batches of example indices (K, batch_size), each row in the order of its seed."""
     own = {run.seed: batch_indices(n, benchmark, run.seed) for run in runs}
     while True:
         batch = {seed: next(batches) for seed, batches in own.items()}

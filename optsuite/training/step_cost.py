@@ -1,4 +1,4 @@
-"""What a step of each optimizer costs: time and memory, measured alone, in turn, away from any stack."""
+"""What a step of each optimizer costs: time and memory, measured in turn with the plain loop."""
 
 import statistics
 import time
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
@@ -17,25 +16,28 @@ from optsuite.training.losses import placed
 from optsuite.training.plain import batch_indices, initial_model
 from optsuite.training.train_step import build, take_step
 
-WARM_UP = 3  # steps that make the optimizer's state, and are not timed
-ROUNDS = 8  # in each, every optimizer has its turn: the speed of a machine changes by the second
-MOST_ROUNDS = 40  # where others use the machine: then the fastest rounds differ
+# Untimed steps, in which the optimizer creates its state.
+WARM_UP = 3
+# Steps timed together: some optimizers do most of their work every tenth or twentieth step.
+STEPS = 20
+# Every optimizer has its turn in each round, because the speed of a machine changes by the second.
+ROUNDS = 8
+# More rounds, for at most EXTRA_SECONDS, if the machine is so busy that the fastest rounds differ.
+MOST_ROUNDS = 40
 EXTRA_SECONDS = 20.0
-STEADY = 1.03  # times the fastest round is what the third fastest takes on a quiet machine
-SCHEDULING = Path(
-    "/proc/thread-self/schedstat"
-)  # nanoseconds on a core, nanoseconds waiting for one, and how often
-STEPS = (
-    20  # timed together: some optimizers do the most of their work every tenth or twentieth step
-)
+# On a quiet machine the third fastest round takes at most this many times the fastest.
+STEADY = 1.03
+# Nanoseconds on a core, nanoseconds waiting for one, number of times on a core.
+SCHEDULING = Path("/proc/thread-self/schedstat")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Milliseconds of one step of the plain loop, and bytes of optimizer state a parameter.
+    """Milliseconds per step of the plain loop, and bytes of optimizer state per parameter.
 
-    `relative_step_time` is the fastest round's, in units of the fastest of a fixed computation between the rounds: what else
-    goes on, or a machine that is slow today, moves it little, so that it can be compared over days.
+    `relative_step_time` is the step time of the fastest round, in units of the fastest run of a
+    fixed computation between the rounds. A busy or slow machine changes it little, so it can be
+    compared over days.
     """
 
     milliseconds_per_step: float
@@ -51,10 +53,11 @@ def measure_costs(
     device: str,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Cost]:
-    """The cost of each optimizer on a benchmark, whose splits lie on the device; nothing once `stop` says so.
+    """The cost of each optimizer, by name; empty once `stop` returns true.
 
-    Takes ROUNDS to MOST_ROUNDS times STEPS steps of each, but no more than ROUNDS once EXTRA_SECONDS are over. The time is
-    the median over the rounds. Nothing else should run on the machine meanwhile.
+    The splits lie on the device. Takes STEPS steps of each optimizer in each of ROUNDS to
+    MOST_ROUNDS rounds, and only ROUNDS once EXTRA_SECONDS are over. The time is the median over
+    the rounds. Nothing else should run on the machine meanwhile.
     """
     loops = {spec.name: _Loop(benchmark, spec, splits, device) for spec in specs}
     seconds: dict[str, list[float]] = {name: [] for name in loops}
@@ -71,15 +74,15 @@ def measure_costs(
         reference.append(_reference_seconds())
         for name, loop in loops.items():
             seconds[name].append(loop.run(STEPS))
-    return {
-        name: Cost(
+
+    costs: dict[str, Cost] = {}
+    for name, loop in loops.items():
+        costs[name] = Cost(
             milliseconds_per_step=statistics.median(seconds[name]) / STEPS * 1e3,
-            state_bytes_per_parameter=_state_bytes(loop.optimizer)
-            / max(1, _n_parameters(loop.model)),
+            state_bytes_per_parameter=loop.state_bytes() / max(1, loop.n_parameters()),
             relative_step_time=min(seconds[name]) / STEPS / min(reference),
         )
-        for name, loop in loops.items()
-    }
+    return costs
 
 
 def _is_steady(seconds: Sequence[float]) -> bool:
@@ -88,7 +91,7 @@ def _is_steady(seconds: Sequence[float]) -> bool:
 
 
 def _reference_seconds() -> float:
-    """Of small matrix products and functions of their elements on one thread of the CPU, as steps spend their time."""
+    """Seconds for small matrix products and elementwise functions on the CPU, typical of a step."""
     x = torch.linspace(-1, 1, 128 * 128).view(128, 128)
     started = _now()
     for _ in range(100):
@@ -97,14 +100,17 @@ def _reference_seconds() -> float:
 
 
 def _now() -> float:
-    """Seconds on a clock that stands still while this thread waits for a core that others have, where the system tells."""
+    """Seconds on a clock that stops while this thread waits for a core, where the system tells."""
     while True:
-        before, now, after = _waited(), time.perf_counter(), _waited()
-        if before == after:  # it did not wait between the two clocks
-            return now - after
+        waited_before = _waited()
+        now = time.perf_counter()
+        waited = _waited()
+        if waited_before == waited:  # otherwise the two clocks were read at different moments
+            return now - waited
 
 
 def _waited() -> float:
+    """Seconds that this thread has waited for a core; 0 where the system does not tell."""
     try:
         return int(SCHEDULING.read_text().split()[1]) / 1e9
     except (OSError, IndexError):
@@ -112,7 +118,7 @@ def _waited() -> float:
 
 
 class _Loop:
-    """The steps of the plain loop, some at a time."""
+    """Takes the steps of the plain loop, some at a time."""
 
     def __init__(
         self, benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: str
@@ -122,39 +128,37 @@ class _Loop:
         self._data = splits.train
         self._device = device
         self._batches = batch_indices(len(splits.train[0]), benchmark, 0)
-        self.model = initial_model(benchmark, 0).to(device)
-        self.optimizer = build(spec, self.model, spec.default_lr or spec.lr.low)
+        self._model = initial_model(benchmark, 0).to(device)
+        self._optimizer = build(spec, self._model, spec.default_lr or spec.lr.low)
 
     def run(self, n_steps: int) -> float:
-        """The seconds that so many steps take."""
+        """The seconds that this many steps take."""
         x, y = self._data
         synchronize(self._device)
         started = _now()
         for _ in range(n_steps):
-            batch = next(self._batches).to(self._device)
-            take_step(
-                self._benchmark, self._spec, self.model, self.optimizer, x[batch], y[batch], 0
-            )
+            rows = next(self._batches).to(self._device)
+            batch = x[rows], y[rows]
+            take_step(self._benchmark, self._spec, self._model, self._optimizer, *batch, 0)
         synchronize(self._device)
         return _now() - started
 
+    def n_parameters(self) -> int:
+        """The number of the model's parameters."""
+        return sum(parameter.numel() for parameter in self._model.parameters())
 
-def _n_parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _state_bytes(optimizer: Optimizer) -> int:
-    """Less scalars, which are steps and the like."""
-    return sum(
-        _bytes(tensor)
-        for state in optimizer.state.values()
-        for tensor in _tensors(state)
-        if tensor.dim()
-    )
+    def state_bytes(self) -> int:
+        """The bytes of the optimizer's state without scalars, such as step counts."""
+        n_bytes = 0
+        for state in self._optimizer.state.values():
+            for tensor in _tensors(state):
+                if tensor.dim():
+                    n_bytes += _bytes(tensor)
+        return n_bytes
 
 
 def _bytes(tensor: Tensor) -> int:
-    """What a tensor takes; of a sparse one, its indices and values."""
+    """The bytes of a tensor; of a sparse one, those of its indices and values."""
     if tensor.layout is torch.sparse_coo:
         held = tensor.coalesce()
         return held.indices().nbytes + held.values().nbytes
@@ -162,13 +166,15 @@ def _bytes(tensor: Tensor) -> int:
 
 
 def _tensors(value: object) -> Iterator[Tensor]:
-    """The tensors in a value, however deep: some optimizers keep lists of them, or objects that hold them."""
+    """The tensors at any depth of a value: some optimizers keep them in lists or in objects."""
     match value:
         case Tensor():
             yield value
         case Mapping():
-            yield from (tensor for part in value.values() for tensor in _tensors(part))
+            for part in value.values():
+                yield from _tensors(part)
         case list() | tuple():
-            yield from (tensor for part in value for tensor in _tensors(part))
+            for part in value:
+                yield from _tensors(part)
         case _ if hasattr(value, "__dict__") and not callable(value):
             yield from _tensors(vars(value))

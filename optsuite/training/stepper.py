@@ -1,4 +1,4 @@
-"""One step of every run of a stack, by one optimizer over the flat tensor or by an optimizer of each run."""
+"""One step of every run in a stack, by one optimizer for the flat tensor or by one for each run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,22 +11,21 @@ from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.training.stack import NotStackableError, Stack
 from optsuite.training.train_step import build, has_overflowed, set_lr
 
-RATES = (
-    "lr",
-    "initial_lr",
-)  # of a parameter group; they differ between runs, and are 1 in the flat one
+# The rates in a parameter group, which differ between runs, and are 1 for the flat tensor.
+RATES = ("lr", "initial_lr")
 
 
 class FlatStepper:
-    """One optimizer steps the flat tensor with rate 1; each run's step is then scaled by the run's own rate.
+    """One optimizer steps the flat tensor with rate 1; each run's step is scaled by its own rate.
 
-    Right for a step that is elementwise and proportional to the rate. Raises NotStackableError where the optimizer of a run,
-    built on its true module, is visibly more than that.
+    Correct for a step that is elementwise and proportional to the rate. Raises NotStackableError
+    if the optimizer of a run, built on its own module, shows that its step is not.
     """
 
     def __init__(self, spec: OptimizerSpec, stack: Stack, rates: Sequence[float]) -> None:
         own = build(spec, stack.views[0], rates[0])
-        if reason := _why_not_flat(own, stack.views[0]):
+        reason = _why_not_flat(own, stack.views[0])
+        if reason:
             raise NotStackableError(reason)
         flat = build(spec, _Flat(stack), 1.0)
         if _options(own) != _options(flat):
@@ -39,7 +38,10 @@ class FlatStepper:
         self._before = torch.empty_like(stack.flat)
 
     def step(self, lr_multiplier: float) -> set[int]:
-        """Step every run with this fraction of its rate. Returns no run: a flat step fails for all or none."""
+        """Step every run with this fraction of its rate.
+
+        Returns no diverged runs, because a flat step raises for all runs or for none.
+        """
         self._before.copy_(self._stack.flat)
         self.optimizers[0].step()
         rates = self._rates if lr_multiplier == 1.0 else self._rates * lr_multiplier
@@ -48,7 +50,7 @@ class FlatStepper:
 
 
 class ViewsStepper:
-    """Each run has an optimizer of its own, over its module's parameters as they lie in the stack."""
+    """Each run has its own optimizer, for the parameters of its module in the stack."""
 
     def __init__(
         self, spec: OptimizerSpec, stack: Stack, rates: Sequence[float], seeds: Sequence[int] = ()
@@ -58,27 +60,24 @@ class ViewsStepper:
         self._stack = stack
 
     def step(self, lr_multiplier: float) -> set[int]:
-        """Step every run with this fraction of its rate. Returns the runs whose optimizer could not, as they had diverged."""
-        return {
-            index for index in range(self._stack.size) if not self._step_one(index, lr_multiplier)
-        }
-
-    def _step_one(self, index: int, lr_multiplier: float) -> bool:
-        set_lr(self.optimizers[index], lr_multiplier)
-        try:
-            self.optimizers[index].step()
-        except Exception:
-            if not has_overflowed(self._stack.views[index]):
-                raise
-            return False
-        return True
+        """Step every run with this fraction of its rate. Returns the runs that had diverged."""
+        diverged: set[int] = set()
+        for index, optimizer in enumerate(self.optimizers):
+            set_lr(optimizer, lr_multiplier)
+            try:
+                optimizer.step()
+            except Exception:
+                if not has_overflowed(self._stack.views[index]):
+                    raise
+                diverged.add(index)
+        return diverged
 
 
 Stepper = FlatStepper | ViewsStepper
 
 
 def _why_not_flat(optimizer: Optimizer, model: nn.Module) -> str:
-    """What an optimizer of a run does that a flat tensor would hide; empty where nothing shows."""
+    """Why an optimizer of one run cannot step the flat tensor; empty if no reason is visible."""
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             return f"its parameter {name} is frozen"
@@ -94,11 +93,14 @@ def _why_not_flat(optimizer: Optimizer, model: nn.Module) -> str:
 
 
 def _options(optimizer: Optimizer) -> list[Mapping[str, object]]:
-    hidden = ("params", *RATES)
-    return [
-        {key: value for key, value in group.items() if key not in hidden}
-        for group in optimizer.param_groups
-    ]
+    """The options of each parameter group, without its parameters and rates."""
+    options: list[Mapping[str, object]] = []
+    for group in optimizer.param_groups:
+        own = dict(group)
+        for key in ("params", *RATES):
+            own.pop(key, None)
+        options.append(own)
+    return options
 
 
 class _Flat(nn.Module):

@@ -1,4 +1,4 @@
-"""One update of one model, and what optimizers want around it: a rate, a closure, a mode."""
+"""One update of one model, and what optimizers need around it: a rate, a closure, a mode."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -16,15 +16,25 @@ from optsuite.errors import InputError
 from optsuite.training.device import seed_device
 from optsuite.training.identity import derived_seed
 
-BASE_LR = "optsuite_base_lr"  # our keys in a parameter group; torch's schedulers have `initial_lr` for themselves
+# Our own keys in a parameter group: the rate as built, and the rate that we set last. `initial_lr`
+# belongs to torch's schedulers.
+BASE_LR = "optsuite_base_lr"
 GIVEN_LR = "optsuite_given_lr"
-FIRST = (random.Random(0).random(), np.random.RandomState(0).random_sample())  # noqa: S311, numbers after seed 0
+# The first numbers that Python's and NumPy's generators draw after seed 0.
+FIRST = (random.Random(0).random(), np.random.RandomState(0).random_sample())  # noqa: S311
+OWN_RATE = (
+    "sets its own learning rate, which a schedule would overwrite; leave its schedule constant"
+)
 
 
 def build(spec: OptimizerSpec, model: nn.Module, lr: float, seed: int = 0) -> Optimizer:
-    """The optimizer of one model, ready to train. Whatever random numbers it draws are those of the run's seed."""
+    """The optimizer of one model, ready to train.
+
+    Seeds the generators, so that random numbers it draws depend only on the seed of the run.
+    """
     first = next(model.parameters(), None)
-    seed_generators(derived_seed("optimizer", seed), "cpu" if first is None else str(first.device))
+    device = "cpu" if first is None else str(first.device)
+    seed_generators(derived_seed("optimizer", seed), device)
     optimizer: Any = spec.build(model, lr, **spec.fixed)
     if _has_modes(optimizer):
         optimizer.train()
@@ -40,7 +50,7 @@ def closure(
     seed: int,
     losses: list[Tensor],
 ) -> Callable[[], Tensor]:
-    """What computes the loss of a batch and its gradients, and adds the loss to `losses`."""
+    """A function that computes the loss of a batch and its gradients, and adds it to `losses`."""
 
     def loss_and_gradients() -> Tensor:
         seed_generators(seed, str(x.device))
@@ -64,9 +74,9 @@ def take_step(
 ) -> Tensor:
     """Update the model from one batch and return the loss before it.
 
-    The generators are seeded before each forward pass, so that one that draws random numbers stays paired by seed, and a
-    closure draws the same ones whenever it is called. A step that calls a closure begins without gradients: those of the
-    batch before must not decide it.
+    The generators are seeded before each forward pass, so that models that draw random numbers
+    stay paired by seed, and a closure draws the same numbers at each call. A step that calls a
+    closure begins without gradients, because those of the batch before must not affect it.
     """
     losses: list[Tensor] = []
     loss_and_gradients = closure(benchmark, model, optimizer, x, y, seed, losses)
@@ -85,8 +95,8 @@ def take_step(
 def set_lr(optimizer: Optimizer, lr_multiplier: float) -> None:
     """Let the next step use this fraction of the rates that the optimizer was built with.
 
-    A constant rate leaves the optimizer alone, which may have a scheduler of its own. Raises InputError where it has one
-    beside ours.
+    A constant rate leaves the optimizer alone, which may have its own scheduler. Raises InputError
+    if the optimizer changes its rate itself or has none.
     """
     for group in optimizer.param_groups:
         if lr_multiplier == 1 and BASE_LR not in group:
@@ -102,17 +112,15 @@ def set_lr(optimizer: Optimizer, lr_multiplier: float) -> None:
         group[GIVEN_LR] = _copied(group["lr"])
 
 
-OWN_RATE = (
-    "sets its own learning rate, which a schedule would overwrite; leave its schedule constant"
-)
-
-
 def _copied(rate: float | Tensor) -> float | Tensor:
     return rate.clone() if isinstance(rate, Tensor) else rate
 
 
 def has_overflowed(model: nn.Module) -> bool:
-    """Whether a weight is not finite, or a gradient too large to be squared: then an error of an optimizer is divergence."""
+    """Whether a weight is not finite, or a gradient too large to be squared.
+
+    An exception of the optimizer then counts as divergence.
+    """
     for parameter in model.parameters():
         gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         if not (parameter.isfinite().all() and gradient.norm().square().isfinite()):
@@ -121,15 +129,19 @@ def has_overflowed(model: nn.Module) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the machine or its device lacks memory; on a CPU, torch says so in words alone."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-        text in str(error) for text in ("can't allocate memory", "bad_alloc")
-    )
+    """Whether an exception means that the machine or its device lacks memory."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # On a CPU, torch raises a RuntimeError that only its text distinguishes.
+    return any(text in str(error) for text in ("can't allocate memory", "bad_alloc"))
 
 
 @contextmanager
 def eval_mode(optimizers: Iterable[Optimizer]) -> Iterator[None]:
-    """Put the weights in place that an optimizer wants to be judged by, where it trains with others, and back again."""
+    """Switch optimizers that have modes, such as schedule-free ones, to the weights to evaluate.
+
+    Switches back to the weights for training at the end.
+    """
     own: list[Any] = [optimizer for optimizer in optimizers if _has_modes(optimizer)]
     for optimizer in own:
         optimizer.eval()
@@ -142,7 +154,10 @@ def eval_mode(optimizers: Iterable[Optimizer]) -> Iterator[None]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put the model into eval mode, and each of its modules back into its own mode: some stay in eval mode in training."""
+    """Put the model into eval mode, and each module back into its own mode at the end.
+
+    Some modules stay in eval mode during training.
+    """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -158,19 +173,19 @@ def _has_modes(optimizer: Any) -> bool:
 
 
 def seed_generators(seed: int, device: str) -> None:
-    """Seed the global generators of Python and NumPy, and torch's of the CPU and of the device, in about 10 us.
-
-    torch.manual_seed takes 60 us instead of 1.
-    """
+    """Seed the global generators of Python, NumPy, torch on the CPU, and the device, in 10 us."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.default_generator.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # 1 us; torch.manual_seed takes 60 us
     seed_device(device, seed)
 
 
 @contextmanager
 def without_draws(device: str) -> Iterator[None]:
-    """Raise RuntimeError where something inside draws from Python's or NumPy's global generator. Seeds all of them."""
+    """Raise RuntimeError if the body draws from Python's or NumPy's global generator.
+
+    Seeds all generators.
+    """
     seed_generators(0, device)
     yield
     if (random.random(), np.random.random_sample()) != FIRST:  # noqa: S311

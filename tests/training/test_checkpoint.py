@@ -1,10 +1,7 @@
-"""A run that is interrupted and goes on from a checkpoint gives the very numbers of one that was left alone."""
+"""A run that resumes from a checkpoint gives exactly the numbers of an uninterrupted run."""
 
 import errno
 import os
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -13,21 +10,14 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import InlinePool
 from suites import tiny
 from torch import nn
 
 from optsuite import OPTIMIZERS, OptimizerSpec
-from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import manual_study, run_campaign
 from optsuite.errors import InputError
 from optsuite.execution.pool import Task
 from optsuite.execution.worker import trainer
 from optsuite.optimizers.packaged import is_available
-from optsuite.registry import load_suite
-from optsuite.tracking.location import checkpoint_folder, tracking_uri
-from optsuite.tracking.query import read_runs
-from optsuite.tracking.store import open_store
 from optsuite.training import checkpoint, plain
 from optsuite.training.checkpoint import Checkpoint, Checkpoints
 from optsuite.training.fingerprint import Environment, Fingerprint
@@ -45,18 +35,17 @@ def layers() -> nn.Module:
 
 BENCHMARK = replace(tiny.BENCHMARK, model=layers, max_steps=50, eval_every=10)
 EVERY, MIDDLE = 7, 30
-LEFT = (
-    BENCHMARK.max_steps - MIDDLE // EVERY * EVERY
-)  # steps from the last checkpoint before the middle
+LAST_CHECKPOINT = MIDDLE // EVERY * EVERY  # before the middle
+LEFT = BENCHMARK.max_steps - LAST_CHECKPOINT
 SPLITS = tiny.line()
 ADAM = OPTIMIZERS["adam"]
-DECLINED = {"shampoo"}  # keeps objects in its state, which loading weights only refuses
+DECLINED = {"shampoo"}  # keeps objects in its state, which torch.load(weights_only=True) refuses
 Facts = list[tuple[int, dict[str, float]] | RunResult]
 
 
 @pytest.fixture(autouse=True)
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by every step that is taken."""
+    """A list that grows by one item per step taken."""
     taken: list[int] = []
 
     def count(*arguments: Any) -> torch.Tensor:
@@ -75,7 +64,7 @@ def trained(
     benchmark: Any = BENCHMARK,
     until: int | None = None,
 ) -> Facts:
-    """What a run measures and how it ends; it is stopped at the measurement of the step `until`."""
+    """The measurements and the result of a run, stopped after the measurement at step `until`."""
     run = Run(
         benchmark=benchmark.name,
         optimizer=spec.name,
@@ -86,10 +75,11 @@ def trained(
     checkpoint_of = partial(in_folder, folder) if folder else None
     updates: Facts = []
     for _, update in plain.train(benchmark, spec, [run], SPLITS, checkpoint_of=checkpoint_of):
-        updates.append(
-            (update.step, dict(update.values)) if isinstance(update, Measurement) else update
-        )
-        if isinstance(update, Measurement) and update.step == until:
+        if isinstance(update, RunResult):
+            updates.append(update)
+            continue
+        updates.append((update.step, dict(update.values)))
+        if update.step == until:
             break
     return updates
 
@@ -115,7 +105,7 @@ def needs_package(spec: OptimizerSpec) -> list[pytest.MarkDecorator]:
 @pytest.mark.parametrize(
     "spec", [pytest.param(s, id=s.name, marks=needs_package(s)) for s in OPTIMIZERS.values()]
 )
-def test_contract_an_interruption_changes_nothing(
+def test_interrupted_run_of_each_optimizer_gives_the_same_numbers(
     spec: OptimizerSpec, tmp_path: Path, steps: list[int]
 ) -> None:
     undisturbed = trained(spec, None)
@@ -124,24 +114,23 @@ def test_contract_an_interruption_changes_nothing(
     assert trained(spec, tmp_path) == undisturbed
     assert interrupted == undisturbed[: len(interrupted)]
     assert undisturbed[-1] == RunResult(outcome="finished")
-    assert len(steps) == (BENCHMARK.max_steps if spec.name in DECLINED else LEFT)
-    assert [path.name for path in tmp_path.iterdir()] == (
-        [] if spec.name in DECLINED else [f"{OWN}.pt"]
-    )
+    kept = [path.name for path in tmp_path.iterdir()]
+    if spec.name in DECLINED:
+        assert (len(steps), kept) == (BENCHMARK.max_steps, [])
+    else:
+        assert (len(steps), kept) == (LEFT, [f"{OWN}.pt"])
 
 
-def test_the_times_of_measurements_are_kept(tmp_path: Path) -> None:
+def test_resumed_run_keeps_the_times_of_measurements(tmp_path: Path) -> None:
     run = Run(benchmark="tiny_line", optimizer="adam", lr=0.01, seed=0, kind="trial")
-    first, second = (
-        [
-            f.time
-            for _, f in plain.train(
-                BENCHMARK, ADAM, [run], SPLITS, checkpoint_of=partial(in_folder, tmp_path)
-            )
-            if isinstance(f, Measurement)
-        ]
-        for _ in range(2)
-    )
+
+    def times() -> list[float]:
+        checkpoint_of = partial(in_folder, tmp_path)
+        updates = plain.train(BENCHMARK, ADAM, [run], SPLITS, checkpoint_of=checkpoint_of)
+        return [update.time for _, update in updates if isinstance(update, Measurement)]
+
+    first = times()
+    second = times()
     assert first[:5] == second[:5]
     assert first[5] < second[5]
 
@@ -151,7 +140,7 @@ def cut(path: Path) -> None:
 
 
 def flip(path: Path) -> None:
-    """Change one bit of a weight, which torch does not notice."""
+    """Change one bit of a weight, which torch does not detect."""
     content = path.read_bytes()
     weight = torch.load(path, weights_only=True)["model"]["0.weight"].numpy().tobytes()
     place = content.index(weight)
@@ -167,7 +156,7 @@ def refuse(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut, flip, reshape, refuse, lambda path: path.write_bytes(b"")])
-def test_what_cannot_be_used_is_ignored(
+def test_damaged_checkpoint_is_ignored_with_a_warning(
     tmp_path: Path,
     steps: list[int],
     damage: Callable[[Path], object],
@@ -178,11 +167,11 @@ def test_what_cannot_be_used_is_ignored(
     damage(tmp_path / f"{OWN}.pt")
     steps.clear()
     assert trained(ADAM, tmp_path) == undisturbed
-    assert len(steps) == BENCHMARK.max_steps + 1  # the twin's
+    assert len(steps) == BENCHMARK.max_steps + 1  # one of the twin
     assert "a checkpoint cannot be used and its run starts over" in caplog.text
 
 
-def test_a_full_disk_ends_no_run(
+def test_full_disk_does_not_end_the_run(
     tmp_path: Path,
     steps: list[int],
     monkeypatch: pytest.MonkeyPatch,
@@ -202,7 +191,7 @@ def test_a_full_disk_ends_no_run(
 
 
 class Forgetful(torch.optim.SGD):
-    """Keeps what its step depends on where its state_dict does not see it."""
+    """Keeps state that its step depends on outside its state_dict."""
 
     def __init__(self, params: Any, lr: float, memory: Any) -> None:
         super().__init__(params, lr=lr)
@@ -220,21 +209,19 @@ class Forgetful(torch.optim.SGD):
 
 
 @pytest.mark.parametrize("make", [list, torch.Generator])
-def test_what_is_not_in_a_state_dict_is_noticed(
+def test_state_outside_the_state_dict_disables_checkpoints(
     tmp_path: Path, steps: list[int], make: Callable[[], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    spec = replace(
-        OPTIMIZERS["sgd"],
-        build=lambda m, lr: Forgetful(m.parameters(), lr, make()),
-        fixed={},
-        lr_linear=False,
-    )
+    def build(model: nn.Module, lr: float) -> Forgetful:
+        return Forgetful(model.parameters(), lr, make())
+
+    spec = replace(OPTIMIZERS["sgd"], build=build, fixed={}, lr_linear=False)
     undisturbed = trained(spec, None)
     trained(spec, tmp_path, until=MIDDLE)
     steps.clear()
     assert trained(spec, tmp_path) == undisturbed
     assert len(steps) == BENCHMARK.max_steps
-    assert "training goes on without" in caplog.text
+    assert "training continues without" in caplog.text
 
 
 class Peculiar(nn.Module):
@@ -252,7 +239,9 @@ class Peculiar(nn.Module):
 
 
 @pytest.mark.parametrize("counts", [True, False])
-def test_models_that_keep_more_than_tensors(tmp_path: Path, steps: list[int], counts: bool) -> None:
+def test_model_with_state_in_python_gives_the_same_numbers(
+    tmp_path: Path, steps: list[int], counts: bool
+) -> None:
     benchmark = replace(BENCHMARK, model=lambda: Peculiar(counts))
     undisturbed = trained(ADAM, None, benchmark=benchmark)
     trained(ADAM, tmp_path, benchmark=benchmark, until=MIDDLE)
@@ -281,12 +270,11 @@ class Accumulating(torch.optim.SGD):
 
 
 @pytest.mark.parametrize("kind", [OnParameters, Accumulating])
-def test_what_is_kept_elsewhere_shows_with_the_next_step(tmp_path: Path, kind: Any) -> None:
-    spec = replace(
-        OPTIMIZERS["sgd"],
-        build=lambda model, lr: kind(model.parameters(), lr=0.01),
-        lr_linear=False,
-    )
+def test_state_outside_attributes_disables_checkpoints(tmp_path: Path, kind: Any) -> None:
+    def build(model: nn.Module, lr: float) -> torch.optim.Optimizer:
+        return kind(model.parameters(), lr=0.01)  # type: ignore[no-any-return]
+
+    spec = replace(OPTIMIZERS["sgd"], build=build, lr_linear=False)
     undisturbed = trained(spec, None)
     interrupted = trained(spec, tmp_path, until=MIDDLE)
     assert interrupted == undisturbed[: len(interrupted)]
@@ -294,7 +282,7 @@ def test_what_is_kept_elsewhere_shows_with_the_next_step(tmp_path: Path, kind: A
     assert trained(spec, tmp_path) == undisturbed
 
 
-def test_another_definition_has_another_checkpoint(tmp_path: Path, steps: list[int]) -> None:
+def test_changed_definition_gets_its_own_checkpoint(tmp_path: Path, steps: list[int]) -> None:
     run = Run(benchmark="tiny_line", optimizer="adam", lr=0.01, seed=0, kind="trial")
     for n, fixed in enumerate(({}, {"weight_decay": 0.1}, {}), start=1):
         spec = replace(ADAM, fixed={**ADAM.fixed, **fixed})
@@ -316,137 +304,7 @@ def test_another_definition_has_another_checkpoint(tmp_path: Path, steps: list[i
 
 
 @pytest.mark.parametrize("every", [0, -1, 2.5, True])
-def test_the_number_of_steps_is_checked(tmp_path: Path, every: Any) -> None:
-    with pytest.raises(
-        InputError,
-        match=r"steps from checkpoint to checkpoint: got .*, allowed: a whole number from 1",
-    ):
+def test_invalid_number_of_steps_is_refused(tmp_path: Path, every: Any) -> None:
+    message = r"steps from checkpoint to checkpoint: got .*, allowed: a whole number from 1"
+    with pytest.raises(InputError, match=message):
         Checkpoints(folder=tmp_path, every=every)
-
-
-@pytest.mark.parametrize("lr", [0.01, 1e6], ids=["finished", "diverged"])
-def test_a_checkpoint_goes_when_the_store_holds_the_run(folder: Path, lr: float) -> None:
-    suite = replace(tiny.SUITE, optimizers=tiny.SUITE.optimizers[:1])
-    kept = checkpoint_folder(tracking_uri())
-    kept.mkdir()
-    pool = InlinePool()
-    for loss in (
-        torch.nn.functional.l1_loss,
-        None,
-    ):  # the first is not what the run was asked for: it fails
-        (problem,), _ = prepare(suite, device="cpu", engine="plain")
-        study = manual_study(suite, problem, lr=lr, seeds=[0], device="cpu")
-        own = kept / f"{study.fingerprint(study.requested[0])}.pt"
-        for name in (own.name, f"{own.name}.123", "other.pt"):
-            (kept / name).touch()
-        pool.load(
-            suite
-            if loss is None
-            else replace(suite, benchmarks=(replace(tiny.BENCHMARK, loss=loss),))
-        )
-        list(
-            run_campaign(
-                [study],
-                uri=tracking_uri(),
-                campaign="c",
-                suite="tiny",
-                pool=pool,
-                stop=lambda: False,
-            )
-        )
-        assert own.exists() == (loss is not None)
-    assert [path.name for path in kept.iterdir()] == ["other.pt"]
-
-
-def test_where_checkpoints_lie() -> None:
-    assert checkpoint_folder("sqlite:////a/mlflow.db") == Path("/a/checkpoints")
-    server = checkpoint_folder("http://host:5000/")
-    assert server == checkpoint_folder("http://host:5000") != checkpoint_folder("http://other:5000")
-    assert server.name == "checkpoints"
-
-
-LONG = """
-import os, time
-from dataclasses import replace
-from suites import tiny
-from torch import nn
-from optsuite import OPTIMIZERS, Suite
-
-class Slow(nn.Linear):
-    def forward(self, x):
-        if self.training:
-            time.sleep(0.002)
-            with open("steps", "a") as file:
-                file.write(".")
-        return super().forward(x)
-
-BENCHMARK = replace(tiny.BENCHMARK, model=lambda: Slow(3, 1), max_steps=600, eval_every=250)
-SUITE = Suite(name="long", benchmarks=(BENCHMARK,), optimizers=(OPTIMIZERS["adam"],))
-"""
-
-
-def start(folder: Path) -> subprocess.Popen[str]:
-    arguments = (
-        "train",
-        "tiny_line",
-        "adam",
-        "--suite",
-        "long.py",
-        "--lr",
-        "0.01",
-        "--engine",
-        "plain",
-        "--checkpoint-every",
-        "300",
-    )
-    paths = os.pathsep.join(
-        filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))
-    )
-    return subprocess.Popen(
-        [str(Path(sys.executable).with_name("optsuite")), *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": paths},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def test_a_killed_command_goes_on_from_its_checkpoint(folder: Path) -> None:
-    (folder / "long.py").write_text(LONG)
-    kept = checkpoint_folder(tracking_uri())
-    process = start(folder)
-    deadline = time.monotonic() + 90
-    while not any(kept.glob("*.pt")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.kill()
-    process.communicate()  # until the worker has closed its end of the pipes, too
-    before = (folder / "steps").stat().st_size
-    assert before < 300 + 150  # it has not gone on to the next measurement
-    process = start(folder)
-    _, err = process.communicate(timeout=90)
-    assert (process.returncode, err) == (0, "")
-    assert (
-        folder / "steps"
-    ).stat().st_size - before < 600 - 300 + 100  # some are for trying the definition
-    assert not list(kept.iterdir())
-
-    undisturbed = replace(load_suite("long.py").benchmarks[0], model=lambda: nn.Linear(3, 1))
-    run = Run(
-        benchmark="tiny_line", optimizer="adam", lr=0.01, seed=0, kind="evaluation", arm="manual"
-    )
-    updates = [
-        update
-        for _, update in plain.train(undisturbed, ADAM, [run], SPLITS)
-        if isinstance(update, Measurement)
-    ]
-    store = open_store(tracking_uri())
-    (row,) = read_runs(store, "default").to_dict("records")
-    for name, curve in store.curves(
-        row["run_id"], ["train/loss", "validation/loss", "test/loss"]
-    ).items():
-        assert curve == {
-            update.step: update.values[name] for update in updates if name in update.values
-        }

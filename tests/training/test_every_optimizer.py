@@ -1,4 +1,4 @@
-"""Every optimizer that has a name trains or says in one line what it needs; torch's fused steps are used where they can be."""
+"""Optimizers of other packages train or report what they need; fused steps where possible."""
 
 from typing import Any
 
@@ -16,15 +16,8 @@ from optsuite.optimizers.packaged import any_of_pytorch_optimizer
 from optsuite.training.train_step import build
 
 pytest.importorskip("pytorch_optimizer")
-GIVEN = (
-    "adago",
-    "adammini",
-    "adamuon",
-    "lbfgs",
-    "muon",
-    "normuon",
-    "ranger21",
-)  # what they want beside parameters
+# Optimizers that need arguments besides parameters.
+GIVEN = ("adago", "adammini", "adamuon", "lbfgs", "muon", "normuon", "ranger21")
 ORDINARY = (
     "lamb",
     "lars",
@@ -48,7 +41,9 @@ REFUSED = {
     "bsam": "num_data",
     "magma": "another optimizer",
     "adabound": "two learning rates, lr and final_lr",
-    "spectralsphere": "on benchmark patterns: its build needs a model that has matrices only, got 0.weight",
+    "spectralsphere": (
+        "on benchmark patterns: its build needs a model that has matrices only, got 0.weight"
+    ),
 }
 
 
@@ -59,7 +54,7 @@ def test_optimizer_of_the_package_trains(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "need"), REFUSED.items())
-def test_optimizer_that_cannot_be_built_says_what_it_needs(name: str, need: str) -> None:
+def test_optimizer_that_cannot_be_built_reports_what_it_needs(name: str, need: str) -> None:
     ((_, line),) = outcomes([f"pytorch_optimizer:{name}"])
     assert line.startswith(f"optimizer pytorch_optimizer:{name} ")
     assert " needs " in line
@@ -68,15 +63,13 @@ def test_optimizer_that_cannot_be_built_says_what_it_needs(name: str, need: str)
     assert "\n" not in line
 
 
-def test_unknown_optimizer_that_wants_an_argument_names_it() -> None:
+def test_unknown_optimizer_with_required_arguments_names_them() -> None:
     class Future(SGD):
         def __init__(self, params: Any, lr: float, horizon: int, mood: str) -> None:
             super().__init__(params, lr=lr)
 
-    with pytest.raises(
-        InputError,
-        match=r"optimizer pytorch_optimizer:future needs horizon, mood; write an OptimizerSpec",
-    ):
+    message = "optimizer pytorch_optimizer:future needs horizon, mood; write an OptimizerSpec"
+    with pytest.raises(InputError, match=message):
         require_usable("future", Future)
 
 
@@ -89,13 +82,13 @@ def test_muon_groups_leave_embeddings_and_vectors_to_adamw() -> None:
     assert not only["use_muon"]
 
 
-def test_the_rate_of_muons_adamw_keeps_its_ratio() -> None:
+def test_rate_of_adamw_in_muon_keeps_its_ratio() -> None:
     spec = any_of_pytorch_optimizer("muon")
     rates = [group["lr"] for group in build(spec, nn.Linear(3, 2), 0.2).param_groups]
     assert rates == [0.2, pytest.approx(0.2 * 3e-4 / 0.02)]
 
 
-def test_adammini_refuses_projections_whose_heads_it_does_not_know() -> None:
+def test_adammini_without_number_of_heads_refuses_projections() -> None:
     class Attention(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -111,7 +104,7 @@ class Complex(nn.Module):
         self.w = nn.Parameter(torch.ones(3, dtype=torch.cfloat))
 
 
-def test_fused_only_where_the_model_allows_it() -> None:
+def test_model_decides_whether_steps_can_be_fused() -> None:
     assert can_fuse(nn.Linear(3, 2))
     assert can_fuse(nn.Linear(3, 2).double())
     assert can_fuse(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2).bfloat16()))
@@ -128,7 +121,7 @@ FUSED = [(SGD, {}), (SGD, {"momentum": 0.9}), (Adam, {}), (Adagrad, {})]
 def stepped(
     optimizer: Optimizer, parameters: list[nn.Parameter], missing: set[int], *, sparse: bool = False
 ) -> list[Tensor]:
-    """The parameters after four steps along the same gradients; the second has none at the missing steps."""
+    """The parameters after four steps with the same gradients; none at `missing` for the second."""
     generator = torch.Generator().manual_seed(0)
     for step in range(4):
         for index, parameter in enumerate(parameters):
@@ -142,7 +135,7 @@ def stepped(
 
 @pytest.mark.parametrize(("kind", "fixed"), FUSED)
 @pytest.mark.parametrize("missing", [{0}, {0, 1}, {2}, {0, 1, 2, 3}])
-def test_fused_steps_where_a_gradient_is_none(
+def test_fused_steps_with_missing_gradients_equal_plain_ones(
     kind: type[Optimizer], fixed: dict[str, Any], missing: set[int]
 ) -> None:
     models = [nn.ParameterList([torch.ones(3, 4), torch.ones(3, 4)]) for _ in range(2)]
@@ -153,17 +146,17 @@ def test_fused_steps_where_a_gradient_is_none(
 
 @pytest.mark.parametrize(("kind", "fixed"), [(SGD, {}), (SGD, {"momentum": 0.9}), (Adagrad, {})])
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks")
-def test_fused_steps_where_a_gradient_turns_out_sparse(
+def test_fused_steps_with_sparse_gradients_equal_dense_ones(
     kind: type[Optimizer], fixed: dict[str, Any]
 ) -> None:
     models = [nn.ParameterList([torch.ones(3, 4), torch.ones(3, 4)]) for _ in range(2)]
     ours = stepped(fused(kind, models[0], 0.1, **fixed), list(models[0]), set(), sparse=True)
-    dense = stepped(kind(models[1].parameters(), lr=0.1, **fixed), list(models[1]), set())  # type: ignore[call-arg]
-    torch.testing.assert_close(ours, dense)
+    plain = kind(models[1].parameters(), lr=0.1, **fixed)  # type: ignore[call-arg]
+    torch.testing.assert_close(ours, stepped(plain, list(models[1]), set()))
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "adamw", "adagrad"])
-def test_an_ordinary_model_stays_fused(name: str) -> None:
+def test_ordinary_model_stays_fused(name: str) -> None:
     model = nn.Linear(4, 3)
     optimizer = build(OPTIMIZERS[name], model, 0.1)
     for _ in range(3):
