@@ -109,7 +109,7 @@ def test_names_not_there_or_in_use_are_refused(database: Path, folder: Path, cal
     with campaign_lock(tracking_uri(), "a"):
         code, _, err = call("delete", "a", "--yes")
         assert (code, len(err.splitlines())) == (2, 1)
-        assert "campaign: got 'a', which is being run by process" in err
+        assert "campaign 'a' is being run by process" in err
         assert call("delete", "a", "--dry-run")[0] == 2
     assert call("delete", "a")[0] == 2
     assert rows(database) == before

@@ -241,7 +241,7 @@ def test_results_of_another_machine_within_float_noise_are_kept_and_marked(
 
 
 def _elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("campaign.held", "campaign.ledger", "campaign.study"):
+    for module in ("campaign.stored_runs", "campaign.recorder", "campaign.study"):
         monkeypatch.setattr(f"optsuite.{module}.machine_class", lambda device: "another processor")
 
 
