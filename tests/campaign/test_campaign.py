@@ -554,9 +554,7 @@ def test_one_process_at_a_time_holds_a_campaign(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     with (
         campaign_lock(uri, "c"),
-        pytest.raises(
-            InputError, match=r"campaign 'c' is being run by process \d+ since 2"
-        ),
+        pytest.raises(InputError, match=r"campaign 'c' is being run by process \d+ since 2"),
         campaign_lock(uri, "c"),
     ):
         pass

@@ -77,7 +77,7 @@ def test_what_cannot_be_described_is_broken_too(monkeypatch: pytest.MonkeyPatch)
             raise OSError("could not get source code")
         return identify_optimizer(spec, described)
 
-    monkeypatch.setattr("optsuite.campaign.prepare.identify_optimizer", identify)
+    monkeypatch.setattr("optsuite.campaign.planning.identify_optimizer", identify)
     problems, (one,) = prepare(tiny.SUITE, device="cpu")
     assert list(problems[0].plans) == ["sgd"]
     assert "OSError: could not get source code" in str(one)
