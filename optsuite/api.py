@@ -48,9 +48,9 @@ def run(
 ) -> Result:
     """Tune every optimizer on every benchmark, evaluate it on fresh seeds, and write a report.
 
-    `suite` is a Suite, or the name, file or module of one. `benchmarks` and `optimizers` select from
-    it by name; an OptimizerSpec is added to it. Results that the campaign already holds are reused.
-    `listener` is called with each event of `optsuite.campaign.events`.
+    `suite` is a Suite, or the name, file or module of one. `benchmarks` and `optimizers` select
+    from it by name; an OptimizerSpec is added to it. Results that the campaign already holds are
+    reused. `listener` is called with each event of `optsuite.campaign.events`.
     """
     chosen = select_from(suite, benchmarks, optimizers, n_trials, n_seeds)
     with open_session(chosen, campaign=campaign, options=options, listener=listener) as session:

@@ -23,7 +23,7 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class NightStarted:
-    """A nightly run begins, at the rates of the night `rates_of`; if that is None, it tunes them."""
+    """A nightly run begins at the rates of the night `rates_of`, or tunes them if that is None."""
 
     campaign: str
     rates_of: str | None

@@ -33,7 +33,7 @@ class Conditions:
 
 @dataclass(kw_only=True)
 class Planned:
-    """How a benchmark is trained, by optimizer; `broken` are those that cannot train it, and why."""
+    """How a benchmark is trained, by optimizer; `broken` lists those that cannot train it."""
 
     definitions: dict[str, Identity] = field(default_factory=dict)
     plans: dict[str, Plan] = field(default_factory=dict)

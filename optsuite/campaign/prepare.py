@@ -1,7 +1,7 @@
 """Checking everything that a campaign will use, before anything is started or written."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 from optsuite.campaign.planning import (
@@ -38,10 +38,10 @@ class Problem:
     """A benchmark that can be trained here.
 
     `identity` and `definitions` are those of `training.identity`, described before anything was
-    tried; `dtype` and `cast` those of `training.numerics`. `definitions`, `plans` and `former` are by
-    optimizer: `plans` only of optimizers that can train it; `former`, the digests of schema 2, only if
-    `prepare` was asked for them. `notes` are lines for people. `seconds_per_run` is roughly the time
-    of a worker, `seconds_to_load` the time that the data took here.
+    tried; `dtype` and `cast` those of `training.numerics`. `definitions`, `plans` and `former` are
+    by optimizer: `plans` only of optimizers that can train it; `former`, the digests of schema 2,
+    only if `prepare` was asked for them. `notes` are lines for people. `seconds_per_run` is roughly
+    the time of a worker, `seconds_to_load` the time that the data took here.
     """
 
     benchmark: Benchmark
@@ -101,7 +101,7 @@ def prepare(
 ) -> tuple[list[Problem], list[Skipped]]:
     """Load and try out every benchmark and optimizer of the suite.
 
-    `known` are engines and reasons that earlier starts found for some rates; a trial finds the rest.
+    `known` are engines and reasons that earlier starts found for some rates; trials find the rest.
     `is_former` also computes the digests of schema 2. What cannot be trained is skipped. Raises
     InputError if that is one of the benchmarks `named`, or if nothing is left.
     """
@@ -115,11 +115,16 @@ def prepare(
         known=known,
         formerly=FormerDescriptions(suite, wanted=is_former),
     )
-    named = set(named)
+    return _try_all(suite.benchmarks, conditions, set(named))
+
+
+def _try_all(
+    benchmarks: Iterable[Benchmark], conditions: Conditions, named: Set[str]
+) -> tuple[list[Problem], list[Skipped]]:
     problems: list[Problem] = []
     skipped: list[Skipped] = []
     last: InputError | None = None
-    for benchmark in suite.benchmarks:
+    for benchmark in benchmarks:
         try:
             problem, broken = _try(benchmark, conditions)
         except InputError as error:

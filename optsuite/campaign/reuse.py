@@ -149,8 +149,8 @@ class ReuseCheck:
         elsewhere = self._stored_runs.trained_elsewhere(check.study, run)
         if not beyond_noise and not repeats(*check.trained):
             line = (
-                f"{name}: not reproducible on this device: two trainings of one run differ, but agree "
-                "with the store within noise; its results are kept"
+                f"{name}: not reproducible on this device: two trainings of one run differ, but "
+                "agree with the store within noise; its results are kept"
             )
             return Verdict(keep=True, mark=NOT_REPRODUCIBLE, line=line)
         if not beyond_noise and elsewhere:

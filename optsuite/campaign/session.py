@@ -49,7 +49,7 @@ class Session:
     ) -> Outcome:
         """Train and record the studies. The first Ctrl-C or SIGTERM stops cleanly as "interrupted".
 
-        `night` is the kind of night, None for an ordinary campaign. `notes` are more lines for people.
+        `night` is the kind of night, None for an ordinary campaign. `notes` are lines for people.
         """
         prepared = Prepared(
             seconds_per_run=self.seconds_per_run,

@@ -1,4 +1,4 @@
-"""One nightly run: train at the rates of an earlier night, compare with the last good one, judge."""
+"""A nightly run: train at the rates of an earlier night, compare with the last good one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

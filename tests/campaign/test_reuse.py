@@ -241,8 +241,9 @@ def test_results_of_another_machine_within_float_noise_are_kept_and_marked(
 
 
 def _elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("campaign.stored_runs", "campaign.recorder", "campaign.study"):
-        monkeypatch.setattr(f"optsuite.{module}.machine_class", lambda device: "another processor")
+    for module in ("stored_runs", "recorder", "study", "study_runs"):
+        name = f"optsuite.campaign.{module}.machine_class"
+        monkeypatch.setattr(name, lambda device: "another processor")
 
 
 def test_float_noise_on_the_same_machine_is_no_excuse(folder: Path, pool: InlinePool) -> None:
