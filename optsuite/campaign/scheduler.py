@@ -27,7 +27,7 @@ LOGGER = logging.getLogger("optsuite")
 
 
 class Scheduler:
-    """Submits tasks to a pool; hands results to the studies and, in another thread, the recorder."""
+    """Submits tasks to a pool; hands results to studies and, in another thread, the recorder."""
 
     def __init__(
         self,

@@ -200,7 +200,7 @@ class Study:
         return [run for run in self.requested if run.arm in ("tuned", "manual")]
 
     def score(self) -> float:
-        """The interquartile mean of `evaluations`, with penalties for diverged runs; nan if none."""
+        """The interquartile mean of `evaluations`, diverged ones with penalties; nan if none."""
         scores = [self.answers[run] for run in self.evaluations()]
         return interquartile_mean(penalized(scores))
 

@@ -56,12 +56,7 @@ def run_night(session: Session, *, retune: bool, keep: int | None, folder: Path)
     """
     store = open_store(session.uri)
     campaign, suite, device = session.campaign, session.suite, session.options.device
-    kind, reference = _kind_of(store, suite.name, campaign, retune=retune)
-    rates_of = reference.campaign if reference else None
-    session.listener(NightStarted(campaign=campaign, rates_of=rates_of))
-    known = rates(store, reference)
-    studies = studies_of(suite, session.problems, device=device, rates=known)
-    outcome = session.run(studies, night=kind)
+    outcome = _train(session, store, retune=retune)
     report = publish(session.uri, campaign, folder, session.skipped)
     if outcome == "interrupted":
         return NightResult(outcome=outcome, campaign=campaign, report=report, state="interrupted")
@@ -95,6 +90,16 @@ def run_night(session: Session, *, retune: bool, keep: int | None, folder: Path)
         deleted=tuple(night.campaign for night in deleted),
         page=_write_page(store, suite.name, found, folder),
     )
+
+
+def _train(session: Session, store: Store, *, retune: bool) -> Outcome:
+    campaign, suite, device = session.campaign, session.suite, session.options.device
+    kind, reference = _kind_of(store, suite.name, campaign, retune=retune)
+    rates_of = reference.campaign if reference else None
+    session.listener(NightStarted(campaign=campaign, rates_of=rates_of))
+    known = rates(store, reference)
+    studies = studies_of(suite, session.problems, device=device, rates=known)
+    return session.run(studies, night=kind)
 
 
 def _kind_of(store: Store, suite: str, campaign: str, *, retune: bool) -> tuple[str, Night | None]:

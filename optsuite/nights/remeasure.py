@@ -28,7 +28,7 @@ def confirmed(
     *,
     device: str,
 ) -> pd.DataFrame:
-    """The runs of a campaign, after steps that seem slower are measured again; the fastest counts."""
+    """The runs of a campaign. Steps that seem slower are measured again; the fastest counts."""
     for _ in range(TIMES):
         after = read_runs(store, campaign)
         slow = set()

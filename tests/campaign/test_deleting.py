@@ -206,10 +206,12 @@ def test_night_that_the_next_one_needs_is_refused_without_force(folder: Path) ->
     for night in ("one", "two", "three"):
         result = optsuite.nightly(SUITE, campaign=night, options=ExecutionOptions(workers=1))
     good = "three" if result.outcome == "done" else None
-    with pytest.raises(InputError, match=r"'one', the last reference night of suite tiny.*--force"):
+    with pytest.raises(
+        InputError, match=r"'one' is the last reference night of suite tiny.*--force"
+    ):
         optsuite.delete("one")
     if good:
-        with pytest.raises(InputError, match="'three', the last good night of suite tiny"):
+        with pytest.raises(InputError, match="'three' is the last good night of suite tiny"):
             optsuite.delete("three", dry_run=True)
     optsuite.clean()
     kept = optsuite.runs("one"), optsuite.runs("three")
