@@ -1,4 +1,4 @@
-"""A campaign is deleted for good, and nothing else is; a kill in the middle leaves nothing half."""
+"""Deleting removes a campaign for good and nothing else; a kill leaves nothing half-deleted."""
 
 import os
 import pty
@@ -122,10 +122,9 @@ def test_names_not_there_or_in_use_are_refused(database: Path, folder: Path, cal
 def test_terminal_is_asked_and_no_terminal_is_refused(database: Path, folder: Path) -> None:
     command = [str(PROGRAM), "delete", "a"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    assert (done.returncode, done.stderr.splitlines()) == (
-        2,
-        ["optsuite: delete asks on a terminal, and there is none; add --yes"],
-    )
+    assert done.returncode == 2
+    expected = "optsuite: delete asks on a terminal, and there is none; add --yes"
+    assert done.stderr.splitlines() == [expected]
     for answer, code, names in ((b"n\n", 130, ["a", "b"]), (b"y\n", 0, ["a", "b"])):
         ours, theirs = pty.openpty()
         os.write(ours, answer)
