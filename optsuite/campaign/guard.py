@@ -11,8 +11,7 @@ from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.results import Measurement, Run
 
 SHARE = 1 / 50  # of the cost of the study's training
-# A step of the plain loop costs this many times a stacked run's share; `make speed` measured 1.5 to
-# 2.4.
+# The cost of a plain step, relative to a stacked run's share; `make speed` measured 1.5 to 2.4.
 PLAIN_COST = 2.0
 # Rounding alone can divert a run at once, if a ReLU unit at zero passes or does not. That happened
 # in 3 of 108 runs (12 at each tuned rate of `smoke`, one nudge, 2026-11-26, torch 2.15); with a

@@ -126,7 +126,7 @@ def _try_all(
     last: InputError | None = None
     for benchmark in benchmarks:
         try:
-            problem, broken = _try(benchmark, conditions)
+            problem, skipped_pairs = _try(benchmark, conditions)
         except InputError as error:
             if benchmark.name in named:
                 raise
@@ -141,7 +141,7 @@ def _try_all(
             skipped.append(Skipped(benchmark=benchmark.name, reason=str(last)))
         else:
             problems.append(problem)
-            skipped += broken
+            skipped += skipped_pairs
     if last is not None and not problems:
         raise last
     return problems, skipped
@@ -177,11 +177,11 @@ def _try(benchmark: Benchmark, conditions: Conditions) -> tuple[Problem, list[Sk
         seconds_per_run=cost,
         seconds_to_load=seconds_to_load,
     )
-    broken = []
+    skipped = []
     for optimizer, error in planned.broken:
         one = Skipped(benchmark=benchmark.name, optimizer=optimizer, reason=str(error))
-        broken.append(one)
-    return problem, broken
+        skipped.append(one)
+    return problem, skipped
 
 
 def _casts(benchmark: Benchmark, fitted: Fitted) -> Iterator[str]:

@@ -85,9 +85,17 @@ class ReuseCheck:
         for task in self._checks:
             self._pool.cancel(task)
         self._checks = {}
-        lines = tuple(verdict.line for verdict in self.verdicts.values() if verdict.line)
-        n_same = sum(verdict == Verdict(keep=True) for verdict in self.verdicts.values())
-        yield ReuseChecked(n_same=n_same, findings=lines)
+        yield self._result()
+
+    def _result(self) -> ReuseChecked:
+        n_same = 0
+        lines = []
+        for verdict in self.verdicts.values():
+            if verdict == Verdict(keep=True):
+                n_same += 1
+            elif verdict.line:
+                lines.append(verdict.line)
+        return ReuseChecked(n_same=n_same, findings=tuple(lines))
 
     def _submit(self, check: _Check) -> None:
         study = check.study

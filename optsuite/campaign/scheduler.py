@@ -5,13 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from optsuite.campaign.events import (
-    Event,
-    Heartbeat,
-    RunEnded,
-    StudyEnded,
-    StudyRestarted,
-)
+from optsuite.campaign.events import Event, Heartbeat, RunEnded, StudyEnded, StudyRestarted
 from optsuite.campaign.guard import Guard, Guards
 from optsuite.campaign.job import Job
 from optsuite.campaign.recorder import Recorder
@@ -55,7 +49,7 @@ class Scheduler:
         self._priorities = {study: priority for priority, study in enumerate(order)}
 
     def run(self, stop: Callable[[], bool]) -> Iterator[Event]:
-        """Train until all is done or `stop` returns True. Nothing is left half-written."""
+        """Train until all is done, or `stop` returns True. Nothing is left half-written."""
         for study in self._campaign.studies:
             yield from self._advance(study)
         while (self._jobs or self._under_guard) and not stop():
@@ -86,7 +80,7 @@ class Scheduler:
         """Replay the study's next request; submit what is missing of it, or finish the study."""
         yield from self._campaign.replay_study(study)
         if study.ended:
-            if not self._is_guarded(study):
+            if not self._start_guard(study):
                 yield self._finish(study)
             return
         known = set(study.answers)
@@ -97,8 +91,8 @@ class Scheduler:
         for runs in group(wanted, study.plan.max_stack):
             self._submit(study, runs)
 
-    def _is_guarded(self, study: Study) -> bool:
-        """Start a comparison of a stacked run with a plain one, if the study needs it first."""
+    def _start_guard(self, study: Study) -> bool:
+        """Compare a stacked run with a plain one first, if that is due; return whether it is."""
         if not study.plan.stacks or study.error is not None or self._recorder.is_compared(study):
             return False
         guard = self._guards.guard(study)
@@ -204,9 +198,11 @@ class Scheduler:
         for index in list(job.run_loggers):
             yield self._end(job, index, RunResult(outcome="failed", error=event.reason))
         # The study's remaining tasks would likely be lost too, each after a long time.
-        for task_id in [task_id for task_id, own in self._jobs.items() if own.study is job.study]:
-            self._pool.cancel(task_id)
-            self._jobs.pop(task_id).discard(self._writer)
+        for task_id, own in list(self._jobs.items()):
+            if own.study is job.study:
+                self._pool.cancel(task_id)
+                del self._jobs[task_id]
+                own.discard(self._writer)
         job.study.stop()
         yield from self._advance(job.study)
 

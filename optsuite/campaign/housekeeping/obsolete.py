@@ -64,13 +64,20 @@ class _Current:
     """The current results of each pair of benchmark and optimizer."""
 
     def __init__(self, runs: Iterable[InventoryRow]) -> None:
-        runs = [run for run in runs if run.is_current]
-        finished = [run for run in runs if run.status == "FINISHED"]
-        self.studies = {run.pair for run in finished if run.kind == "study"}
-        heads = [run for run in finished if run.kind == "study" or run.is_manual]
-        self.pairs = {run.pair for run in heads}
-        self.definitions = {(run.pair, run.basis) for run in heads}
-        self.fingerprints = Counter(run.fingerprint for run in finished)
+        self.studies: set[object] = set()
+        self.pairs: set[object] = set()
+        self.definitions: set[object] = set()
+        self.fingerprints: Counter[str] = Counter()
+        for run in runs:
+            if not run.is_current or run.status != "FINISHED":
+                continue
+            self.fingerprints[run.fingerprint] += 1
+            is_study = run.kind == "study"
+            if is_study:
+                self.studies.add(run.pair)
+            if is_study or run.is_manual:
+                self.pairs.add(run.pair)
+                self.definitions.add((run.pair, run.basis))
 
     def replaces(self, run: InventoryRow) -> bool:
         """Whether newer results replace a superseded run."""
