@@ -141,7 +141,7 @@ def test_curves_in_any_stack_and_order_are_bitwise_equal(
 
 
 @pytest.mark.parametrize(("n_workers", "first"), [(3, "tiny_line"), (4, "longer")])
-def test_the_longest_studies_go_first_where_there_is_a_worker_for_each(
+def test_longest_studies_are_first_if_each_has_a_worker(
     folder: Path, n_workers: int, first: str
 ) -> None:
     class Cluster(InlinePool):
@@ -199,7 +199,7 @@ def test_a_second_start_trains_nothing_and_writes_nothing(folder: Path, pool: In
     pd.testing.assert_frame_equal(everything(), before)
 
 
-def test_an_interrupted_campaign_goes_on_to_the_same_end(
+def test_interrupted_campaign_resumes_to_the_same_end(
     folder: Path, template: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enter(folder / "whole", template, monkeypatch)

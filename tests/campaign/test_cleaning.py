@@ -113,7 +113,9 @@ def test_superseded_runs_go_and_the_report_stays_the_same(folder: Path, pool: In
     assert "superseded" not in counts(optsuite.clean())
 
 
-def test_runs_of_what_is_broken_for_now_stay_and_come_back(folder: Path, pool: InlinePool) -> None:
+def test_runs_of_a_broken_optimizer_stay_and_return_to_the_report(
+    folder: Path, pool: InlinePool
+) -> None:
     go(pool)
     report = reported(folder)
     sign_only = replace(SUITE, optimizers=SUITE.optimizers[1:])
@@ -126,7 +128,7 @@ def test_runs_of_what_is_broken_for_now_stay_and_come_back(folder: Path, pool: I
     assert reported(folder) == report
 
 
-def test_refuted_runs_go_and_what_refused_their_stacks_is_remembered(
+def test_refuted_runs_are_removed_and_refusals_of_stacks_remembered(
     folder: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool.load(SUITE)
@@ -178,7 +180,7 @@ def test_interrupted_campaign_resumes_with_what_had_ended(folder: Path, pool: In
     removal = optsuite.clean()
     assert counts(removal)["unfinished"] == 1
     ids = {run.run_id for run in all_runs("c")}
-    assert begun in ids  # the next start goes on from its checkpoint
+    assert begun in ids  # the next start resumes from its checkpoint
     assert other not in ids
     assert checkpoint.exists()
     assert read_plans(tracking_uri(), "c") == plans
@@ -188,7 +190,7 @@ def test_interrupted_campaign_resumes_with_what_had_ended(folder: Path, pool: In
     assert tables[0] == tables[1]
 
 
-def test_only_checkpoints_that_no_start_uses_go(folder: Path, pool: InlinePool) -> None:
+def test_checkpoints_that_no_start_uses_are_removed(folder: Path, pool: InlinePool) -> None:
     go(pool)
     trial = next(run for run in all_runs() if run.kind == "trial")
     place = checkpoint_folder(tracking_uri())
@@ -214,7 +216,9 @@ def test_only_checkpoints_that_no_start_uses_go(folder: Path, pool: InlinePool) 
         assert (place / name).exists() == stays, name
 
 
-def test_trash_of_ours_goes_and_of_others_stays(folder: Path, pool: InlinePool, call: Call) -> None:
+def test_trash_is_removed_except_runs_of_other_programs(
+    folder: Path, pool: InlinePool, call: Call
+) -> None:
     go(pool)
     store = open_store(tracking_uri())
     report = reported(folder)
@@ -253,7 +257,7 @@ def test_rejected_files_of_the_spool_stay_unless_asked_for(folder: Path, call: C
     assert {path.name for path in outbox.iterdir()} == {"2.json"}
 
 
-def test_store_that_is_not_there_is_not_made(empty: Path, call: Call) -> None:
+def test_missing_store_is_not_created(empty: Path, call: Call) -> None:
     assert call("clean") == (0, "There is nothing to remove.\n", "")
     assert call("clean", "--campaign", "x")[0] == 2
     assert not list(empty.iterdir())

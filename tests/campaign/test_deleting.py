@@ -100,7 +100,7 @@ def test_dry_run_counts_the_same_and_touches_nothing(database: Path, folder: Pat
     assert 0 < planned.n_bytes < database.stat().st_size * 10
 
 
-def test_names_not_there_or_in_use_are_refused(database: Path, folder: Path, call: Call) -> None:
+def test_names_unknown_or_in_use_are_refused(database: Path, folder: Path, call: Call) -> None:
     with pytest.raises(UnknownNameError, match=r"campaign: got 'c', one of: a, b"):
         optsuite.delete("c")
     with pytest.raises(InputError, match="1 to 100 letters"):
@@ -154,7 +154,7 @@ def large(database: Path) -> Path:
 
 
 @pytest.mark.parametrize("left", [400, 390, 200, 10])
-def test_kill_leaves_no_half_and_next_command_completes(
+def test_killed_deletion_leaves_no_half_and_next_command_completes(
     large: Path, folder: Path, left: int
 ) -> None:
     other = rows(large, "b")

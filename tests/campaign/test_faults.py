@@ -177,7 +177,7 @@ def test_worker_without_memory_is_stopped_and_its_task_tried_once_more_alone(fol
     assert "its worker ran out of memory" in str(studies[0].error)
 
 
-def test_a_stack_alone_waits_for_the_others_and_shares_with_none() -> None:
+def test_exclusive_task_waits_for_the_others_and_runs_alone() -> None:
     from tasks import collect, task
 
     with LocalPool(2, suite=str(TINY), device="cpu") as pool:

@@ -222,7 +222,7 @@ def test_rows_not_requested_by_a_start_stay_and_migrate_when_requested(
     assert (pool.n_trained, forms()) == (0, {NEW})
 
 
-def test_a_study_of_another_budget_keeps_its_runs_and_what_it_was(
+def test_study_of_another_budget_keeps_its_runs_and_identity(
     folder: Path, pool: InlinePool
 ) -> None:
     go(pool)

@@ -83,9 +83,7 @@ def test_reused_results_are_checked_by_one_run_of_each_study(
     assert len(drawn) > 1  # each command draws anew: nothing can prepare for it
 
 
-def test_how_studies_were_trained_is_read_before_they_are_planned(
-    folder: Path, pool: InlinePool
-) -> None:
+def test_engines_of_earlier_starts_are_used_for_plans(folder: Path, pool: InlinePool) -> None:
     assert read_plans(tracking_uri(), "c") == {}
     go(pool)
     known = read_plans(tracking_uri(), "c")
@@ -304,7 +302,7 @@ def test_stacks_that_drift_are_told_from_rounding_by_nudged_runs(
     assert nudges == list(range(1, NUDGES + 1)) * (n_nudged // NUDGES)
 
 
-def test_a_plain_run_that_fails_says_nothing_against_a_stack(
+def test_failed_plain_run_refuses_no_stack(
     folder: Path, pool: InlinePool, caplog: pytest.LogCaptureFixture
 ) -> None:
     pool.load(SUITE)

@@ -273,7 +273,7 @@ def test_an_optimizer_that_the_reference_did_not_have_is_tuned(
     assert night(pool, "nightly-2", larger) == 2 * (3 * 12 + 4 + 2 * 12)
 
 
-def test_a_night_with_damaged_rows_is_still_a_night(folder: Path) -> None:
+def test_night_with_damaged_rows_is_still_found(folder: Path) -> None:
     store = open_store(tracking_uri())
     whole = {"kind": "study", "campaign": "c", "suite": "n", "night": REFERENCE}
     damages: list[dict[str, str | None]] = [
