@@ -1,16 +1,21 @@
-"""Small stores for tests of what is removed from them, and what can be seen of a store."""
+"""Training small campaigns, and looking at what they leave in a store."""
 
 import sqlite3
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from conftest import InlinePool
 from suites import tiny
 
+from optsuite.campaign.events import Event
 from optsuite.campaign.housekeeping.removal import Removal
 from optsuite.campaign.prepare import prepare
 from optsuite.campaign.runner import run_campaign, studies_of
+from optsuite.campaign.study import Study
+from optsuite.execution.pool import Pool
 from optsuite.tracking.location import tracking_uri
 
 SUITE = replace(tiny.SUITE, n_trials=2, n_seeds=2)
@@ -18,40 +23,57 @@ N_RUNS = 2 * (2 + 2) + 2 + 2  # trials and evaluations of two optimizers, defaul
 TABLES = ("metrics", "latest_metrics", "params", "tags", "runs")
 
 
+def never() -> bool:
+    return False
+
+
+def run_studies(
+    pool: Pool,
+    studies: Sequence[Study],
+    *,
+    campaign: str = "c",
+    suite: str = "tiny",
+    stop: Callable[[], bool] = never,
+    **options: Any,
+) -> list[Event]:
+    """Run a campaign in the current folder to its end, and return its events."""
+    uri = tracking_uri()
+    events = run_campaign(
+        studies, uri=uri, campaign=campaign, suite=suite, pool=pool, stop=stop, **options
+    )
+    return list(events)
+
+
 def train(campaign: str) -> None:
     pool = InlinePool()
     pool.load(SUITE)
     studies = studies_of(SUITE, prepare(SUITE, device="cpu")[0], device="cpu")
-    events = run_campaign(
-        studies,
-        uri=tracking_uri(),
-        campaign=campaign,
-        suite=SUITE.name,
-        pool=pool,
-        stop=lambda: False,
-    )
-    assert list(events)
+    assert run_studies(pool, studies, campaign=campaign)
 
 
 def rows(database: Path, campaign: str | None = None) -> dict[str, list[tuple[object, ...]]]:
     """All rows of all runs, of a campaign's runs where one is named."""
-    own = "SELECT run_uuid FROM tags WHERE key = 'optsuite.campaign' AND value = ?"
-    where = f"WHERE run_uuid IN ({own})" if campaign else ""
+    where = ""
+    values: tuple[str, ...] = ()
+    if campaign:
+        own = "SELECT run_uuid FROM tags WHERE key = 'optsuite.campaign' AND value = ?"
+        where = f"WHERE run_uuid IN ({own})"
+        values = (campaign,)
+    found = {}
     with closing(sqlite3.connect(database)) as connection:
-        return {
-            table: sorted(
-                connection.execute(f"SELECT * FROM {table} {where}", (campaign,) * bool(campaign)),
-                key=repr,
-            )
-            for table in TABLES
-        }
+        for table in TABLES:
+            every = connection.execute(f"SELECT * FROM {table} {where}", values)
+            found[table] = sorted(every, key=repr)
+    return found
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """All files but those of SQLite's log."""
-    found = (path for path in folder.rglob("*") if path.is_file())
-    kept = (path for path in found if not path.name.endswith(("-wal", "-shm")))
-    return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
+    """All files except those of SQLite's log."""
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.name.endswith(("-wal", "-shm")):
+            found[str(path.relative_to(folder))] = path.read_bytes()
+    return found
 
 
 def counts(removal: Removal) -> dict[str, int]:

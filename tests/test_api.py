@@ -1,4 +1,4 @@
-"""The Python interface: from a script, with a suite that is in no file, and values for names."""
+"""The Python interface: from a script, with a suite in no file, and with values for names."""
 
 import importlib
 import pkgutil
@@ -35,18 +35,14 @@ def test_run_returns_what_the_commands_write(folder: Path) -> None:
     events: list[Event] = []
     result = optsuite.run(SMALL, options=ONE, listener=events.append)
     assert result.outcome == "done"
-    assert [type(event) for event in events if isinstance(event, Prepared | Ready)] == [
-        Prepared,
-        Ready,
-    ]
-    assert sum(isinstance(event, RunEnded) for event in events) == len(
-        result.runs.query("kind != 'study'")
-    )
+    beginning = [type(event) for event in events if isinstance(event, Prepared | Ready)]
+    assert beginning == [Prepared, Ready]
+    n_runs = len(result.runs.query("kind != 'study'"))
+    assert sum(isinstance(event, RunEnded) for event in events) == n_runs
     assert sum(isinstance(event, StudyEnded) for event in events) == 2
     written = pd.read_csv("mlruns/report/leaderboard.csv")
-    assert written["score"].tolist() == pytest.approx(
-        result.leaderboard["score"].tolist(), rel=1e-5
-    )
+    scores = result.leaderboard["score"].tolist()
+    assert written["score"].tolist() == pytest.approx(scores, rel=1e-5)
     assert set(result.verdicts["verdict"]) <= {"better", "worse", "tied", "open"}
     assert len(result.verdicts) == 2
     assert set(result.curves["run_id"]) == set(result.runs["run_id"])
@@ -121,25 +117,12 @@ def test_script_without_a_guard_trains_in_worker_processes(folder: Path) -> None
 
 def test_no_public_name_is_hidden_by_a_module(folder: Path) -> None:
     for module in pkgutil.walk_packages(optsuite.__path__, "optsuite."):
-        if (
-            "ray" not in module.name
-            and "cluster" not in module.name
-            and "__main__" not in module.name
-        ):
+        if not any(part in module.name for part in ("ray", "cluster", "__main__")):
             importlib.import_module(module.name)
     functions: dict[str, Any] = {name: getattr(optsuite, name) for name in optsuite.__all__}
-    for name in (
-        "run",
-        "train",
-        "report",
-        "compare",
-        "nightly",
-        "preview",
-        "runs",
-        "curves",
-        "leaderboard",
-    ):
+    training = ("run", "train", "nightly", "preview")
+    reading = ("report", "compare", "runs", "curves", "leaderboard")
+    for name in (*training, *reading, "delete", "clean"):
         assert callable(functions[name]), name
-    assert all(callable(functions[name]) for name in ("delete", "clean"))
     with pytest.raises(InputError):
         functions["runs"]("nothing")

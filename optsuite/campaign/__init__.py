@@ -1,1 +1,1 @@
-"""The campaign: a named set of results. Replays every study against the store, trains what is missing, records it."""
+"""Campaigns, named sets of results: replay studies against the store, train the rest, record it."""

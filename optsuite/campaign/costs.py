@@ -14,7 +14,7 @@ LOGGER = logging.getLogger("optsuite")
 
 
 def record_costs(studies: Iterable[Study], recorder: Recorder, stop: Callable[[], bool]) -> None:
-    """Measure the optimizers of each benchmark side by side, where one of its finished studies lacks its cost."""
+    """Measure a benchmark's optimizers side by side if the cost of a finished study is missing."""
     by_benchmark: dict[str, list[Study]] = {}
     for study in studies:
         if study.ended and not study.error and not study.is_manual:
@@ -23,18 +23,14 @@ def record_costs(studies: Iterable[Study], recorder: Recorder, stop: Callable[[]
         if stop() or all(recorder.knows_cost(study) for study in own):
             continue
         benchmark, device = own[0].problem.benchmark, own[0].device
+        specs = [study.spec for study in own]
         try:
             splits = fit(benchmark, load_splits(benchmark), device=device).splits.to(device)
-            costs = measure_costs(
-                benchmark, [study.spec for study in own], splits, device=device, stop=stop
-            )
-        except (Exception, SystemExit) as error:  # the results are there all the same
-            LOGGER.warning(
-                "benchmark %s: the cost of a step is unknown: %s%s",
-                benchmark.name,
-                one_line(error),
-                location(error),
-            )
+            costs = measure_costs(benchmark, specs, splits, device=device, stop=stop)
+        except (Exception, SystemExit) as error:
+            # A missing cost must not lose the results.
+            cause = f"{one_line(error)}{location(error)}"
+            LOGGER.warning("benchmark %s: the cost of a step is unknown: %s", benchmark.name, cause)
             continue
         for study in own:
             if study.spec.name in costs:

@@ -1,4 +1,4 @@
-"""What a campaign reports while it goes on, for whoever shows it."""
+"""What a campaign reports while it runs, for progress displays."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from optsuite.training.results import Run, RunScore
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """Everything has been tried out, and nothing has been written yet.
+    """Every definition has been tried out; nothing has been written yet.
 
-    By benchmark, `seconds_per_run` is the rough cost of a run and `n_runs` the number of runs.
-    `skipped` is what cannot be trained here. `notes` are lines that a person should see.
+    `seconds_per_run`, a rough cost, and `n_runs` are by benchmark. `skipped` lists what cannot be
+    trained here. `notes` are lines for people.
     """
 
     seconds_per_run: Mapping[str, float]
@@ -23,7 +23,7 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class NightStarted:
-    """A nightly run begins: at the rates of an earlier night, or tuning them where that is None."""
+    """A nightly run begins at the rates of the night `rates_of`, or tunes them if that is None."""
 
     campaign: str
     rates_of: str | None
@@ -31,15 +31,15 @@ class NightStarted:
 
 @dataclass(frozen=True)
 class Interrupted:
-    """The campaign has been asked to stop; what has ended is kept."""
+    """The campaign was asked to stop; ended runs are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """The store has been read: how many runs each benchmark still needs.
+    """The store has been read: `missing` is how many runs each benchmark still needs.
 
-    `replaced` are the benchmarks whose finished studies, of another budget, will leave the report; `delivered` is how many
-    runs the store has been given that an earlier start had to keep elsewhere.
+    The finished studies of the benchmarks `replaced` had another budget and leave the report.
+    `delivered` is how many runs an earlier start had to keep outside the store.
     """
 
     missing: Mapping[str, int]
@@ -49,7 +49,7 @@ class Ready:
 
 @dataclass(frozen=True, kw_only=True)
 class RunMeasured:
-    """A run that is being trained has come to a step of its `max_steps`; its validation loss there, nan if not finite."""
+    """A run has reached a step of its `max_steps`. The validation loss is nan if not finite."""
 
     run: Run
     step: int
@@ -59,7 +59,7 @@ class RunMeasured:
 
 @dataclass(frozen=True, kw_only=True)
 class RunEnded:
-    """A run has its score: trained just now, or `reused` from the store."""
+    """A run has its score: newly trained, or `reused` from the store."""
 
     run: Run
     score: RunScore
@@ -68,9 +68,9 @@ class RunEnded:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyEnded:
-    """A study is complete, its rate tuned and evaluated; or it had to stop, and `error` says why in one line.
+    """A study is tuned and evaluated, or had to stop; then `error` is the reason in one line.
 
-    `score` is the interquartile mean of its evaluations, nan where there are none.
+    `score` is the interquartile mean of its evaluations, nan without any.
     """
 
     benchmark: str
@@ -83,9 +83,9 @@ class StudyEnded:
 
 @dataclass(frozen=True, kw_only=True)
 class ReuseChecked:
-    """One stored run of each study that reuses some has been trained again.
+    """One stored run of each study that reuses results has been trained again.
 
-    `n_same` studies gave the same bits. `findings` are the others, each in a line.
+    `n_same` studies gave the same bits. `findings` has a line for each of the rest.
     """
 
     n_same: int
@@ -94,7 +94,7 @@ class ReuseChecked:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRestarted:
-    """The stacked runs of a study were not those of the plain loop: its `n_runs` runs are trained again, one by one."""
+    """A study's stacked runs disagree with the plain loop; its `n_runs` are trained one by one."""
 
     benchmark: str
     optimizer: str
@@ -104,7 +104,7 @@ class StudyRestarted:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """Some time has passed."""
+    """A sign of life while nothing else is reported."""
 
 
 Beginning = Prepared | NightStarted | Ready | ReuseChecked

@@ -1,4 +1,4 @@
-"""The guard of stacked training: of every stacked study, one evaluation is trained again by the plain loop."""
+"""The guard of stacked training: the plain loop repeats an evaluation of every stacked study."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,21 +10,23 @@ from optsuite.training.equivalence.agreement import differ, outgrown, parted
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.results import Measurement, Run
 
-SHARE = 1 / 50  # of what the study's training took
-PLAIN_COST = 2.0  # a step of the plain loop takes that many times a stacked one's share; FACTS of make speed: 1.5 to 2.4
-# Rounding may throw a run off its course at once: a unit of a ReLU that is at zero passes or does not. A run parted from
-# such a cause in 3 of 108 (12 at each tuned rate of `smoke`, one nudge, 2026-11-26, torch 2.15), a stack that errs in all.
-RUNS = 3  # have to part before a stack is refused
-NUDGES = 4  # of each are tried
+SHARE = 1 / 50  # of the cost of the study's training
+# The cost of a plain step, relative to a stacked run's share; `make speed` measured 1.5 to 2.4.
+PLAIN_COST = 2.0
+# Rounding alone can divert a run at once, if a ReLU unit at zero passes or does not. That happened
+# in 3 of 108 runs (12 at each tuned rate of `smoke`, one nudge, 2026-11-26, torch 2.15); with a
+# faulty stack, all runs part.
+RUNS = 3  # must part before a stack is refused
+NUDGES = 4  # are tried for each run
 Curve = Sequence[Measurement]
 Stored = Callable[[Mapping[Fingerprint, Study]], Mapping[Fingerprint, Curve]]
 
 
 @dataclass
 class Guard:
-    """One study under comparison: the run under way by the plain loop, beside what its stack has measured.
+    """One study under comparison: a run in the plain loop beside the curve from its stack.
 
-    `waiting` are the evaluations that are trained as well where those before have parted.
+    `waiting` are evaluations to train next if those before have parted.
     """
 
     study: Study
@@ -36,11 +38,12 @@ class Guard:
     parted: list[str] = field(default_factory=list)
 
     def add(self, measurement: Measurement) -> None:
-        """Take in what the run under way has measured."""
-        (self.nudged[-1] if self.nudged else self.plain).append(measurement)
+        """Record a measurement of the current run."""
+        curve = self.nudged[-1] if self.nudged else self.plain
+        curve.append(measurement)
 
     def advance(self, ids: Iterator[int]) -> bool:
-        """Take the next run where those before do not suffice to judge; False where they do."""
+        """Switch to the next run if more are needed for a verdict, else return False."""
         until = self.task.until
         stacked = [m for m in self.stacked if until is None or m.step <= until]
         reason = parted(self.plain, stacked)
@@ -53,9 +56,8 @@ class Guard:
         if not reason:
             self.parted = []
             return False
-        self.parted.append(
-            f"at lr={self.task.runs[0].lr:.3g}, seed {self.task.runs[0].seed}, {reason}"
-        )
+        run = self.task.runs[0]
+        self.parted.append(f"at lr={run.lr:.3g}, seed {run.seed}, {reason}")
         if not self.waiting:
             return False
         run, self.stacked = self.waiting.pop()
@@ -65,12 +67,12 @@ class Guard:
 
     @property
     def reason(self) -> str:
-        """What stands against the stack, in a clause; empty where one of its runs agrees."""
+        """What is wrong with the stack, in a clause; empty if one of its runs agrees."""
         return self.parted[0] if self.parted else ""
 
 
 class Guards:
-    """Chooses what is compared of a study, and remembers what was measured until then."""
+    """Chooses which run of a study is compared, and keeps curves until then."""
 
     def __init__(self, stored: Stored, ids: Iterator[int]) -> None:
         """`stored` reads curves by fingerprint; `ids` numbers tasks."""
@@ -79,33 +81,38 @@ class Guards:
         self._measured: dict[Study, dict[Run, Curve]] = {}
 
     def remember(self, study: Study, run: Run, curve: Curve) -> None:
-        """Keep what an evaluation has measured, of a study that is stacked."""
+        """Keep the curve of an evaluation, if its study is stacked."""
         if study.plan.stacks and run.arm in ("tuned", "manual"):
             self._measured.setdefault(study, {})[run] = curve
 
     def forget(self, study: Study) -> None:
-        """The study is over."""
+        """Drop the curves of a study."""
         self._measured.pop(study, None)
 
     def guard(self, study: Study) -> Guard | None:
-        """The comparison of a study that has ended; None where nothing can be compared."""
+        """The comparison of an ended study; None if there is nothing to compare."""
         curves = self._measured.get(study) or self._read(study)
         if not curves:
             return None
-        chosen = random.SystemRandom().sample(list(curves.items()), k=min(RUNS, len(curves)))
+        n_chosen = min(RUNS, len(curves))
+        chosen = random.SystemRandom().sample(list(curves.items()), k=n_chosen)
         run, curve = chosen.pop()
         task = study.task(next(self._ids), (run,), plain=True, until=_furthest(study))
         return Guard(study, task, curve, chosen)
 
     def _read(self, study: Study) -> Mapping[Run, Curve]:
-        """The evaluations of a study that was answered from the store."""
+        """The curves of evaluations that came from the store."""
         by_fingerprint = {study.fingerprint(run): run for run in study.evaluations()}
         found = self._stored(dict.fromkeys(by_fingerprint, study))
-        return {by_fingerprint[fingerprint]: curve for fingerprint, curve in found.items() if curve}
+        curves = {}
+        for fingerprint, curve in found.items():
+            if curve:
+                curves[by_fingerprint[fingerprint]] = curve
+        return curves
 
 
 def _furthest(study: Study) -> int:
-    """The last measurement that SHARE of the study's training pays for, the second after step 0 at least."""
+    """The step of the last measurement that SHARE pays for, at least the second after step 0."""
     benchmark = study.problem.benchmark
     runs_paid_for = SHARE * study.n_runs / PLAIN_COST
     steps = int(runs_paid_for * benchmark.max_steps) // benchmark.eval_every * benchmark.eval_every

@@ -1,4 +1,4 @@
-"""One process at a time works on a campaign; the lock goes with the process, however it ends."""
+"""The lock of a campaign: one process at a time, released however that process ends."""
 
 import json
 import os
@@ -24,12 +24,12 @@ def check_campaign_name(name: str) -> None:
 
 @contextmanager
 def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
-    """Hold the campaign, or raise InputError that names the process that does and when it started.
+    """Lock the campaign; raises InputError naming the process that holds it and since when.
 
-    For a store behind a server the lock holds among the processes of one person on one machine.
+    For a store behind a server, the lock works among the processes of one user on one machine.
     """
     folder, path, owner = _place(uri, campaign)
-    store_exists(uri)  # raises where the folder would be made in the wrong place
+    store_exists(uri)  # raises if the folder would be created in the wrong place
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(path, timeout=0)
@@ -40,7 +40,8 @@ def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
         raise _taken(campaign, owner) from None
     except OSError as error:
         raise InputError(
-            f"store: got {redact(uri)}, cannot write to {folder} ({error.strerror}); allowed: a writable folder"
+            f"store: cannot write to {folder} ({error.strerror}), which {redact(uri)} needs; "
+            "use a writable folder"
         ) from None
     try:
         yield
@@ -50,7 +51,7 @@ def campaign_lock(uri: str, campaign: str) -> Iterator[None]:
 
 
 def require_free(uri: str, campaign: str) -> None:
-    """Raise InputError where another process holds the campaign. Writes nothing."""
+    """Raise InputError if another process holds the campaign. Writes nothing."""
     _, path, owner = _place(uri, campaign)
     if not path.exists():
         return
@@ -59,20 +60,21 @@ def require_free(uri: str, campaign: str) -> None:
         lock.acquire()
     except filelock.Timeout:
         raise _taken(campaign, owner) from None
-    except OSError:  # a folder that cannot be written to: whoever wants to write says so
+    except OSError:  # the folder is read-only; a later write reports it
         return
     lock.release()
 
 
 def lock_files(uri: str, campaign: str) -> list[Path]:
-    """The files that a lock leaves. Its holder may remove them: others then lock a new one."""
+    """The files that a lock leaves. Its holder may remove them: the next process makes new ones."""
     return [path for path in _place(uri, campaign)[1:] if path.is_file()]
 
 
 def locked_campaigns(uri: str) -> list[str]:
-    """The campaigns of which there is a lock file, whether or not somebody holds it."""
+    """The campaigns with a lock file, whether or not it is held."""
     folder = state_dir(uri) / "locks"
-    return sorted({path.stem for suffix in ("lock", "json") for path in folder.glob(f"*.{suffix}")})
+    found = [*folder.glob("*.lock"), *folder.glob("*.json")]
+    return sorted({path.stem for path in found})
 
 
 def _place(uri: str, campaign: str) -> tuple[Path, Path, Path]:
@@ -82,10 +84,12 @@ def _place(uri: str, campaign: str) -> tuple[Path, Path, Path]:
 
 
 def _taken(campaign: str, owner: Path) -> InputError:
-    other = _read(owner)
-    by = f"process {other['pid']} since {other['start']}" if other else "another process"
+    by = "another process"
+    holder = _read(owner)
+    if holder:
+        by = f"process {holder['pid']} since {holder['start']}"
     return InputError(
-        f"campaign: got {campaign!r}, which is being run by {by}; allowed: another --campaign, or waiting for it to end"
+        f"campaign {campaign!r} is being run by {by}; use another --campaign, or wait for it to end"
     )
 
 

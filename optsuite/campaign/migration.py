@@ -1,4 +1,4 @@
-"""Rows of schema 2 get the fingerprints of schema 3, if the present definitions give these rows.
+"""Giving rows of schema 2 the fingerprints of schema 3, if the present definitions match.
 
 To be removed one release after schema 3, with `training.legacy_fingerprint`.
 """
@@ -40,14 +40,18 @@ def migrate(store: Store, campaign: str, studies: Sequence[Study]) -> None:
         if tags:
             n_new += 1
         elif (row["arm"] in MANUAL_ARMS) == study.is_manual:
-            n_other += not isinstance(row["superseded"], str)
+            if not isinstance(row["superseded"], str):
+                n_other += 1
             tags = {SUPERSEDED: FORMER}
         if tags:
             store.log(str(row["run_id"]), tags=tags, time=0.0)
     if n_new or n_other:
-        others = f"; {n_other} with other definitions left the report" if n_other else ""
-        said = f"{n_new} runs of an earlier optsuite were given new fingerprints"
-        store.say([f"Campaign {campaign}: {said}{others}"])
+        line = (
+            f"Campaign {campaign}: {n_new} runs of an earlier optsuite were given new fingerprints"
+        )
+        if n_other:
+            line += f"; {n_other} with other definitions left the report"
+        store.say([line])
 
 
 def renamed(rows: pd.DataFrame, studies: Sequence[Study]) -> pd.DataFrame:
@@ -58,8 +62,10 @@ def renamed(rows: pd.DataFrame, studies: Sequence[Study]) -> pd.DataFrame:
     texts = []
     for row in rows.to_dict("records"):
         study = named.get((row["benchmark"], row["optimizer"]))
-        new = _new_fingerprint(row, study) if study else None
-        texts.append(str(new) if new else row["fingerprint"])
+        new = None
+        if study is not None:
+            new = _new_fingerprint(row, study)
+        texts.append(row["fingerprint"] if new is None else str(new))
     return rows.assign(fingerprint=pd.Series(texts, index=rows.index, dtype="object"))
 
 
@@ -72,23 +78,24 @@ def _new_tags(row: Row, study: Study) -> dict[str, str]:
     new = _new_fingerprint(row, study)
     if new is None:
         return {}
-    if row["superseded"] == REFUTED:  # its seal is not looked at
+    if row["superseded"] == REFUTED:  # nothing reads its seal
         return {FINGERPRINT: str(new)}
     return resealed(row, str(new))
 
 
 def _new_fingerprint(row: Row, study: Study) -> Fingerprint | None:
-    """The new fingerprint of a row of schema 2 that the study gives; None for any other row."""
+    """The new fingerprint of a row of schema 2 that matches the study; else None."""
     former = FormerFingerprint.parse(row["fingerprint"])
     if former is None or study.former is None or former.basis != study.former.basis:
         return None
-    said = _text(row["engine"])
-    if row["superseded"] == REFUTED:  # only its basis is used, to know what was refuted
-        return study.definition.named(former.run, engine=engines(said)[0])
+    possible = engines(_text(row["engine"]))
+    if row["superseded"] == REFUTED:  # only its basis matters: what was refuted
+        return study.definition.named(former.run, engine=possible[0])
     if row["kind"] == "study":
         return _of_study(row, former, study)
-    lr, seed, kind, arm = str(row["lr"]), int(float(row["seed"])), row["kind"], _text(row["arm"])
-    among = (*engines(said), *ENGINES)
+    lr, seed = str(row["lr"]), int(float(row["seed"]))
+    kind, arm = row["kind"], _text(row["arm"])
+    among = (*possible, *ENGINES)
     engine = engine_of(former, among, lr=lr, seed=seed, kind=kind, arm=arm)
     if engine is None:
         return None
@@ -96,7 +103,7 @@ def _new_fingerprint(row: Row, study: Study) -> Fingerprint | None:
 
 
 def _of_study(row: Row, former: FormerFingerprint, study: Study) -> Fingerprint | None:
-    """The fingerprint of a study's own run, with any budget; None if it searched other rates."""
+    """A study's own fingerprint with the budget of the row; None if it searched other rates."""
     try:
         budget: dict[str, object] = {name: int(float(row[name])) for name in COUNTS}
         budget["tolerance"] = float(row["tolerance"])

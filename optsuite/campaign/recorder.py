@@ -1,4 +1,4 @@
-"""What a campaign writes: the run of each study in the store, and the recordings of its children."""
+"""What a campaign writes to the store: the runs of its studies, and the studies' own runs."""
 
 import time
 from collections.abc import Set
@@ -6,34 +6,23 @@ from dataclasses import asdict
 
 from optsuite.campaign.stored_runs import StoredRuns
 from optsuite.campaign.study import Curves, Study, curves_of
+from optsuite.campaign.study_runs import StudyRuns
 from optsuite.tracking.location import checkpoint_folder
 from optsuite.tracking.outbox import Outbox
 from optsuite.tracking.run_logger import RunLogger
 from optsuite.tracking.schema import (
     ARM,
-    BENCHMARK,
-    CAMPAIGN,
     COMPARED,
-    ERROR,
-    FINGERPRINT,
-    KIND,
-    NIGHT,
-    OPTIMIZER,
-    OUTCOME,
     PROPOSED,
     REFUSAL,
     REFUTED,
     REUSE,
     REUSED_ON,
     SEED,
-    SUITE,
     SUPERSEDED,
-    TRIED,
 )
-from optsuite.tracking.seal import Points, sealed
 from optsuite.tracking.store import Store
 from optsuite.training.checkpoint import remove
-from optsuite.training.equivalence.trial import rates_tried
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.machine import machine_class
 from optsuite.training.results import Run, RunResult
@@ -53,119 +42,105 @@ class Recorder:
         suite: str,
         night: str | None = None,
     ) -> None:
-        """`suite` is the name of the suite that the studies belong to, `night` the kind of night that this is."""
+        """`suite` is the name of the studies' suite, `night` the kind of night, if it is one."""
         self._store = store
         self._stored_runs = stored
         self._outbox = outbox
-        self._common = {CAMPAIGN: campaign, SUITE: suite}
-        if night:
-            self._common[NIGHT] = night
-        self._study_runs: dict[Study, str] = {}
+        self._study_runs = StudyRuns(store, stored, campaign=campaign, suite=suite, night=night)
         self._curves: dict[Study, dict[Run, Curves]] = {}
-        self._recorded: dict[
-            Study, dict[Run, str]
-        ] = {}  # the ids of the runs that were written by this start
+        self._recorded: dict[Study, dict[Run, str]] = {}  # ids of runs written by this start
 
     def run_logger(self, study: Study, run: Run) -> RunLogger:
-        """A new recording of one of the study's runs. Nothing is written before it has something to say."""
-        own = {SEED: str(run.seed)} | ({ARM: run.arm} if run.arm else {})
+        """A logger for one of the study's runs. Nothing is written before its first measurement."""
+        tags = self._study_runs.tags(study, run.kind, study.fingerprint(run))
+        tags[SEED] = str(run.seed)
+        if run.arm:
+            tags[ARM] = run.arm
+
+        def parent() -> str | None:
+            return None if study.is_manual else self._study_runs.id(study)
+
         return RunLogger(
             store=self._store,
             outbox=self._outbox,
             run=run,
-            parent=lambda: None if study.is_manual else self._study_run(study),
+            parent=parent,
             target=study.problem.benchmark.target,
-            tags=self._tags(study, run.kind, study.fingerprint(run)) | own,
+            tags=tags,
             params=study.params() | {"lr": run.lr, "seed": run.seed},
         )
 
     def end(self, study: Study, run_logger: RunLogger, ended: RunResult) -> None:
-        """End a recording, and keep its curves where the study will want their median.
+        """End a run, and keep its curves if the study needs them for the median.
 
-        Its checkpoint goes once the store holds the run, unless the run failed: then the next start tries it again.
+        The checkpoint is removed once the store holds the run. A failed run keeps it, because the
+        next start tries that run again.
         """
-        if run_logger.run.arm == "tuned":
-            self._curves.setdefault(study, {})[run_logger.run] = curves_of(run_logger.measurements)
+        run = run_logger.run
+        if run.arm == "tuned":
+            self._curves.setdefault(study, {})[run] = curves_of(run_logger.measurements)
         run_logger.end(ended)
         if run_logger.run_id is not None:
-            self._recorded.setdefault(study, {})[run_logger.run] = run_logger.run_id
+            self._recorded.setdefault(study, {})[run] = run_logger.run_id
         if ended.outcome != "failed":
-            remove(checkpoint_folder(self._store.uri), study.fingerprint(run_logger.run))
+            remove(checkpoint_folder(self._store.uri), study.fingerprint(run))
 
     def finish(self, study: Study) -> None:
-        """Write what a study that has ended found out, unless the store knows it all. One that failed settles nothing."""
+        """Write the results of an ended study, unless the store holds them.
+
+        A failed study leaves earlier results as they are.
+        """
         if study.error is not None:
-            if study in self._study_runs:
-                failed = {OUTCOME: "failed", ERROR: study.error}
-                told = self._tags(study, "study", study.identity) | failed
-                self._end_study(
-                    study,
-                    "FAILED",
-                    failed | sealed(told, study.params() | study.budget(), {}, Points.of(())),
-                )
+            self._study_runs.fail(study, study.error)
             return
         if study.is_manual:
             self._stored_runs.reconcile(self._store, study, None)
             return
         if self._stored_runs.drop_unlike(self._store, study):
-            self._study_runs.pop(study, None)
-        stored = self._stored_runs.by_fingerprint.get(study.identity)
-        proposed = {PROPOSED: text} if (text := study.proposals.text()) else {}
-        if (
-            stored is not None and not stored.proposed and proposed
-        ):  # it is of an optsuite that did not keep them
-            self._store.tag(stored.run_id, PROPOSED, text)
+            self._study_runs.pop(study)
+        proposed = study.proposals.text()
+        stored = self._study_runs.stored(study)
         if stored is None:
-            curves, summary, ended = (
-                study.median_curves(self._tuned_curves(study)),
-                {"score": study.score()},
-                {OUTCOME: "finished"},
-            )
-            run_id = self._study_run(study)
-            self._store.log(
-                run_id,
-                measurements=curves,
-                summary=summary,
-                params=study.result_params(),
-                time=time.time(),
-            )
-            told = self._tags(study, "study", study.identity) | ended
-            params = study.params() | study.budget() | study.result_params()
-            self._end_study(
-                study,
-                "FINISHED",
-                ended | proposed | sealed(told, params, summary, Points.of(curves)),
-            )
-        self._stored_runs.reconcile(self._store, study, self._study_run(study))
+            curves = study.median_curves(self._tuned_curves(study))
+            self._study_runs.finish(study, curves, proposed)
+        elif proposed and not stored.proposed:  # an earlier optsuite did not keep them
+            self._store.tag(stored.run_id, PROPOSED, proposed)
+        self._stored_runs.reconcile(self._store, study, self._study_runs.id(study))
 
     def mark_reuse(self, study: Study, mark: str) -> None:
-        """Mark a study whose reused results are not bit for bit those of this machine.
+        """Mark a study if its reused results are not bitwise those of this machine.
 
-        The mark stays until they are trained again: that one run repeats says nothing of the others.
+        The mark stays until the results are trained again: one run that repeats proves nothing
+        about the rest.
         """
         study.reuse = mark
-        stored = self._stored_runs.by_fingerprint.get(study.identity)
+        stored = self._study_runs.stored(study)
         if stored is not None and stored.reuse != (mark, machine_class(study.device)):
             self._store.tag(stored.run_id, REUSE, mark)
             self._store.tag(stored.run_id, REUSED_ON, machine_class(study.device))
 
     def refute(self, study: Study) -> None:
-        """Never use again what the store holds of a study: it has not repeated."""
+        """Never reuse the stored results of a study again: they did not repeat."""
         self._stored_runs.refute(self._store, study)
 
     def is_compared(self, study: Study) -> bool:
-        """Whether the store says that a stacked run of the study was compared with a plain one."""
+        """Whether a stacked run of the study was compared with a plain one, by any start."""
         return self._stored_runs.is_compared(study)
 
     def mark_compared(self, study: Study, run: Run, step: int) -> None:
-        """Remember that a stacked run of the study equals a plain one up to a step: with the run, where it has no study."""
-        run_id = self._run_id(study, run) if study.is_manual else self._study_run(study)
+        """Remember that a stacked run equals a plain one up to a step.
+
+        The mark goes to the study's own run, or to the run if its rate was given by hand.
+        """
+        run_id = self._run_id(study, run) if study.is_manual else self._study_runs.id(study)
         if run_id is not None:
             self._store.tag(run_id, COMPARED, str(step))
 
     def _run_id(self, study: Study, run: Run) -> str | None:
         stored = self._stored_runs.by_fingerprint.get(study.fingerprint(run))
-        return stored.run_id if stored else self._recorded.get(study, {}).get(run)
+        if stored is not None:
+            return stored.run_id
+        return self._recorded.get(study, {}).get(run)
 
     def refuse_stacks(
         self,
@@ -174,48 +149,46 @@ class Recorder:
         run_fingerprints: Set[Fingerprint],
         reason: str,
     ) -> None:
-        """Supersede the stacked runs of a study that part from plain ones, and remember the reason with its own run.
+        """Supersede stacked runs that differ from plain ones, and store the reason with the study.
 
-        `identity` and `run_fingerprints` are those that it had when it was stacked.
+        `identity` and `run_fingerprints` are those that the study had while it was stacked.
         """
-        refused = (identity, *sorted(run_fingerprints, key=str))
-        stored = [self._stored_runs.by_fingerprint.pop(one, None) for one in refused]
-        stale = {one.run_id for one in stored if one is not None} | set(
-            self._recorded.pop(study, {}).values()
-        )
+        known = self._stored_runs.by_fingerprint
+        stored_study = known.pop(identity, None)
+        stored_runs = [known.pop(fingerprint, None) for fingerprint in run_fingerprints]
+        stale = set(self._recorded.pop(study, {}).values())
+        for stored in (stored_study, *stored_runs):
+            if stored is not None:
+                stale.add(stored.run_id)
         for run_id in sorted(stale):
             self._store.tag(run_id, SUPERSEDED, REFUTED)
         self._curves.pop(study, None)
-        own = self._study_runs.pop(study, None) or (stored[0].run_id if stored[0] else None)
-        if own is None:  # runs at a given rate have no study that could remember
-            own = self._store.create(
-                study.name[0], study.spec.name, self._tags(study, "study", identity), time.time()
-            )
+        own = self._study_runs.pop(study)
+        if own is None and stored_study is not None:
+            own = stored_study.run_id
+        if own is None:  # runs at a rate given by hand have no study run to hold the reason
+            tags = self._study_runs.tags(study, "study", identity)
+            own = self._store.create(study.name[0], study.spec.name, tags, time.time())
         self._store.log(own, tags={REFUSAL: reason, SUPERSEDED: REFUTED}, time=time.time())
         self._store.terminate(own, "FINISHED", time.time())
 
     def knows_cost(self, study: Study) -> bool:
-        """Whether the store holds what a step of the study's optimizer costs."""
-        stored = self._stored_runs.by_fingerprint.get(study.identity)
+        """Whether the store holds the cost of a step of the study's optimizer."""
+        stored = self._study_runs.stored(study)
         return stored is not None and stored.knows_cost
 
     def record_cost(self, study: Study, cost: Cost) -> None:
-        """Write what a step costs to the run of a finished study."""
+        """Write the cost of a step to the run of a finished study."""
         summary = {f"usage/{name}": value for name, value in asdict(cost).items()}
-        self._store.log(self._study_run(study), summary=summary, time=time.time())
+        self._store.log(self._study_runs.id(study), summary=summary, time=time.time())
 
     def stop_waiting(self) -> None:
-        """Do not wait for a store that does not answer."""
+        """Stop waiting for a store that does not answer."""
         self._store.retry.stop_waiting()
 
     def interrupt(self, study: Study) -> None:
-        """Mark the run of a study that has not ended as such. The next start makes it anew."""
-        if study in self._study_runs and study.identity not in self._stored_runs.by_fingerprint:
-            self._store.terminate(self._study_runs[study], "KILLED", time.time())
-
-    def _end_study(self, study: Study, status: str, tags: dict[str, str]) -> None:
-        self._store.log(self._study_run(study), tags=tags, time=time.time())
-        self._store.terminate(self._study_run(study), status, time.time())
+        """Mark the run of an unfinished study. The next start creates it again."""
+        self._study_runs.interrupt(study)
 
     def _tuned_curves(self, study: Study) -> dict[Run, Curves]:
         names = study.problem.benchmark.curves
@@ -225,24 +198,3 @@ class Recorder:
                 run_id = self._stored_runs.by_fingerprint[study.fingerprint(run)].run_id
                 curves[run] = self._store.curves(run_id, names)
         return curves
-
-    def _study_run(self, study: Study) -> str:
-        """The study's own run in the store, found or created."""
-        if study not in self._study_runs:
-            stored = self._stored_runs.by_fingerprint.get(study.identity)
-            self._study_runs[study] = stored.run_id if stored else self._create(study)
-        return self._study_runs[study]
-
-    def _create(self, study: Study) -> str:
-        low, high = rates_tried(study.spec)
-        tags = self._tags(study, "study", study.identity) | {TRIED: f"{low!r} {high!r}"}
-        if study.reuse:
-            tags |= {REUSE: study.reuse, REUSED_ON: machine_class(study.device)}
-        run_id = self._store.create(study.name[0], study.spec.name, tags, time.time())
-        self._store.log(run_id, params=study.params() | study.budget(), time=time.time())
-        return run_id
-
-    def _tags(self, study: Study, kind: str, fingerprint: Fingerprint) -> dict[str, str]:
-        benchmark, optimizer = study.name
-        own = {KIND: kind, BENCHMARK: benchmark, OPTIMIZER: optimizer}
-        return self._common | own | {FINGERPRINT: str(fingerprint)}

@@ -1,4 +1,4 @@
-"""Resuming is replaying: each study starts from its beginning and is answered from the store as far as that goes."""
+"""Resuming by replay: each study starts over and is answered from the store as far as possible."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,10 +10,10 @@ from optsuite.training.results import Run
 
 
 class Replay:
-    """A named set of studies and what the store already holds of them. Writes nothing."""
+    """Studies, and the runs that the store already holds of them. Writes nothing."""
 
     def __init__(self, studies: Sequence[Study], stored_runs: StoredRuns) -> None:
-        """Studies that come first are trained first."""
+        """The order of studies is their priority."""
         self.studies = studies
         self.stored_runs = stored_runs
         for study in studies:
@@ -26,7 +26,7 @@ class Replay:
             yield from self.replay_study(study)
 
     def replay_study(self, study: Study) -> Iterator[RunEnded]:
-        """Answer one study from the store, until it asks for a run that is not there, or ends."""
+        """Answer one study from the store until it ends, or asks for a run that is missing."""
         answered = True
         while answered and not study.ended:
             for run in study.requested:
@@ -40,16 +40,18 @@ class Replay:
 
     def missing(self) -> dict[str, int]:
         """How many runs each benchmark still needs."""
-        missing = dict.fromkeys((study.name[0] for study in self.studies), 0)
+        missing: dict[str, int] = {}
         for study in self.studies:
-            missing[study.name[0]] += 0 if study.ended else study.n_runs - len(study.answers)
+            benchmark, _ = study.name
+            missing.setdefault(benchmark, 0)
+            if not study.ended:
+                missing[benchmark] += study.n_runs - len(study.answers)
         return missing
 
     def why_unpaired(self, run: Run, initial_loss: float) -> str:
-        """What is wrong with a run that did not start where the others of its seed did; empty when it did."""
-        first, optimizer = self._initial_losses.setdefault(
-            (run.benchmark, run.seed), (initial_loss, run.optimizer)
-        )
+        """Why a run does not start like the earlier ones of its seed; empty if it does."""
+        key = (run.benchmark, run.seed)
+        first, optimizer = self._initial_losses.setdefault(key, (initial_loss, run.optimizer))
         if math.isclose(initial_loss, first, rel_tol=1e-5):  # engines differ in the last bits
             return ""
         return (

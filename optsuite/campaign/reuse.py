@@ -1,7 +1,7 @@
-"""Whether results that are reused repeat: one stored run of each study is trained again and compared, bit by bit.
+"""Checking reused results: one stored run of each study is trained again and compared bit for bit.
 
-An identity sees the code of a definition. It cannot see a file, an environment variable, weights, or a library that was
-patched or compiled anew; a run that is trained again does.
+An identity covers the code of a definition, but no files, environment variables or weights, and no
+library that was patched or rebuilt. Training a run again reveals those.
 """
 
 import random
@@ -16,7 +16,7 @@ from optsuite.training.equivalence.agreement import parted, repeats
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.results import Measurement, Run, RunResult
 
-SHARE = 0.03  # of what reuse saves, spent on the check of a study
+SHARE = 0.03  # of the training that reuse saves, spent on checking a study
 POLL_SECONDS = 0.2
 OTHER_MACHINE = "other machine"
 NOT_REPRODUCIBLE = "not reproducible"
@@ -26,7 +26,10 @@ Stored = Callable[[Mapping[Fingerprint, Study]], Mapping[Fingerprint, Curve]]
 
 @dataclass
 class _Check:
-    """One stored run of a study on its way through one or two trainings, each in `trained` or under way in `fresh`."""
+    """One stored run that is trained again, up to the step `until`.
+
+    `trained` holds the curves of its finished trainings, `fresh` the curve of the current one.
+    """
 
     study: Study
     run: Run
@@ -40,9 +43,9 @@ class _Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What became of the check of a study: `keep` its results or not, the mark they carry, and a line for people.
+    """The result of checking a study: whether to `keep` its results, their mark, a line for people.
 
-    With an `error` its run cannot be trained any more. That says nothing against what was stored, and the study stops.
+    With an `error`, the run can no longer be trained. The study stops, but its results are kept.
     """
 
     keep: bool
@@ -66,8 +69,8 @@ class ReuseCheck:
         self.verdicts: dict[Study, Verdict] = {}
 
     def run(self, studies: Sequence[Study], stop: Callable[[], bool]) -> Iterator[Event]:
-        """Check all studies that have been answered from the store. Afterwards `verdicts` has those that were checked."""
-        draw = random.SystemRandom()  # nobody can know beforehand which run it will be
+        """Check all studies that were answered from the store, and collect `verdicts`."""
+        draw = random.SystemRandom()  # unpredictable: nothing can prepare for the chosen run
         drawn = {study: draw.choice(list(study.answers)) for study in studies if study.answers}
         if not drawn:
             return
@@ -82,9 +85,17 @@ class ReuseCheck:
         for task in self._checks:
             self._pool.cancel(task)
         self._checks = {}
-        lines = tuple(verdict.line for verdict in self.verdicts.values() if verdict.line)
-        n_same = sum(verdict == Verdict(keep=True) for verdict in self.verdicts.values())
-        yield ReuseChecked(n_same=n_same, findings=lines)
+        yield self._result()
+
+    def _result(self) -> ReuseChecked:
+        n_same = 0
+        lines = []
+        for verdict in self.verdicts.values():
+            if verdict == Verdict(keep=True):
+                n_same += 1
+            elif verdict.line:
+                lines.append(verdict.line)
+        return ReuseChecked(n_same=n_same, findings=tuple(lines))
 
     def _submit(self, check: _Check) -> None:
         study = check.study
@@ -113,13 +124,14 @@ class ReuseCheck:
             check.is_lost = True
             self._submit(check)
             return
-        line = f"{_name(check)}: reused results could not be checked, as {reason}"
+        line = f"{_name(check)}: reused results could not be checked: {reason}"
         self.verdicts[check.study] = Verdict(keep=True, line=line)
 
     def _judge(self, check: _Check) -> None:
-        """Decide on a study, or train its run once more: only then it is known whether the run repeats here at all."""
+        """Decide on a study, or train its run once more to see whether it repeats here at all."""
         if check.error:
-            error = f"a stored run cannot be repeated: lr={check.run.lr:.3g} seed={check.run.seed} failed: {check.error}"
+            which = f"lr={check.run.lr:.3g} seed={check.run.seed}"
+            error = f"a stored run cannot be repeated: {which} failed: {check.error}"
             self.verdicts[check.study] = Verdict(keep=True, error=error)
             return
         first = check.trained[0]
@@ -128,7 +140,9 @@ class ReuseCheck:
         if ends_alike and repeats(stored, first):
             self.verdicts[check.study] = Verdict(keep=True)
             return
-        beyond_noise = parted(stored, first) or ("" if ends_alike else "it ends at another step")
+        beyond_noise = parted(stored, first)
+        if not beyond_noise and not ends_alike:
+            beyond_noise = "it ends at another step"
         mark, is_here = self._stored_runs.reuse_of(check.study)
         if mark and is_here and not beyond_noise:
             self.verdicts[check.study] = Verdict(keep=True, mark=mark)
@@ -138,25 +152,30 @@ class ReuseCheck:
             self.verdicts[check.study] = self._verdict(check, beyond_noise)
 
     def _verdict(self, check: _Check, beyond_noise: str) -> Verdict:
-        """What two fresh trainings of a run say of stored ones that they do not repeat."""
+        """The verdict after two new trainings of a run that differ from the stored one."""
         name, run = _name(check), check.run
         elsewhere = self._stored_runs.trained_elsewhere(check.study, run)
         if not beyond_noise and not repeats(*check.trained):
-            line = f"{name}: not reproducible on this device: two trainings of one run differ, and agree with the store "
-            return Verdict(
-                keep=True, mark=NOT_REPRODUCIBLE, line=f"{line}within noise: its results are kept"
+            line = (
+                f"{name}: not reproducible on this device: two trainings of one run differ, but "
+                "agree with the store within noise; its results are kept"
             )
+            return Verdict(keep=True, mark=NOT_REPRODUCIBLE, line=line)
         if not beyond_noise and elsewhere:
-            line = f"{name}: stored results are those of another machine ({elsewhere}), and agree within float noise: kept"
+            line = (
+                f"{name}: stored results come from another machine ({elsewhere}) and agree within "
+                "float noise; they are kept"
+            )
             return Verdict(keep=True, mark=OTHER_MACHINE, line=line)
-        cause = (
-            beyond_noise or "the same but for float noise, though it was trained on such a machine"
+        cause = beyond_noise
+        if not cause:
+            cause = "it differs by float noise, though it was trained on such a machine"
+        line = (
+            f"{name}: stored results do not repeat (lr={run.lr:.3g} seed={run.seed}: {cause}); "
+            "something outside its code has changed, such as a file, the environment or a library; "
+            "all of them are trained again"
         )
-        return Verdict(
-            keep=False,
-            line=f"{name}: stored results do not repeat (lr={run.lr:.3g} seed={run.seed}: {cause}); something that its code "
-            "does not show has changed, such as a file, the environment or a library: all of them are trained again",
-        )
+        return Verdict(keep=False, line=line)
 
 
 def _name(check: _Check) -> str:
@@ -164,12 +183,10 @@ def _name(check: _Check) -> str:
 
 
 def _furthest(study: Study) -> int:
-    """The last measurement that SHARE of what reuse saves pays for, the first after step 0 at least."""
+    """The step of the last measurement that SHARE pays for, at least the first after step 0."""
     benchmark = study.problem.benchmark
     runs_paid_for = SHARE * len(study.answers) / study.plan.smallest_stack
     steps = int(runs_paid_for * benchmark.max_steps) // benchmark.eval_every * benchmark.eval_every
-    return (
-        benchmark.max_steps
-        if runs_paid_for >= 1
-        else max(steps, min(benchmark.eval_every, benchmark.max_steps))
-    )
+    if runs_paid_for >= 1:
+        return benchmark.max_steps
+    return max(steps, min(benchmark.eval_every, benchmark.max_steps))

@@ -1,4 +1,4 @@
-"""A campaign from its lock to its end: what `run` and `train` share."""
+"""A campaign from its lock to its end, and the studies that it consists of."""
 
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,10 +20,11 @@ from optsuite.campaign.scheduler import Scheduler
 from optsuite.campaign.stored_runs import Pair, StoredRuns
 from optsuite.campaign.study import Study
 from optsuite.campaign.writer import Writer
+from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.suite import Suite
 from optsuite.errors import StoreUnavailableError
 from optsuite.execution.pool import Pool
-from optsuite.tracking.lease import lease
+from optsuite.tracking.lease import Lease, lease
 from optsuite.tracking.location import store_exists
 from optsuite.tracking.outbox import Outbox
 from optsuite.tracking.query import read_curves, read_runs
@@ -41,36 +42,48 @@ def studies_of(
     device: str,
     rates: Mapping[tuple[str, str], float] = {},
 ) -> list[Study]:
-    """A study of every optimizer on every problem: at its rate, by benchmark and optimizer, where it has one, else tuned."""
+    """A study of every optimizer on every problem.
+
+    Pairs of benchmark and optimizer in `rates` are evaluated at that rate, the rest is tuned first.
+    """
     studies = []
     for problem in problems:
-        name = problem.benchmark.name
-        for spec in (spec for spec in suite.optimizers if spec.name in problem.plans):
-            lr = rates.get((name, spec.name))
-            proposals = Proposals()
-            ask: Callable[[], Requests] = partial(tune_and_evaluate, name, spec, suite, proposals)
-            if lr is not None:
-                ask = partial(evaluate_at, name, spec, suite, lr)
-            n_tuning = 0 if lr is not None else suite.n_trials * suite.n_tuning_seeds
-            n_arms = 1 if lr is not None or spec.default_lr is None else 2
-            n_runs = n_tuning + suite.n_seeds * n_arms
-            own = Study(
-                problem=problem,
-                spec=spec,
-                suite=suite,
-                ask=ask,
-                device=device,
-                n_runs=n_runs,
-                proposals=proposals,
-            )
-            studies.append(own)
+        for spec in suite.optimizers:
+            if spec.name in problem.plans:
+                lr = rates.get((problem.benchmark.name, spec.name))
+                studies.append(_study(suite, problem, spec, device=device, lr=lr))
     return studies
+
+
+def _study(
+    suite: Suite, problem: Problem, spec: OptimizerSpec, *, device: str, lr: float | None
+) -> Study:
+    """A study at a known rate, or one that tunes the rate if that is None."""
+    name = problem.benchmark.name
+    proposals = Proposals()
+    ask: Callable[[], Requests]
+    if lr is None:
+        ask = partial(tune_and_evaluate, name, spec, suite, proposals)
+        n_arms = 1 if spec.default_lr is None else 2
+        n_runs = suite.n_trials * suite.n_tuning_seeds + suite.n_seeds * n_arms
+    else:
+        ask = partial(evaluate_at, name, spec, suite, lr)
+        n_runs = suite.n_seeds
+    return Study(
+        problem=problem,
+        spec=spec,
+        suite=suite,
+        ask=ask,
+        device=device,
+        n_runs=n_runs,
+        proposals=proposals,
+    )
 
 
 def manual_study(
     suite: Suite, problem: Problem, *, lr: float, seeds: Sequence[int], device: str
 ) -> Study:
-    """Runs of the suite's first optimizer at a given rate, in the shape of a study."""
+    """A study that trains the suite's first optimizer at a given rate."""
     spec = suite.optimizers[0]
     return Study(
         problem=problem,
@@ -95,52 +108,49 @@ def run_campaign(
     trust_store: bool = False,
     broken: Collection[Pair] = (),
 ) -> Iterator[Event]:
-    """Hold the campaign, replay it, train what is missing in a pool and record it.
+    """Lock the campaign, replay it, train what is missing in the pool, and record it.
 
-    `suite` is the suite's name. `night` says what kind of night this is, if it is one. One stored run of each study is
-    trained again before the others count, unless `trust_store`. What the campaign holds of what is `broken` leaves its report.
-    Raises StoreUnavailableError when results can no longer be written; those at hand are in the spool then.
+    `suite` is the suite's name, `night` the kind of night, if it is one. Unless `trust_store`, one
+    stored run of each study is trained again before the stored results count. Stored results of
+    `broken` pairs leave the report. Raises StoreUnavailableError if results can no longer be
+    written; the spool then keeps those at hand.
     """
     with campaign_lock(uri, campaign), Outbox(uri, campaign) as outbox, _accounted(outbox):
         store = open_store(uri)
         with lease(store, campaign) as own:
-
-            def must_stop() -> bool:
-                return stop() or (own is not None and own.is_lost)
-
+            must_stop = partial(_must_stop, stop, own)
             delivered = outbox.deliver(store)
-            for benchmark in dict.fromkeys(study.name[0] for study in studies):
-                store.restore(benchmark)
-            migrate(store, campaign, studies)
-            stored_runs = StoredRuns.read(store, campaign)
-            recorder = Recorder(
-                store, stored_runs, outbox, campaign=campaign, suite=suite, night=night
-            )
-            stored, ids = partial(_stored, store, stored_runs), count(1)
-            work = yield from _replayed(
-                studies,
-                stored_runs,
-                recorder,
-                None if trust_store else ReuseCheck(stored_runs, stored, pool, ids),
-                must_stop,
-            )
-            yield Ready(
-                missing=work.missing(),
-                replaced=stored_runs.replaced_by(studies),
-                delivered=delivered,
-            )
-            stored_runs.delete_unfinished(store, studies, broken)
+            stored = _read_store(store, campaign, studies)
+            recorder = Recorder(store, stored, outbox, campaign=campaign, suite=suite, night=night)
+            curves, ids = partial(_stored_curves, store, stored), count(1)
+            check = None
+            if not trust_store:
+                check = ReuseCheck(stored, curves, pool, ids)
+            work = yield from _replayed(studies, stored, recorder, check, must_stop)
+            replaced = stored.replaced_by(studies)
+            yield Ready(missing=work.missing(), replaced=replaced, delivered=delivered)
+            stored.delete_unfinished(store, studies, broken)
             with Writer() as writer:
-                yield from Scheduler(work, recorder, writer, pool, Guards(stored, ids), ids).run(
-                    must_stop
-                )
+                scheduler = Scheduler(work, recorder, writer, pool, Guards(curves, ids), ids)
+                yield from scheduler.run(must_stop)
             if own is not None:
                 own.require()
             record_costs(studies, recorder, must_stop)
-            if (
-                store.retry.has_waited
-            ):  # what seemed not to be written may have been written all the same
+            if store.retry.has_waited:
+                # A write that seemed to fail may have succeeded, and was repeated.
                 StoredRuns.read(store, campaign).delete_duplicates(store)
+
+
+def _must_stop(stop: Callable[[], bool], own: Lease | None) -> bool:
+    return stop() or (own is not None and own.is_lost)
+
+
+def _read_store(store: Store, campaign: str, studies: Sequence[Study]) -> StoredRuns:
+    """What the store holds, after its experiments are restored and its old rows migrated."""
+    for benchmark in dict.fromkeys(study.name[0] for study in studies):
+        store.restore(benchmark)
+    migrate(store, campaign, studies)
+    return StoredRuns.read(store, campaign)
 
 
 def _replayed(
@@ -150,9 +160,10 @@ def _replayed(
     check: ReuseCheck | None,
     stop: Callable[[], bool],
 ) -> Generator[Event, None, Replay]:
-    """The campaign with its studies answered from the store, by results that have been checked unless `check` is None."""
+    """Answer the studies from the store, after `check` has tried the stored results."""
     for study in studies:
-        if study.plan.stacks and (refusal := stored_runs.refusal(study)):
+        refusal = stored_runs.refusal(study)
+        if refusal and study.plan.stacks:
             study.use_plain(refusal)
     work = Replay(studies, stored_runs)
     replayed = list(work.replay())
@@ -169,41 +180,46 @@ def _replayed(
 
 
 def _settle(check: ReuseCheck, recorder: Recorder) -> bool:
-    """Do what the check of reused results has found; whether some of them are not used again."""
-    refuted = [study for study, verdict in check.verdicts.items() if not verdict.keep]
+    """Apply the verdicts on reused results; return whether the studies were restarted for it."""
+    refuted = []
     for study, verdict in check.verdicts.items():
         if verdict.mark:
             recorder.mark_reuse(study, verdict.mark)
+        if not verdict.keep:
+            refuted.append(study)
+    if not refuted:
+        return False
     for study in refuted:
         recorder.refute(study)
-    for study in check.verdicts if refuted else ():
+    for study in check.verdicts:
         study.restart()
-    return bool(refuted)
+    return True
 
 
-def _stored(
-    store: Store,
-    stored_runs: StoredRuns,
-    wanted: Mapping[Fingerprint, Study],
+def _stored_curves(
+    store: Store, stored_runs: StoredRuns, wanted: Mapping[Fingerprint, Study]
 ) -> dict[Fingerprint, list[Measurement]]:
-    """The curves of runs that the store holds, by fingerprint."""
-    found = {one: stored_runs.by_fingerprint.get(one) for one in wanted}
-    runs = {own.run_id: one for one, own in found.items() if own is not None}
-    names = {name for study in set(wanted.values()) for name in study.problem.benchmark.curves}
-    rows = read_curves(store, runs, sorted(names)).dropna()
-    curves: dict[Fingerprint, list[Measurement]] = {one: [] for one in runs.values()}
+    """The curves of the wanted runs that the store holds."""
+    fingerprints: dict[str, Fingerprint] = {}
+    names: set[str] = set()
+    for fingerprint, study in wanted.items():
+        names.update(study.problem.benchmark.curves)
+        stored = stored_runs.by_fingerprint.get(fingerprint)
+        if stored is not None:
+            fingerprints[stored.run_id] = fingerprint
+    rows = read_curves(store, fingerprints, sorted(names)).dropna()
+    curves: dict[Fingerprint, list[Measurement]] = {one: [] for one in fingerprints.values()}
     for run_id, of_run in rows.groupby("run_id"):
+        curve = curves[fingerprints[str(run_id)]]
         for step, own in of_run.groupby("step", sort=True):
             values = dict(zip(own["curve"], own["value"], strict=True))
-            curves[runs[str(run_id)]].append(
-                Measurement(step=int(str(step)), values=values, time=0.0)
-            )
+            curve.append(Measurement(step=int(str(step)), values=values, time=0.0))
     return curves
 
 
 @contextmanager
 def _accounted(outbox: Outbox) -> Iterator[None]:
-    """Let whoever hears that the store is lost know where the results are."""
+    """Add to a StoreUnavailableError where the results are kept."""
     try:
         yield
     except StoreUnavailableError as error:
@@ -212,11 +228,9 @@ def _accounted(outbox: Outbox) -> Iterator[None]:
 
 def missing(studies: Sequence[Study], *, uri: str, campaign: str) -> dict[str, int]:
     """How many runs each benchmark of the studies still needs. Writes nothing."""
-    rows = (
-        read_runs(open_store(uri), campaign, everything=True)
-        if store_exists(uri)
-        else pd.DataFrame()
-    )
+    rows = pd.DataFrame()
+    if store_exists(uri):
+        rows = read_runs(open_store(uri), campaign, everything=True)
     work = Replay(studies, StoredRuns(renamed(rows, studies)))
     for _ in work.replay():
         pass

@@ -1,8 +1,8 @@
-"""What a command does with a campaign between its parsed input and its report; for scripts and notebooks the same."""
+"""One campaign from parsed input to trained studies, for commands, scripts and notebooks."""
 
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +11,7 @@ from optsuite.campaign.events import Event, Interrupted, Prepared, RunEnded, Stu
 from optsuite.campaign.lock import check_campaign_name
 from optsuite.campaign.prepare import Problem, Skipped, broken_pairs, prepare
 from optsuite.campaign.runner import missing, run_campaign
+from optsuite.campaign.selection import Selection
 from optsuite.campaign.study import Study
 from optsuite.definitions.suite import Suite
 from optsuite.execution import open_pool
@@ -32,7 +33,7 @@ def ignore(event: Event) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A campaign whose definitions have been tried out, and the pool that trains it."""
+    """A campaign with definitions that have been tried out, and the pool that trains it."""
 
     suite: Suite
     campaign: str
@@ -46,21 +47,17 @@ class Session:
     def run(
         self, studies: Sequence[Study], *, night: str | None = None, notes: Iterable[str] = ()
     ) -> Outcome:
-        """Bring the studies to their end. `night` is the kind of night that this is, if it is one.
+        """Train and record the studies. The first Ctrl-C or SIGTERM stops cleanly as "interrupted".
 
-        `notes` are further lines that a person should see before.
-
-        The first Ctrl-C or SIGTERM leaves everything tidy and ends it as interrupted.
+        `night` is the kind of night, None for an ordinary campaign. `notes` are lines for people.
         """
-        lines = (*notes, *notes_of(studies), *self._unsaved(studies))
-        self.listener(
-            Prepared(
-                seconds_per_run=self.seconds_per_run,
-                n_runs=runs_by_benchmark(studies),
-                skipped=tuple(self.skipped),
-                notes=lines,
-            )
+        prepared = Prepared(
+            seconds_per_run=self.seconds_per_run,
+            n_runs=runs_by_benchmark(studies),
+            skipped=tuple(self.skipped),
+            notes=(*notes, *notes_of(studies), *self._unsaved(studies)),
         )
+        self.listener(prepared)
         n_failed = 0
         with _interrupts(self.listener) as interrupted:
             for event in self._events(studies, night, lambda: bool(interrupted)):
@@ -72,12 +69,12 @@ class Session:
 
     @property
     def seconds_per_run(self) -> dict[str, float]:
-        """The rough cost of a run of each benchmark."""
+        """Roughly how long a run takes, by benchmark."""
         return {problem.benchmark.name: problem.seconds_per_run for problem in self.problems}
 
     @property
     def broken(self) -> set[tuple[str, str | None]]:
-        """The pairs of benchmark and optimizer that cannot be trained; all optimizers where it is None."""
+        """The benchmark and optimizer of what cannot be trained; None stands for all optimizers."""
         return broken_pairs(self.skipped)
 
     def missing(self, studies: Sequence[Study]) -> dict[str, int]:
@@ -100,7 +97,7 @@ class Session:
         )
 
     def _unsaved(self, studies: Sequence[Study]) -> Iterator[str]:
-        """Where checkpoints were asked for and none are saved, in one line."""
+        """A line if checkpoints were requested but some benchmarks save none."""
         stacked = [study.name[0] for study in studies if study.plan.stacks]
         if self.pool.checkpoints and stacked:
             names = ", ".join(dict.fromkeys(stacked))
@@ -110,35 +107,30 @@ class Session:
 
 @contextmanager
 def open_session(
-    suite: Suite,
+    selection: Selection,
     *,
-    source: str | Suite,
     campaign: str,
     options: ExecutionOptions,
-    named: Sequence[str] = (),
     listener: Listener = ignore,
 ) -> Iterator[Session]:
-    """Try out the definitions of a suite, with the pool that will train it. Raises InputError.
-
-    Workers load the suite from `source`. A benchmark that is `named` must be trainable.
-    """
+    """Try out the selected definitions, and open the pool that trains them. Raises InputError."""
     check_campaign_name(campaign)
     uri = tracking_uri()
     every = options.checkpoint_every
     checkpoints = None
     if every is not None:
         checkpoints = Checkpoints(folder=checkpoint_folder(uri), every=every)
-    with open_pool(source, options, checkpoints=checkpoints) as pool:
+    with open_pool(selection.source, options, checkpoints=checkpoints) as pool:
         problems, skipped = prepare(
-            suite,
+            selection.suite,
             device=options.device,
             engine=options.engine,
-            named=named,
+            named=selection.required,
             known=read_plans(uri, campaign),
             is_former=has_former_rows(uri, campaign),
         )
         yield Session(
-            suite=suite,
+            suite=selection.suite,
             campaign=campaign,
             uri=uri,
             pool=pool,
@@ -153,21 +145,36 @@ def runs_by_benchmark(studies: Sequence[Study]) -> dict[str, int]:
     """How many runs the studies of each benchmark have."""
     n_runs: dict[str, int] = {}
     for study in studies:
-        n_runs[study.name[0]] = n_runs.get(study.name[0], 0) + study.n_runs
+        benchmark, _ = study.name
+        n_runs[benchmark] = n_runs.get(benchmark, 0) + study.n_runs
     return n_runs
 
 
 def notes_of(studies: Sequence[Study]) -> Iterator[str]:
-    """What a person should know of the benchmarks and of how they are trained, a line for each."""
-    yield from dict.fromkeys(note for study in studies for note in study.problem.notes)
-    plans = {study.name: (study.plan.engine, study.plan.reason) for study in studies}
-    explained = dict.fromkeys((name[0], *plan) for name, plan in plans.items() if plan[1])
-    for benchmark, engine, reason in explained:
-        own = [name for name in plans if name[0] == benchmark]
-        named = [name[1] for name in own if plans[name] == (engine, reason)]
-        which = f" {', '.join(named)}" if len(named) < len(own) else ""
+    """Lines for people about the benchmarks, and about plans that need a reason."""
+    notes: dict[str, None] = {}
+    plans: dict[str, dict[str, tuple[str, str]]] = {}
+    for study in studies:
+        notes |= dict.fromkeys(study.problem.notes)
+        benchmark, optimizer = study.name
+        own = plans.setdefault(benchmark, {})
+        own[optimizer] = (study.plan.engine, study.plan.reason)
+    yield from notes
+    for benchmark, own in plans.items():
+        yield from _explained(benchmark, own)
+
+
+def _explained(benchmark: str, plans: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    """A line for each engine and reason among the plans, which are by optimizer."""
+    for engine, reason in dict.fromkeys(plans.values()):
+        if not reason:
+            continue
+        named = [optimizer for optimizer, plan in plans.items() if plan == (engine, reason)]
+        what = benchmark
+        if len(named) < len(plans):
+            what += f" {', '.join(named)}"
         how = "stepped" if ENGINES[engine].stacks else "trained"
-        yield f"{benchmark}{which}: {how} one by one: {reason}"
+        yield f"{what}: {how} one by one: {reason}"
 
 
 def _has_failed(event: Event) -> bool:
@@ -178,9 +185,9 @@ def _has_failed(event: Event) -> bool:
 
 @contextmanager
 def _interrupts(listener: Listener) -> Iterator[list[int]]:
-    """Collect the first Ctrl-C or SIGTERM, so that all can be left tidy; a second one stops at once.
+    """Collect the first Ctrl-C or SIGTERM, for a clean stop; a second one stops at once.
 
-    Only the main thread hears of them.
+    Python delivers signals to the main thread only; in any other thread nothing is collected.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -193,7 +200,9 @@ def _interrupts(listener: Listener) -> Iterator[list[int]]:
         received.append(number)
         listener(Interrupted())
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        previous[number] = signal.signal(number, handle)
     try:
         yield received
     finally:

@@ -1,4 +1,4 @@
-"""One study of a campaign: the generator that asks for runs, the answers to it, and its own run in the store."""
+"""One study of a campaign: its generator of requests, the answers, and what the store is told."""
 
 import json
 import time
@@ -21,18 +21,20 @@ from optsuite.training.results import Measurement, Run, RunScore, penalized
 from optsuite.tuning.protocol import Requests
 from optsuite.tuning.search import SEARCH, Proposals, Tuned
 
-STARTING_SECONDS = 60.0  # what a worker may take to import, to load the suite, and to be scheduled on a busy machine
-TIMEOUT_FACTOR = 20.0  # than estimated is still believed to be training: optimizers differ, and so do hours of a machine
+# A worker imports, loads the suite, and may have to wait on a busy machine.
+STARTING_SECONDS = 60.0
+# Times the estimate until a worker counts as hung: optimizers differ in speed, machines in load.
+TIMEOUT_FACTOR = 20.0
 Curves = Mapping[str, Mapping[int, float]]
 
 
 @dataclass(eq=False)
 class Study:
-    """The state of one study while its campaign goes on.
+    """The state of one study while its campaign runs.
 
-    `ask` makes the generator that asks for its runs, which has been answered up to `requested`. `reuse` says in what way the
-    results that it takes from the store are not bit for bit those of this machine, empty where they are. `proposals` are those
-    of its search, which earlier starts may have made.
+    `ask` makes the generator of requests; `requested` is the latest one. `reuse` marks how results
+    from the store differ from this machine's, empty if they are bitwise equal. `proposals` are the
+    rates that its search has proposed, in this start or an earlier one.
     """
 
     problem: Problem
@@ -57,14 +59,17 @@ class Study:
         self.restart()
 
     def restart(self) -> None:
-        """Begin again, without any answer."""
+        """Start over, without answers."""
         self._requests = self.ask()
-        self.requested, self.answers = [], {}
-        self.tuned, self.ended, self.error = None, False, None
+        self.requested = []
+        self.answers = {}
+        self.tuned = None
+        self.ended = False
+        self.error = None
         self.advance()
 
     def use_plain(self, reason: str) -> None:
-        """Begin again by the plain loop, as the study's stacked runs are not to be trusted."""
+        """Start over in the plain loop, because the study's stacked runs cannot be trusted."""
         self.plan = replace(self.plan, engine="plain", max_stack=1, reason=reason)
         self.restart()
 
@@ -75,15 +80,16 @@ class Study:
 
     @property
     def lr(self) -> float | None:
-        """The rate that was tuned or given; None when the study has not come so far."""
+        """The rate that was tuned or given by hand; None while it is not tuned."""
         if self.is_manual:
             return self.requested[0].lr
         return self.tuned.lr if self.tuned else None
 
     @property
     def identity(self) -> Fingerprint:
-        """The fingerprint of the study's own run: what it does, its interval and budget."""
-        return self.definition.named(digest(*self.own_task(self.budget())), engine=self.plan.engine)
+        """The fingerprint of the study's own run: its definition, interval and budget."""
+        own_task = self.own_task(self.budget())
+        return self.definition.named(digest(*own_task), engine=self.plan.engine)
 
     def own_task(self, budget: Mapping[str, object]) -> tuple[object, ...]:
         """What determines the study's own run besides its definition, with this budget."""
@@ -100,76 +106,81 @@ class Study:
         plain: bool = False,
         until: int | None = None,
     ) -> Task:
-        """What a worker is asked for to train runs of the study: as planned, or by the plain loop."""
-        engine = "plain" if plain else self.plan.engine
-        n_trained = max(len(runs), 1 if plain else self.plan.smallest_stack)
+        """A task for a worker: train runs as planned, or in the plain loop."""
+        engine, smallest = self.plan.engine, self.plan.smallest_stack
+        if plain:
+            engine, smallest = "plain", 1
+        seconds = self.problem.seconds_to_report(max(len(runs), smallest))
         return Task(
             id=id,
             priority=priority,
             engine=engine,
             definition=self.definition,
             runs=runs,
-            timeout_seconds=STARTING_SECONDS
-            + TIMEOUT_FACTOR * self.problem.seconds_to_report(n_trained),
+            timeout_seconds=STARTING_SECONDS + TIMEOUT_FACTOR * seconds,
             memory_bytes=replace(self.plan, engine=engine).stack_bytes(len(runs)),
             until=until,
         )
 
     def fingerprint(self, run: Run) -> Fingerprint:
-        """What determines one of the study's runs."""
+        """The fingerprint of one of the study's runs."""
         return self.definition.fingerprint(run, engine=self.plan.engine)
 
     def advance(self) -> None:
-        """Hand the generator its answers, once all are there, and take its next request."""
+        """Once all answers are there, send them to the generator and take its next request."""
         while not self.ended and all(run in self.answers for run in self.requested):
             scores = [self.answers[run] for run in self.requested]
             if any(score.outcome == "failed" for score in scores):
                 self.stop()
                 return
             try:
-                self.requested = (
-                    self._requests.send(scores) if self.requested else next(self._requests)
-                )
+                if self.requested:
+                    self.requested = self._requests.send(scores)
+                else:
+                    self.requested = next(self._requests)
             except StopIteration as stop:
                 self.tuned, self.ended = stop.value, True
 
     def stop(self, error: str = "") -> None:
-        """End the study although it has not been answered: what it asks for cannot be had."""
-        self.ended, self.error = True, error or self.error or "a run failed"
+        """End the study without all answers, because a run cannot be trained."""
+        self.ended = True
+        self.error = error or self.error or "a run failed"
 
     def params(self) -> dict[str, object]:
-        """What the store is told of every run of the study, and of the study itself."""
+        """The params of the study and of every run of it."""
         benchmark = self.problem.benchmark
-        return {
+        params: dict[str, object] = {
             "optimizer": self.spec.name,
             "batch_size": benchmark.batch_size,
             "max_steps": benchmark.max_steps,
             "eval_every": benchmark.eval_every,
-            **({"target": str(benchmark.target)} if benchmark.target else {}),
-            "dtype": self.problem.dtype,
-            **({"cast": self.problem.cast} if self.problem.cast else {}),
-            "device": self.device,
-            "engine": self.plan.engine,
-            **({"engine_reason": self.plan.reason} if self.plan.reason else {}),
-            "schedule": schedule_name(self.spec.schedule),
-            "machine": MACHINE,
-            "machine_class": machine_class(self.device),
-            **VERSIONS,
-            **self.spec.fixed,
         }
+        if benchmark.target:
+            params["target"] = str(benchmark.target)
+        params["dtype"] = self.problem.dtype
+        if self.problem.cast:
+            params["cast"] = self.problem.cast
+        params["device"] = self.device
+        params["engine"] = self.plan.engine
+        if self.plan.reason:
+            params["engine_reason"] = self.plan.reason
+        params["schedule"] = schedule_name(self.spec.schedule)
+        params["machine"] = MACHINE
+        params["machine_class"] = machine_class(self.device)
+        return params | VERSIONS | dict(self.spec.fixed)
 
     def budget(self) -> dict[str, object]:
         """The part of the protocol that must be the same for all optimizers of a table."""
         suite = self.suite
-        numbers = {
+        return {
             "n_trials": suite.n_trials,
             "n_tuning_seeds": suite.n_tuning_seeds,
             "n_seeds": suite.n_seeds,
+            "tolerance": suite.tolerance,
         }
-        return numbers | {"tolerance": suite.tolerance}
 
     def result_params(self) -> dict[str, object]:
-        """What the study found out, as params."""
+        """The results of the tuning, as params."""
         assert self.tuned is not None
         interval = self.tuned.interval
         found: dict[str, object] = {
@@ -180,39 +191,43 @@ class Study:
         }
         if self.tuned.n_tied > 1:
             found["n_tied"] = self.tuned.n_tied
-        return found | (
-            {"includes": json.dumps(self.spec.special_cases)} if self.spec.special_cases else {}
-        )
+        if self.spec.special_cases:
+            found["includes"] = json.dumps(self.spec.special_cases)
+        return found
 
     def evaluations(self) -> list[Run]:
-        """The evaluations at the tuned or given rate, once they have been asked for."""
+        """The evaluations at the tuned or given rate, once they are requested."""
         return [run for run in self.requested if run.arm in ("tuned", "manual")]
 
     def score(self) -> float:
-        """The interquartile mean of these evaluations' scores, a diverged run counting its penalty; nan without any."""
-        return interquartile_mean(penalized([self.answers[run] for run in self.evaluations()]))
+        """The interquartile mean of `evaluations`, diverged ones with penalties; nan if none."""
+        scores = [self.answers[run] for run in self.evaluations()]
+        return interquartile_mean(penalized(scores))
 
     def median_curves(self, curves: Mapping[Run, Curves]) -> list[Measurement]:
-        """The median over the tuned evaluations at each step, where it is finite; a run that has diverged is infinitely bad."""
-        now, steps = (
-            time.time(),
-            sorted({s for c in curves.values() for curve in c.values() for s in curve}),
-        )
-        names = sorted({name for c in curves.values() for name in c})
+        """The median over runs at each step, if finite. A diverged run counts as infinitely bad."""
+        now = time.time()
+        names: set[str] = set()
+        steps: set[int] = set()
+        for own in curves.values():
+            names.update(own)
+            for curve in own.values():
+                steps.update(curve)
         measurements = []
-        for step in steps:
-            values = {
-                name: float(
-                    np.median([c.get(name, {}).get(step, _worst(name)) for c in curves.values()])
-                )
-                for name in names
-            }
-            finite = {name: value for name, value in values.items() if np.isfinite(value)}
+        for step in sorted(steps):
+            finite = {}
+            for name in sorted(names):
+                worst = _worst(name)
+                values = [own.get(name, {}).get(step, worst) for own in curves.values()]
+                median = float(np.median(values))
+                if np.isfinite(median):
+                    finite[name] = median
             measurements.append(Measurement(step=step, values=finite, time=now))
         return measurements
 
 
 def _worst(curve: str) -> float:
+    """The worst value of a curve: losses are minimized, metrics maximized."""
     return np.inf if curve.endswith("/loss") else -np.inf
 
 

@@ -1,4 +1,4 @@
-"""Writing off the training path: one thread writes to the store, in order, while workers are handed their next task."""
+"""Writing to the store in one thread, in order, so that workers do not wait for it."""
 
 from collections import deque
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any, Self
 
 
 class Writer:
-    """Calls functions one after another in a thread of its own. What one raises is raised by the next check, or at the end."""
+    """Calls functions in order in its own thread; `check` and the end raise what they raised."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
@@ -22,15 +22,15 @@ class Writer:
             self.check()
 
     def put(self, function: Callable[..., object], *arguments: object) -> None:
-        """Queue a call. What earlier ones raised is for `check`, so that whoever has several to queue queues all of them."""
+        """Queue a call. Raises nothing, so that related calls are queued together."""
         self._calls.append(self._thread.submit(function, *arguments))
 
     @property
     def is_busy(self) -> bool:
-        """Whether calls are left to be made."""
+        """Whether any calls are still to be made."""
         return any(not call.done() for call in self._calls)
 
     def check(self) -> None:
-        """Raise what a call that is over has raised."""
+        """Raise the exception of a finished call, if there is one."""
         while self._calls and self._calls[0].done():
             self._calls.popleft().result()

@@ -1,1 +1,1 @@
-"""One nightly run: what is done beside a campaign to compare it with an earlier night."""
+"""Nightly runs: a campaign, and its comparison with an earlier night."""

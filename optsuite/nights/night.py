@@ -1,4 +1,4 @@
-"""One nightly run: trained at the rates of an earlier night, compared with the last good one, and marked."""
+"""A nightly run: train at the rates of an earlier night, compare with the last good one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,39 +28,35 @@ from optsuite.tracking.query import read_runs
 from optsuite.tracking.store import Store, open_store
 
 PAGE = "nights.html"
+State = Literal["first", "retuned", "compared", "no good baseline", "interrupted"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class NightResult:
     """How a nightly run ended.
 
-    It is compared with the night `baseline`, None where it is the `first` or has `retuned`. With
-    `no good baseline`, that night was not good itself. `comparison` is what changed since.
+    `baseline` is the night it was compared with, None if it was the first or tuned the rates again.
+    In the state "no good baseline", that night was not good itself. `comparison` holds the changes.
     """
 
     outcome: Outcome
     campaign: str
     report: Report
     baseline: str | None = None
-    state: Literal["first", "retuned", "compared", "no good baseline", "interrupted"]
+    state: State
     comparison: CampaignChanges | None = None
     deleted: tuple[str, ...] = ()
     page: Path | None = None
 
 
 def run_night(session: Session, *, retune: bool, keep: int | None, folder: Path) -> NightResult:
-    """Train a night, compare it with the last good one, and remember how it was. Raises InputError.
+    """Train a night, compare it with the last good one, and store the verdict. Raises InputError.
 
     All but the last `keep` nights are deleted, except those that later nights need.
     """
-    store, campaign, suite = open_store(session.uri), session.campaign, session.suite
-    kind, reference = _kind_of(store, suite.name, campaign, retune=retune)
-    rates_of = reference.campaign if reference else None
-    session.listener(NightStarted(campaign=campaign, rates_of=rates_of))
-    studies = studies_of(
-        suite, session.problems, device=session.options.device, rates=rates(store, reference)
-    )
-    outcome = session.run(studies, night=kind)
+    store = open_store(session.uri)
+    campaign, suite, device = session.campaign, session.suite, session.options.device
+    outcome = _train(session, store, retune=retune)
     report = publish(session.uri, campaign, folder, session.skipped)
     if outcome == "interrupted":
         return NightResult(outcome=outcome, campaign=campaign, report=report, state="interrupted")
@@ -69,24 +65,26 @@ def run_night(session: Session, *, retune: bool, keep: int | None, folder: Path)
     if this is None:
         raise InputError(f"campaign {campaign}: nothing was trained in it; check the suite")
     baseline, state = _baseline(found, this)
-    changed = None
+    baseline_name, changed = None, None
     if baseline is not None:
-        old = read_runs(store, baseline.campaign)
-        device = session.options.device
+        baseline_name = baseline.campaign
+        old = read_runs(store, baseline_name)
         new = confirmed(store, old, campaign, session.problems, suite.optimizers, device=device)
         changed = compare_campaigns(old, new)
         if changed.is_worse:
             outcome = "failed"
     good = outcome == "done"
     judge(store, this, good=good)
-    found = [replace(night, good=good) if night is this else night for night in found]
-    deleted = prune(store, found, keep) if keep is not None else []
+    found[found.index(this)] = replace(this, good=good)
+    deleted = []
+    if keep is not None:
+        deleted = prune(store, found, keep)
     found = [night for night in found if night not in deleted]
     return NightResult(
         outcome=outcome,
         campaign=campaign,
         report=report,
-        baseline=baseline.campaign if baseline else None,
+        baseline=baseline_name,
         state=state,
         comparison=changed,
         deleted=tuple(night.campaign for night in deleted),
@@ -94,29 +92,43 @@ def run_night(session: Session, *, retune: bool, keep: int | None, folder: Path)
     )
 
 
+def _train(session: Session, store: Store, *, retune: bool) -> Outcome:
+    campaign, suite, device = session.campaign, session.suite, session.options.device
+    kind, reference = _kind_of(store, suite.name, campaign, retune=retune)
+    rates_of = reference.campaign if reference else None
+    session.listener(NightStarted(campaign=campaign, rates_of=rates_of))
+    known = rates(store, reference)
+    studies = studies_of(suite, session.problems, device=device, rates=known)
+    return session.run(studies, night=kind)
+
+
 def _kind_of(store: Store, suite: str, campaign: str, *, retune: bool) -> tuple[str, Night | None]:
-    """The kind of this night, and the one whose rates it takes; one that goes on stays what it was."""
+    """The kind of this night, kept when it resumes, and the night whose rates it uses."""
     found = nights(store, suite)
     own = last(found, campaign=campaign)
-    earlier = [night for night in found if night.campaign != campaign]
-    reference = None if retune else last(earlier, kind=REFERENCE)
+    reference = None
+    if not retune:
+        others = [night for night in found if night.campaign != campaign]
+        reference = last(others, kind=REFERENCE)
     kind = ORDINARY if reference else REFERENCE
     if own:
         kind = own.kind
-    return kind, reference if kind == ORDINARY else None
+    if kind != ORDINARY:
+        return kind, None
+    return kind, reference
 
 
-def _baseline(
-    found: Sequence[Night], this: Night
-) -> tuple[Night | None, Literal["first", "retuned", "compared", "no good baseline"]]:
-    """The night that a night is compared with: the last good one before it, else the last."""
+def _baseline(found: Sequence[Night], this: Night) -> tuple[Night | None, State]:
+    """The last good night before this one, else the last night before it."""
     earlier = [night for night in found if night.started < this.started]
     before = last(earlier, good=True) or last(earlier)
     if before is None:
         return None, "first"
     if this.kind == REFERENCE:
         return None, "retuned"
-    return before, "compared" if before.good else "no good baseline"
+    if not before.good:
+        return before, "no good baseline"
+    return before, "compared"
 
 
 def _write_page(store: Store, suite: str, found: Sequence[Night], folder: Path) -> Path:

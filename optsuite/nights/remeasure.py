@@ -1,4 +1,4 @@
-"""Measuring the time of a step again before a night is called slower: a machine with other work to do slows some of them."""
+"""Measuring step times again before a night counts as slower: a busy machine slows some of them."""
 
 import time
 from collections.abc import Sequence
@@ -15,7 +15,8 @@ from optsuite.training.numerics import fit
 from optsuite.training.step_cost import measure_costs
 from optsuite.training.validation.definitions import load_splits
 
-TIMES = 3  # more measurements: one that is faster shows that the step has not become slower
+# More measurements: a single fast one shows that the step has not become slower.
+TIMES = 3
 
 
 def confirmed(
@@ -27,14 +28,13 @@ def confirmed(
     *,
     device: str,
 ) -> pd.DataFrame:
-    """The runs of a campaign, after its steps that seem slower than before have been measured again; the fastest counts."""
+    """The runs of a campaign. Steps that seem slower are measured again; the fastest counts."""
     for _ in range(TIMES):
         after = read_runs(store, campaign)
-        slow = {
-            c.benchmark
-            for c in changes(before, after)
-            if c.quantity == "step_time" and c.kind == "worse"
-        }
+        slow = set()
+        for change in changes(before, after):
+            if change.quantity == "step_time" and change.kind == "worse":
+                slow.add(change.benchmark)
         again = [problem for problem in problems if problem.benchmark.name in slow]
         if not again:
             return after
@@ -46,17 +46,15 @@ def confirmed(
 def _measure(
     store: Store, runs: pd.DataFrame, problem: Problem, specs: Sequence[OptimizerSpec], device: str
 ) -> None:
-    benchmark, own = problem.benchmark, [spec for spec in specs if spec.name in problem.plans]
+    """Measure the steps of a benchmark, and store the times that are shorter than before."""
+    benchmark = problem.benchmark
+    own = [spec for spec in specs if spec.name in problem.plans]
     splits = fit(benchmark, load_splits(benchmark), device=device).splits.to(device)
     costs = measure_costs(benchmark, own, splits, device=device)
-    studies = runs[
-        (runs["kind"] == "study")
-        & (runs["benchmark"] == benchmark.name)
-        & runs[RELATIVE_TIME].notna()
-    ]
-    for row in studies.to_dict("records"):
+    is_study = (runs["kind"] == "study") & (runs["benchmark"] == benchmark.name)
+    is_timed = runs[RELATIVE_TIME].notna()
+    for row in runs[is_study & is_timed].to_dict("records"):
         cost = costs.get(row["optimizer"])
         if cost is not None and cost.relative_step_time < row[RELATIVE_TIME]:
-            store.log(
-                row["run_id"], summary={RELATIVE_TIME: cost.relative_step_time}, time=time.time()
-            )
+            summary = {RELATIVE_TIME: cost.relative_step_time}
+            store.log(row["run_id"], summary=summary, time=time.time())

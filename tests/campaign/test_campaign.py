@@ -1,5 +1,5 @@
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partialmethod
@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import InlinePool, enter
 from mlflow import MlflowClient
+from stores import never, run_studies
 from suites import tiny
 from torch import nn
 
@@ -20,7 +21,7 @@ from optsuite.analysis.leaderboard import comparison, leaderboard
 from optsuite.campaign.events import Event, Ready, RunEnded, StudyEnded
 from optsuite.campaign.lock import campaign_lock, check_campaign_name
 from optsuite.campaign.prepare import Problem, prepare
-from optsuite.campaign.runner import manual_study, missing, run_campaign, studies_of
+from optsuite.campaign.runner import manual_study, missing, studies_of
 from optsuite.errors import InputError
 from optsuite.execution.pool import RunUpdate, Task, TaskLost
 from optsuite.tracking.location import tracking_uri
@@ -41,24 +42,16 @@ def problems(suite: Suite = SUITE) -> list[Problem]:
     return prepare(suite, device="cpu")[0]
 
 
-def go(
-    pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = lambda: False
-) -> list[Event]:
+def go(pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = never) -> list[Event]:
     """Run the suite in the current folder and return the events."""
     pool.load(suite)
     return resume(pool, suite, stop)
 
 
-def resume(
-    pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = lambda: False
-) -> list[Event]:
-    """The same with whatever trains in the pool."""
+def resume(pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = never) -> list[Event]:
+    """The same with the training function that the pool already has."""
     studies = studies_of(suite, problems(suite), device="cpu")
-    return list(
-        run_campaign(
-            studies, uri=tracking_uri(), campaign="c", suite=suite.name, pool=pool, stop=stop
-        )
-    )
+    return run_studies(pool, studies, suite=suite.name, stop=stop)
 
 
 def everything() -> pd.DataFrame:
@@ -99,33 +92,25 @@ def test_the_study_run_carries_the_rate_the_score_and_the_median_curves(
     store, runs = open_store(tracking_uri()), everything()
     study = runs[(runs["kind"] == "study") & (runs["optimizer"] == "sgd")].iloc[0]
     tuned = runs[(runs["arm"] == "tuned") & (runs["optimizer"] == "sgd")]
-    curves = [
-        store.curves(run_id, ["validation/loss"])["validation/loss"] for run_id in tuned["run_id"]
-    ]
-    expected = {step: (curves[0][step] + curves[1][step]) / 2 for step in curves[0]}
-    assert store.curves(study["run_id"], ["validation/loss"])["validation/loss"] == pytest.approx(
-        expected
-    )
+
+    def curve(run_id: str) -> Mapping[int, float]:
+        return store.curves(run_id, ["validation/loss"])["validation/loss"]
+
+    first, second = (curve(run_id) for run_id in tuned["run_id"])
+    expected = {step: (first[step] + second[step]) / 2 for step in first}
+    assert curve(study["run_id"]) == pytest.approx(expected)
     assert study["score"] == pytest.approx(tuned["score"].mean())
     params = store.client.get_run(study["run_id"]).data.params
     assert params["momentum"] == "0.0"
-    assert {
-        "n_trials",
-        "n_seeds",
-        "lr",
-        "lr_low",
-        "lr_high",
-        "at_edge",
-        "torch_version",
-        "engine",
-    } <= params.keys()
+    results = {"lr", "lr_low", "lr_high", "at_edge"}
+    assert results | {"n_trials", "n_seeds", "torch_version", "engine"} <= params.keys()
 
 
-def test_the_bits_depend_on_no_stack_and_no_order(
+def test_curves_in_any_stack_and_order_are_bitwise_equal(
     tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch, pool: InlinePool
 ) -> None:
-    class Backwards(InlinePool):
-        """Takes the youngest task first."""
+    class LastInFirstOut(InlinePool):
+        """Takes the latest task first."""
 
         def poll(self, timeout: float) -> Sequence[RunUpdate | TaskLost]:
             self._queue.reverse()
@@ -135,36 +120,28 @@ def test_the_bits_depend_on_no_stack_and_no_order(
         enter(tmp_path / name, template, monkeypatch)
         pool.load(SUITE)
         (problem,) = problems()
-        plans = {
-            optimizer: replace(plan, max_stack=max_stack)
-            for optimizer, plan in problem.plans.items()
-        }
-        assert {plan.engine for plan in plans.values()} == {"stacked"}
+        plans = {}
+        for optimizer, plan in problem.plans.items():
+            assert plan.engine == "stacked"
+            plans[optimizer] = replace(plan, max_stack=max_stack)
         studies = studies_of(SUITE, [replace(problem, plans=plans)], device="cpu")
-        list(
-            run_campaign(
-                studies,
-                uri=tracking_uri(),
-                campaign="c",
-                suite=SUITE.name,
-                pool=pool,
-                stop=lambda: False,
-            )
-        )
+        run_studies(pool, studies)
+        query = """
+            SELECT tags.value AS fingerprint, metrics.key, step, metrics.value FROM metrics
+            JOIN tags USING (run_uuid)
+            WHERE tags.key = 'optsuite.fingerprint' AND metrics.key NOT LIKE 'usage/%'
+        """
         with closing(sqlite3.connect("mlruns/mlflow.db")) as store:
-            query = """SELECT tags.value AS fingerprint, metrics.key, step, metrics.value FROM metrics
-                       JOIN tags USING (run_uuid) WHERE tags.key = 'optsuite.fingerprint' AND metrics.key NOT LIKE 'usage/%'"""
-            return pd.read_sql(query, store).sort_values(
-                ["fingerprint", "key", "step"], ignore_index=True
-            )
+            found = pd.read_sql(query, store)
+        return found.sort_values(["fingerprint", "key", "step"], ignore_index=True)
 
     whole = results("whole", pool, 100)
     assert len(whole) > 100
-    pd.testing.assert_frame_equal(whole, results("small", Backwards(), 3), check_exact=True)
+    pd.testing.assert_frame_equal(whole, results("small", LastInFirstOut(), 3), check_exact=True)
 
 
 @pytest.mark.parametrize(("n_workers", "first"), [(3, "tiny_line"), (4, "longer")])
-def test_the_longest_studies_go_first_where_there_is_a_worker_for_each(
+def test_longest_studies_are_first_if_each_has_a_worker(
     folder: Path, n_workers: int, first: str
 ) -> None:
     class Cluster(InlinePool):
@@ -177,21 +154,9 @@ def test_the_longest_studies_go_first_where_there_is_a_worker_for_each(
     pool.n_workers = n_workers
     suite = replace(SUITE, benchmarks=(tiny.BENCHMARK, replace(tiny.BENCHMARK, name="longer")))
     pool.load(suite)
-    timed = [
-        replace(problem, seconds_per_run=s)
-        for problem, s in zip(problems(suite), (1.0, 9.0), strict=True)
-    ]
-    studies = studies_of(suite, timed, device="cpu")
-    list(
-        run_campaign(
-            studies,
-            uri=tracking_uri(),
-            campaign="c",
-            suite=suite.name,
-            pool=pool,
-            stop=lambda: False,
-        )
-    )
+    short, long = problems(suite)
+    timed = [replace(short, seconds_per_run=1.0), replace(long, seconds_per_run=9.0)]
+    run_studies(pool, studies_of(suite, timed, device="cpu"))
     assert min(submitted, key=lambda task: task.priority).runs[0].benchmark == first
 
 
@@ -234,7 +199,7 @@ def test_a_second_start_trains_nothing_and_writes_nothing(folder: Path, pool: In
     pd.testing.assert_frame_equal(everything(), before)
 
 
-def test_an_interrupted_campaign_goes_on_to_the_same_end(
+def test_interrupted_campaign_resumes_to_the_same_end(
     folder: Path, template: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enter(folder / "whole", template, monkeypatch)
@@ -254,7 +219,7 @@ def test_an_interrupted_campaign_goes_on_to_the_same_end(
     assert set(everything()["status"]) == {"FINISHED"}
 
 
-def test_what_a_kill_leaves_running_is_deleted_and_trained_again(
+def test_runs_left_running_by_a_kill_are_deleted_and_trained_again(
     folder: Path, pool: InlinePool
 ) -> None:
     go(pool)
@@ -297,17 +262,12 @@ def test_a_changed_optimizer_supersedes_its_runs_and_no_others(
 ) -> None:
     go(pool)
     n = pool.n_trained
-    changed = replace(
-        SUITE, optimizers=(replace(OPTIMIZERS["sgd"], fixed={"momentum": 0.5}), SUITE.optimizers[1])
-    )
+    with_momentum = replace(OPTIMIZERS["sgd"], fixed={"momentum": 0.5})
+    changed = replace(SUITE, optimizers=(with_momentum, SUITE.optimizers[1]))
     pool.load(changed)
     studies = studies_of(changed, problems(changed), device="cpu")
     assert missing(studies, uri=tracking_uri(), campaign="c") == {"tiny_line": N_SGD}
-    list(
-        run_campaign(
-            studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False
-        )
-    )
+    run_studies(pool, studies)
     assert pool.n_trained == n + N_SGD
     runs = everything()
     assert runs.groupby("optimizer")["superseded"].sum().to_dict() == {"sgd": N_SGD + 1, "sign": 0}
@@ -336,14 +296,10 @@ def test_more_trials_reuse_the_first_and_supersede_the_old_rate(
     n = pool.n_trained
     go(pool, replace(SUITE, n_trials=12, n_seeds=3))
     runs = optsuite.runs("c")
-    assert runs[runs["kind"] == "trial"].groupby("optimizer").size().to_dict() == {
-        "sgd": 12,
-        "sign": 12,
-    }
-    assert runs[runs["arm"] == "tuned"].groupby("optimizer").size().to_dict() == {
-        "sgd": 3,
-        "sign": 3,
-    }
+    n_trials = runs[runs["kind"] == "trial"].groupby("optimizer").size()
+    assert n_trials.to_dict() == {"sgd": 12, "sign": 12}
+    n_tuned = runs[runs["arm"] == "tuned"].groupby("optimizer").size()
+    assert n_tuned.to_dict() == {"sgd": 3, "sign": 3}
     assert len(runs[runs["kind"] == "study"]) == 2
     studies = runs[runs["kind"] == "study"].set_index("optimizer")
     children = runs[runs["kind"] != "study"]
@@ -376,9 +332,8 @@ def test_a_failed_run_ends_its_study_alone_and_is_tried_again(
 
     pool.train = failing
     ended = {e.optimizer: e for e in resume(pool) if isinstance(e, StudyEnded)}
-    assert str(ended["sgd"].error).startswith(
-        "the run lr=10 seed=1000 failed: RuntimeError: disk on fire (test_campaign.py, "
-    )
+    expected = "the run lr=10 seed=1000 failed: RuntimeError: disk on fire (test_campaign.py, "
+    assert str(ended["sgd"].error).startswith(expected)
     assert ended["sign"].error is None
     runs = everything()
     assert runs[(runs["status"] == "FAILED")]["kind"].tolist() == ["study", *["trial"] * 8]
@@ -398,9 +353,8 @@ def test_a_study_that_fails_when_repeated_leaves_the_good_result(
         raise RuntimeError("no")
 
     pool.train = failing
-    assert all(
-        e.error for e in resume(pool, replace(SUITE, n_trials=12)) if isinstance(e, StudyEnded)
-    )
+    events = resume(pool, replace(SUITE, n_trials=12))
+    assert all(e.error for e in events if isinstance(e, StudyEnded))
     pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), before)
 
 
@@ -412,19 +366,16 @@ def test_a_task_whose_worker_dies_is_tried_once_more(folder: Path, pool: InlineP
         is_check = events[0].task in {task.id for task in pool.checks}
         if deaths[0] and isinstance(events[0], RunUpdate) and not is_check:
             deaths[0] -= 1
-            return [
-                *events[:2],
-                TaskLost(task=events[0].task, reason="its worker died with exit code -9"),
-            ]
+            lost = TaskLost(task=events[0].task, reason="its worker died with exit code -9")
+            return [*events[:2], lost]
         return events
 
     pool.poll = dying  # type: ignore[method-assign]
     assert not [e for e in go(pool) if isinstance(e, StudyEnded) and e.error]
     assert len(everything()) == N_SGD + N_SIGN + 2
     deaths[0] = 2
-    open_store(tracking_uri()).delete(
-        everything().query("kind == 'trial' and optimizer == 'sign'").iloc[0]["run_id"]
-    )
+    trial = everything().query("kind == 'trial' and optimizer == 'sign'").iloc[0]
+    open_store(tracking_uri()).delete(trial["run_id"])
     (failed,) = [e for e in go(pool) if isinstance(e, StudyEnded) and e.error]
     assert "its worker died with exit code -9" in str(failed.error)
 
@@ -437,9 +388,8 @@ def test_runs_that_do_not_start_alike_fail(folder: Path, pool: InlinePool) -> No
     def elsewhere(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
         for index, update in train(task):
             if isinstance(update, Measurement) and task.runs[0].optimizer == "sign":
-                update = replace(
-                    update, values={name: value * 2 for name, value in update.values.items()}
-                )
+                doubled = {name: value * 2 for name, value in update.values.items()}
+                update = replace(update, values=doubled)
             yield index, update
 
     pool.train = elsewhere
@@ -453,14 +403,38 @@ def test_a_suite_that_changes_while_it_runs_fails(folder: Path, pool: InlinePool
     pool.load(replace(SUITE, benchmarks=(replace(tiny.BENCHMARK, batch_size=8),)))
     errors = [str(e.error) for e in resume(pool) if isinstance(e, StudyEnded)]
     assert errors
-    assert all(
-        "benchmark tiny_line: its numbers differ each time that the suite is loaded" in error
-        for error in errors
-    )
+    expected = "benchmark tiny_line: its numbers differ each time that the suite is loaded"
+    assert all(expected in error for error in errors)
 
 
 class Killed(BaseException):
-    """What happens to a process that is killed: nothing more is written."""
+    """Stands for the kill of a process: nothing more is written."""
+
+
+WRITES = (
+    "create_run",
+    "log_batch",
+    "set_terminated",
+    "delete_run",
+    "set_tag",
+    "delete_tag",
+    "create_experiment",
+)
+
+
+def kill_after(n: int, patch: pytest.MonkeyPatch) -> None:
+    """Let n writes to MLflow succeed, and none after them."""
+    writes = {name: getattr(MlflowClient, name) for name in WRITES}
+    done = [0]
+
+    def write(self: MlflowClient, *arguments: object, name: str, **named: object) -> object:
+        done[0] += 1
+        if done[0] > n:
+            raise Killed
+        return writes[name](self, *arguments, **named)
+
+    for name in WRITES:
+        patch.setattr(MlflowClient, name, partialmethod(write, name=name))
 
 
 def test_a_kill_before_any_write_changes_nothing(
@@ -469,36 +443,10 @@ def test_a_kill_before_any_write_changes_nothing(
     suite = replace(SUITE, n_trials=2, n_seeds=2, optimizers=SUITE.optimizers[:1])
     go(pool, suite)
     expected = leaderboard(optsuite.runs("c"))
-    names = (
-        "create_run",
-        "log_batch",
-        "set_terminated",
-        "delete_run",
-        "set_tag",
-        "delete_tag",
-        "create_experiment",
-    )
-    writes = {name: getattr(MlflowClient, name) for name in names}
     for n in range(100):
         enter(folder / str(n), template, monkeypatch)
-        done = [0]
-
-        def write(
-            self: MlflowClient,
-            *arguments: object,
-            name: str,
-            n: int = n,
-            done: list[int] = done,
-            **named: object,
-        ) -> object:
-            done[0] += 1
-            if done[0] > n:
-                raise Killed
-            return writes[name](self, *arguments, **named)
-
         with monkeypatch.context() as patch:
-            for name in names:
-                patch.setattr(MlflowClient, name, partialmethod(write, name=name))
+            kill_after(n, patch)
             try:
                 go(pool, suite)
                 assert n > 15
@@ -529,16 +477,7 @@ def test_given_rates_are_tracked_and_never_ranked(folder: Path, pool: InlinePool
     go(pool)
     for _ in range(2):
         study = manual_study(SUITE, problems()[0], lr=0.05, seeds=[0, 5], device="cpu")
-        list(
-            run_campaign(
-                [study],
-                uri=tracking_uri(),
-                campaign="c",
-                suite="tiny",
-                pool=pool,
-                stop=lambda: False,
-            )
-        )
+        run_studies(pool, [study])
     assert pool.n_trained == N_SGD + N_SIGN + 2
     table = leaderboard(optsuite.runs("c"))
     runs = everything()
@@ -554,9 +493,7 @@ def test_one_process_at_a_time_holds_a_campaign(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     with (
         campaign_lock(uri, "c"),
-        pytest.raises(
-            InputError, match=r"campaign: got 'c', which is being run by process \d+ since 2"
-        ),
+        pytest.raises(InputError, match=r"campaign 'c' is being run by process \d+ since 2"),
         campaign_lock(uri, "c"),
     ):
         pass
@@ -570,7 +507,7 @@ def test_campaign_names_are_safe(name: str) -> None:
         check_campaign_name(name)
 
 
-def test_who_includes_another_is_no_worse_or_the_table_says_so(
+def test_optimizer_beaten_by_its_special_case_is_marked_in_the_table(
     folder: Path, pool: InlinePool
 ) -> None:
     names = ("sgd", "momentum", "adam", "adagrad", "rmsprop")

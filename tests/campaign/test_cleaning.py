@@ -1,4 +1,4 @@
-"""What nobody needs is removed; reports and later starts find what they did."""
+"""Cleaning removes what is not needed; reports and later starts find the same as before."""
 
 import math
 import os
@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from commands import Call
 from conftest import InlinePool
-from stores import counts, files, rows
+from stores import counts, files, rows, run_studies
 from suites import tiny
 
 import optsuite
 from optsuite import Suite
 from optsuite.campaign.lock import campaign_lock
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import run_campaign, studies_of
+from optsuite.campaign.runner import studies_of
 from optsuite.campaign.stored_runs import Pair
 from optsuite.execution.pool import Task
 from optsuite.tracking.inventory import InventoryRow, inventory
@@ -32,7 +32,6 @@ from optsuite.training.results import Measurement, RunResult
 SUITE = replace(tiny.SUITE, n_trials=10, n_seeds=2)
 LARGER = replace(SUITE, n_trials=12)
 SECONDS_OF_DAYS = 3 * 86_400
-
 
 ELSEWHERE = Environment(benchmark="c" * 16, optimizer="d" * 16, engine="plain")
 NOBODY = Fingerprint(benchmark="a" * 16, optimizer="b" * 16, run="e" * 16, environment=ELSEWHERE)
@@ -65,18 +64,13 @@ def resume(
     broken: Collection[Pair] = (),
 ) -> None:
     """Train a campaign to its end, or until so many runs have been trained."""
+
+    def stop() -> bool:
+        return pool.n_trained >= until
+
     pool.n_trained = 0
     studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu")
-    events = run_campaign(
-        studies,
-        uri=tracking_uri(),
-        campaign=campaign,
-        suite=suite.name,
-        pool=pool,
-        stop=lambda: pool.n_trained >= until,
-        broken=broken,
-    )
-    assert list(events)
+    assert run_studies(pool, studies, campaign=campaign, stop=stop, broken=broken)
     pool.clear()
 
 
@@ -90,11 +84,20 @@ def all_runs(campaign: str | None = None) -> list[InventoryRow]:
     return inventory(open_store(tracking_uri()), campaign)
 
 
+def engines() -> dict[object, set[object]]:
+    """What later starts know of engines."""
+    plans = read_plans(tracking_uri(), "c")
+    return {key: set(known) for key, known in plans.items()}
+
+
+def proposals() -> set[str]:
+    return {run.texts[PROPOSED] for run in all_runs() if PROPOSED in run.texts}
+
+
 def test_superseded_runs_go_and_the_report_stays_the_same(folder: Path, pool: InlinePool) -> None:
     go(pool, LARGER)
     go(pool)
-    report, plans = reported(folder), read_plans(tracking_uri(), "c")
-    proposed = {run.texts[PROPOSED] for run in all_runs() if PROPOSED in run.texts}
+    report, known, proposed = reported(folder), engines(), proposals()
     planned = optsuite.clean(dry_run=True)
     before = rows(folder / "mlruns" / "mlflow.db")
     removal = optsuite.clean()
@@ -102,17 +105,17 @@ def test_superseded_runs_go_and_the_report_stays_the_same(folder: Path, pool: In
     assert counts(removal)["superseded"] >= 4
     assert len(before["metrics"]) > len(rows(folder / "mlruns" / "mlflow.db")["metrics"])
     assert reported(folder) == report
-    assert {key: set(known) for key, known in read_plans(tracking_uri(), "c").items()} == {
-        key: set(known) for key, known in plans.items()
-    }
-    assert {run.texts[PROPOSED] for run in all_runs() if PROPOSED in run.texts} == proposed
+    assert engines() == known
+    assert proposals() == proposed
     go(pool)
     assert pool.n_trained == 0
     assert reported(folder) == report
     assert "superseded" not in counts(optsuite.clean())
 
 
-def test_runs_of_what_is_broken_for_now_stay_and_come_back(folder: Path, pool: InlinePool) -> None:
+def test_runs_of_a_broken_optimizer_stay_and_return_to_the_report(
+    folder: Path, pool: InlinePool
+) -> None:
     go(pool)
     report = reported(folder)
     sign_only = replace(SUITE, optimizers=SUITE.optimizers[1:])
@@ -125,7 +128,7 @@ def test_runs_of_what_is_broken_for_now_stay_and_come_back(folder: Path, pool: I
     assert reported(folder) == report
 
 
-def test_refuted_runs_go_and_what_refused_their_stacks_is_remembered(
+def test_refuted_runs_are_removed_and_refusals_of_stacks_remembered(
     folder: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool.load(SUITE)
@@ -177,7 +180,7 @@ def test_interrupted_campaign_resumes_with_what_had_ended(folder: Path, pool: In
     removal = optsuite.clean()
     assert counts(removal)["unfinished"] == 1
     ids = {run.run_id for run in all_runs("c")}
-    assert begun in ids  # the next start goes on from its checkpoint
+    assert begun in ids  # the next start resumes from its checkpoint
     assert other not in ids
     assert checkpoint.exists()
     assert read_plans(tracking_uri(), "c") == plans
@@ -187,7 +190,7 @@ def test_interrupted_campaign_resumes_with_what_had_ended(folder: Path, pool: In
     assert tables[0] == tables[1]
 
 
-def test_only_checkpoints_that_no_start_uses_go(folder: Path, pool: InlinePool) -> None:
+def test_checkpoints_that_no_start_uses_are_removed(folder: Path, pool: InlinePool) -> None:
     go(pool)
     trial = next(run for run in all_runs() if run.kind == "trial")
     place = checkpoint_folder(tracking_uri())
@@ -209,10 +212,13 @@ def test_only_checkpoints_that_no_start_uses_go(folder: Path, pool: InlinePool) 
     removal = optsuite.clean()
     (part,) = [part for part in removal.parts if part.what == "checkpoints"]
     assert (part.n, part.n_bytes) == (3, 300)
-    assert {name for name in names if (place / name).exists()} == {k for k, v in names.items() if v}
+    for name, stays in names.items():
+        assert (place / name).exists() == stays, name
 
 
-def test_trash_of_ours_goes_and_of_others_stays(folder: Path, pool: InlinePool, call: Call) -> None:
+def test_trash_is_removed_except_runs_of_other_programs(
+    folder: Path, pool: InlinePool, call: Call
+) -> None:
     go(pool)
     store = open_store(tracking_uri())
     report = reported(folder)
@@ -251,7 +257,7 @@ def test_rejected_files_of_the_spool_stay_unless_asked_for(folder: Path, call: C
     assert {path.name for path in outbox.iterdir()} == {"2.json"}
 
 
-def test_store_that_is_not_there_is_not_made(empty: Path, call: Call) -> None:
+def test_missing_store_is_not_created(empty: Path, call: Call) -> None:
     assert call("clean") == (0, "There is nothing to remove.\n", "")
     assert call("clean", "--campaign", "x")[0] == 2
     assert not list(empty.iterdir())

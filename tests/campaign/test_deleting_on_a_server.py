@@ -1,4 +1,4 @@
-"""A server only has a trash: what deleting and cleaning do there."""
+"""Deleting and cleaning on a server, which can only move runs to a trash."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Stores of schema 2 are reused under new fingerprints: nothing that the present definitions gave is trained again."""
+"""Stores of schema 2 are reused under new fingerprints, without training current runs again."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import InlinePool
+from stores import run_studies
 from suites import tiny
 
 from optsuite import Suite
@@ -17,7 +18,7 @@ from optsuite.analysis.leaderboard import leaderboard
 from optsuite.campaign import migration
 from optsuite.campaign.events import Event, Ready, RunEnded
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import manual_study, missing, run_campaign, studies_of
+from optsuite.campaign.runner import manual_study, missing, studies_of
 from optsuite.campaign.stored_runs import StoredRuns
 from optsuite.campaign.study import Study
 from optsuite.errors import InputError
@@ -64,11 +65,7 @@ def go(pool: InlinePool, suite: Suite = SUITE, own: list[Study] | None = None) -
     pool.load(suite)
     pool.n_trained, pool.checks = 0, []
     asked = studies(suite) if own is None else own
-    return list(
-        run_campaign(
-            asked, uri=tracking_uri(), campaign="c", suite="s", pool=pool, stop=lambda: False
-        )
-    )
+    return run_studies(pool, asked, suite="s")
 
 
 def raw() -> Iterator[dict[Any, Any]]:
@@ -85,25 +82,22 @@ def make_former(suite: Suite, own: list[Study] | None = None) -> None:
         assert study.former is not None
         parsed = Fingerprint.parse(row["fingerprint"])
         assert parsed is not None
-        arm, engine = row["arm"] if isinstance(row["arm"], str) else None, parsed.environment.engine
+        engine = parsed.environment.engine
+        arm = row["arm"] if isinstance(row["arm"], str) else None
         if arm == "manual":
             arm = "given"  # as schema 2 calls it
             store.tag(row["run_id"], ARM, arm)
         rest = digest(*study.own_task(study.budget()), engine)
         if row["kind"] != "study":
             rest = digest(float(row["lr"]), int(row["seed"]), row["kind"], arm, engine)
-        own_text = str(
-            FormerFingerprint(
-                benchmark_hash=study.former.benchmark_hash,
-                optimizer_hash=study.former.optimizer_hash,
-                run=rest,
-            )
+        former = FormerFingerprint(
+            benchmark_hash=study.former.benchmark_hash,
+            optimizer_hash=study.former.optimizer_hash,
+            run=rest,
         )
-        columns = {name: row.get(name) for name in SEALED} | {
-            "fingerprint": own_text,
-            "schema": "2",
-            "arm": arm,
-        }
+        own_text = str(former)
+        columns = {name: row.get(name) for name in SEALED}
+        columns |= {"fingerprint": own_text, "schema": "2", "arm": arm}
         text = " ".join(("2", seal._digest(columns), *str(row["seal"]).split(" ")[2:]))
         store.log(row["run_id"], tags={FINGERPRINT: own_text, SCHEMA: "2", SEAL: text}, time=0.0)
 
@@ -112,18 +106,21 @@ def everything() -> pd.DataFrame:
     return read_runs(open_store(tracking_uri()), "c", everything=True)
 
 
-def curves() -> list[tuple[Any, ...]]:
+def curves_of_training() -> list[tuple[Any, ...]]:
+    """All metrics except what a step costs."""
+    query = "SELECT run_uuid, key, step, value FROM metrics ORDER BY 1, 2, 3"
     with closing(sqlite3.connect("mlruns/mlflow.db")) as connection:
-        return connection.execute(
-            "SELECT run_uuid, key, step, value FROM metrics ORDER BY 1, 2, 3"
-        ).fetchall()
+        found = connection.execute(query).fetchall()
+    return [row for row in found if "usage" not in row[1]]
 
 
 def forms() -> set[tuple[str, bool]]:
     """The schemas of the rows, and whether their fingerprints are new."""
-    return {
-        (str(row["schema"]), Fingerprint.parse(row["fingerprint"]) is not None) for row in raw()
-    }
+    found = set()
+    for row in raw():
+        is_new = Fingerprint.parse(row["fingerprint"]) is not None
+        found.add((str(row["schema"]), is_new))
+    return found
 
 
 NEW, OLD = ("3", True), ("2", False)
@@ -139,10 +136,9 @@ def test_a_store_of_schema_2_is_reused_whole_and_migrated_once(
     table, before = leaderboard(read_runs(open_store(tracking_uri()), "c")), everything()
     make_former(SUITE)
     assert forms() == {OLD}
-    pd.testing.assert_frame_equal(
-        leaderboard(read_runs(open_store(tracking_uri()), "c")), table
-    )  # a report reads both
-    written = curves()
+    read = leaderboard(read_runs(open_store(tracking_uri()), "c"))
+    pd.testing.assert_frame_equal(read, table)  # a report reads both schemas
+    written = curves_of_training()
     events = go(pool)
     assert pool.n_trained == 0
     assert sum(isinstance(event, RunEnded) and event.reused for event in events) == N_RUNS
@@ -152,9 +148,7 @@ def test_a_store_of_schema_2_is_reused_whole_and_migrated_once(
         f"Campaign c: {N_RUNS + N_STUDIES} runs of an earlier optsuite were given new fingerprints"
     ]
     assert read_rows(open_store(tracking_uri()), "c").damaged == ()
-    assert [row for row in curves() if "usage" not in row[1]] == [
-        row for row in written if "usage" not in row[1]
-    ]
+    assert curves_of_training() == written
     pd.testing.assert_frame_equal(everything(), before)
     assert not has_former_rows(tracking_uri(), "c")
     monkeypatch.setattr(migration, "former_rows", None)
@@ -208,16 +202,15 @@ def test_rows_of_another_definition_are_superseded_in_one_line(
     assert pool.n_trained == 4 + 2 + 2
     said = f"Campaign c: {4 + 2 + 1} runs of an earlier optsuite were given new fingerprints"
     assert caplog.messages == [f"{said}; {4 + 2 + 2 + 1} with other definitions left the report"]
-    assert {row["superseded"] for row in raw() if FormerFingerprint.parse(row["fingerprint"])} == {
-        FORMER
-    }
+    old = [row for row in raw() if FormerFingerprint.parse(row["fingerprint"])]
+    assert {row["superseded"] for row in old} == {FORMER}
     assert len(read_runs(open_store(tracking_uri()), "c")) == N_RUNS + N_STUDIES
     assert not has_former_rows(tracking_uri(), "c")
     go(pool, changed)
     assert pool.n_trained == 0
 
 
-def test_what_a_start_does_not_ask_for_stays_and_is_migrated_when_it_is_asked_for(
+def test_rows_not_requested_by_a_start_stay_and_migrate_when_requested(
     folder: Path, pool: InlinePool
 ) -> None:
     go(pool)
@@ -229,7 +222,7 @@ def test_what_a_start_does_not_ask_for_stays_and_is_migrated_when_it_is_asked_fo
     assert (pool.n_trained, forms()) == (0, {NEW})
 
 
-def test_a_study_of_another_budget_keeps_its_runs_and_what_it_was(
+def test_study_of_another_budget_keeps_its_runs_and_identity(
     folder: Path, pool: InlinePool
 ) -> None:
     go(pool)
@@ -261,18 +254,18 @@ def test_a_refusal_to_stack_is_remembered(folder: Path, pool: InlinePool) -> Non
     make_former(SUITE)
     store = open_store(tracking_uri())
     for row in list(raw()):
-        tags = {SUPERSEDED: REFUTED} | ({REFUSAL: "it parted"} if row["kind"] == "study" else {})
+        tags = {SUPERSEDED: REFUTED}
+        if row["kind"] == "study":
+            tags[REFUSAL] = "it parted"
         store.log(row["run_id"], tags=tags, time=0.0)
     asked = studies(SUITE)
-    assert [(study.plan.engine, study.plan.reason) for study in asked] == [
-        ("plain", "it parted")
-    ] * 2
+    expected = [("plain", "it parted")] * 2
+    assert [(study.plan.engine, study.plan.reason) for study in asked] == expected
     go(pool, own=asked)
     assert pool.n_trained == N_RUNS
     again = studies(SUITE)
-    assert [(study.plan.engine, study.plan.reason, study.former) for study in again] == [
-        ("plain", "it parted", None)
-    ] * 2
+    assert [(study.plan.engine, study.plan.reason) for study in again] == expected
+    assert [study.former for study in again] == [None, None]
 
 
 def edited(row: dict[Any, Any]) -> dict[str, str]:
@@ -302,13 +295,13 @@ def test_rows_of_a_newer_optsuite_are_refused_and_left_alone(
     go(pool)
     store = open_store(tracking_uri())
     for row in list(raw())[:2]:
-        store.log(
-            row["run_id"],
-            tags={SCHEMA: "4", SEAL: f"4 {row['seal']}", FINGERPRINT: "of another form"},
-            time=0.0,
-        )
+        tags = {SCHEMA: "4", SEAL: f"4 {row['seal']}", FINGERPRINT: "of another form"}
+        store.log(row["run_id"], tags=tags, time=0.0)
     before = sorted(map(str, raw()))
-    expected = r"^campaign c: 2 runs were written by a newer optsuite \(schema 4; this one knows 3\); update optsuite, or use another"
+    expected = (
+        r"^campaign c: 2 runs were written by a newer optsuite \(schema 4; this one knows 3\); "
+        "update optsuite, or use another"
+    )
     with pytest.raises(InputError, match=expected) as error:
         go(pool)
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""Which runs of a campaign nobody needs, on runs that are typed in."""
+"""Which runs of a campaign are obsolete, on typed-in runs."""
 
 from dataclasses import replace
 
@@ -14,11 +14,11 @@ DELETED = {"fingerprint": "a-b-2", "deleted": "", "engine": "stacked"}
 def stored(run_id: str, **texts: str) -> InventoryRow:
     known = {"kind": "study", "benchmark": "b", "optimizer": "o", "campaign": "c"}
     tags = {f"optsuite.{key}": value for key, value in known.items()}
-    named = {
-        key if key.startswith("engine") else f"optsuite.{key}": value
-        for key, value in texts.items()
-        if key not in ("status", "deleted")
-    }
+    for key, value in texts.items():
+        if key.startswith("engine"):
+            tags[key] = value
+        elif key not in ("status", "deleted"):
+            tags[f"optsuite.{key}"] = value
     return InventoryRow(
         run_id=run_id,
         status=texts.get("status", "FINISHED"),
@@ -26,7 +26,7 @@ def stored(run_id: str, **texts: str) -> InventoryRow:
         artifact_uri="",
         is_deleted="deleted" in texts,
         experiment_is_deleted=False,
-        texts=tags | named,
+        texts=tags,
     )
 
 

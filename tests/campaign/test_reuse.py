@@ -1,5 +1,6 @@
-"""Results that are reused are trained again, one of each study; stacked ones are compared with plain ones."""
+"""Checks of reused results, one run of each study, and of stacked runs against plain ones."""
 
+import itertools
 import random
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import InlinePool
+from stores import run_studies
 from suites import tiny
 from torch.optim import SGD
 
@@ -21,7 +23,7 @@ from optsuite.campaign import reuse
 from optsuite.campaign.events import Event, Ready, ReuseChecked, StudyEnded, StudyRestarted
 from optsuite.campaign.guard import NUDGES, RUNS
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import manual_study, run_campaign, studies_of
+from optsuite.campaign.runner import manual_study, studies_of
 from optsuite.execution.pool import Task
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.plans import read_plans
@@ -49,17 +51,7 @@ def go(pool: InlinePool, suite: Suite = SUITE, *, trust_store: bool = False) -> 
 def resume(pool: InlinePool, suite: Suite = SUITE, *, trust_store: bool = False) -> list[Event]:
     pool.n_trained, pool.checks = 0, []
     studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu")
-    return list(
-        run_campaign(
-            studies,
-            uri=tracking_uri(),
-            campaign="c",
-            suite=suite.name,
-            pool=pool,
-            stop=lambda: False,
-            trust_store=trust_store,
-        )
-    )
+    return run_studies(pool, studies, suite=suite.name, trust_store=trust_store)
 
 
 def checked(events: list[Event]) -> ReuseChecked:
@@ -84,30 +76,27 @@ def test_reused_results_are_checked_by_one_run_of_each_study(
     assert checked(again) == ReuseChecked(n_same=2, findings=())
     assert pool.n_trained == 0
     assert sorted(task.runs[0].optimizer for task in pool.checks) == ["sgd", "sign"]
-    drawn = {go(pool) and pool.checks[0].runs[0] for _ in range(12)}
-    assert len(drawn) > 1  # anew by each command: nobody can prepare for it
+    drawn = set()
+    for _ in range(12):
+        go(pool)
+        drawn.add(pool.checks[0].runs[0])
+    assert len(drawn) > 1  # each command draws anew: nothing can prepare for it
 
 
-def test_how_studies_were_trained_is_read_before_they_are_planned(
-    folder: Path, pool: InlinePool
-) -> None:
+def test_engines_of_earlier_starts_are_used_for_plans(folder: Path, pool: InlinePool) -> None:
     assert read_plans(tracking_uri(), "c") == {}
     go(pool)
     known = read_plans(tracking_uri(), "c")
-    assert [(one.engine, one.reason) for (one,) in known.values()] == [
-        ("stacked", ""),
-        ("stacked", ""),
-    ]
-    assert [rates_tried(spec) for spec in SUITE.optimizers] == [
-        (one.low, one.high) for (one,) in known.values()
-    ]
-    found = {
-        key: (replace(one, engine="plain", reason="as was found"),) for key, (one,) in known.items()
-    }
+    found = {}
+    rates = []
+    for key, (one,) in known.items():
+        assert (one.engine, one.reason) == ("stacked", "")
+        rates.append((one.low, one.high))
+        found[key] = (replace(one, engine="plain", reason="as was found"),)
+    assert rates == [rates_tried(spec) for spec in SUITE.optimizers]
     (problem,), _ = prepare(SUITE, device="cpu", known=found)
-    assert {(plan.engine, plan.reason) for plan in problem.plans.values()} == {
-        ("plain", "as was found")
-    }
+    plans = problem.plans.values()
+    assert {(plan.engine, plan.reason) for plan in plans} == {("plain", "as was found")}
     assert read_plans(tracking_uri(), "other") == {}
     sgd = SUITE.optimizers[0]
     for changes in (
@@ -116,20 +105,16 @@ def test_how_studies_were_trained_is_read_before_they_are_planned(
     ):
         wider = replace(SUITE, optimizers=(replace(sgd, **changes), *SUITE.optimizers[1:]))
         (problem,), _ = prepare(wider, device="cpu", known=found)
-        assert [plan.engine for plan in problem.plans.values()] == [
-            "stacked",
-            "plain",
-        ]  # new rates need a new trial
-    narrower = replace(
-        SUITE,
-        optimizers=tuple(replace(s, lr=replace(s.lr, low=2 * s.lr.low)) for s in SUITE.optimizers),
-    )
+        engines = [plan.engine for plan in problem.plans.values()]
+        assert engines == ["stacked", "plain"]  # new rates need a new trial
+    specs = [replace(spec, lr=replace(spec.lr, low=2 * spec.lr.low)) for spec in SUITE.optimizers]
+    narrower = replace(SUITE, optimizers=tuple(specs))
     (problem,), _ = prepare(narrower, device="cpu", known=found)
     assert {plan.engine for plan in problem.plans.values()} == {"plain"}
 
 
 @pytest.mark.parametrize("told", ["", "0.1", "0.1 x", "1 0.1", "nan 1", "0 inf"])
-def test_a_study_that_does_not_say_what_was_tried_proves_nothing(
+def test_study_without_valid_tried_rates_gives_no_plan(
     folder: Path, pool: InlinePool, told: str
 ) -> None:
     go(pool, replace(SUITE, optimizers=SUITE.optimizers[1:], n_trials=1, n_seeds=1))
@@ -146,7 +131,7 @@ def test_a_store_that_is_trusted_is_not_checked(folder: Path, pool: InlinePool) 
     assert not [event for event in events if isinstance(event, ReuseChecked)]
 
 
-def test_what_no_identity_sees_is_trained_again_and_only_there(
+def test_change_that_no_identity_sees_retrains_only_its_studies(
     folder: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go(pool)
@@ -156,21 +141,15 @@ def test_what_no_identity_sees_is_trained_again_and_only_there(
         assert pool.n_trained == N_SGD
         (line,) = checked(events).findings
         assert line.startswith("tiny_line sgd: stored results do not repeat")
-        assert {
-            event.optimizer: event.reused for event in events if isinstance(event, StudyEnded)
-        } == {
-            "sgd": False,
-            "sign": True,
-        }
+        ended = [event for event in events if isinstance(event, StudyEnded)]
+        assert {event.optimizer: event.reused for event in ended} == {"sgd": False, "sign": True}
         (ready,) = [event for event in events if isinstance(event, Ready)]
         assert ready.missing == {"tiny_line": N_SGD}
         stale_table = leaderboard(optsuite.runs("c"))
         assert checked(go(pool)).n_same == 2
         fresh = everything()
         assert int(fresh["refuted"].sum()) == N_SGD + 1
-    go(
-        pool
-    )  # the library is as it was: what was refuted is not brought back, but trained a third time
+    go(pool)  # with the original library: refuted runs are not restored, but trained again
     assert pool.n_trained == N_SGD
     assert not leaderboard(optsuite.runs("c")).equals(stale_table)
 
@@ -205,8 +184,13 @@ def test_a_run_that_cannot_be_repeated_stops_its_study_and_leaves_the_results(
     pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), before)
 
 
+def _times(factor: float, measurement: Measurement) -> Measurement:
+    values = {name: value * factor for name, value in measurement.values.items()}
+    return replace(measurement, values=values)
+
+
 def _noisy(pool: InlinePool, noise: Callable[[], float]) -> None:
-    """Let the pool train with other last bits from now on."""
+    """Let the pool train with different last bits from now on."""
     train = pool.train
     assert train is not None
 
@@ -214,9 +198,7 @@ def _noisy(pool: InlinePool, noise: Callable[[], float]) -> None:
         factor = 1 + noise()
         for index, update in train(task):
             if isinstance(update, Measurement):
-                update = replace(
-                    update, values={name: value * factor for name, value in update.values.items()}
-                )
+                update = _times(factor, update)
             yield index, update
 
     pool.train = noisy
@@ -241,18 +223,21 @@ def test_results_of_another_machine_within_float_noise_are_kept_and_marked(
 
 
 def _elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("campaign.held", "campaign.ledger", "campaign.study"):
-        monkeypatch.setattr(f"optsuite.{module}.machine_class", lambda device: "another processor")
+    for module in ("stored_runs", "recorder", "study", "study_runs"):
+        name = f"optsuite.campaign.{module}.machine_class"
+        monkeypatch.setattr(name, lambda device: "another processor")
 
 
-def test_float_noise_on_the_same_machine_is_no_excuse(folder: Path, pool: InlinePool) -> None:
+def test_results_of_the_same_machine_with_float_noise_are_trained_again(
+    folder: Path, pool: InlinePool
+) -> None:
     go(pool)
     _noisy(pool, lambda: 1e-7)
     resume(pool)
     assert pool.n_trained == N_SGD + N_SIGN
 
 
-def test_what_does_not_repeat_here_at_all_is_kept_within_noise_and_marked(
+def test_results_that_never_repeat_are_kept_within_noise_and_marked(
     folder: Path, pool: InlinePool
 ) -> None:
     go(pool)
@@ -263,9 +248,8 @@ def test_what_does_not_repeat_here_at_all_is_kept_within_noise_and_marked(
     assert set(everything().query("kind == 'study'")["reuse"]) == {reuse.NOT_REPRODUCIBLE}
     pool.load(SUITE)
     resume(pool)
-    assert set(everything().query("kind == 'study'")["reuse"]) == {
-        reuse.NOT_REPRODUCIBLE
-    }  # one run says nothing of others
+    # One run that repeats proves nothing about the rest.
+    assert set(everything().query("kind == 'study'")["reuse"]) == {reuse.NOT_REPRODUCIBLE}
 
 
 def test_stacked_studies_are_compared_with_the_plain_loop_once(
@@ -275,9 +259,9 @@ def test_stacked_studies_are_compared_with_the_plain_loop_once(
     plain = [task for task in pool.checks if task.engine == "plain"]
     assert sorted(task.runs[0].optimizer for task in plain) == ["sgd", "sign"]
     assert {task.runs[0].arm for task in plain} == {"tuned"}
-    assert all(
-        task.until is not None and task.until >= 20 for task in plain
-    )  # beyond the first measurement
+    for task in plain:
+        assert task.until is not None
+        assert task.until >= 20  # beyond the first measurement
     go(pool)
     assert [task for task in pool.checks if task.engine == "plain"] == []
 
@@ -304,16 +288,11 @@ def test_stacks_that_drift_are_told_from_rounding_by_nudged_runs(
 
     def drifting(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
         for index, update in train(task):
-            drifts = (
-                task.engine != "plain"
-                and task.runs[index].optimizer == "sgd"
-                and task.runs[index].seed in seeds
-            )
+            run = task.runs[index]
+            is_stacked_sgd = task.engine != "plain" and run.optimizer == "sgd"
+            drifts = is_stacked_sgd and run.seed in seeds
             if drifts and isinstance(update, Measurement) and update.step > 10:
-                update = replace(
-                    update,
-                    values={name: value * (1 + drift) for name, value in update.values.items()},
-                )
+                update = _times(1 + drift, update)
             yield index, update
 
     pool.train = drifting
@@ -323,7 +302,7 @@ def test_stacks_that_drift_are_told_from_rounding_by_nudged_runs(
     assert nudges == list(range(1, NUDGES + 1)) * (n_nudged // NUDGES)
 
 
-def test_a_plain_run_that_fails_says_nothing_against_a_stack(
+def test_failed_plain_run_refuses_no_stack(
     folder: Path, pool: InlinePool, caplog: pytest.LogCaptureFixture
 ) -> None:
     pool.load(SUITE)
@@ -340,7 +319,8 @@ def test_a_plain_run_that_fails_says_nothing_against_a_stack(
     assert "tiny_line sgd: not compared with the plain loop" in caplog.text
     assert not everything()["refuted"].any()
     go(pool, trust_store=True)
-    assert [task.engine for task in pool.checks] == ["plain", "plain"]  # it is made up for
+    # The next start makes up for it.
+    assert [task.engine for task in pool.checks] == ["plain", "plain"]
 
 
 def test_given_rates_are_compared_once_and_refusals_of_them_remembered(
@@ -354,16 +334,7 @@ def test_given_rates_are_compared_once_and_refusals_of_them_remembered(
         pool.checks = []
         (problem,), _ = prepare(SUITE, device="cpu")
         study = manual_study(SUITE, problem, lr=0.05, seeds=seeds, device="cpu")
-        run = run_campaign(
-            [study],
-            uri=tracking_uri(),
-            campaign="c",
-            suite="tiny",
-            pool=pool,
-            stop=lambda: False,
-            trust_store=True,
-        )
-        return list(run)
+        return run_studies(pool, [study], trust_store=True)
 
     go_given([0, 1])
     assert len(pool.checks) == 1
@@ -373,9 +344,7 @@ def test_given_rates_are_compared_once_and_refusals_of_them_remembered(
     def drifting(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
         for index, update in train(task):
             if task.engine != "plain" and isinstance(update, Measurement) and update.step > 10:
-                update = replace(
-                    update, values={name: value * 1.5 for name, value in update.values.items()}
-                )
+                update = _times(1.5, update)
             yield index, update
 
     pool.train = drifting
@@ -397,9 +366,7 @@ def test_stacks_that_part_from_the_plain_loop_are_trained_plainly_and_never_stac
         for index, update in train(task):
             drifts = task.engine != "plain" and task.runs[0].optimizer == "sgd"
             if drifts and isinstance(update, Measurement) and update.step > 10:
-                update = replace(
-                    update, values={name: value * 1.5 for name, value in update.values.items()}
-                )
+                update = _times(1.5, update)
             yield index, update
 
     pool.train = drifting
@@ -415,14 +382,10 @@ def test_stacks_that_part_from_the_plain_loop_are_trained_plainly_and_never_stac
     assert current["engine_reason"].str.startswith("its stacked runs part from plain ones: ").all()
     resume(pool)
     assert pool.n_trained == 0
-    known = [
-        one
-        for of in read_plans(tracking_uri(), "c").values()
-        for one in of
-        if one.engine == "plain"
-    ]
-    assert [one.reason for one in known] == [current["engine_reason"].iloc[0]]
-    assert known[0].covers(1e-30, 1e30)
+    every = itertools.chain.from_iterable(read_plans(tracking_uri(), "c").values())
+    (known,) = [one for one in every if one.engine == "plain"]
+    assert known.reason == current["engine_reason"].iloc[0]
+    assert known.covers(1e-30, 1e30)
     assert set(everything().query("not superseded and optimizer == 'sgd'")["engine"]) == {"plain"}
 
 
@@ -431,21 +394,21 @@ def test_stacks_that_part_from_the_plain_loop_are_trained_plainly_and_never_stac
     ["", "UPDATE tags SET value = replace(value, '0', '1') WHERE key = ?"],
     ids=["kept", "edited"],
 )
-def test_what_a_search_has_proposed_is_kept_and_not_computed_again(
+def test_proposals_of_a_search_are_kept_and_not_computed_again(
     folder: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch, edit: str
 ) -> None:
     suite = replace(SUITE, n_trials=10)
     go(pool, suite)
     with closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as store, store:
-        assert store.execute("SELECT count(*) FROM tags WHERE key = ?", (PROPOSED,)).fetchone() == (
-            2,
-        )
+        n_tags = store.execute("SELECT count(*) FROM tags WHERE key = ?", (PROPOSED,)).fetchone()
+        assert n_tags == (2,)
         if edit:
             store.execute(edit, (PROPOSED,))
     propose, proposed = tuning.propose, list[float]()
 
     def counted(*arguments: Any) -> list[float]:
-        proposed.extend(rates := propose(*arguments))
+        rates = propose(*arguments)
+        proposed.extend(rates)
         return rates
 
     monkeypatch.setattr(tuning, "propose", counted)

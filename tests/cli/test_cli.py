@@ -312,7 +312,7 @@ def test_a_second_run_stops_at_once_and_an_interruption_ends_with_130_and_a_repo
     _, err = second.communicate(timeout=90)
     assert second.returncode == 2
     assert re.search(
-        rf"campaign: got 'default', which is being run by process {process.pid} since 20\d\d-", err
+        rf"campaign 'default' is being run by process {process.pid} since 20\d\d-", err
     )
     assert err.count("\n") == 1
     wait_until(lambda: len(descendants(process.pid)) >= 1, process)

@@ -1,1 +1,1 @@
-"""Deleting campaigns, and cleaning a store of what nobody needs any more."""
+"""Deleting campaigns, and cleaning a store of what is no longer needed."""

@@ -1,4 +1,4 @@
-"""Cleaning a store: removing what no report, no night and no later start needs."""
+"""Cleaning a store: removing what no report, night or later start needs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,10 +30,10 @@ def clean_store(
     dry_run: bool = False,
     rejected: bool = False,
 ) -> Removal:
-    """Clean a campaign, or all of them where it is None. Raises InputError.
+    """Clean a campaign, or all of them if it is None. Raises InputError.
 
-    A campaign under way is left alone. `rejected` includes runs in the spool that the store did
-    not take.
+    A running campaign is left alone. `rejected` includes runs in the spool that the store did not
+    accept.
     """
     if campaign is not None:
         check_campaign_name(campaign)
@@ -45,7 +45,7 @@ def clean_store(
 
 
 class _Cleaning:
-    """One cleaning of a store, on its way from campaign to campaign."""
+    """One cleaning of a store, campaign by campaign."""
 
     def __init__(self, store: Store, *, dry_run: bool, rejected: bool) -> None:
         self._store = store
@@ -61,29 +61,35 @@ class _Cleaning:
         by_campaign: dict[str, list[InventoryRow]] = {}
         for run in runs:
             by_campaign.setdefault(run.campaign, []).append(run)
-        everywhere = {*by_campaign, *outbox_campaigns(self._uri), *locked_campaigns(self._uri)}
-        for name in sorted(everywhere) if campaign is None else [campaign]:
+        names = {*by_campaign, *outbox_campaigns(self._uri), *locked_campaigns(self._uri)}
+        if campaign is not None:
+            names = {campaign}
+        for name in sorted(names):
             try:
                 check_campaign_name(name)
                 self._clean(name, by_campaign.get(name, []))
-            except InputError as error:  # somebody works on it, or the name is not one of ours
+            except InputError as error:  # it is running, or the name is not one of ours
                 if campaign is not None:
                     raise
                 self._skipped[name] = str(error)
         self._clean_checkpoints(runs, campaign)
-        shrinks = not self._dry_run and not (self._skipped and not self._tally.parts)
+        found_nothing = self._skipped and not self._tally.parts
+        shrunk = None
+        if not self._dry_run and not found_nothing:
+            shrunk = shrink(self._store)
         return Removal(
             dry_run=self._dry_run,
             parts=self._tally.parts,
             skipped=self._skipped,
             trash_only=not self._store.is_database,
             artifacts_left=tuple(self._left),
-            shrunk=shrink(self._store) if shrinks else None,
+            shrunk=shrunk,
         )
 
     def _clean(self, name: str, runs: Sequence[InventoryRow]) -> None:
-        """Clean one campaign. Raises InputError where somebody works on it."""
-        found, outbox = self._obsolete(runs), Outbox(self._uri, name)
+        """Clean one campaign. Raises InputError if it is running."""
+        found = self._obsolete(runs)
+        outbox = Outbox(self._uri, name)
         locks = lock_files(self._uri, name)
         set_aside = outbox.set_aside if self._takes_rejected else []
         if self._dry_run or not (found.runs or locks or outbox.litter or set_aside):
@@ -101,7 +107,7 @@ class _Cleaning:
             remove(lock_files(self._uri, name))
 
     def _purge(self, name: str, outbox: Outbox, locks: Sequence[Path]) -> None:
-        """Remove what is obsolete of a campaign whose lock is held, as it is now."""
+        """Remove the obsolete runs of a locked campaign, read anew."""
         with lease(self._store, name) as own:
             self._store.come_home()
             found = self._obsolete(inventory(self._store, name))
@@ -127,18 +133,17 @@ class _Cleaning:
         tally.files("waiting", outbox.waiting, kept=True)
 
     def _clean_checkpoints(self, runs: Sequence[InventoryRow], campaign: str | None) -> None:
-        """Remove orphaned checkpoints, which campaigns share, unless one of them is under way."""
+        """Remove orphaned checkpoints, which campaigns share, unless a campaign is running."""
         try:
             for name in locked_campaigns(self._uri):
                 require_free(self._uri, name)
         except InputError:
             return
-        bases = {run.basis for run in runs if run.campaign == campaign}
-        found = [
-            path
-            for path in orphans(self._uri, runs)
-            if campaign is None or basis_of(checkpoints(self._uri)[path]) in bases
-        ]
+        found = orphans(self._uri, runs)
+        if campaign is not None:
+            bases = {run.basis for run in runs if run.campaign == campaign}
+            known = checkpoints(self._uri)
+            found = [path for path in found if basis_of(known[path]) in bases]
         self._tally.files("checkpoints", found)
         if not self._dry_run:
             remove(found)

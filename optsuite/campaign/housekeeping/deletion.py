@@ -1,4 +1,4 @@
-"""Deleting a campaign for good: all of its runs, its reports, and its files beside the store."""
+"""Deleting a campaign for good: its runs, its reports, and its files beside the store."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ def delete_campaign(
     dry_run: bool = False,
     force: bool = False,
 ) -> Removal:
-    """Delete a campaign that nobody works on. Raises InputError, also for a night that others need.
+    """Delete a campaign. Raises InputError if it is running, or is a night that others need.
 
-    A kill halfway leaves nothing of it that a report or a start would read; the next deletion of
-    the same campaign, or the next cleaning, removes the rest. On a server, which has no
-    transactions, studies go last, so that the campaign is listed until all else has gone.
+    A kill halfway leaves nothing that a report or a start would read; the next deletion of the
+    campaign, or the next cleaning, removes the rest. A server has no transactions: studies are
+    deleted last there, so that the campaign stays listed until everything else is gone.
     """
     check_campaign_name(campaign)
     if not store_exists(uri):
@@ -53,7 +53,7 @@ def delete_campaign(
 
 @dataclass(frozen=True, kw_only=True)
 class _Holdings:
-    """All that there is of a campaign."""
+    """Everything that exists of a campaign."""
 
     runs: Sequence[InventoryRow]
     foreign: Sequence[InventoryRow]
@@ -93,14 +93,14 @@ class _Holdings:
 
 
 def _delete(store: Store, campaign: str, locks: Sequence[Path], *, force: bool) -> Removal:
-    """Delete a campaign whose lock is held. `locks` were there before."""
+    """Delete a locked campaign. `locks` are the lock files that were there before."""
     with lease(store, campaign) as own:
         store.come_home()
         found = _Holdings.found(store, campaign)
-        if not force:  # nights may have come meanwhile
+        if not force:  # again: nights may have been added meanwhile
             _require_unneeded(store, campaign, found.runs)
         tally = found.tally(sizes(store), locks)
-        remove(found.waiting)  # first: a later start would deliver them to a new campaign
+        remove(found.waiting)  # first: a later start would deliver these to a new campaign
         found.outbox.remove_empty_folders()
         if store.is_database:
             give_up(store, [run for run in found.runs if CAMPAIGN in run.texts])
@@ -119,7 +119,7 @@ def _delete(store: Store, campaign: str, locks: Sequence[Path], *, force: bool) 
 
 
 def purge_claims(store: Store, campaign: str) -> None:
-    """Remove the claims on a campaign that have ended, ours among them."""
+    """Remove the ended claims on a campaign, including ours."""
     if store.is_database:
         runs = inventory(store, campaign)
         purge(store, [run for run in runs if run.kind == "claim" and run.is_deleted])
@@ -130,12 +130,12 @@ def _is_live_claim(run: InventoryRow) -> bool:
 
 
 def _require_unneeded(store: Store, campaign: str, runs: Sequence[InventoryRow]) -> None:
-    """Raise InputError for a night that a later one takes its rates from or is compared with."""
+    """Raise InputError for a night that provides the rates or the baseline of a later one."""
     active = [run for run in runs if not run.is_deleted and NIGHT in run.texts]
     for suite in sorted({run.texts[SUITE] for run in active if SUITE in run.texts}):
         what = needed(nights(store, suite)).get(campaign)
         if what is not None:
             raise InputError(
-                f"campaign: got {campaign!r}, {what} of suite {suite}, which the next night needs; "
-                "allowed: another campaign, or --force (force=True) to delete it all the same"
+                f"campaign {campaign!r} is {what} of suite {suite}, which the next night needs; "
+                "add --force (force=True) to delete it anyway"
             )

@@ -1,4 +1,4 @@
-"""Files beside the store that no run needs any more: checkpoints, and half-written ones."""
+"""Files beside the store that no run needs any more: checkpoints, some of them half-written."""
 
 import re
 import time
@@ -11,39 +11,40 @@ from optsuite.tracking.inventory import InventoryRow, basis_of
 from optsuite.tracking.location import checkpoint_folder
 
 NAME = re.compile(r"\.?([0-9a-z_-]+)\.(pt|trial)(\..*\.new)?")
-UNKNOWN_SECONDS = 86_400.0  # a run is in the store after its second measurement; none takes a day
+# A run is in the store after its second measurement, which never takes a day.
+UNKNOWN_SECONDS = 86_400.0
 
 
 def checkpoints(uri: str) -> dict[Path, str]:
-    """The checkpoints beside the store, and half-written ones, each with its run's fingerprint."""
-    found = {path: NAME.fullmatch(path.name) for path in checkpoint_folder(uri).glob("*-*-*")}
-    return {
-        path: match[1]
-        for path, match in sorted(found.items())
-        if match and basis_of(match[1]) and path.is_file()
-    }
+    """The checkpoints beside the store, also half-written ones, with their runs' fingerprints."""
+    found = {}
+    for path in sorted(checkpoint_folder(uri).glob("*-*-*")):
+        match = NAME.fullmatch(path.name)
+        if match and basis_of(match[1]) and path.is_file():
+            found[path] = match[1]
+    return found
 
 
 def checkpoints_of(
     uri: str, own: Iterable[InventoryRow], others: Iterable[InventoryRow]
 ) -> list[Path]:
-    """The checkpoints of runs of one campaign, and of runs like them that no other campaign has.
+    """The checkpoints that belong to one campaign only, by fingerprint or by definition.
 
-    A run that was killed early has a checkpoint, but is not in the store.
+    A run that was killed early has a checkpoint, but is not in the store: only its definition is.
     """
     bases = {run.basis for run in own} - {run.basis for run in others}
     fingerprints = {run.fingerprint for run in own} - {run.fingerprint for run in others}
-    return [
-        path
-        for path, fingerprint in checkpoints(uri).items()
-        if fingerprint in fingerprints or basis_of(fingerprint) in bases
-    ]
+    found = []
+    for path, fingerprint in checkpoints(uri).items():
+        if fingerprint in fingerprints or basis_of(fingerprint) in bases:
+            found.append(path)
+    return found
 
 
 def orphans(uri: str, runs: Sequence[InventoryRow]) -> list[Path]:
-    """The checkpoints that no start will use, while nobody works on any campaign.
+    """The checkpoints that no start will use, while no campaign is running.
 
-    Their runs have ended, or are of a definition that is superseded, or not in the store.
+    Their runs have ended, or their definition is superseded or not in the store.
     """
     active = [run for run in runs if run.fingerprint and not run.is_deleted]
     finished = {(run.campaign, run.fingerprint) for run in active if _has_result(run)}
@@ -62,7 +63,7 @@ def orphans(uri: str, runs: Sequence[InventoryRow]) -> list[Path]:
 
 
 def size(paths: Iterable[Path]) -> int:
-    """How many bytes these files have."""
+    """The bytes of these files."""
     total = 0
     for path in paths:
         with suppress(OSError):
@@ -71,7 +72,7 @@ def size(paths: Iterable[Path]) -> int:
 
 
 def remove(paths: Iterable[Path]) -> None:
-    """Remove files. One that cannot be removed stays."""
+    """Remove files. Files that cannot be removed stay."""
     for path in paths:
         with suppress(OSError):
             path.unlink(missing_ok=True)

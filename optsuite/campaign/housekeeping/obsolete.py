@@ -1,4 +1,4 @@
-"""Which runs of a campaign nobody needs: neither a report, nor a night, nor a later start."""
+"""Which runs of a campaign no report, night or later start needs."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence, Set
@@ -12,10 +12,10 @@ UNFINISHED = ("RUNNING", "SCHEDULED", "KILLED")
 
 @dataclass(frozen=True, kw_only=True)
 class Obsolete:
-    """What of a campaign can go, by why, and what of it looks as if it could but stays.
+    """Runs that can be removed, by reason, and obsolete-looking runs that must stay.
 
-    `unreplaced` runs are superseded, but no newer ones have taken their place: their definition may
-    be broken for now, and come back. `remembered` are studies that know how to train theirs.
+    `unreplaced` runs are superseded but not replaced: their definition may be broken only for now.
+    `remembered` studies hold what later starts need, such as the engine that a trial found.
     """
 
     superseded: list[InventoryRow]
@@ -27,12 +27,12 @@ class Obsolete:
 
     @property
     def runs(self) -> list[InventoryRow]:
-        """All that can go."""
+        """All runs that can be removed."""
         return [*self.superseded, *self.refuted, *self.unfinished, *self.trash]
 
 
 def obsolete(runs: Sequence[InventoryRow], resumable: Set[str] = frozenset()) -> Obsolete:
-    """Sort the runs of one campaign that nobody works on.
+    """Sort the runs of one campaign, which must not be running.
 
     `resumable` are the fingerprints of runs that have a checkpoint.
     """
@@ -61,30 +61,37 @@ def obsolete(runs: Sequence[InventoryRow], resumable: Set[str] = frozenset()) ->
 
 
 class _Current:
-    """What counts now of each pair of benchmark and optimizer."""
+    """The current results of each pair of benchmark and optimizer."""
 
     def __init__(self, runs: Iterable[InventoryRow]) -> None:
-        runs = [run for run in runs if run.is_current]
-        finished = [run for run in runs if run.status == "FINISHED"]
-        self.studies = {run.pair for run in finished if run.kind == "study"}
-        heads = [run for run in finished if run.kind == "study" or run.is_manual]
-        self.pairs = {run.pair for run in heads}
-        self.definitions = {(run.pair, run.basis) for run in heads}
-        self.fingerprints = Counter(run.fingerprint for run in finished)
+        self.studies: set[object] = set()
+        self.pairs: set[object] = set()
+        self.definitions: set[object] = set()
+        self.fingerprints: Counter[str] = Counter()
+        for run in runs:
+            if not run.is_current or run.status != "FINISHED":
+                continue
+            self.fingerprints[run.fingerprint] += 1
+            is_study = run.kind == "study"
+            if is_study:
+                self.studies.add(run.pair)
+            if is_study or run.is_manual:
+                self.pairs.add(run.pair)
+                self.definitions.add((run.pair, run.basis))
 
     def replaces(self, run: InventoryRow) -> bool:
-        """Whether newer results have taken the place of a superseded run."""
-        if run.is_manual:  # of the same definition, `train` may bring it back
+        """Whether newer results replace a superseded run."""
+        if run.is_manual:  # `train` may restore a run of the same definition
             return run.pair in self.pairs and (run.pair, run.basis) not in self.definitions
         return run.pair in self.studies
 
 
 def _why(run: InventoryRow, current: _Current, resumable: Set[str]) -> str:
-    """Why a run can go; empty where it stays."""
+    """Why a run can be removed; empty if it stays."""
     is_study_of_night = run.kind == "study" and NIGHT in run.texts
     if run.is_deleted:
         return "trash"
-    if run.kind in ("claim", "report") or is_study_of_night:  # those say what night it was
+    if run.kind in ("claim", "report") or is_study_of_night:  # such a study names its night
         return ""
     if run.status in UNFINISHED:
         resumes = run.fingerprint in resumable and not current.fingerprints[run.fingerprint]
@@ -93,16 +100,18 @@ def _why(run: InventoryRow, current: _Current, resumable: Set[str]) -> str:
         return ""
     if run.is_refuted:
         return "refuted"
-    if current.fingerprints[run.fingerprint]:  # which is the true one is for the next start to say
+    if current.fingerprints[run.fingerprint]:  # the next start decides which of them is right
         return ""
     return "superseded" if current.replaces(run) else "unreplaced"
 
 
 def _needed(runs: Sequence[InventoryRow], candidates: Set[str]) -> set[str]:
-    """Which candidates must stay all the same: what only they know, and parents of what stays."""
+    """Candidates that must stay: they alone hold a mark, or they are parents of runs that stay."""
     staying = [run for run in runs if run.run_id not in candidates]
     is_alive = any(not run.is_deleted for run in staying)
-    known = {mark for run in staying for mark in _marks(run, is_alive=True)}
+    known: set[tuple[object, ...]] = set()
+    for run in staying:
+        known |= _marks(run, is_alive=True)
     parents = {run.texts[PARENT] for run in staying if PARENT in run.texts}
     needed = set()
     going = [run for run in runs if run.run_id in candidates]
@@ -115,11 +124,12 @@ def _needed(runs: Sequence[InventoryRow], candidates: Set[str]) -> set[str]:
 
 
 def _marks(run: InventoryRow, *, is_alive: bool) -> set[tuple[object, ...]]:
-    """What a later start would learn from the run of a study, in `read_plans` or in `StoredRuns`.
+    """What a later start would learn from a study's run, in `read_plans` or in `StoredRuns`.
 
-    Of a campaign that is wholly in the trash, only what warns of wrong results.
+    For a campaign that is entirely in the trash, only refusals: they warn of wrong results.
     """
-    engine, reason = run.texts.get("engine", "plain"), run.texts.get("engine_reason", "")
+    engine = run.texts.get("engine", "plain")
+    reason = run.texts.get("engine_reason", "")
     if run.kind != "study" or not run.fingerprint or GIVEN_UP in run.texts:
         return set()
     if REFUSAL in run.texts:

@@ -1,4 +1,4 @@
-"""What deleting a campaign, or cleaning a store, removes and keeps, as a value."""
+"""What deleting a campaign or cleaning a store removes and keeps, as a value."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,9 +29,9 @@ What = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """How many runs or files of one sort there were, and how many bytes they took.
+    """The number of runs or files of one sort, and their bytes.
 
-    Bytes of runs are an estimate, and 0 in stores that are no SQLite file.
+    The bytes of runs are an estimate, and 0 unless the store is a SQLite file.
     """
 
     what: What
@@ -44,8 +44,9 @@ class Part:
 class Removal:
     """What was removed, or would be in a `dry_run`, and what was kept.
 
-    `skipped` says by campaign why it was left alone. `trash_only` is true for a server, which moves
-    runs to MLflow's trash. `artifacts_left` could not be deleted. `shrunk` is about a SQLite file.
+    `skipped` holds the reasons, by campaign, for leaving it alone. `trash_only` is true for a
+    server, which moves runs to MLflow's trash. `artifacts_left` could not be deleted. `shrunk` is
+    the change of a SQLite file.
     """
 
     dry_run: bool
@@ -62,7 +63,7 @@ class Removal:
 
     @property
     def n_bytes(self) -> int:
-        """About how many bytes they took."""
+        """Roughly the bytes that were removed."""
         return sum(part.n_bytes for part in self.parts if not part.is_kept)
 
 
@@ -70,7 +71,7 @@ class Tally:
     """Counts what is removed and what is kept."""
 
     def __init__(self, sizes: Mapping[str, int]) -> None:
-        """Take the bytes of runs, by id."""
+        """`sizes` are the bytes of runs, by id."""
         self._sizes = sizes
         self._counts: dict[tuple[What, bool], list[int]] = {}
 
@@ -80,7 +81,7 @@ class Tally:
         self._add(what, len(found), n_bytes, kept)
 
     def files(self, what: What, found: Iterable[Path], *, kept: bool = False) -> None:
-        """Count files that are still there."""
+        """Count files, before they are removed."""
         paths = list(found)
         self._add(what, len(paths), size(paths), kept)
 
@@ -92,9 +93,11 @@ class Tally:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """What was counted, kept things last."""
-        counts = sorted(self._counts.items(), key=lambda item: item[0][1])
-        return tuple(
-            Part(what=what, n=n, n_bytes=n_bytes, is_kept=kept)
-            for (what, kept), (n, n_bytes) in counts  # in the order in which they were counted
-        )
+        """What was counted, in that order; kept parts last."""
+        removed_parts: list[Part] = []
+        kept_parts: list[Part] = []
+        for (what, kept), (n, n_bytes) in self._counts.items():
+            part = Part(what=what, n=n, n_bytes=n_bytes, is_kept=kept)
+            parts = kept_parts if kept else removed_parts
+            parts.append(part)
+        return (*removed_parts, *kept_parts)

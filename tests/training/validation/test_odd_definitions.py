@@ -76,7 +76,7 @@ def test_optimizer_that_cannot_be_described_is_broken(monkeypatch: pytest.Monkey
             raise OSError("could not get source code")
         return identify_optimizer(spec, described)
 
-    monkeypatch.setattr("optsuite.campaign.prepare.identify_optimizer", identify)
+    monkeypatch.setattr("optsuite.campaign.planning.identify_optimizer", identify)
     problems, (one,) = prepare(tiny.SUITE, device="cpu")
     assert list(problems[0].plans) == ["sgd"]
     assert "OSError: could not get source code" in str(one)
