@@ -122,7 +122,7 @@ def updates(task: Task, train: Train) -> Iterator[RunUpdate]:
     Only lack of memory is raised: another process, or this one with no other task, may succeed.
     """
     ended: set[int] = set()
-    error = "the engine stopped without saying how the run ended"
+    error = "the engine stopped without reporting how the run ended"
     try:
         for index, update in train(task):
             if isinstance(update, RunResult):

@@ -80,7 +80,7 @@ def _main_hidden() -> Iterator[None]:
 
 @contextmanager
 def _safe_path() -> Iterator[None]:
-    """Start Python processes that do not import from the current folder, say a user's profile.py."""
+    """Start Python processes that do not import from the current folder, say a profile.py."""
     previous = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
