@@ -199,7 +199,7 @@ def test_training_goes_on_when_nobody_can_be_told() -> None:
         )
     assert done.returncode == 3
     assert done.stderr == (
-        "optsuite: standard output cannot be written to (No space left on device); going on without it\n"
+        "optsuite: standard output cannot be written to (No space left on device); continuing without it\n"
     )
 
 
