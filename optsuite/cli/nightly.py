@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 STATES = {
     "first": "This is the first night: there is nothing to compare with.",
-    "retuned": "The rates were tuned again: this is the new baseline, compared with no earlier night.",
+    "retuned": "The rates were tuned again: this is the new baseline, and not compared itself.",
     "no good baseline": "No passing baseline exists: comparing with the previous, failed night.",
 }
 

@@ -321,7 +321,7 @@ def test_a_second_run_stops_at_once_and_an_interruption_ends_with_130_and_a_repo
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
     for text in (
-        "Stopping. What has ended is kept.",
+        "Stopping. Completed runs are kept.",
         "Nothing has been evaluated yet",
         "Nothing is lost",
     ):
