@@ -42,13 +42,13 @@ class Task:
         assert self.until is None or len(self.runs) == 1
 
     def fingerprint(self, run: Run) -> Fingerprint:
-        """What determines one of its runs."""
+        """The fingerprint of one of its runs."""
         return self.definition.fingerprint(run, engine=self.engine)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunUpdate:
-    """What a worker reports about one run of a task: a measurement, or how it ended."""
+    """A report on one run of a task: a measurement, or how it ended."""
 
     task: int
     index: int

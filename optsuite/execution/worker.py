@@ -1,4 +1,4 @@
-"""What runs in a worker process: it receives tasks, trains with one thread, sends updates back."""
+"""A worker process: receives tasks, trains with one thread, sends updates back."""
 
 import multiprocessing
 import os

@@ -39,7 +39,7 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """What a study found: the best rate, the last interval, whether the rate is at its edge.
+    """The result of a study: the best rate, the last interval, whether the rate is at its edge.
 
     `n_tied` trials have the best score, including the best one.
     """

@@ -1,4 +1,4 @@
-"""What a task of a cluster does: train a stack and yield its updates in batches.
+"""A task on a cluster: trains a stack and yields its updates in batches.
 
 Every try yields the same batches in the same order, so that a retry can be compared with what
 has arrived already. This module knows no cluster.
@@ -28,7 +28,7 @@ OURS = "OPTSUITE_"
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerEnvironment:
-    """What a worker takes over from its driver: current folder, import path and variables."""
+    """The environment that a worker takes over from its driver: current folder, import path and variables."""
 
     folder: str
     path: tuple[str, ...]
