@@ -28,7 +28,7 @@ OURS = "OPTSUITE_"
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerEnvironment:
-    """The environment that a worker takes over from its driver: current folder, import path and variables."""
+    """The environment that a worker takes over: current folder, import path and variables."""
 
     folder: str
     path: tuple[str, ...]
