@@ -1,4 +1,4 @@
-"""The program as its users start it, and what can be seen of it from outside."""
+"""Starts the program like a user, and observes it from outside."""
 
 import os
 import sqlite3
@@ -20,15 +20,12 @@ def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
 
 
 def count(folder: Path) -> int:
-    """How many runs the store holds at this moment."""
+    """The number of finished runs in the store."""
     try:
         connection = sqlite3.connect(f"file:{folder}/mlruns/mlflow.db?mode=ro", uri=True)
         try:
-            return int(
-                connection.execute(
-                    "SELECT count(*) FROM runs WHERE status = 'FINISHED'"
-                ).fetchone()[0]
-            )
+            query = "SELECT count(*) FROM runs WHERE status = 'FINISHED'"
+            return int(connection.execute(query).fetchone()[0])
         finally:
             connection.close()
     except sqlite3.Error:
@@ -46,15 +43,24 @@ def wait_until(
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes that descend from the given one."""
+    """The children of a process, and their descendants."""
     children = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
-            if int(entry.read_text().rpartition(")")[2].split()[1]) == pid:
-                children.append(int(entry.parent.name))
+            parent = int(_fields(entry)[1])
         except OSError:
             continue
-    return [*children, *(own for child in children for own in descendants(child))]
+        if parent == pid:
+            children.append(int(entry.parent.name))
+    found = list(children)
+    for child in children:
+        found += descendants(child)
+    return found
+
+
+def _fields(stat: Path) -> list[str]:
+    """The fields of /proc/PID/stat after the name: state, parent, ... (man 5 proc)."""
+    return stat.read_text().rpartition(")")[2].split()
 
 
 def alive(pid: int) -> bool:
@@ -62,4 +68,4 @@ def alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return "Z" not in _fields(Path(f"/proc/{pid}/stat"))[0]

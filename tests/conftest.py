@@ -19,16 +19,15 @@ from optsuite.execution.worker import Train, trainer, updates
 from optsuite.tracking.store import open_store
 
 torch.set_num_threads(1)
-os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="optsuite-state-")  # not a person's own
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None
-)
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="optsuite-state-")  # not the user's own
+BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 TINY = Path(__file__).parent / "suites" / "tiny.py"
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh MLflow database: making one takes seconds, copying it none."""
+    """A fresh MLflow database: creating one takes seconds, copying it none."""
     path = tmp_path_factory.mktemp("template") / f"mlflow-{mlflow.__version__}.db"
     open_store(f"sqlite:///{path}")
     return path
@@ -61,31 +60,38 @@ def browser() -> Iterator[Any]:
 
 
 def opened(browser: Any, page: Path, scheme: str, width: int) -> tuple[Any, list[str]]:
-    """A tab that shows the page as it should look, and what it ever has to say or asks for besides its file."""
+    """A tab with the page, checked for its colors and width, and a list of its troubles.
+
+    Troubles are messages, errors, dialogs, and requests for anything but files.
+    """
     trouble: list[str] = []
+
+    def on_request(request: Any) -> None:
+        if not request.url.startswith("file:"):
+            trouble.append(request.url)
+
     tab = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
     tab.on("console", lambda message: trouble.append(message.text))
     tab.on("pageerror", lambda error: trouble.append(str(error)))
     tab.on("dialog", lambda dialog: trouble.append(dialog.message))
-    tab.on(
-        "request",
-        lambda request: None if request.url.startswith("file:") else trouble.append(request.url),
-    )
+    tab.on("request", on_request)
     tab.goto(page.as_uri())
-    assert tab.evaluate(
-        "document.documentElement.scrollWidth <= window.innerWidth"
-    )  # wide tables scroll within
+    # Wide tables scroll within the page.
+    assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     dark = tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 27)"
     assert dark == (scheme == "dark")
-    ink = tab.evaluate(
-        "[...new Set([...document.querySelectorAll('figure svg')].map(s => getComputedStyle(s).color))]"
-    )
+    figures = "[...document.querySelectorAll('figure svg')]"
+    ink = tab.evaluate(f"[...new Set({figures}.map(s => getComputedStyle(s).color))]")
     assert ink == ["rgb(215, 220, 226)" if dark else "rgb(27, 31, 36)"]
     return tab, trouble
 
 
 class InlinePool:
-    """Trains in this process, one task at a poll: a pool to step through. Counts what it trains, and keeps what it checks."""
+    """Trains in this process; counts the runs it trains and keeps the checks of stored results.
+
+    Unlike the pool of `optsuite.execution.inline` it trains one whole task per poll, in the order
+    of submission, so that a test knows where a campaign stands after each poll.
+    """
 
     n_workers = 1
 
@@ -93,11 +99,11 @@ class InlinePool:
         self._queue: list[Task] = []
         self.train: Train | None = None
         self.n_trained = 0
-        self.checks: list[Task] = []  # of results that there are, which are trained again
+        self.checks: list[Task] = []
         self.checkpoints = None
 
     def load(self, suite: Suite) -> None:
-        """Train the definitions of this suite from now on, unless a test has put something else there."""
+        """Train this suite from now on. A test may replace `train` by its own."""
         self.train = trainer(lambda: suite, "cpu")
 
     def submit(self, task: Task) -> None:
@@ -116,13 +122,16 @@ class InlinePool:
         self._queue = [other for other in self._queue if other.id != task]
 
     def clear(self) -> None:
-        """Forget what an interrupted campaign had asked for."""
+        """Forget the tasks of an interrupted campaign."""
         self._queue.clear()
 
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
-    """Call the command line in this process: exit code, standard output, standard error, those of its workers included."""
+    """Call the command line in this process: exit code, standard output and standard error.
+
+    The outputs include those of worker processes.
+    """
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["optsuite", *arguments])
@@ -145,5 +154,5 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port of the loopback that nobody uses."""
+    """A free port of the loopback."""
     return servers.free_port()

@@ -1,4 +1,4 @@
-"""Tasks of the tiny suite, and what a pool reports of them."""
+"""Tasks of the tiny suite, and what a pool reports about them."""
 
 import time
 
@@ -8,9 +8,8 @@ from optsuite.execution.pool import Pool, RunUpdate, Task, TaskLost
 from optsuite.training.identity import define
 from optsuite.training.results import Run, RunResult
 
-DEFINITIONS = {
-    spec.name: define(tiny.BENCHMARK, spec, tiny.line()) for spec in tiny.SUITE.optimizers
-}
+LINE = tiny.line()
+DEFINITIONS = {spec.name: define(tiny.BENCHMARK, spec, LINE) for spec in tiny.SUITE.optimizers}
 
 
 def task(number: int, *, optimizer: str = "sgd", priority: int = 0, n: int = 1) -> Task:
@@ -25,11 +24,15 @@ def task(number: int, *, optimizer: str = "sgd", priority: int = 0, n: int = 1) 
 
 
 def collect(pool: Pool, n: int, seconds: float = 90) -> list[RunUpdate | TaskLost]:
-    """The events until so many runs have ended or tasks have been lost."""
+    """The events until `n` runs have ended or tasks have been lost."""
     events: list[RunUpdate | TaskLost] = []
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if sum(isinstance(e, TaskLost) or isinstance(e.update, RunResult) for e in events) == n:
+        if sum(map(_is_end, events)) == n:
             return events
         events += pool.poll(0.5)
     raise AssertionError(f"only {events}")
+
+
+def _is_end(event: RunUpdate | TaskLost) -> bool:
+    return isinstance(event, TaskLost) or isinstance(event.update, RunResult)

@@ -24,7 +24,7 @@ def compare(before: str, after: str) -> int:
 
 
 def show_changes(out: "Console", changed: "CampaignChanges", before: str, after: str) -> None:
-    """Print what changed between two campaigns of these names."""
+    """Print the changes between two campaigns of these names."""
     from rich.table import Table
     from rich.text import Text
 
@@ -40,7 +40,8 @@ def show_changes(out: "Console", changed: "CampaignChanges", before: str, after:
     table = Table("", "benchmark", "optimizer", "what", "before", "after")
     for change in changed.changes:
         quantity = night_statements.QUANTITIES[change.quantity]
-        texts = (change.kind, change.benchmark, change.optimizer, quantity)
+        old, new = night_statements.change(change)
+        texts = (change.kind, change.benchmark, change.optimizer, quantity, old, new)
         style = "red" if change.kind == "worse" else ""
-        table.add_row(*map(Text, (*texts, *night_statements.change(change))), style=style)
+        table.add_row(*map(Text, texts), style=style)
     out.print(table)

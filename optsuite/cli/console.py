@@ -1,4 +1,4 @@
-"""Where the commands print: nothing that a terminal would obey, and no end to the training when nobody reads."""
+"""Where commands print: without control characters, and without failing if nobody reads."""
 
 import errno
 import os
@@ -11,17 +11,12 @@ from rich.segment import Segment
 
 from optsuite.redact import printable
 
-GONE = (
-    errno.EPIPE,
-    errno.ENOSPC,
-    errno.EIO,
-    errno.EBADF,
-    errno.EDQUOT,
-)  # whoever reads has, or has no room
+# The reader is gone, or the disk is full.
+GONE = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT)
 
 
 class Output:
-    """Standard output, in whose place stands /dev/null from the first write that fails: what is trained matters more."""
+    """Standard output that turns into /dev/null when a write fails, so that training continues."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
@@ -30,7 +25,7 @@ class Output:
         return getattr(self._file, name)
 
     def write(self, text: str) -> int:
-        """Write the text, or lose it."""
+        """Write the text, or drop it."""
         try:
             self._file.write(text)
         except OSError as error:
@@ -38,7 +33,7 @@ class Output:
         return len(text)
 
     def flush(self) -> None:
-        """Flush, or lose what is left."""
+        """Flush, or drop what is left."""
         try:
             self._file.flush()
         except OSError as error:
@@ -48,15 +43,13 @@ class Output:
         if error.errno not in GONE:
             raise error
         os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())
-        if error.errno != errno.EPIPE:  # who pipes us into head wants a look, and no word about it
-            print(
-                f"optsuite: standard output cannot be written to ({error.strerror}); going on without it",
-                file=sys.stderr,
-            )
+        if error.errno != errno.EPIPE:  # a closed pipe, say to head, is no problem to report
+            message = f"standard output cannot be written to ({error.strerror})"
+            print(f"optsuite: {message}; continuing without it", file=sys.stderr)
 
 
 def guard_output() -> None:
-    """Let nothing that is printed end this process."""
+    """Keep failed writes to standard output from ending this process."""
     if sys.stdout is not None and not isinstance(sys.stdout, Output):
         sys.stdout = Output(sys.stdout)
 
@@ -65,19 +58,19 @@ class _Console(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Show what the text of people and stores is, and obey none of it."""
+        """Make control characters in names and stored texts visible instead of obeying them."""
         for segment in super().render(renderable, options):
             text = segment.text if segment.control else printable(segment.text)
             yield segment if text == segment.text else segment._replace(text=text)
 
     def on_broken_pipe(self) -> None:
-        """Go on without a reader: whoever pipes us into head wants a look, not an end to the training."""
+        """Keep training when the reader of a pipe, say head, exits."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def console() -> Console:
-    """Standard output; wide enough for whole lines where it is no terminal. What is printed is shown as it is."""
-    width = None if sys.stdout is not None and sys.stdout.isatty() else 200
-    return _Console(
-        width=width, markup=False, emoji=False, highlight=False
-    )  # a name may hold brackets and colons
+    """Standard output, wide enough for whole lines if it is no terminal."""
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    width = None if is_terminal else 200
+    # No markup and no emoji: names may hold brackets and colons.
+    return _Console(width=width, markup=False, emoji=False, highlight=False)

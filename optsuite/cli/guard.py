@@ -1,6 +1,7 @@
-"""Runs a command, and ends it and all that it has started once standard input closes: when whoever started this has gone.
+"""Runs a command; when standard input closes, ends it and every process it has started.
 
-A program of its own, started by its path: it imports nothing of a person's or of ours.
+Standard input closes when the parent process ends. This is a program of its own, started by its
+path: it imports neither the user's modules nor ours.
 """
 
 import contextlib
@@ -15,13 +16,13 @@ GRACE_SECONDS = 10.0
 
 
 def main() -> int:
-    """The exit code of the command."""
+    """Run the command; return its exit code."""
     server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
     threading.Thread(target=_watch, args=(server,), daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: _end(server))
     code = server.wait()
-    _signal(server, signal.SIGKILL)  # whom it has left behind
+    _signal(server, signal.SIGKILL)  # processes that it has left behind
     return code
 
 
@@ -38,7 +39,7 @@ def _end(server: "subprocess.Popen[bytes]") -> None:
 
 
 def _signal(server: "subprocess.Popen[bytes]", number: int) -> None:
-    """To the whole session: the server has workers."""
+    """Signal the whole session: the server has workers."""
     with contextlib.suppress(OSError):
         os.killpg(server.pid, number)
 

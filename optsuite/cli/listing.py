@@ -1,4 +1,4 @@
-"""What there is: the suite, its benchmarks and optimizers, the campaigns. Needs neither MLflow nor a dataset."""
+"""Lists the suite, its benchmarks and optimizers, and the campaigns, without MLflow or data."""
 
 from rich.table import Table
 
@@ -13,27 +13,33 @@ from optsuite.tracking.location import campaign_names, tracking_uri
 
 def show(where: str) -> None:
     """Print the lists."""
-    suite, out = load_suite(where), console()
-    tuning = f"{suite.n_trials} trials on {suite.n_tuning_seeds} tuning seed{'s' if suite.n_tuning_seeds > 1 else ''}"
-    per_study = f"{tuning}, {suite.n_seeds} evaluation seeds"
+    suite = load_suite(where)
+    out = console()
     shown = suite.name if suite.name == where else f"{suite.name} ({where})"
-    out.print(f"Suite {shown}: {per_study}\n", markup=False, highlight=False)
+    out.print(f"Suite {shown}: {_budget(suite)}\n", markup=False, highlight=False)
     out.print(_benchmarks(suite))
     out.print("NAME@STEPS is a benchmark with another budget.\n", markup=False, highlight=False)
     out.print(_optimizers(suite))
     schedules = f"NAME+SCHEDULE is an optimizer with a schedule: {', '.join(SCHEDULES)}."
-    other = f"{PYTORCH_OPTIMIZER}:NAME is any other of that package."
-    every = "all is every one here that is installed, all+SCHEDULE those that take a schedule."
+    other = f"{PYTORCH_OPTIMIZER}:NAME is any other optimizer of that package."
+    every = "all means every installed one above, all+SCHEDULE those that take a schedule."
     out.print(f"{schedules}\n{other} {every}\n", markup=False, highlight=False, soft_wrap=True)
-    suites = "; ".join(
-        f"{s.name}: {', '.join(b.name for b in s.benchmarks)}" for s in named_suites().values()
-    )
+    suites = "; ".join(map(_members, named_suites().values()))
     out.print(f"Suites by name (--suite): {suites or 'none'}\n", markup=False, highlight=False)
-    names = campaign_names(tracking_uri())
-    out.print(
-        f"Campaigns: {', '.join(names) if names else 'none yet; optsuite run starts one'}",
-        highlight=False,
-    )
+    names = ", ".join(campaign_names(tracking_uri()))
+    out.print(f"Campaigns: {names or 'none yet; optsuite run starts one'}", highlight=False)
+
+
+def _budget(suite: Suite) -> str:
+    """How many runs each optimizer gets on a benchmark."""
+    seeds = "tuning seeds" if suite.n_tuning_seeds > 1 else "tuning seed"
+    tuning = f"{suite.n_trials} trials on {suite.n_tuning_seeds} {seeds}"
+    return f"{tuning}, {suite.n_seeds} evaluation seeds"
+
+
+def _members(suite: Suite) -> str:
+    names = ", ".join(benchmark.name for benchmark in suite.benchmarks)
+    return f"{suite.name}: {names}"
 
 
 def _benchmarks(suite: Suite) -> Table:
@@ -41,9 +47,8 @@ def _benchmarks(suite: Suite) -> Table:
     for benchmark in suite.benchmarks + suite.on_request:
         when = "when named (-b)" if benchmark in suite.on_request else "by default"
         target = str(benchmark.target or "")
-        table.add_row(
-            benchmark.name, str(benchmark.batch_size), str(benchmark.max_steps), target, when
-        )
+        batch, steps = str(benchmark.batch_size), str(benchmark.max_steps)
+        table.add_row(benchmark.name, batch, steps, target, when)
     return table
 
 
@@ -53,9 +58,8 @@ def _optimizers(suite: Suite) -> Table:
         fixed = ", ".join(f"{key}={value}" for key, value in spec.fixed.items())
         default = "" if spec.default_lr is None else f"{spec.default_lr:g}"
         rates = f"{spec.lr.low:g} to {spec.lr.high:g}"
-        table.add_row(
-            spec.name, rates, default, fixed, spec.source, spec.limitations, _when(spec, suite)
-        )
+        when = _when(spec, suite)
+        table.add_row(spec.name, rates, default, fixed, spec.source, spec.limitations, when)
     return table
 
 

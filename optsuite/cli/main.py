@@ -1,4 +1,4 @@
-"""The commands, a module for each, and what becomes of whatever they raise."""
+"""The commands, a module for each, and the handling of their errors."""
 
 import os
 import sys
@@ -49,8 +49,8 @@ def main() -> NoReturn:
     except (StoreUnavailableError, ClusterUnavailableError) as error:
         _fail(str(error), 1)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; what had ended is kept", 130)
-    except BrokenPipeError:  # the reader of our output, say head, has gone
+        _fail("interrupted; completed runs are kept", 130)
+    except BrokenPipeError:  # the reader of our output, say head, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:

@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 STATES = {
     "first": "This is the first night: there is nothing to compare with.",
-    "retuned": "The rates were tuned anew: this night is compared with none, and later ones with it.",
-    "no good baseline": "No earlier night was good: comparing with the previous one, which was not.",
+    "retuned": "The rates were tuned again: this is the new baseline, and not compared itself.",
+    "no good baseline": "No passing baseline exists: comparing with the previous, failed night.",
 }
 
 
 @click.command()
 @SUITE
 @click.option("--campaign", help="Name of this night.  [default: nightly-<UTC date>]")
-@click.option("--retune", is_flag=True, help="Tune the rates anew, for this night and later ones.")
+@click.option("--retune", is_flag=True, help="Tune the rates again, for this night and later ones.")
 @click.option(
     "--keep",
     type=click.IntRange(min=1),
-    help="Keep the last so many nights, and any needed as a baseline.",
+    help="Keep this many of the last nights, and any needed as a baseline.",
 )
 @execution_options
 def nightly(
@@ -58,7 +58,7 @@ def nightly(
 
 
 def show_night(out: "Console", result: "NightResult") -> None:
-    """Print how a night was."""
+    """Print the result of a night."""
     from optsuite.cli.compare import show_changes
     from optsuite.cli.results import RESUME, show_report
 

@@ -1,4 +1,4 @@
-"""The options that several commands share, and what their values mean."""
+"""The options that several commands share, and the parsing of their values."""
 
 import functools
 from collections.abc import Callable
@@ -19,7 +19,7 @@ CAMPAIGN = click.option(
     "--campaign", default="default", show_default=True, help="Name of the set of results."
 )
 WORKERS = click.option(
-    "--workers", type=click.IntRange(1, 4096), help="Worker processes.  [default: one a core]"
+    "--workers", type=click.IntRange(1, 4096), help="Worker processes.  [default: one per core]"
 )
 RAY = click.option(
     "--ray",
@@ -35,12 +35,12 @@ ENGINE = click.option(
 CHECKPOINT = click.option(
     "--checkpoint-every",
     type=click.IntRange(min=1),
-    help="Save runs trained one by one after every so many steps, to resume them.",
+    help="Save runs trained one by one every this many steps, to resume them.",
 )
 TRUST = click.option(
     "--trust-store",
     is_flag=True,
-    help="Reuse results without training one of each study again to see that they repeat.",
+    help="Reuse results without training one run of each study again as a check.",
 )
 EXECUTION = (WORKERS, RAY, DEVICE, ENGINE, CHECKPOINT, TRUST)
 
@@ -54,13 +54,14 @@ def execution_options(command: Callable[..., int]) -> Callable[..., int]:
         options = ExecutionOptions(**{name: values.pop(name) for name in names})
         return command(options=options, **values)
 
-    return functools.reduce(
-        lambda decorated, option: option(decorated), reversed(EXECUTION), bundled
-    )
+    decorated: Callable[..., int] = bundled
+    for option in reversed(EXECUTION):
+        decorated = option(decorated)
+    return decorated
 
 
 def start_workers(options: ExecutionOptions) -> None:
-    """Begin with what takes long and can go on meanwhile."""
+    """Start the server of the workers, whose slow imports then run beside ours."""
     if not options.ray:
         from optsuite.execution.local.processes import start_server
 

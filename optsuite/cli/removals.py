@@ -1,4 +1,4 @@
-"""How it is printed what deleting and cleaning remove."""
+"""How the results of deleting and cleaning are printed."""
 
 from rich.console import Console
 from rich.table import Table
@@ -10,8 +10,8 @@ from optsuite.cli.results import say
 WORDS: dict[What, str] = {
     "runs": "runs",
     "reports": "report runs, with the files of the report",
-    "superseded": "superseded runs: newer ones have taken their place",
-    "refuted": "refuted runs: they did not repeat",
+    "superseded": "superseded runs: newer ones have replaced them",
+    "refuted": "refuted runs: training them again gave other results",
     "unfinished": "unfinished runs",
     "trash": "runs in MLflow's trash",
     "checkpoints": "checkpoints",
@@ -27,7 +27,7 @@ TRASH_ONLY = "A server keeps runs in MLflow's trash; 'mlflow gc' on its machine 
 
 
 def show_removal(out: Console, removal: Removal) -> None:
-    """Print what was removed and kept, a table, and what else there is to know."""
+    """Print a table of what was removed and kept, and notes."""
     if removal.parts:
         table = Table("", "what", "how many", "MB")
         verb = "to remove" if removal.dry_run else "removed"
@@ -50,7 +50,8 @@ def show_removal(out: Console, removal: Removal) -> None:
 def _show_file(out: Console, removal: Removal) -> None:
     """Print what became of the SQLite file."""
     assert removal.shrunk is not None
-    before, after = (f"{n / 1e6:.1f}" for n in (removal.shrunk.before, removal.shrunk.after))
+    before = f"{removal.shrunk.before / 1e6:.1f}"
+    after = f"{removal.shrunk.after / 1e6:.1f}"
     if removal.shrunk.reason:
         reason = removal.shrunk.reason
         say(out, f"The database could not be compacted ({reason}); 'optsuite clean' does it later.")

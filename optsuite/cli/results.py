@@ -1,4 +1,4 @@
-"""How results are printed: tables, what was skipped, and where everything is."""
+"""How results are printed: tables, what was skipped, and the paths of files."""
 
 import sys
 from pathlib import Path
@@ -14,11 +14,11 @@ from optsuite.reporting.result import Preview, Result
 from optsuite.reporting.text import narrowed
 
 EXIT_CODES = {"done": 0, "failed": 1, "interrupted": 130}
-RESUME = "Interrupted. Nothing is lost: the same command resumes from here."
+RESUME = "Interrupted. Nothing is lost: rerun the command to resume."
 
 
 def show_result(out: Console, result: Result) -> None:
-    """Print the table of what was asked for, and where the report is."""
+    """Print the table of a campaign, and the path of its report."""
     assert result.report is not None
     show_report(out, result.report, result.campaign, result.leaderboard)
     if result.outcome == "interrupted":
@@ -28,7 +28,7 @@ def show_result(out: Console, result: Result) -> None:
 def show_report(
     out: Console, report: Report, campaign: str, table: pd.DataFrame | None = None
 ) -> None:
-    """Print a table of a report, the whole leaderboard where it is None, and where the files are."""
+    """Print a table of a report and its path; without a table, the whole leaderboard."""
     shown = report.table() if table is None else table
     show_table(out, shown)
     for note in report.skipped:
@@ -45,25 +45,26 @@ def show_report(
 
 
 def show_table(out: Console, table: pd.DataFrame) -> None:
-    """Print a leaderboard, a table for each benchmark, with the columns that there is room for."""
+    """Print a leaderboard, one table per benchmark, with as many columns as fit."""
     for name, rows in table.groupby("benchmark", sort=False):
         text = narrowed(rows, out.width)
         title = Text(str(name))
         shown = Table(*text.columns, title=title, title_justify="left", title_style="bold")
         for line in text.itertuples(index=False):
-            shown.add_row(*(Text(cell) for cell in line))  # not a str, in which brackets are markup
+            shown.add_row(*map(Text, line))  # in a str, brackets would be markup
         out.print(shown)
 
 
 def show_preview(out: Console, preview: Preview) -> int:
-    """Print what there is to train; 1 where a part of it is broken."""
+    """Print what is to be trained; return 1 if a part of it is broken, else 0."""
     table = Table("benchmark", "runs", "in the store", "to train", "estimated minutes")
     for name, missing in preview.n_missing.items():
         n_runs = preview.n_runs[name]
         numbers = (n_runs, n_runs - missing, missing)
         table.add_row(name, *map(str, numbers), f"{preview.minutes[name]:.1f}")
     out.print(table)
-    n_missing, minutes = sum(preview.n_missing.values()), sum(preview.minutes.values())
+    n_missing = sum(preview.n_missing.values())
+    minutes = sum(preview.minutes.values())
     out.print(f"{n_missing} runs, about {minutes:.1f} minutes on {preview.n_workers} workers.")
     for line in (*preview.notes, *map(str, preview.skipped)):
         say(out, line)
@@ -76,8 +77,10 @@ def say(out: Console, line: str) -> None:
 
 
 def _command() -> str:
-    """How this program was called, as a person would call it again."""
+    """The command that calls this program again."""
     name = Path(sys.argv[0])
     if name.name == "__main__.py":
         return "python -m optsuite"
-    return str(name.relative_to(Path.cwd())) if name.is_relative_to(Path.cwd()) else str(name)
+    if name.is_relative_to(Path.cwd()):
+        name = name.relative_to(Path.cwd())
+    return str(name)

@@ -1,5 +1,7 @@
 """optsuite run."""
 
+from typing import Any
+
 import click
 
 from optsuite.cli.options import CAMPAIGN, SUITE, execution_options
@@ -30,7 +32,7 @@ from optsuite.execution.options import ExecutionOptions
 @click.option("--seeds", type=click.IntRange(1, 1_000), help="Fresh seeds that the table uses.")
 @CAMPAIGN
 @execution_options
-@click.option("--dry-run", is_flag=True, help="Show what there is to train, and train nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be trained, and train nothing.")
 def run(
     suite: str,
     benchmarks: tuple[str, ...],
@@ -52,27 +54,17 @@ def run(
     from optsuite.cli.results import EXIT_CODES, show_preview, show_result
 
     out = console()
+    asked: dict[str, Any] = {
+        "benchmarks": benchmarks,
+        "optimizers": optimizers,
+        "n_trials": trials,
+        "n_seeds": seeds,
+        "campaign": campaign,
+        "options": options,
+    }
     if dry_run:
-        preview = api.preview(
-            suite,
-            benchmarks=benchmarks,
-            optimizers=optimizers,
-            n_trials=trials,
-            n_seeds=seeds,
-            campaign=campaign,
-            options=options,
-        )
-        return show_preview(out, preview)
+        return show_preview(out, api.preview(suite, **asked))
     with Display(out) as display:
-        result = api.run(
-            suite,
-            benchmarks=benchmarks,
-            optimizers=optimizers,
-            n_trials=trials,
-            n_seeds=seeds,
-            campaign=campaign,
-            options=options,
-            listener=display.show,
-        )
+        result = api.run(suite, **asked, listener=display.show)
     show_result(out, result)
     return EXIT_CODES[result.outcome]

@@ -1,4 +1,4 @@
-"""MLflow's own UI, at the comparison."""
+"""Serves MLflow's own UI, and prints links to the comparison."""
 
 import os
 import signal
@@ -25,8 +25,12 @@ START_SECONDS = 120.0
 
 
 def serve(port: int, campaign: str) -> int:
-    """Start MLflow's server on the loopback, print where the comparisons are, and wait until it is stopped."""
-    uri, out = tracking_uri(), console()
+    """Serve MLflow's UI on the loopback until it is stopped, and print links to the comparisons.
+
+    If the store is a server, only print the links. Raises InputError.
+    """
+    uri = tracking_uri()
+    out = console()
     require_campaign(uri, campaign)
     from optsuite.tracking.query import read_runs
     from optsuite.tracking.store import open_store
@@ -38,42 +42,9 @@ def serve(port: int, campaign: str) -> int:
         return 0
     address = f"http://{HOST}:{port}"
     _require_free(port)
-    arguments = ["--workers", "1", "--host", HOST, "--port", str(port)]
-    path = database_path(uri)
-    if path is not None:
-        arguments += ["--default-artifact-root", str(path.parent / "artifacts")]
-    environment = (
-        os.environ
-        | {
-            # not an argument: those, and a password among them, can be read by every user
-            "MLFLOW_BACKEND_STORE_URI": uri if path is None else f"sqlite:///{path}",
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # without it a start takes half the time and a sixth of the memory
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "PYTHONSAFEPATH": "1",  # neither it nor what it starts imports from the folder where a person's mlflow.py may lie
-        }
-    )
     out.print("Starting MLflow's server, which takes some seconds ...")
     with tempfile.TemporaryFile("w+") as log, tempfile.TemporaryDirectory() as nowhere:
-        command = [
-            sys.executable,
-            "-I",
-            guard.__file__,
-            sys.executable,
-            "-P",
-            "-m",
-            "mlflow",
-            "server",
-            *arguments,
-        ]
-        server = subprocess.Popen(  # its input closes when this process ends, however that happens
-            command,
-            cwd=nowhere,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        server = _start(uri, port, folder=nowhere, log=log)
         for name in ("SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.default_int_handler)
@@ -91,8 +62,37 @@ def serve(port: int, campaign: str) -> int:
     return 1
 
 
+def _start(uri: str, port: int, *, folder: str, log: IO[str]) -> subprocess.Popen[bytes]:
+    """Start the server under the guard, which ends it when this process ends."""
+    guarded = [sys.executable, "-I", guard.__file__]
+    mlflow = [sys.executable, "-P", "-m", "mlflow", "server"]
+    arguments = ["--workers", "1", "--host", HOST, "--port", str(port)]
+    path = database_path(uri)
+    if path is not None:
+        uri = f"sqlite:///{path}"
+        arguments += ["--default-artifact-root", str(path.parent / "artifacts")]
+    own = {
+        # Not an argument: every user can read those, and the URI may hold a password.
+        "MLFLOW_BACKEND_STORE_URI": uri,
+        # Without jobs, a start takes half the time and a sixth of the memory.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Keeps the server and its children from importing the user's files, say an mlflow.py.
+        "PYTHONSAFEPATH": "1",
+    }
+    return subprocess.Popen(
+        guarded + mlflow + arguments,
+        cwd=folder,
+        env=os.environ | own,
+        stdin=subprocess.PIPE,  # closes when this process ends, however it ends
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+
+
 def _print_links(out: Console, address: str, experiments: dict[str, str], campaign: str) -> None:
-    """The charts of each benchmark, with the runs of the studies: one for each optimizer."""
+    """Print a link per benchmark, to the charts of its studies: one run per optimizer."""
     for benchmark, experiment in experiments.items():
         link = f"{redact(address)}/#/experiments/{experiment}/runs?{charts(campaign)}"
         out.print(f"{benchmark}: {link}", markup=False, highlight=False, soft_wrap=True)
@@ -110,7 +110,7 @@ def _require_free(port: int) -> None:
 
 
 def _wait(server: subprocess.Popen[bytes], address: str, log: IO[str]) -> None:
-    """Wait until the server answers. Raises RuntimeError with its last line when it does not."""
+    """Wait until the server answers. Raises RuntimeError with its last line if it does not."""
     deadline = time.monotonic() + START_SECONDS
     while server.poll() is None and time.monotonic() < deadline:
         try:
@@ -119,5 +119,6 @@ def _wait(server: subprocess.Popen[bytes], address: str, log: IO[str]) -> None:
         except (URLError, OSError):
             time.sleep(0.2)
     log.seek(0)
-    last = (log.read().strip().splitlines() or ["it said nothing"])[-1]
+    lines = log.read().strip().splitlines()
+    last = lines[-1] if lines else "it printed nothing"
     raise RuntimeError(f"MLflow's server did not start: {last}")

@@ -1,4 +1,4 @@
-"""Where training happens: worker processes behind one small interface that a cluster can take the place of.
+"""Where training happens: in worker processes, on a cluster or inline, behind one interface.
 
 Loads nothing slow until a pool is opened.
 """
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def open_pool(
     suite: str | Suite, options: ExecutionOptions, *, checkpoints: Checkpoints | None = None
 ) -> AbstractContextManager[Pool]:
-    """The pool that trains a suite, which workers load by themselves. Raises InputError.
+    """The pool that trains a suite; its workers load the suite themselves. Raises InputError.
 
-    It consists of processes of this machine, or of a cluster where the options name one. A Suite
+    It consists of processes on this machine, or on a cluster if the options name one. A Suite
     with parts that no other process can import is trained in this process.
     """
     from optsuite.execution.suite_source import pickled
@@ -54,7 +54,8 @@ def _open_cluster(
     check_device(options.device)
     if checkpoints is not None:
         raise InputError(
-            "--checkpoint-every cannot be combined with --ray: a cluster trains lost runs again from step 0"
+            "--checkpoint-every cannot be combined with --ray: "
+            "a cluster trains lost runs again from step 0"
         )
     if source is None:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Training in the calling process: to step through, and for suites that no other process can load."""
+"""Training in the calling process: for debugging, and for suites no other process can load."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -35,20 +35,22 @@ class InlinePool:
         self._queue.push(task)
 
     def cancel(self, task: int) -> None:
-        """Forget a task, be it under way."""
+        """Forget a task, even if it is being trained."""
         self._queue.cancel(task)
         if task == self._task:
             self._stop()
 
     def poll(self, timeout: float) -> Sequence[RunUpdate | TaskLost]:
         """Train for about `timeout` seconds, and at least to the next measurement."""
-        if self._task is None and not self._queue:
-            time.sleep(timeout)
-            return []
         if self._task is None:
+            if not self._queue:
+                time.sleep(timeout)
+                return []
             task = self._queue.pop()
-            self._task, self._updates = task.id, updates(task, self._train)
-        task_id, received = self._task, list[RunUpdate | TaskLost]()
+            self._task = task.id
+            self._updates = updates(task, self._train)
+        task_id = self._task
+        received: list[RunUpdate | TaskLost] = []
         until = time.monotonic() + timeout
         try:
             for update in self._updates:
@@ -68,4 +70,5 @@ class InlinePool:
         self._queue = Queue()
 
     def _stop(self) -> None:
-        self._task, self._updates = None, iter(())
+        self._task = None
+        self._updates = iter(())

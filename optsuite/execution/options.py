@@ -10,11 +10,11 @@ ENGINES = ("auto", "plain", "stacked")
 class ExecutionOptions:
     """Where and how to train.
 
-    `workers` is the number of worker processes, one for each core where it is None. `ray` is the
-    address of a Ray cluster that trains instead: HOST:PORT, or "auto" for a running one, else a
-    local one. `device` is as torch names it. `engine` is "auto", "plain" or "stacked". Runs trained
-    one by one save a checkpoint after every `checkpoint_every` steps. One stored run of each study
-    is trained again before its results are reused, unless `trust_store`.
+    `workers` is the number of worker processes; None means one per core. `ray` is the address of
+    a Ray cluster to train on instead: HOST:PORT, or "auto" for a running one, else a local one.
+    `device` is a torch device name. `engine` is "auto", "plain" or "stacked". Runs trained one by
+    one save a checkpoint every `checkpoint_every` steps. Unless `trust_store`, one stored run of
+    each study is trained again before its results are reused.
     """
 
     workers: int | None = None

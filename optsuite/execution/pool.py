@@ -1,4 +1,4 @@
-"""The interface between the campaign and whatever trains for it, and the queue of every pool."""
+"""The interface between a campaign and its workers, and the queue that all pools use."""
 
 import heapq
 import math
@@ -11,19 +11,20 @@ from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import Definition
 from optsuite.training.results import Measurement, Run, RunResult
 
-OUT_OF_MEMORY = "its worker ran out of memory"  # a reason why a task is lost
+OUT_OF_MEMORY = "its worker ran out of memory"  # a reason in TaskLost
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Runs of one benchmark and one optimizer that one worker trains together. A lower priority number goes first.
+    """Runs of one benchmark and one optimizer that one worker trains together.
 
-    The `definition` is what the worker must find in the suite that it has loaded. A task that
-    reports nothing for `timeout_seconds` is lost. One that goes `alone` waits until there is no
-    other left to do. Training takes about `memory_bytes` of the device. With `until`, its single
-    run only shows what it would measure up to that step: it is a check of results that there are,
-    and neither uses nor leaves a checkpoint. With a `nudge`, a number from 1 on, the initial
-    weights are moved by some rounding errors, others for each number, to show what those grow to.
+    Lower `priority` numbers go first. An `exclusive` task waits until no other task is left. The
+    `definition` must match the suite that the worker has loaded. A task that reports nothing for
+    `timeout_seconds` is lost. Training takes about `memory_bytes` of the device.
+
+    With `until`, the task checks stored results: its single run is measured up to that step only,
+    and neither uses nor saves checkpoints. With a `nudge` from 1 on, initial weights are perturbed
+    by rounding errors, different for each number, to show how far those grow.
     """
 
     id: int
@@ -41,13 +42,13 @@ class Task:
         assert self.until is None or len(self.runs) == 1
 
     def fingerprint(self, run: Run) -> Fingerprint:
-        """What determines one of its runs."""
+        """The fingerprint of one of its runs."""
         return self.definition.fingerprint(run, engine=self.engine)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunUpdate:
-    """What a worker reports of one run of a task: a measurement, or how it ended."""
+    """A report on one run of a task: a measurement, or how it ended."""
 
     task: int
     index: int
@@ -56,14 +57,17 @@ class RunUpdate:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskLost:
-    """A task whose worker died, or was stopped because it reported nothing. Runs of it that have not ended are untrained."""
+    """A task whose worker died or was stopped for its silence.
+
+    Runs of the task that have not ended are untrained.
+    """
 
     task: int
     reason: str
 
 
 class Pool(Protocol):
-    """Takes tasks, hands back facts. Who made it closes it, which stops all work at once."""
+    """Takes tasks and returns updates. Its creator closes it, which stops all work at once."""
 
     @property
     def n_workers(self) -> int:
@@ -77,14 +81,14 @@ class Pool(Protocol):
         """Queue a task."""
 
     def cancel(self, task: int) -> None:
-        """Forget a task, whatever has become of it; nothing more is heard of it."""
+        """Forget a task in any state; it is not reported again."""
 
     def poll(self, timeout: float) -> Sequence[RunUpdate | TaskLost]:
-        """What has happened since the last call; waits up to `timeout` seconds for something to."""
+        """The updates since the last call; waits up to `timeout` seconds for the first."""
 
 
 class Queue:
-    """Hands out tasks by priority, then as they came; those that go alone are the last."""
+    """Hands out tasks by priority, then in order of their ids; exclusive ones come last."""
 
     def __init__(self) -> None:
         self._entries: list[tuple[bool, int, int, Task]] = []
@@ -94,18 +98,18 @@ class Queue:
 
     @property
     def first(self) -> Task:
-        """The task that is next. Raises IndexError where there is none."""
+        """The next task. Raises IndexError if there is none."""
         return self._entries[0][-1]
 
     def push(self, task: Task) -> None:
-        """Let a task wait."""
+        """Add a task."""
         heapq.heappush(self._entries, (task.exclusive, task.priority, task.id, task))
 
     def pop(self) -> Task:
-        """Take the task that is next. Raises IndexError where there is none."""
+        """Remove and return the next task. Raises IndexError if there is none."""
         return heapq.heappop(self._entries)[-1]
 
     def cancel(self, task: int) -> None:
-        """Forget a task, if it is here."""
+        """Remove a task, if it is here."""
         self._entries = [entry for entry in self._entries if entry[-1].id != task]
         heapq.heapify(self._entries)

@@ -1,4 +1,4 @@
-"""How another process comes to have the suite: by its name, or by what pickle can name of it."""
+"""How another process gets the suite: by its name, or pickled."""
 
 import io
 import pickle
@@ -19,31 +19,31 @@ class PickledSuite:
     path: tuple[str, ...]
 
 
-SuiteSource = str | PickledSuite  # a text is what `load_suite` takes: a file, a module or a name
+SuiteSource = str | PickledSuite  # a string is for `load_suite`: a file, a module or a name
 
 
 def suite_from(source: SuiteSource) -> Suite:
-    """The suite in this process. Raises InputError."""
+    """Load the suite in this process. Raises InputError."""
     if isinstance(source, str):
         return load_suite(source)
     sys.path += [folder for folder in source.path if folder not in sys.path]
-    suite = pickle.loads(source.content)  # noqa: S301, this program has written it
+    suite = pickle.loads(source.content)  # noqa: S301, written by this program
     assert isinstance(suite, Suite)
     return suite
 
 
 def pickled(suite: Suite) -> PickledSuite | None:
-    """The suite for other processes; None where a part of it is a lambda, a local or of `__main__`."""
+    """The suite for other processes; None if a part is a lambda, local, or from `__main__`."""
     try:
         content = pickle.dumps(suite)
         _Importable(io.BytesIO(content)).load()
-    except Exception:  # whatever somebody's part raises: then no other process can have it
+    except Exception:  # the suite's own code may raise anything
         return None
     return PickledSuite(content, tuple(sys.path))
 
 
 class _Importable(pickle.Unpickler):
-    """Reads a pickle as a process would that has imported nothing yet."""
+    """Reads a pickle like a process that has imported nothing yet."""
 
     def find_class(self, module: str, name: str, /) -> Any:
         if module == "__main__" or find_spec(module) is None:

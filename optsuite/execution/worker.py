@@ -1,4 +1,4 @@
-"""What runs inside a worker process: it is sent names and numbers, trains with one thread, and sends measurements back."""
+"""A worker process: receives tasks, trains with one thread, sends updates back."""
 
 import multiprocessing
 import os
@@ -35,10 +35,11 @@ from optsuite.training.results import Measurement, RunResult
 from optsuite.training.train_step import is_out_of_memory
 from optsuite.training.validation.definitions import load_splits
 
-EXIT_OUT_OF_MEMORY = 12  # the exit code, ENOMEM
-MEMORY_SHARE = 0.9  # of the machine's: who wants more is stopped before the machine is
-SEND_SECONDS = 0.25  # facts are sent together: each message costs the driver, which is busy writing, some milliseconds
-SLOW_VMAP = "There is a performance drop because we have not yet implemented the batching rule"  # nothing a person can mend
+EXIT_OUT_OF_MEMORY = 12  # the exit code: ENOMEM
+MEMORY_SHARE = 0.9  # of the machine's memory: a greedy worker fails before the machine does
+SEND_SECONDS = 0.25  # updates are batched: each message costs the busy driver some milliseconds
+# A warning of torch that users cannot act on.
+SLOW_VMAP = "There is a performance drop because we have not yet implemented the batching rule"
 Train = Callable[[Task], Iterator[tuple[int, Measurement | RunResult]]]
 
 
@@ -50,15 +51,15 @@ def serve(
     checkpoints: Checkpoints | None = None,
     memory_bytes: int | None = None,
 ) -> None:
-    """Train the tasks that arrive until the connection closes. Facts go back in lists; None follows those of a task.
+    """Train the tasks that arrive until the connection closes.
 
-    Ends with EXIT_OUT_OF_MEMORY where a task needs more than `memory_bytes`, or than the device has. `environment` is the driver's:
-    a process may be forked from one that started under another. What libraries read while they are imported, like
-    OMP_NUM_THREADS, stays as it was then.
+    Updates go back in lists; None marks the end of a task. Exits with EXIT_OUT_OF_MEMORY if a task
+    needs more than `memory_bytes`, or more than the device has. `environment` is the driver's: the
+    process may be forked from a server that started with a different one. Variables that libraries
+    read on import, like OMP_NUM_THREADS, keep the server's values.
     """
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # the driver alone decides what an interruption means
+    # The driver alone decides what Ctrl-C means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_driver, daemon=True).start()
     os.environ.clear()
     os.environ.update(environment)
@@ -66,9 +67,8 @@ def serve(
         limit_memory(memory_bytes)
     warnings.filterwarnings("ignore", SLOW_VMAP)
     train = trainer(partial(suite_from, suite), device, checkpoints)
-    torch.optim.SGD(
-        [torch.zeros(1)], lr=0.0
-    ).step()  # torch imports half of itself with the first step
+    # The first step makes torch import half of itself: do it before a task waits for it.
+    torch.optim.SGD([torch.zeros(1)], lr=0.0).step()
     try:
         while True:
             batch: list[RunUpdate] = []
@@ -77,19 +77,23 @@ def serve(
                 batch.append(update)
                 if time.monotonic() - sent > SEND_SECONDS:
                     connection.send(batch)
-                    batch, sent = [], time.monotonic()
+                    batch = []
+                    sent = time.monotonic()
             connection.send(batch)
             connection.send(None)
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the driver has gone: nobody is left to train for
+        return  # the driver is gone
     except Exception as error:
         if is_out_of_memory(error):
-            os._exit(EXIT_OUT_OF_MEMORY)  # a new process starts with nothing
+            os._exit(EXIT_OUT_OF_MEMORY)  # only a new process has all memory free
         raise
 
 
 def limit_memory(memory_bytes: int | None) -> None:
-    """Let this process fail where it wants too much, and let the kernel, short of memory, end it before the driver."""
+    """Make allocations beyond `memory_bytes` fail; None means MEMORY_SHARE of the machine's.
+
+    If the machine runs out of memory, the kernel kills this process before its driver.
+    """
     if sys.platform != "linux":
         return
     import resource
@@ -97,16 +101,15 @@ def limit_memory(memory_bytes: int | None) -> None:
     if memory_bytes is None:
         memory_bytes = int(MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(
-        resource.RLIMIT_DATA,
-        (memory_bytes if most == resource.RLIM_INFINITY else min(memory_bytes, most), most),
-    )
+    if most != resource.RLIM_INFINITY:
+        memory_bytes = min(memory_bytes, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, most))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _end_with_driver() -> None:
-    """End this process when its driver has ended, which the training would notice only with its next measurement."""
+    """End this process with its driver; training would notice only at its next measurement."""
     driver = multiprocessing.parent_process()
     assert driver is not None
     driver.join()
@@ -114,28 +117,21 @@ def _end_with_driver() -> None:
 
 
 def updates(task: Task, train: Train) -> Iterator[RunUpdate]:
-    """Train a task and yield its facts. Whatever goes wrong, every run of it ends, as failed if need be.
+    """Train a task and yield its updates. Errors end its runs as failed.
 
-    But for a lack of memory, which is raised: another process, or this one alone, may have it.
+    Only lack of memory is raised: another process, or this one with no other task, may succeed.
     """
     ended: set[int] = set()
-    error = "the engine stopped without saying how the run ended"
+    error = "the engine stopped without reporting how the run ended"
     try:
         for index, update in train(task):
             if isinstance(update, RunResult):
                 ended.add(index)
             yield RunUpdate(task=task.id, index=index, update=update)
-            if (
-                task.until is not None
-                and isinstance(update, Measurement)
-                and update.step >= task.until
-            ):
+            if _is_last_of_check(update, task):
                 yield RunUpdate(task=task.id, index=index, update=RunResult(outcome="finished"))
                 return
-    except (
-        Exception,
-        SystemExit,
-    ) as problem:  # a definition that calls sys.exit() ends its own run
+    except (Exception, SystemExit) as problem:  # a definition may call sys.exit()
         if is_out_of_memory(problem):
             raise
         error = one_line(problem) + location(problem)
@@ -143,12 +139,19 @@ def updates(task: Task, train: Train) -> Iterator[RunUpdate]:
         yield RunUpdate(task=task.id, index=index, update=RunResult(outcome="failed", error=error))
 
 
+def _is_last_of_check(update: Measurement | RunResult, task: Task) -> bool:
+    if task.until is None or not isinstance(update, Measurement):
+        return False
+    return update.step >= task.until
+
+
 def trainer(
     suite_of: Callable[[], Suite], device: str, checkpoints: Checkpoints | None = None
 ) -> Train:
-    """What trains a task of the suite. Suite, data and definitions are loaded once, when a task needs them.
+    """A function that trains a task of the suite.
 
-    With checkpoints, runs that are trained one by one save theirs, and go on from what they find.
+    The suite, data and definitions are loaded once, when a task needs them. With `checkpoints`,
+    runs trained one by one save checkpoints, and resume from those they find.
     """
     make_repeatable()
 
@@ -176,20 +179,28 @@ def trainer(
     def train(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
         benchmark, splits, own = problem(task.runs[0].benchmark)
         spec, its = optimizer(task.runs[0].optimizer)
-        for found, expected, where in (
-            (own, task.definition.benchmark, f"benchmark {benchmark.name}"),
-            (its, task.definition.optimizer, f"optimizer {spec.name}"),
-        ):
-            if said := difference(where, expected, found):
-                raise InputError(said)
+        _check_identity(f"benchmark {benchmark.name}", task.definition.benchmark, own)
+        _check_identity(f"optimizer {spec.name}", task.definition.optimizer, its)
         if task.nudge:
             benchmark = replace(benchmark, model=partial(nudged, benchmark.model, seed=task.nudge))
-        engine = ENGINES[task.engine]
-        run_all = engine.train
-        if checkpoints and engine.checkpoints and task.until is None:
-            run_all = partial(
-                run_all, checkpoint_of=lambda run: checkpoints.of(task.fingerprint(run))
-            )
-        return run_all(benchmark, spec, task.runs, splits, device=device)
+        train_runs = _train_runs(task, checkpoints)
+        return train_runs(benchmark, spec, task.runs, splits, device=device)
 
     return train
+
+
+def _check_identity(where: str, expected: Identity, found: Identity) -> None:
+    """Raise InputError unless the definition found here is the one the driver expects."""
+    differs = difference(where, expected, found)
+    if differs:
+        raise InputError(differs)
+
+
+def _train_runs(
+    task: Task, checkpoints: Checkpoints | None
+) -> Callable[..., Iterator[tuple[int, Measurement | RunResult]]]:
+    """The training function of the task's engine, with checkpoints if it saves them."""
+    engine = ENGINES[task.engine]
+    if checkpoints is None or not engine.checkpoints or task.until is not None:
+        return engine.train
+    return partial(engine.train, checkpoint_of=lambda run: checkpoints.of(task.fingerprint(run)))

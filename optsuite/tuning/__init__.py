@@ -1,1 +1,1 @@
-"""Tuning: which rates a study tries, and which it takes. Nothing else imports optuna."""
+"""Tuning: which rates a study tries, and which one it chooses. Only this part imports optuna."""

@@ -1,12 +1,12 @@
-"""What a study asks for: generators that yield runs and are sent their scores."""
+"""What a study trains: generators that yield runs and are sent their scores."""
 
 from collections.abc import Generator, Iterable
 
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.suite import Suite
-from optsuite.training.results import Run, RunScore
+from optsuite.training.results import Arm, Run, RunScore
 from optsuite.training.stack import PAD_TO
-from optsuite.tuning.search import Proposals, Tuned, default_runs, tune, tuned_runs
+from optsuite.tuning.search import Proposals, Tuned, tune
 
 Requests = Generator[list[Run], list[RunScore], Tuned | None]
 
@@ -14,18 +14,17 @@ Requests = Generator[list[Run], list[RunScore], Tuned | None]
 def tune_and_evaluate(
     benchmark: str, spec: OptimizerSpec, suite: Suite, proposals: Proposals
 ) -> Requests:
-    """The whole protocol for one optimizer on one benchmark: tune on tuning seeds, then evaluate on fresh ones.
+    """The whole protocol of a pair: tune on the tuning seeds, then evaluate on fresh ones.
 
-    Evaluations at the default rate, which wait for nothing, fill up the stacks of the rounds.
+    Evaluations at the default rate need no tuned rate, so they fill up the stacks of the rounds.
     """
     tuning = tune(benchmark, spec, suite, proposals)
     remaining = default_runs(benchmark, spec, suite)
     requested = next(tuning)
     while True:
-        filler, remaining = (
-            remaining[: -len(requested) % PAD_TO],
-            remaining[-len(requested) % PAD_TO :],
-        )
+        n_filler = -len(requested) % PAD_TO
+        filler = remaining[:n_filler]
+        remaining = remaining[n_filler:]
         scores = yield requested + filler
         try:
             requested = tuning.send(scores[: len(requested)])
@@ -36,18 +35,8 @@ def tune_and_evaluate(
 
 
 def train_at(benchmark: str, spec: OptimizerSpec, lr: float, seeds: Iterable[int]) -> Requests:
-    """Evaluations at a rate given by hand; nothing is tuned."""
-    yield [
-        Run(
-            benchmark=benchmark,
-            optimizer=spec.name,
-            lr=lr,
-            seed=seed,
-            kind="evaluation",
-            arm="manual",
-        )
-        for seed in seeds
-    ]
+    """Evaluations at a rate given by the user, without tuning."""
+    yield _evaluations(benchmark, spec, lr, seeds, "manual")
     return None
 
 
@@ -55,3 +44,24 @@ def evaluate_at(benchmark: str, spec: OptimizerSpec, suite: Suite, lr: float) ->
     """The evaluations at a rate that was tuned before."""
     yield tuned_runs(benchmark, spec, suite, lr)
     return Tuned(lr=lr, interval=spec.lr, at_edge=False, trials=())
+
+
+def tuned_runs(benchmark: str, spec: OptimizerSpec, suite: Suite, lr: float) -> list[Run]:
+    """The evaluations on fresh seeds at the tuned rate."""
+    return _evaluations(benchmark, spec, lr, suite.seeds, "tuned")
+
+
+def default_runs(benchmark: str, spec: OptimizerSpec, suite: Suite) -> list[Run]:
+    """The evaluations on fresh seeds at the default rate; none if the optimizer has no default."""
+    if spec.default_lr is None:
+        return []
+    return _evaluations(benchmark, spec, spec.default_lr, suite.seeds, "default")
+
+
+def _evaluations(
+    benchmark: str, spec: OptimizerSpec, lr: float, seeds: Iterable[int], arm: Arm
+) -> list[Run]:
+    return [
+        Run(benchmark=benchmark, optimizer=spec.name, lr=lr, seed=seed, kind="evaluation", arm=arm)
+        for seed in seeds
+    ]

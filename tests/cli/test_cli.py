@@ -1,3 +1,5 @@
+"""The command line, called in this process and started like a user would."""
+
 import re
 import shutil
 import signal
@@ -18,81 +20,73 @@ def suite(folder: Path, text: str) -> str:
 
 
 RUN = ("run", "--suite", str(TINY))
+TRAIN = ("train", "digits_mlp", "adam", "--lr")
 BAD_INTERVAL = "from optsuite import *\nLogUniform(low=1.0, high=0.1)\n"
 EMPTY_SUITE = "from optsuite import *\nSUITE = Suite(name='s', benchmarks=(), optimizers=())\n"
 
 
+BAD_INPUT = [
+    (
+        ("run", "-b", "digits_mpl"),
+        "benchmark: got 'digits_mpl', one of: cifar10_3c3d, cifar10_resnet, diabetes_mlp",
+    ),
+    (("run", "-o", "adm"), "optimizer: got 'adm', one of: adadelta, adafactor, adagrad, adam"),
+    (("run", "-o", ""), "optimizer: got '', one of"),
+    (
+        ("run", "-o", "adam+cosin"),
+        "schedule: got 'cosin', one of: constant, cosine, step, warmup_cosine, wsd",
+    ),
+    (("run", "-o", "lbfgs+x"), "schedule: got 'x', one of"),
+    (("run", "-o", "all+cosin"), "schedule: got 'cosin', one of: constant"),
+    (
+        ("run", "-b", "digits_mlp@0"),
+        "benchmark digits_mlp: steps: got '0', allowed: a whole number from 1",
+    ),
+    (("run", "--suite", "smok"), "or one of: smoke, default, vision, language, full, deepobs"),
+    (
+        ("run", "--suite", "nowhere"),
+        "suite: got 'nowhere', allowed: a Python file, a module importable from",
+    ),
+    (("run", "--suite", "nowhere.py"), "nowhere.py', which is not a file"),
+    ((*RUN, "--device", "gpu"), "device: got 'gpu', allowed on this machine: cpu"),
+    ((*RUN, "--device", "cuda:7"), "device: got 'cuda:7', allowed on this machine: cpu"),
+    ((*RUN, "--trials", "0"), "Invalid value for '--trials': 0 is not in the range 1<=x<=1000."),
+    ((*RUN, "--seeds", "-1"), "Invalid value for '--seeds': -1 is not in the range 1<=x<=1000."),
+    (
+        (*RUN, "--seeds", "1001"),
+        "Invalid value for '--seeds': 1001 is not in the range 1<=x<=1000.",
+    ),
+    ((*RUN, "--workers", "-2"), "Invalid value for '--workers'"),
+    (
+        (*RUN, "--checkpoint-every", "0"),
+        "Invalid value for '--checkpoint-every': 0 is not in the range x>=1.",
+    ),
+    (("nightly", "--checkpoint-every", "1.5"), "'1.5' is not a valid integer range"),
+    ((*RUN, "--trials", "many"), "'many' is not a valid integer"),
+    ((*RUN, "--engine", "warp"), "'warp' is not one of"),
+    ((*RUN, "--campaign", "a/b"), "campaign: got 'a/b', allowed: 1 to 100 letters"),
+    ((*RUN, "--nonsense"), "No such option '--nonsense'"),
+    (("nonsense",), "No such command 'nonsense'"),
+    ((*TRAIN, "-0.1"), "Invalid value for --lr: got -0.1, allowed: a finite number above 0"),
+    ((*TRAIN, "nan"), "got nan"),
+    ((*TRAIN, "0.1", "--seeds", ""), "--seeds: got ''"),
+    ((*TRAIN, "0.1", "--seeds", "1,-2"), "--seeds: got '1,-2', allowed: different whole"),
+    ((*TRAIN, "0.1", "--seeds", "1,1"), "--seeds: got '1,1'"),
+    (("train", "digits_mlp", "adam"), "Missing option '--lr'"),
+    (("train", "digits_mlp", "adm", "--lr", "0.1"), "optimizer: got 'adm'"),
+    (("report",), "campaign: got 'default', there is no campaign yet"),
+    (("report", "--campaign", "nope"), "campaign: got 'nope', there is no campaign yet"),
+    (("ui",), "campaign: got 'default', there is no campaign yet"),
+    (("ui", "--port", "0"), "Invalid value for '--port'"),
+]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [
-        (
-            ("run", "-b", "digits_mpl"),
-            "benchmark: got 'digits_mpl', one of: cifar10_3c3d, cifar10_resnet, diabetes_mlp",
-        ),
-        (("run", "-o", "adm"), "optimizer: got 'adm', one of: adadelta, adafactor, adagrad, adam"),
-        (("run", "-o", ""), "optimizer: got '', one of"),
-        (
-            ("run", "-o", "adam+cosin"),
-            "schedule: got 'cosin', one of: constant, cosine, step, warmup_cosine, wsd",
-        ),
-        (("run", "-o", "lbfgs+x"), "schedule: got 'x', one of"),
-        (("run", "-o", "all+cosin"), "schedule: got 'cosin', one of: constant"),
-        (
-            ("run", "-b", "digits_mlp@0"),
-            "benchmark digits_mlp: steps: got '0', allowed: a whole number from 1",
-        ),
-        (("run", "--suite", "smok"), "or one of: smoke, default, vision, language, full, deepobs"),
-        (
-            ("run", "--suite", "nowhere"),
-            "suite: got 'nowhere', allowed: a Python file, a module importable from",
-        ),
-        (("run", "--suite", "nowhere.py"), "nowhere.py', which is not a file"),
-        ((*RUN, "--device", "gpu"), "device: got 'gpu', allowed on this machine: cpu"),
-        ((*RUN, "--device", "cuda:7"), "device: got 'cuda:7', allowed on this machine: cpu"),
-        (
-            (*RUN, "--trials", "0"),
-            "Invalid value for '--trials': 0 is not in the range 1<=x<=1000.",
-        ),
-        (
-            (*RUN, "--seeds", "-1"),
-            "Invalid value for '--seeds': -1 is not in the range 1<=x<=1000.",
-        ),
-        (
-            (*RUN, "--seeds", "1001"),
-            "Invalid value for '--seeds': 1001 is not in the range 1<=x<=1000.",
-        ),
-        ((*RUN, "--workers", "-2"), "Invalid value for '--workers'"),
-        (
-            (*RUN, "--checkpoint-every", "0"),
-            "Invalid value for '--checkpoint-every': 0 is not in the range x>=1.",
-        ),
-        (("nightly", "--checkpoint-every", "1.5"), "'1.5' is not a valid integer range"),
-        ((*RUN, "--trials", "many"), "'many' is not a valid integer"),
-        ((*RUN, "--engine", "warp"), "'warp' is not one of"),
-        ((*RUN, "--campaign", "a/b"), "campaign: got 'a/b', allowed: 1 to 100 letters"),
-        ((*RUN, "--nonsense"), "No such option '--nonsense'"),
-        (("nonsense",), "No such command 'nonsense'"),
-        (
-            ("train", "digits_mlp", "adam", "--lr", "-0.1"),
-            "Invalid value for --lr: got -0.1, allowed: a finite number above 0",
-        ),
-        (("train", "digits_mlp", "adam", "--lr", "nan"), "got nan"),
-        (("train", "digits_mlp", "adam", "--lr", "0.1", "--seeds", ""), "--seeds: got ''"),
-        (
-            ("train", "digits_mlp", "adam", "--lr", "0.1", "--seeds", "1,-2"),
-            "--seeds: got '1,-2', allowed: different whole",
-        ),
-        (("train", "digits_mlp", "adam", "--lr", "0.1", "--seeds", "1,1"), "--seeds: got '1,1'"),
-        (("train", "digits_mlp", "adam"), "Missing option '--lr'"),
-        (("train", "digits_mlp", "adm", "--lr", "0.1"), "optimizer: got 'adm'"),
-        (("report",), "campaign: got 'default', there is no campaign yet"),
-        (("report", "--campaign", "nope"), "campaign: got 'nope', there is no campaign yet"),
-        (("ui",), "campaign: got 'default', there is no campaign yet"),
-        (("ui", "--port", "0"), "Invalid value for '--port'"),
-    ],
+    BAD_INPUT,
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, tuple) else "",
 )
-def test_bad_input_gets_one_line_and_leaves_nothing(
+def test_bad_input_gets_one_line_and_leaves_no_file(
     empty: Path, call: Call, arguments: tuple[str, ...], message: str
 ) -> None:
     code, out, err = call(*arguments)
@@ -120,9 +114,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(
         (EMPTY_SUITE, "benchmarks: got (), allowed: at least one"),
     ],
 )
-def test_a_broken_suite_file_gets_one_line(
-    empty: Path, call: Call, text: str, message: str
-) -> None:
+def test_broken_suite_file_gets_one_line(empty: Path, call: Call, text: str, message: str) -> None:
     for command in (("run",), ("list",), ("train", "a", "b", "--lr", "0.1")):
         code, out, err = call(*command, "--suite", suite(empty, text))
         assert (code, out, err.count("\n")) == (2, "", 1)
@@ -130,9 +122,7 @@ def test_a_broken_suite_file_gets_one_line(
     assert list(empty.iterdir()) == []
 
 
-def test_a_model_that_does_not_fit_its_loss_is_named_with_its_shapes(
-    empty: Path, call: Call
-) -> None:
+def test_model_that_does_not_fit_its_loss_is_named_with_its_shapes(empty: Path, call: Call) -> None:
     text = TINY.read_text().replace("partial(nn.Linear, 3, 1)", "partial(nn.Linear, 3, 2)")
     code, _, err = call("run", "--suite", suite(empty, text))
     assert code == 2
@@ -149,25 +139,19 @@ SUITE = replace(SUITE, benchmarks=(BENCHMARK, replace(BENCHMARK, name="absent", 
 """
 
 
-def test_a_missing_dataset_is_bad_input_when_its_benchmark_is_named(
-    empty: Path, call: Call
-) -> None:
+def test_missing_dataset_of_a_named_benchmark_is_bad_input(empty: Path, call: Call) -> None:
     where = suite(empty, "from dataclasses import replace\n" + TINY.read_text() + MISSING)
     code, _, err = call("run", "--suite", where, "-b", "absent")
     assert code == 2
-    assert (
-        "dataset: Absent is not in /data and could not be downloaded (no network); set OPTSUITE_DATA"
-        in err
-    )
+    reason = "dataset: Absent is not in /data and could not be downloaded (no network)"
+    assert f"{reason}; set OPTSUITE_DATA" in err
     code, out, _ = call("run", "--suite", where, "--dry-run")
     assert code == 0
     assert "Skipped absent: dataset: Absent" in out
     assert list(empty.iterdir()) == []
 
 
-def test_mnist_that_is_not_there_is_named(
-    empty: Path, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_mnist_is_named(empty: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     from torchvision.datasets import MNIST
 
     monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
@@ -177,7 +161,7 @@ def test_mnist_that_is_not_there_is_named(
     assert not (empty.parent / "no-data").exists()
 
 
-def test_a_broken_store_gets_one_line(folder: Path, call: Call) -> None:
+def test_broken_store_gets_one_line(folder: Path, call: Call) -> None:
     connection = sqlite3.connect(folder / "mlruns" / "mlflow.db")
     connection.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
     connection.commit()
@@ -187,7 +171,7 @@ def test_a_broken_store_gets_one_line(folder: Path, call: Call) -> None:
     assert "install the MLflow that wrote it, or a newer one" in err
 
 
-def test_dry_run_says_what_there_is_to_train_and_makes_nothing(empty: Path, call: Call) -> None:
+def test_dry_run_lists_what_would_be_trained_and_leaves_no_file(empty: Path, call: Call) -> None:
     code, out, _ = call(*RUN, "--dry-run", "--workers", "2")
     assert code == 0
     assert re.search(r"tiny_line +│ 29 +│ 0 +│ 29 +│ 0\.0", out)
@@ -195,7 +179,7 @@ def test_dry_run_says_what_there_is_to_train_and_makes_nothing(empty: Path, call
     assert list(empty.iterdir()) == []
 
 
-def test_list_shows_what_there_is(empty: Path, call: Call) -> None:
+def test_list_shows_suite_and_campaigns(empty: Path, call: Call) -> None:
     code, out, _ = call("list")
     assert code == 0
     for text in (
@@ -211,11 +195,11 @@ def test_list_shows_what_there_is(empty: Path, call: Call) -> None:
 
 
 def store_is_whole(folder: Path) -> None:
-    """No run twice, none left running, and nothing but what the protocol asks for."""
+    """Assert that the store has the runs of the protocol, each once, and none still running."""
     connection = sqlite3.connect(folder / "mlruns" / "mlflow.db")
-    active = "FROM runs JOIN tags USING (run_uuid) WHERE lifecycle_stage = 'active' AND key = 'optsuite.fingerprint'"
     total, different = connection.execute(
-        f"SELECT count(*), count(DISTINCT value) {active}"
+        "SELECT count(*), count(DISTINCT value) FROM runs JOIN tags USING (run_uuid) "
+        "WHERE lifecycle_stage = 'active' AND key = 'optsuite.fingerprint'"
     ).fetchone()
     statuses = connection.execute(
         "SELECT DISTINCT status FROM runs WHERE lifecycle_stage = 'active'"
@@ -225,23 +209,19 @@ def store_is_whole(folder: Path) -> None:
     assert statuses == [("FINISHED",)]
 
 
-def test_the_whole_command_killed_interrupted_and_repeated(
+def test_killed_campaign_is_resumed_to_the_same_table(
     tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One long story, since every start of the program takes seconds."""
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    """One long test, because every start of the program takes seconds."""
+    whole = tmp_path / "whole"
+    broken = tmp_path / "broken"
     whole.mkdir()
     broken.mkdir()
     process = start(*RUN, folder=whole)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
-    for text in (
-        "29 runs, 0 of them in the store already",
-        "29/29 runs",
-        "worse",
-        "index.html",
-        "optsuite ui",
-    ):
+    assert "29 runs, 0 of them in the store already" in out
+    for text in ("29/29 runs", "worse", "index.html", "optsuite ui"):
         assert text in out
     expected = (whole / "mlruns/report/leaderboard.csv").read_bytes()
     store_is_whole(whole)
@@ -250,7 +230,7 @@ def test_the_whole_command_killed_interrupted_and_repeated(
     wait_until(lambda: any(broken.glob("mlruns/.creating-*.db")), process)
     process.kill()
     process.communicate()
-    for n in (1, 16):  # and at two moments of the training; another test kills before every write
+    for n in (1, 16):  # and twice while it trains; another test kills before every write
         process = start(*RUN, folder=broken)
         wait_until(lambda n=n: count(broken) >= n, process)  # type: ignore[misc]
         process.kill()
@@ -271,40 +251,23 @@ def test_the_whole_command_killed_interrupted_and_repeated(
     assert Path("mlruns/report/leaderboard.csv").read_bytes() == expected
     code, _, err = call("report", "--campaign", "nope")
     assert (code, err) == (2, "optsuite: campaign: got 'nope', one of: default\n")
-    given = (
-        "train",
-        "tiny_line",
-        "sgd",
-        "--suite",
-        str(TINY),
-        "--lr",
-        "0.05",
-        "--seeds",
-        "0,7",
-        "--checkpoint-every",
-        "10",
-    )
-    code, out, _ = call(*given)
+    train = ("train", "tiny_line", "sgd", "--suite", str(TINY))
+    code, out, _ = call(*train, "--lr", "0.05", "--seeds", "0,7", "--checkpoint-every", "10")
     assert code == 0
     assert "not ranked" in out
-    assert (
-        "tiny_line: trained in stacks, which save no checkpoints; --engine plain trains one by one"
-        in out
-    )
+    note = "tiny_line: trained in stacks, which save no checkpoints"
+    assert f"{note}; --engine plain trains one by one" in out
     code, out, _ = call("list", "--suite", str(TINY))
     assert "Campaigns: default" in out
     table = pd.read_csv("mlruns/report/leaderboard.csv")
     assert table["verdict"].tolist()[0] == "leads"
 
 
-def test_a_second_run_stops_at_once_and_an_interruption_ends_with_130_and_a_report(
+def test_second_run_is_refused_and_interrupted_one_exits_with_130_and_a_report(
     tmp_path: Path,
 ) -> None:
-    slow = (
-        TINY.read_text()
-        .replace("max_steps=40", "max_steps=200_000")
-        .replace("eval_every=10", "eval_every=50_000")
-    )
+    slow = TINY.read_text().replace("max_steps=40", "max_steps=200_000")
+    slow = slow.replace("eval_every=10", "eval_every=50_000")
     (tmp_path / "slow.py").write_text(slow)
     process = start("run", "--suite", "slow.py", "--workers", "1", folder=tmp_path)
     wait_until(lambda: (tmp_path / "mlruns" / "locks" / "default.json").exists(), process)
@@ -320,26 +283,19 @@ def test_a_second_run_stops_at_once_and_an_interruption_ends_with_130_and_a_repo
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
-    for text in (
-        "Stopping. What has ended is kept.",
-        "Nothing has been evaluated yet",
-        "Nothing is lost",
-    ):
-        assert text in out
-    assert (
-        (tmp_path / "mlruns/report/leaderboard.csv")
-        .read_text()
-        .startswith("benchmark,rank,optimizer,arm,verdict,gap")
-    )
+    assert "Stopping. Completed runs are kept." in out
+    assert "Nothing has been evaluated yet" in out
+    assert "Nothing is lost" in out
+    table = (tmp_path / "mlruns/report/leaderboard.csv").read_text()
+    assert table.startswith("benchmark,rank,optimizer,arm,verdict,gap")
     connection = sqlite3.connect(tmp_path / "mlruns" / "mlflow.db")
-    assert "RUNNING" not in {
-        s for (s,) in connection.execute("SELECT status FROM runs WHERE lifecycle_stage = 'active'")
-    }
+    statuses = connection.execute("SELECT status FROM runs WHERE lifecycle_stage = 'active'")
+    assert ("RUNNING",) not in statuses.fetchall()
     connection.close()
     assert not descendants(process.pid)
 
 
-def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
+def test_workers_of_a_killed_driver_end(tmp_path: Path) -> None:
     process = start(*RUN, "--workers", "2", folder=tmp_path)
     wait_until(lambda: count(tmp_path) >= 1, process)
     workers = descendants(process.pid)

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from commands import PROGRAM, Call, alive, descendants, wait_until
+from commands import PROGRAM, Call, alive, descendants
 from conftest import TINY
 from package import FILES, ROOT
 
@@ -23,7 +23,7 @@ from optsuite.redact import redact
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.store import open_store
 
-# --- No foreign host ---------------------------------------------------------------------------------------------------------
+# --- No foreign host
 
 LISTENER = """
 import os, sys
@@ -49,30 +49,26 @@ def dataset():
     return line()
 SUITE = replace(SUITE, benchmarks=(replace(BENCHMARK, dataset=dataset),), n_trials=1, n_seeds=1)
 """
-SILENCING = {
-    "CI",
-    "PYTEST_CURRENT_TEST",
-    "GITHUB_ACTIONS",
-    "MLFLOW_DISABLE_TELEMETRY",
-    "DO_NOT_TRACK",
-}
+# Variables that make libraries send no telemetry.
+SILENCING = {"CI", "PYTEST_CURRENT_TEST", "GITHUB_ACTIONS", "DO_NOT_TRACK"}
 
 
 @pytest.fixture
 def overheard(tmp_path: Path) -> dict[str, str]:
-    """The environment of a person: what is contacted is written to a file, and nothing of a test keeps anybody silent."""
+    """A user's environment, without the variables of a test that silence telemetry.
+
+    Contacted hosts are written to a file.
+    """
     (tmp_path / "listener").mkdir()
     (tmp_path / "listener" / "sitecustomize.py").write_text(LISTENER)
     (tmp_path / "contacts").touch()
-    own = {
-        "CONTACTS": str(tmp_path / "contacts"),
-        "PYTHONPATH": f"{tmp_path / 'listener'}:{ROOT.parent}",
-    }
-    return {
-        key: value
-        for key, value in os.environ.items()
-        if key not in SILENCING and "MLFLOW" not in key
-    } | own
+    environment = dict(os.environ)
+    for name in os.environ:
+        if name in SILENCING or "MLFLOW" in name:
+            del environment[name]
+    environment["CONTACTS"] = str(tmp_path / "contacts")
+    environment["PYTHONPATH"] = f"{tmp_path / 'listener'}:{ROOT.parent}"
+    return environment
 
 
 def start(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
@@ -92,12 +88,11 @@ def contacts(environment: dict[str, str]) -> dict[str, set[int]]:
     return found
 
 
-def test_a_contact_is_noticed_in_the_driver_and_in_the_workers(
+def test_contacts_of_driver_and_workers_are_noticed(
     folder: Path, overheard: dict[str, str]
 ) -> None:
-    (folder / "talkative.py").write_text(
-        "from dataclasses import replace\n" + TINY.read_text() + TALKATIVE
-    )
+    suite = "from dataclasses import replace\n" + TINY.read_text() + TALKATIVE
+    (folder / "talkative.py").write_text(suite)
     process = start(folder, overheard, "run", "--suite", "talkative.py", "--workers", "1")
     assert process.communicate(timeout=300)[1] == ""
     assert process.returncode == 0
@@ -116,46 +111,35 @@ def test_run_and_report_contact_no_foreign_host(folder: Path, overheard: dict[st
 
 
 def listening(port: int) -> set[str]:
-    """The addresses, in hexadecimal, on which anybody listens to the port."""
+    """The addresses, in hexadecimal, on which some process listens to the port."""
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            address, state = line.split()[1], line.split()[3]
-            if state == "0A" and int(address.partition(":")[2], 16) == port:
-                found.add(address.partition(":")[0])
+            _, place, _, state, *_ = line.split()
+            address, _, own_port = place.partition(":")
+            if state == "0A" and int(own_port, 16) == port:
+                found.add(address)
     return found
 
 
-def test_the_control_of_listening() -> None:
+def test_listening_tells_loopback_from_all_addresses() -> None:
     for host, expected in (("127.0.0.1", "0100007F"), ("0.0.0.0", "00000000")):
         with socket.create_server((host, 0)) as server:
             assert listening(server.getsockname()[1]) == {expected}
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs /proc")
-def test_the_ui_is_for_this_machine_and_tells_nobody(
+def test_ui_listens_on_the_loopback_only_and_contacts_no_foreign_host(
     folder: Path, overheard: dict[str, str], free_port: int
 ) -> None:
     store = open_store(tracking_uri())
-    store.create(
-        "b",
-        "run",
-        {"optsuite.campaign": "default", "optsuite.benchmark": "b", "optsuite.kind": "study"},
-        0.0,
-    )
-    for name in (
-        "mlflow.py",
-        "contextlib.py",
-        "uvicorn.py",
-        "resource.py",
-    ):  # of a person, in the current folder
+    tags = {"optsuite.campaign": "default", "optsuite.benchmark": "b", "optsuite.kind": "study"}
+    store.create("b", "run", tags, 0.0)
+    # A user's files in the current folder.
+    for name in ("mlflow.py", "contextlib.py", "uvicorn.py", "resource.py"):
         (folder / name).write_text(f"open({str(folder / 'imported')!r}, 'a').write(__file__)")
-    command = [
-        str(PROGRAM),
-        "ui",
-        "--port",
-        str(free_port),
-    ]  # python -m would look into the current folder, whatever we do
+    # Not python -m, which would import from the current folder whatever we do.
+    command = [str(PROGRAM), "ui", "--port", str(free_port)]
     pipe = subprocess.PIPE
     process = subprocess.Popen(
         command, cwd=folder, env=overheard, stdout=pipe, stderr=pipe, text=True
@@ -171,11 +155,10 @@ def test_the_ui_is_for_this_machine_and_tells_nobody(
         texts = [(server / "environ").read_bytes().split(b"\0") for server in servers]
         assert servers
         assert all(b"MLFLOW_DISABLE_TELEMETRY=true" in text for text in texts)
-        assert not any(
-            b"sqlite:" in (server / "cmdline").read_bytes() for server in servers
-        )  # where passwords would be seen
+        # Other users could read passwords in a command line.
+        assert not any(b"sqlite:" in (server / "cmdline").read_bytes() for server in servers)
     finally:
-        process.kill()  # and nothing of it is left
+        process.kill()
         process.communicate(timeout=60)
     for _ in range(600):
         if not listening(free_port):
@@ -187,25 +170,19 @@ def test_the_ui_is_for_this_machine_and_tells_nobody(
 
 
 @pytest.mark.parametrize("how", ["closed", signal.SIGTERM])
-def test_a_guard_ends_all_that_its_command_has_started(
+def test_guard_that_ends_ends_all_children_of_its_command(
     tmp_path: Path, how: str | signal.Signals
 ) -> None:
     inner = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
     outer = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
-    command = [
-        sys.executable,
-        "-I",
-        guard.__file__,
-        sys.executable,
-        "-c",
-        outer,
-        inner,
-        str(tmp_path / "pid"),
-    ]
+    written = tmp_path / "pid"
+    guarded = [sys.executable, "-I", guard.__file__]
+    command = [*guarded, sys.executable, "-c", outer, inner, str(written)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
     assert process.stdin is not None
-    written = tmp_path / "pid"
-    wait_until(lambda: written.exists() and bool(written.read_text()), process)  # type: ignore[arg-type]
+    while not (written.exists() and written.read_text()):
+        assert process.poll() is None
+        time.sleep(0.002)
     pid = int(written.read_text())
     assert alive(pid)
     if how != "closed":
@@ -217,9 +194,10 @@ def test_a_guard_ends_all_that_its_command_has_started(
     assert not alive(pid)
 
 
-# --- No code from data -------------------------------------------------------------------------------------------------------
+# --- No code from data
 
 UNSAFE_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+UNSAFE_NAMES = {"load", "system", "popen", "read_pickle"}  # of any module
 UNSAFE_CALLS = {
     "eval",
     "exec",
@@ -232,69 +210,62 @@ UNSAFE_CALLS = {
     "yaml.load",
     "pd.read_pickle",
 }
-SAFE = {
-    "torch.load": ("weights_only", (True,)),
-    "np.load": ("allow_pickle", (False, None)),
-}  # loaders, and how they must be
-COMPILERS = {"training/canonical/source.py"}  # what looks at compiled code, and runs none of it
+# Loaders, each with the option that makes it safe, and its safe values.
+SAFE = {"torch.load": ("weights_only", (True,)), "np.load": ("allow_pickle", (False, None))}
+ALLOWED = {
+    "training/canonical/source.py": ["compile"],  # inspects compiled code, and runs none of it
+    "execution/suite_source.py": ["pickle"],  # written by the driver for its own workers
+}
 IMPORTERS = {
+    # modules that the user names, and packages named in ours
     "import_path.py",
     "registry.py",
     "optimizers/packaged.py",
-}  # what a person names, and packages named there
-IMPORTERS |= {"training/canonical/contents.py"}  # parts of optsuite itself
-PICKLERS = {"execution/suite_source.py"}  # what the driver has made, for workers that it starts
+    # parts of optsuite itself
+    "training/canonical/contents.py",
+}
 
 
 def dangers(source: str) -> list[str]:
-    """What in the source could run what it reads, in a word each."""
+    """The imports and calls in the source that could run what they read."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found += [
-                alias.name for alias in node.names if alias.name.partition(".")[0] in UNSAFE_MODULES
-            ]
+            found += [alias.name for alias in node.names if _is_unsafe_module(alias.name)]
         elif isinstance(node, ast.ImportFrom):
-            names = {alias.name for alias in node.names} & {
-                "load",
-                "system",
-                "popen",
-                "read_pickle",
-            }
-            found += (
-                [node.module or ""]
-                if (node.module or "").partition(".")[0] in UNSAFE_MODULES or names
-                else []
-            )
-        elif isinstance(node, ast.Call):
-            name = ast.unparse(node.func)
-            options = {
-                keyword.arg: getattr(keyword.value, "value", "unknown") for keyword in node.keywords
-            }
-            option, safe = SAFE.get(name.replace("numpy.", "np."), ("", (None,)))
-            unsafe = (
-                name in UNSAFE_CALLS
-                or options.get("shell", False) is not False
-                or options.get(option) not in safe
-            )
-            found += [name] if unsafe else []
+            module = node.module or ""
+            names = {alias.name for alias in node.names}
+            if _is_unsafe_module(module) or names & UNSAFE_NAMES:
+                found.append(module)
+        elif isinstance(node, ast.Call) and _is_unsafe_call(node):
+            found.append(ast.unparse(node.func))
     return found
 
 
+def _is_unsafe_module(name: str) -> bool:
+    return name.partition(".")[0] in UNSAFE_MODULES
+
+
+def _is_unsafe_call(call: ast.Call) -> bool:
+    name = ast.unparse(call.func)
+    options: dict[str | None, object] = {}
+    for keyword in call.keywords:
+        options[keyword.arg] = getattr(keyword.value, "value", "unknown")
+    if name in UNSAFE_CALLS or options.get("shell", False) is not False:
+        return True
+    option, safe = SAFE.get(name.replace("numpy.", "np."), ("", (None,)))
+    return options.get(option) not in safe
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_that_is_read_is_run(path: Path) -> None:
+def test_module_runs_nothing_that_it_reads(path: Path) -> None:
     name = str(path.relative_to(ROOT))
-    allowed = ["compile"] if name in COMPILERS else ["pickle"] if name in PICKLERS else []
-    assert dangers(path.read_text()) == allowed
-    called = {
-        ast.unparse(node.func)
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-    }
-    importing = [
-        name for name in called if re.search(r"exec_module|import_module|spec_from_file", name)
-    ]
-    assert not importing or str(path.relative_to(ROOT)) in IMPORTERS
+    source = path.read_text()
+    assert dangers(source) == ALLOWED.get(name, [])
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    called = " ".join(ast.unparse(call.func) for call in calls)
+    if re.search(r"exec_module|import_module|spec_from_file", called):
+        assert name in IMPORTERS
 
 
 @pytest.mark.parametrize(
@@ -314,18 +285,24 @@ def test_nothing_that_is_read_is_run(path: Path) -> None:
         "np.load(x, allow_pickle=y)",
     ],
 )
-def test_the_control_of_dangers(source: str) -> None:
+def test_dangers_finds_unsafe_code(source: str) -> None:
     assert len(dangers(source)) == 1
-    for safe in (
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
         "torch.load(x, weights_only=True)",
         "np.load(x)",
         "np.load(x, allow_pickle=False)",
         "subprocess.run([x])",
-    ):
-        assert dangers(safe) == []
+    ],
+)
+def test_dangers_finds_nothing_in_safe_code(source: str) -> None:
+    assert dangers(source) == []
 
 
-# --- No password in sight ----------------------------------------------------------------------------------------------------
+# --- No password in sight
 
 SECRET = "hunter2"
 ADDRESSES = (
@@ -361,11 +338,12 @@ def secretive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_a_password_is_never_shown(
+def test_password_in_an_address_is_never_shown(
     secretive: Path, address: str, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    for command in COMMANDS if address in (ADDRESSES[0], ADDRESSES[3]) else COMMANDS[-3:]:
+    is_thorough = address in (ADDRESSES[0], ADDRESSES[3])
+    for command in COMMANDS if is_thorough else COMMANDS[-3:]:
         code, out, err = call(*command)
         assert code == 2, (command, err)
         assert SECRET not in out + err
@@ -373,7 +351,7 @@ def test_a_password_is_never_shown(
 
 
 class Failing(BaseHTTPRequestHandler):
-    """An MLflow server that can be opened, and then hangs up."""
+    """An MLflow server that lists experiments, and then hangs up."""
 
     def do_GET(self) -> None:
         self.do_POST()
@@ -389,15 +367,14 @@ class Failing(BaseHTTPRequestHandler):
         pass
 
 
-def test_nor_by_a_server_that_fails_later(
+def test_password_of_a_server_that_fails_later_is_not_shown(
     secretive: Path, call: Call, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("optsuite.tracking.retry.TIMEOUT_SECONDS", 0.1)
     with HTTPServer(("127.0.0.1", 0), Failing) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv(
-            "MLFLOW_TRACKING_URI", f"http://me:{SECRET}@127.0.0.1:{server.server_port}"
-        )
+        address = f"http://me:{SECRET}@127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         code, out, err = call(*COMMANDS[0])
         server.shutdown()
     assert code == 1
@@ -407,7 +384,7 @@ def test_nor_by_a_server_that_fails_later(
 
 
 @pytest.mark.parametrize("debug", ["", "1"])
-def test_nor_by_an_error_that_nobody_expected(
+def test_password_in_an_unexpected_error_is_not_shown(
     debug: str, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: object, **named: object) -> None:
@@ -422,7 +399,7 @@ def test_nor_by_an_error_that_nobody_expected(
     assert SECRET not in out + err
 
 
-def test_nor_in_the_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_password_in_tags_is_not_stored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     remote = {
         "mlflow.source.git.repoURL": f"https://me:{SECRET}@example.org/x.git",
         "mlflow.user": "me",
@@ -430,18 +407,19 @@ def test_nor_in_the_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("optsuite.tracking.store.resolve_tags", lambda: remote)
     store = open_store(tracking_uri())
     tags = store.client.get_run(store.create("b", "run", {}, 0.0)).data.tags
-    assert (tags["mlflow.source.git.repoURL"], tags["mlflow.user"]) == (
-        "https://example.org/x.git",
-        "me",
-    )
+    assert tags["mlflow.source.git.repoURL"] == "https://example.org/x.git"
+    assert tags["mlflow.user"] == "me"
 
 
-def test_what_holds_no_password_is_shown_as_it_is() -> None:
-    for text in (
+@pytest.mark.parametrize(
+    "text",
+    [
         "sqlite:////home/me@work/mlflow.db",
         "http://127.0.0.1:5000/#/x",
         "git@example.org:x",
         "a@b",
         "no password",
-    ):
-        assert redact(text) == text
+    ],
+)
+def test_text_without_password_is_shown_unchanged(text: str) -> None:
+    assert redact(text) == text

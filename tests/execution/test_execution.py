@@ -13,26 +13,22 @@ from optsuite.execution.pool import RunUpdate, TaskLost
 from optsuite.training.results import Measurement, RunResult
 
 
-def test_workers_train_report_die_and_are_replaced() -> None:
+def curve(updates: list[RunUpdate], task: int) -> list[tuple[int, object]]:
+    """What the first run of a task measured."""
+    own = [update.update for update in updates if (update.task, update.index) == (task, 0)]
+    return [(one.step, one.values) for one in own if isinstance(one, Measurement)]
+
+
+def test_workers_that_die_are_replaced() -> None:
     with LocalPool(2, suite=str(TINY), device="cpu") as pool:
         for number in range(4):
             pool.submit(task(number, n=2 if number == 3 else 1))
-        events = collect(pool, 5)
-        updates = [(e.task, e.index, e.update) for e in events if isinstance(e, RunUpdate)]
-        assert [f for t, i, f in updates if (t, i) == (3, 1) and isinstance(f, RunResult)] == [
-            RunResult(outcome="finished")
-        ]
-        curves = [
-            [
-                (f.step, f.values)
-                for t, i, f in updates
-                if t == n and i == 0 and isinstance(f, Measurement)
-            ]
-            for n in range(4)
-        ]
-        assert (
-            curves[0] == curves[1] == curves[2] == curves[3]
-        )  # the same seed, whichever worker had it
+        updates = [event for event in collect(pool, 5) if isinstance(event, RunUpdate)]
+        second = [own.update for own in updates if (own.task, own.index) == (3, 1)]
+        results = [own for own in second if isinstance(own, RunResult)]
+        assert results == [RunResult(outcome="finished")]
+        first = curve(updates, 0)  # the seed is the same, whichever worker trained it
+        assert all(curve(updates, number) == first for number in range(4))
 
         pool.submit(task(4, optimizer="nobody"))
         (event,) = collect(pool, 1)
@@ -41,13 +37,12 @@ def test_workers_train_report_die_and_are_replaced() -> None:
         assert event.update.outcome == "failed"
         assert str(event.update.error).startswith("optimizer: got 'nobody', one of")
 
-        while any(
-            worker.task for worker in pool._workers
-        ):  # the word that a task is over follows its last fact
+        # The end of a task is reported after its last update.
+        while any(worker.task for worker in pool._workers):
             pool.poll(0.5)
         victim = pool._workers[0].process.pid
         assert victim is not None
-        os.kill(victim, signal.SIGSTOP)  # so that it is still at it when it is killed
+        os.kill(victim, signal.SIGSTOP)  # so that it is still training when it is killed
         pool.submit(task(5))
         os.kill(victim, signal.SIGKILL)
         (lost,) = collect(pool, 1)
@@ -58,7 +53,7 @@ def test_workers_train_report_die_and_are_replaced() -> None:
     assert not any(process.is_alive() for process in processes)
 
 
-def test_a_suite_that_breaks_in_the_worker_fails_its_runs(tmp_path: Path) -> None:
+def test_suite_that_raises_in_the_worker_fails_its_runs(tmp_path: Path) -> None:
     path = tmp_path / "broken.py"
     path.write_text("raise RuntimeError('not today')\n")
     with LocalPool(1, suite=str(path), device="cpu") as pool:
@@ -69,14 +64,14 @@ def test_a_suite_that_breaks_in_the_worker_fails_its_runs(tmp_path: Path) -> Non
     assert "broken.py, line 1) raised RuntimeError: not today" in str(event.update.error)
 
 
-def test_workers_have_the_environment_and_the_folder_of_their_driver(
+def test_workers_have_the_environment_and_folder_of_their_driver(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "asks.py").write_text(
         "import os\nraise RuntimeError(f'{os.environ.get(\"OPTSUITE_ASKED\")} in {os.getcwd()}')\n"
     )
     monkeypatch.chdir(tmp_path)
-    for value in ("one", "two", None):  # all workers come from the same server
+    for value in ("one", "two", None):  # all workers are forked from the same server
         if value is None:
             monkeypatch.delenv("OPTSUITE_ASKED")
         else:
@@ -96,7 +91,7 @@ def test_ctrl_c_reaches_no_worker() -> None:
         pools.append(LocalPool(1, suite=str(TINY), device="cpu"))
         pools[0].submit(task(0))
 
-    thread = threading.Thread(target=start)  # from which Python cannot set handlers
+    thread = threading.Thread(target=start)  # where Python cannot set signal handlers
     thread.start()
     thread.join()
     with pools[0] as pool:
@@ -112,7 +107,7 @@ def test_ctrl_c_reaches_no_worker() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2])
-def test_closing_stops_work_at_once(n: int) -> None:
+def test_closed_pool_stops_work_at_once(n: int) -> None:
     pool = LocalPool(n, suite=str(TINY), device="cpu")
     started = time.monotonic()
     pool.submit(task(0))

@@ -1,4 +1,4 @@
-"""A local Ray cluster of three nodes in the place of workers: the same results, whatever dies."""
+"""A local Ray cluster of three nodes as the pool: the same results, whatever dies."""
 
 import os
 import re
@@ -64,7 +64,8 @@ input()
 LONGER = """
 from dataclasses import replace
 from suites.tiny import SUITE
-SUITE = replace(SUITE, benchmarks=(replace(SUITE.benchmarks[0], max_steps=4000, eval_every=200),), n_trials=8, n_seeds=2)
+BENCHMARK = replace(SUITE.benchmarks[0], max_steps=4000, eval_every=200)
+SUITE = replace(SUITE, benchmarks=(BENCHMARK,), n_trials=8, n_seeds=2)
 """
 WHOLE = os.environ.get("OPTSUITE_RAY", "")
 ROOT = Path(__file__).parents[2]
@@ -76,7 +77,7 @@ def defined(benchmark: Benchmark, device: str = "cpu") -> Definition:
 
 
 class Three:
-    """A head and two nodes with a CPU each. A process of the head can be killed, and the first of the others removed."""
+    """A cluster of a head and two nodes, each with one CPU."""
 
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
@@ -99,20 +100,23 @@ class Three:
 
     @contextmanager
     def troubled(self, n_done: Callable[[], int], n_runs: int) -> Iterator[list[str]]:
-        """Kill a process when a tenth of the runs are done, and a node when a third are: what has been killed."""
+        """Kill a process after a tenth of the runs, and a node after a third.
+
+        Yields the list of what has been killed.
+        """
         killed: list[str] = []
         over = threading.Event()
 
         def kill() -> None:
             victims: list[int] = []
             while not over.wait(0.02) and not victims:
-                victims = self.training(self.cluster.head_node) if n_done() >= n_runs / 10 else []
+                if n_done() >= n_runs / 10:
+                    victims = self.training(self.cluster.head_node)
             os.kill(victims[0], 9)
             killed.append("process")
-            while not over.wait(0.02) and not (
-                n_done() >= n_runs / 3 and self.training(self.others[0])
-            ):
-                pass
+            while not over.wait(0.02):
+                if n_done() >= n_runs / 3 and self.training(self.others[0]):
+                    break
             self.cluster.remove_node(self.others[0], allow_graceful=False)
             killed.append("node")
 
@@ -154,19 +158,9 @@ def open_ray(address: str = "auto", **options: Any) -> Any:
     return open_pool(suite, ExecutionOptions(ray=address, **options))
 
 
-def test_auto_starts_a_cluster_says_nothing_and_leaves_nothing(tmp_path: Path) -> None:
-    process = start(
-        "run",
-        "--suite",
-        str(TINY),
-        "--trials",
-        "8",
-        "--seeds",
-        "1",
-        "--ray",
-        "auto",
-        folder=tmp_path,
-    )
+def test_cluster_started_by_auto_is_silent_and_leaves_no_process(tmp_path: Path) -> None:
+    smallest = ("--trials", "8", "--seeds", "1")
+    process = start("run", "--suite", str(TINY), *smallest, "--ray", "auto", folder=tmp_path)
     started: set[int] = set()
     while process.poll() is None:
         started |= set(descendants(process.pid))
@@ -174,10 +168,7 @@ def test_auto_starts_a_cluster_says_nothing_and_leaves_nothing(tmp_path: Path) -
     out, err = process.communicate()
     assert (process.returncode, err) == (0, "")
     assert "raylet" not in out
-    assert any(
-        b"tiny_line" in line
-        for line in (tmp_path / "mlruns/report/leaderboard.csv").read_bytes().splitlines()
-    )
+    assert b"tiny_line" in (tmp_path / "mlruns/report/leaderboard.csv").read_bytes()
     assert len(started) > 3
     time.sleep(1)
     assert not [pid for pid in started if Path(f"/proc/{pid}").exists() and alive(pid)]
@@ -188,17 +179,17 @@ def test_lost_nodes_and_processes_change_nothing(
 ) -> None:
     """OPTSUITE_RAY=default trains that suite instead of a tiny one."""
     (tmp_path / "longer.py").write_text(LONGER)
-    command = (
-        ("run", "--suite", WHOLE)
-        if WHOLE
-        else ("run", "--suite", str(tmp_path / "longer.py"), "--engine", "plain")
-    )
-    folders = [enter(tmp_path / name, template, monkeypatch) for name in ("ray", "local")]
+    command: tuple[str, ...] = ("run", "--suite", WHOLE)
+    if not WHOLE:
+        command = ("run", "--suite", str(tmp_path / "longer.py"), "--engine", "plain")
+    on_ray = enter(tmp_path / "ray", template, monkeypatch)
+    enter(tmp_path / "local", template, monkeypatch)
     assert call(*command, "--workers", "2")[0] == 0
-    table, local = Path("mlruns/report/leaderboard.csv").read_bytes(), optsuite.runs()
+    table = Path("mlruns/report/leaderboard.csv").read_bytes()
+    local = optsuite.runs()
     n_runs = int((local["kind"] != "study").sum())
-    monkeypatch.chdir(folders[0])
-    with three.troubled(lambda: count(folders[0]), n_runs) as killed:
+    monkeypatch.chdir(on_ray)
+    with three.troubled(lambda: count(on_ray), n_runs) as killed:
         code, out, err = call(*command, "--ray", three.address)
     assert killed == ["process", "node"]
     assert (code, err) == (0, "")
@@ -207,17 +198,15 @@ def test_lost_nodes_and_processes_change_nothing(
     runs = optsuite.runs()
     assert sorted(runs["fingerprint"]) == sorted(set(local["fingerprint"]))
     assert set(runs["status"]) == {"FINISHED"}
-    assert (
-        f"{n_runs} runs, {n_runs} of them in the store already"
-        in call(*command, "--ray", three.address)[1]
-    )
+    _, out, _ = call(*command, "--ray", three.address)
+    assert f"{n_runs} runs, {n_runs} of them in the store already" in out
 
 
-def test_a_driver_that_is_killed_leaves_nothing_training_and_can_be_started_again(
+def test_killed_driver_leaves_nothing_training_and_can_be_started_again(
     three: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
-    monkeypatch.delenv("RAY_AUTH_MODE")  # that there is a token is enough
+    monkeypatch.delenv("RAY_AUTH_MODE")  # the token is enough
     (tmp_path / "longer.py").write_text(LONGER)
     command = ("run", "--suite", "longer.py", "--engine", "plain", "--ray", three.address)
     process = start(*command, folder=tmp_path)
@@ -233,7 +222,7 @@ def test_a_driver_that_is_killed_leaves_nothing_training_and_can_be_started_agai
     assert re.search(r"22 runs, [1-9]\d* of them in the store already", out)
 
 
-def test_a_cluster_that_loses_its_head_is_given_up_in_one_line(
+def test_cluster_without_its_head_is_given_up_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
@@ -244,28 +233,30 @@ def test_a_cluster_that_loses_its_head_is_given_up_in_one_line(
         assert head.stdout is not None
         address, pid = head.stdout.readline().split()
         process = start("run", "--suite", "longer.py", "--ray", address, folder=tmp_path)
-        wait_until(
-            lambda: any(b"ray::stream" in _command(pid) for pid in descendants(head.pid)), process
-        )
+
+        def is_training() -> bool:
+            return any(b"ray::stream" in _command(child) for child in descendants(head.pid))
+
+        wait_until(is_training, process)
         os.kill(int(pid), 9)
         _, err = process.communicate(timeout=90)
         head.kill()
     assert process.returncode == 1
-    assert re.fullmatch(
-        rf"optsuite: Ray: the head of the cluster, {address}, has not answered for 2\d seconds; .*\n",
-        err,
-    ), err
+    reason = rf"Ray: the head of the cluster, {address}, has not answered for 2\d seconds"
+    assert re.fullmatch(rf"optsuite: {reason}; .*\n", err), err
 
 
-def test_what_breaks_is_reported_and_the_others_finish(
+def test_broken_benchmarks_are_reported_and_the_others_finish(
     three: Three, empty: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study, "STARTING_SECONDS", 1.0)
-    monkeypatch.setattr("optsuite.execution.ray.pool.LOST_NODE_SECONDS", 14.0)
-    monkeypatch.setattr("optsuite.execution.ray.pool.RETRIES", 1)
+    monkeypatch.setattr("optsuite.execution.ray.job.LOST_NODE_SECONDS", 14.0)
+    monkeypatch.setattr("optsuite.execution.ray.job.MAX_RETRIES", 1)
     (empty / "night.py").write_text(
-        "from dataclasses import replace\nfrom suites.broken import *\n"
-        f"SUITE = replace(SUITE, benchmarks=tuple(b for b in SUITE.benchmarks if b.name in {BROKEN}), n_seeds=1)\n"
+        "from dataclasses import replace\n"
+        "from suites.broken import *\n"
+        f"CHOSEN = tuple(b for b in SUITE.benchmarks if b.name in {BROKEN})\n"
+        "SUITE = replace(SUITE, benchmarks=CHOSEN, n_seeds=1)\n"
     )
     code, out, err = call("run", "--suite", "night.py", "-o", "sgd", "--ray", three.address)
     assert (code, err) == (1, "")
@@ -275,22 +266,19 @@ def test_what_breaks_is_reported_and_the_others_finish(
         ("never_ends", "it reported nothing for "),
         ("dies", "its worker died"),
     ):
-        assert any(
-            line.startswith(f"{name} sgd stopped: ") and f"failed: {reason}" in line
-            for line in lines
-        ), out
+        stopped = [line for line in lines if line.startswith(f"{name} sgd stopped: ")]
+        assert any(f"failed: {reason}" in line for line in stopped), out
     runs = optsuite.runs()
     sound = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")]
     assert set(sound["benchmark"]) == {"dies_once", "tiny_line"}
     assert Path("died").exists()
 
 
-def test_a_thousand_stacks_of_nothing_are_dispatched_in_seconds(three: Three) -> None:
+def test_thousand_tasks_of_one_step_are_dispatched_in_seconds(three: Three) -> None:
     one_step = replace(tiny.BENCHMARK, name="tiny_line@1", max_steps=1, eval_every=1)
     found = defined(one_step)
-    nothing = replace(
-        task(0), definition=found, runs=(replace(task(0).runs[0], benchmark="tiny_line@1"),)
-    )
+    run = replace(task(0).runs[0], benchmark="tiny_line@1")
+    nothing = replace(task(0), definition=found, runs=(run,))
     with open_ray(three.address) as pool:
         for number in range(6):
             pool.submit(replace(nothing, id=number))
@@ -301,16 +289,13 @@ def test_a_thousand_stacks_of_nothing_are_dispatched_in_seconds(three: Three) ->
         updates = [event.update for event in collect(pool, 1_000) if isinstance(event, RunUpdate)]
         seconds = time.monotonic() - started
     sys.stdout.write(f"1,000 stacks in {seconds:.1f} s\n")  # pytest -s shows it
-    assert [update.outcome for update in updates if isinstance(update, RunResult)] == [
-        "finished"
-    ] * 1_000
+    outcomes = [update.outcome for update in updates if isinstance(update, RunResult)]
+    assert outcomes == ["finished"] * 1_000
     assert sum(isinstance(update, Measurement) for update in updates) == 2_000
     assert seconds < 60
 
 
-def test_another_try_with_other_results_is_not_mixed_with_the_first(
-    three: Three, empty: Path
-) -> None:
+def test_task_with_other_results_on_another_try_is_lost(three: Three, empty: Path) -> None:
     (empty / "otherwise.py").write_text(OTHERWISE)
     suite = optsuite.registry.load_suite("otherwise.py")
     found = defined(suite.benchmarks[0])
@@ -321,7 +306,7 @@ def test_another_try_with_other_results_is_not_mixed_with_the_first(
     assert len(measured) > 1
 
 
-def test_tasks_are_cancelled_whether_they_wait_or_train(three: Three, tmp_path: Path) -> None:
+def test_waiting_and_training_tasks_can_be_cancelled(three: Three, tmp_path: Path) -> None:
     (tmp_path / "endless.py").write_text(LONGER.replace("max_steps=4000", "max_steps=10**8"))
     suite = optsuite.registry.load_suite(str(tmp_path / "endless.py"))
     found = defined(suite.benchmarks[0])
@@ -342,13 +327,12 @@ def test_tasks_are_cancelled_whether_they_wait_or_train(three: Three, tmp_path: 
         assert time.monotonic() - started < 10
 
 
-def test_a_cluster_without_a_gpu_says_so_and_takes_the_first_that_comes(
+def test_cluster_without_a_gpu_warns_and_uses_the_first_that_is_added(
     three: Three, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The GPU is one in name only: what is trained on it fails where there is none."""
-    monkeypatch.setattr(
-        "torch.cuda.get_device_properties", lambda device: SimpleNamespace(total_memory=2**33)
-    )
+    """The GPU is one in name only, so the task fails on a machine without one."""
+    gpu = SimpleNamespace(total_memory=2**33)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: gpu)
     monkeypatch.setattr("optsuite.training.device.check_device", lambda device: None)
     monkeypatch.setattr("optsuite.execution.ray.pool.LOOK_SECONDS", 0.2)
     found = defined(tiny.BENCHMARK, "cuda")
@@ -360,11 +344,12 @@ def test_a_cluster_without_a_gpu_says_so_and_takes_the_first_that_comes(
         (event,) = collect(pool, 1)
         three.cluster.remove_node(node)
     assert event.task == 0
-    warning = "No node of the cluster has 1 CPU, 0.2 of a GPU and 0.5 GiB of memory for a task; waiting for one that does."
+    needed = "1 CPU, 0.2 of a GPU and 0.5 GiB of memory for a task"
+    warning = f"No node of the cluster has {needed}; waiting for one that does."
     assert caplog.messages == [warning]
 
 
-def test_a_node_without_the_folder_of_the_driver_says_so(
+def test_node_without_the_folder_of_the_driver_loses_the_task(
     three: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -384,23 +369,22 @@ def test_a_node_without_the_folder_of_the_driver_says_so(
 @pytest.mark.parametrize(
     "address", ["127.0.0.1:1", "nowhere.invalid:6379", "nonsense", "ray://127.0.0.1:10001", "mute"]
 )
-def test_an_address_without_a_cluster_gets_one_line(
+def test_address_without_a_cluster_gets_one_line(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr("optsuite.execution.ray.connection.REACH_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}" if address == "mute" else address
+        if address == "mute":
+            address = f"127.0.0.1:{server.getsockname()[1]}"
+        message = rf"--ray: got '{address}', which cannot be reached \(.*\); allowed: auto, or HOST"
         started = time.monotonic()
-        with pytest.raises(
-            InputError,
-            match=rf"--ray: got '{address}', which cannot be reached \(.*\); allowed: auto, or HOST",
-        ):
+        with pytest.raises(InputError, match=message):
             open_ray(address)
     assert time.monotonic() - started < 10
 
 
-def test_a_device_that_is_not_there_gets_one_line(call: Call, empty: Path) -> None:
+def test_missing_device_gets_one_line(call: Call, empty: Path) -> None:
     code, _, err = call("run", "--suite", str(TINY), "--ray", "auto", "--device", "cuda:7")
     assert (code, err.count("\n")) == (2, 1)
     assert "device: got 'cuda:7', allowed on this machine: cpu" in err

@@ -1,4 +1,4 @@
-"""Worker processes on this machine, one pipe each: a worker that dies takes nothing but its own task with it."""
+"""Worker processes on this machine, each with its own pipe: one that dies loses only its task."""
 
 import math
 import os
@@ -35,9 +35,9 @@ class LocalPool:
         checkpoints: Checkpoints | None = None,
         memory_bytes: int | None = None,
     ) -> None:
-        """The workers load the suite by themselves.
+        """The workers load the suite themselves.
 
-        None of them takes more than `memory_bytes`, which is most of what the machine has where it is None.
+        Each may use up to `memory_bytes`; None means most of the machine's memory.
         """
         self.n_workers = n_workers
         self.checkpoints = checkpoints
@@ -58,7 +58,7 @@ class LocalPool:
         self._dispatch()
 
     def cancel(self, task: int) -> None:
-        """Forget a task; a worker that trains it is replaced."""
+        """Forget a task; the worker that trains it is replaced."""
         self._queue.cancel(task)
         for worker in list(self._workers):
             if worker.task is not None and worker.task.id == task:
@@ -66,7 +66,7 @@ class LocalPool:
         self._dispatch()
 
     def poll(self, timeout: float) -> list[RunUpdate | TaskLost]:
-        """What has happened since the last call; waits up to `timeout` seconds for something to."""
+        """The updates since the last call; waits up to `timeout` seconds for the first."""
         by_connection = {worker.connection: worker for worker in self._workers}
         events: list[RunUpdate | TaskLost] = []
         for connection in wait(list(by_connection), timeout):
@@ -80,13 +80,14 @@ class LocalPool:
         return events
 
     def close(self) -> None:
-        """Stop the workers, whatever they are doing."""
+        """Stop the workers at once."""
         for worker in self._workers:
             worker.process.kill()
         for worker in self._workers:
             worker.process.join()
             worker.connection.close()
-        self._workers, self._queue = [], Queue()
+        self._workers = []
+        self._queue = Queue()
 
     def _spawn(self) -> _Worker:
         here, there = CONTEXT.Pipe()
@@ -107,7 +108,7 @@ class LocalPool:
                 worker.connection.send(worker.task)
 
     def _replace(self, worker: _Worker) -> None:
-        """Another one in the place of a worker that has died, or has to."""
+        """Kill a worker, if it is not dead, and start a new one in its place."""
         worker.process.kill()
         worker.process.join()
         worker.connection.close()
@@ -134,4 +135,6 @@ class LocalPool:
 
 def _cause(code: int | None) -> str:
     """Why a worker died."""
-    return OUT_OF_MEMORY if code == EXIT_OUT_OF_MEMORY else f"its worker died with exit code {code}"
+    if code == EXIT_OUT_OF_MEMORY:
+        return OUT_OF_MEMORY
+    return f"its worker died with exit code {code}"

@@ -1,6 +1,6 @@
-"""What worker processes have in common, imported once by the server that they are forked from.
+"""The imports that worker processes share, done once by the server they are forked from.
 
-Whatever fails here is left to the worker that needs it.
+Errors are ignored here; the worker that needs the import raises them.
 """
 
 from contextlib import suppress

@@ -1,7 +1,7 @@
-"""How worker processes come to be: forked from a server that has imported what they need, and does nothing else.
+"""Starts worker processes, forked from a server that has done their imports and does nothing else.
 
-So torch is imported once, however many workers there are, and while the caller still imports MLflow. Where forking is not
-safe, each worker starts from nothing.
+So torch is imported once for all workers, while the caller is still importing MLflow. Where
+forking is not safe, each worker is spawned.
 """
 
 import multiprocessing
@@ -16,16 +16,18 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-# The server computes nothing and uses no GPU; its only other thread is OpenBLAS's, which knows how to be forked.
+# The server computes nothing and uses no GPU; its only other thread, OpenBLAS's, is fork-safe.
 FORKING = sys.platform == "linux"
 PRELOAD = ["optsuite.execution.local.preload"]
-CONTEXT: ForkServerContext | SpawnContext = (
-    multiprocessing.get_context("forkserver") if FORKING else multiprocessing.get_context("spawn")
-)
+CONTEXT: ForkServerContext | SpawnContext
+if FORKING:
+    CONTEXT = multiprocessing.get_context("forkserver")
+else:
+    CONTEXT = multiprocessing.get_context("spawn")
 
 
 def start_server() -> None:
-    """Start the server, unless this process has one, whoever started it; returns at once."""
+    """Start the server, unless this process has one already; returns at once."""
     if FORKING:
         CONTEXT.set_forkserver_preload(PRELOAD)
         with _interrupts_ignored(), _safe_path():
@@ -33,7 +35,10 @@ def start_server() -> None:
 
 
 def start(target: Callable[..., None], *arguments: object) -> BaseProcess:
-    """Start a process that ends with this one. It should ignore SIGINT first of all: the caller says what Ctrl-C means."""
+    """Start a process that ends with this one.
+
+    The target should ignore SIGINT first of all: the caller decides what Ctrl-C means.
+    """
     start_server()
     process = CONTEXT.Process(target=target, args=arguments, daemon=True)
     with _main_hidden():
@@ -47,7 +52,7 @@ def start(target: Callable[..., None], *arguments: object) -> BaseProcess:
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach, as far as Python lets a thread say so."""
+    """Start processes that Ctrl-C does not reach. Only the main thread can set this."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -60,11 +65,12 @@ def _interrupts_ignored() -> Iterator[None]:
 
 @contextmanager
 def _main_hidden() -> Iterator[None]:
-    """Start processes that do not run the caller's script again, which may have no guard against that."""
+    """Start processes that do not run the caller's script again; it may lack a `__main__` guard."""
     main = sys.modules["__main__"]
-    hidden: dict[str, Any] = {
-        name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)
-    }
+    hidden: dict[str, Any] = {}
+    for name in ("__file__", "__spec__"):
+        if name in vars(main):
+            hidden[name] = vars(main).pop(name)
     main.__spec__ = None
     try:
         yield
@@ -74,7 +80,7 @@ def _main_hidden() -> Iterator[None]:
 
 @contextmanager
 def _safe_path() -> Iterator[None]:
-    """Start Python processes that do not look for modules in the current folder, where a person's profile.py may lie."""
+    """Start Python processes that do not import from the current folder, say a profile.py."""
     previous = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
     try:

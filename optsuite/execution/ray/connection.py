@@ -1,4 +1,4 @@
-"""Connecting this process to a Ray cluster, without a word of Ray's and without waiting where there is none."""
+"""Connects this process to a Ray cluster: quietly, and without waiting if there is none."""
 
 import logging
 import os
@@ -21,23 +21,20 @@ from optsuite.execution.pool import OUT_OF_MEMORY
 
 REACH_SECONDS = 5.0
 QUIET: Mapping[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-SETTINGS = bytes(
-    [0, 0, 0, 4, 0, 0, 0, 0, 0]
-)  # a frame with which both sides of HTTP/2, and so of gRPC, begin
+# The frame with which both sides of HTTP/2, and so of gRPC, begin (RFC 9113, section 3.4).
+SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS
 
 
 def connect(address: str, n_cpus: int) -> bool:
-    """Connect this process to a cluster, unless it is; whether that was done here. Raises InputError."""
+    """Connect this process to a cluster; False if it already is connected. Raises InputError."""
     if ray.is_initialized():
         return False
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault(
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
-    )  # else Ray warns that this will be its default
-    ray._private.worker._worker_logs_enabled = (
-        False  # no option silences what it says of processes that die
-    )
+    # Else Ray warns that this will become its default.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # No option silences its messages about processes that die.
+    ray._private.worker._worker_logs_enabled = False
     try:
         where = _running() if address == "auto" else address
         if where is None:
@@ -47,15 +44,18 @@ def connect(address: str, n_cpus: int) -> bool:
             _use_token()
             ray.init(address=where, **QUIET)
     except Exception as error:
-        allowed = "auto, or HOST:PORT of the head of a cluster that this machine is a node of"
         raise InputError(
-            f"--ray: got {address!r}, which cannot be reached ({one_line(error)}); allowed: {allowed}"
+            f"--ray: got {address!r}, which cannot be reached ({one_line(error)}); "
+            "allowed: auto, or HOST:PORT of the head of a cluster that this machine is a node of"
         ) from error
     return True
 
 
 def _running() -> str | None:
-    """The address of the cluster that runs here, if one does: what a killed one has left would be waited for."""
+    """The address of the cluster that runs here, None if there is none.
+
+    It is probed: `ray.init` would wait for the address that a killed cluster left in a file.
+    """
     given = os.environ.get("RAY_ADDRESS", "auto")
     if given != "auto":
         return given
@@ -68,13 +68,13 @@ def _running() -> str | None:
 
 
 def _use_token() -> None:
-    """Show the token that this person has, if there is one, as `ray start` does by itself and a driver does not."""
+    """Authenticate with the user's token, if there is one. Only `ray start` does so by itself."""
     setup.logger.setLevel(logging.ERROR)
     setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def probe(address: str) -> None:
-    """Raise ValueError or OSError unless a server that speaks HTTP/2, as Ray's does, is at HOST:PORT.
+    """Raise ValueError or OSError unless a server that speaks HTTP/2, like Ray's, is at HOST:PORT.
 
     A TCP connection alone is not enough: at a web server, or a process that hangs, `ray.init` of
     Ray 2.60 had not given up after 200 seconds, and prints warnings that no option silences.
@@ -82,22 +82,19 @@ def probe(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal()) or "/" in host:
         raise ValueError("no HOST:PORT")
-    with socket.create_connection(
-        (host.strip("[]"), int(port)), timeout=REACH_SECONDS
-    ) as connection:
+    place = (host.strip("[]"), int(port))
+    with socket.create_connection(place, timeout=REACH_SECONDS) as connection:
         if os.environ.get("RAY_USE_TLS", "0") == "0":
             connection.sendall(HTTP2_PREFACE)
             if connection.makefile("rb").read(4)[3:] != SETTINGS[3:4]:
-                raise ValueError("what answers there is not Ray")
+                raise ValueError("the server there is not Ray")
 
 
 def cause_of(error: RayError) -> str:
     """Why Ray gave a task up."""
     match error:
-        case RayTaskError():
-            return (
-                one_line(error.cause) if isinstance(error.cause, BaseException) else one_line(error)
-            )
+        case RayTaskError(cause=BaseException() as cause):
+            return one_line(cause)
         case OutOfMemoryError():
             return OUT_OF_MEMORY
         case WorkerCrashedError():

@@ -1,6 +1,7 @@
-"""What a task of a cluster does: train a stack and yield its facts, in the same batches in the same order on every try.
+"""A task on a cluster: trains a stack and yields its updates in batches.
 
-Who tries again can so tell what had arrived before. It knows no cluster.
+Every try yields the same batches in the same order, so that a retry can be compared with what
+has arrived already. This module knows no cluster.
 """
 
 import os
@@ -27,7 +28,7 @@ OURS = "OPTSUITE_"
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerEnvironment:
-    """What a worker on any node must have of its driver: where it is, what it imports from, what it was told."""
+    """The environment that a worker takes over: current folder, import path and variables."""
 
     folder: str
     path: tuple[str, ...]
@@ -35,33 +36,35 @@ class WorkerEnvironment:
 
     @classmethod
     def here(cls) -> "WorkerEnvironment":
-        """Those of this process."""
-        told = dict([WORKSPACE]) | {
-            name: value
-            for name, value in os.environ.items()
-            if name.startswith((OURS, WORKSPACE[0]))
-        }
-        return cls(folder=str(Path.cwd()), path=tuple(sys.path), environment=tuple(told.items()))
+        """The environment of this process."""
+        variables = dict([WORKSPACE])
+        for name, value in os.environ.items():
+            if name.startswith((OURS, WORKSPACE[0])):
+                variables[name] = value
+        return cls(
+            folder=str(Path.cwd()), path=tuple(sys.path), environment=tuple(variables.items())
+        )
 
     def enter(self) -> None:
-        """Make them those of this process. Raises OSError where there is no such folder."""
+        """Take it over in this process. Raises OSError if there is no such folder."""
         os.chdir(self.folder)
         # Ray puts the folder of its driver before the libraries.
-        sys.path[:] = [
-            entry for entry in sys.path if entry not in ("", self.folder) or entry in self.path
-        ]
+        added_by_ray = {"", self.folder} - set(self.path)
+        sys.path[:] = [entry for entry in sys.path if entry not in added_by_ray]
         sys.path += [entry for entry in self.path if entry not in sys.path]
-        for name in [name for name in os.environ if name.startswith(OURS)]:
-            del os.environ[name]
+        for name in list(os.environ):
+            if name.startswith(OURS):
+                del os.environ[name]
         os.environ.update(self.environment)
 
 
 def stream(
     task: Task, suite: SuiteSource, device: str, driver: WorkerEnvironment
 ) -> Iterator[Sequence[RunUpdate] | Sequence[TaskLost]]:
-    """Train a task as a worker does, in the surroundings of its driver. An empty batch says that it starts.
+    """Train a task like a local worker, in the environment of its driver.
 
-    Where memory lacks, the last batch says that it is lost, and the process waits to be ended: it may hold on to too much.
+    The first batch is empty: the task has started. If memory runs out, the last batch is a
+    TaskLost, and the process waits to be killed because it may still hold the memory.
     """
     yield []
     driver.enter()
@@ -79,7 +82,7 @@ def stream(
 
 
 def batches(updates: Iterator[RunUpdate], n_runs: int) -> Iterator[list[RunUpdate]]:
-    """The facts, those together that a stack finds out together: of one step, or of the end."""
+    """The updates, in batches of what a stack yields together: at one step or at the end."""
     live = set(range(n_runs))
     batch: list[RunUpdate] = []
     for update in updates:
@@ -93,11 +96,11 @@ def batches(updates: Iterator[RunUpdate], n_runs: int) -> Iterator[list[RunUpdat
 
 
 def digest(batch: Sequence[RunUpdate | TaskLost]) -> int:
-    """What two batches share that say the same, whatever time it took."""
-    return zlib.crc32(repr([_said(event) for event in batch]).encode())
+    """A checksum of a batch, the same for the same results at different times."""
+    return zlib.crc32(repr([_content(event) for event in batch]).encode())
 
 
-def _said(event: RunUpdate | TaskLost) -> object:
+def _content(event: RunUpdate | TaskLost) -> object:
     match event:
         case RunUpdate(update=Measurement(step=step, values=values), index=index):
             return index, step, sorted(values.items())
@@ -109,5 +112,5 @@ def _said(event: RunUpdate | TaskLost) -> object:
 
 @cache
 def _trainer(suite: SuiteSource, device: str, driver: WorkerEnvironment) -> Train:
-    """One for all tasks of a process: the suite and its data are loaded once."""
+    """One trainer for all tasks of a process, so that the suite and its data are loaded once."""
     return trainer(partial(suite_from, suite), device)

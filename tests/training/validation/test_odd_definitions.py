@@ -194,7 +194,7 @@ def test_full_standard_output_does_not_stop_the_command() -> None:
     assert done.returncode == 3
     assert done.stderr == (
         "optsuite: standard output cannot be written to (No space left on device); "
-        "going on without it\n"
+        "continuing without it\n"
     )
 
 
