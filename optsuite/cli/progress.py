@@ -141,8 +141,8 @@ class Display:
         self._started = time.monotonic()
         self._ready = True
         self._to_do = self._work()
-        held = self._n_total() - sum(event.missing.values())
-        message = f"{self._n_total()} runs, {held} of them in the store already"
+        n_stored = self._n_total() - sum(event.missing.values())
+        message = f"{self._n_total()} runs, {n_stored} of them in the store already"
         if self._bars:
             self._bars.update(self._tasks[""], now="starting workers")
         self._console.print(message, highlight=False)

@@ -58,7 +58,7 @@ def page(
         legend=statements.LEGEND,
         tolerance=f"{tolerance(runs) * 100:g} %",
         costs=_costs(runs),
-        ledger=_ledger(runs),
+        runs_table=_runs_table(runs),
         versions=_versions(runs),
     )
 
@@ -155,7 +155,7 @@ def cost_table(runs: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(pair, ignore_index=True)
 
 
-def _ledger(runs: pd.DataFrame) -> Grid:
+def _runs_table(runs: pd.DataFrame) -> Grid:
     """How many runs there were, by benchmark, kind and arm, and how long they took."""
     trained = runs[runs["kind"].isin(["trial", "evaluation"])]
     trained = trained.assign(arm=trained["arm"].fillna(""))

@@ -41,10 +41,10 @@ class ReportFolder:
         _require_no_link(folder)
         if folder.exists() and not folder.is_dir():
             raise _refused(folder, "which is not a folder")
-        held = _read(folder / MANIFEST) if folder.is_dir() else {}
-        if held is None:
-            held = _of_old_report(folder)
-        self._held = held
+        manifest = _read(folder / MANIFEST) if folder.is_dir() else {}
+        if manifest is None:
+            manifest = _of_old_report(folder)
+        self._manifest = manifest
         self._written: dict[str, str] = {}
 
     def claim(self, names: Iterable[str]) -> None:
@@ -60,12 +60,12 @@ class ReportFolder:
             if name == FIGURES:
                 ours = not path.exists() or path.is_dir()
             else:
-                ours = name in self._held or name == MANIFEST or not path.exists()
+                ours = name in self._manifest or name == MANIFEST or not path.exists()
             if not ours:
                 raise _refused(path, "which optsuite has not written")
         (self._folder / FIGURES).mkdir(parents=True, exist_ok=True)
         # The manifest comes first, so that the folder stays ours if the process is killed.
-        self._save(dict.fromkeys(names, "") | self._held)
+        self._save(dict.fromkeys(names, "") | self._manifest)
 
     def write(self, name: str, text: str) -> Path:
         """Write one of the claimed files, at once or not at all."""
@@ -77,7 +77,7 @@ class ReportFolder:
     def close(self) -> None:
         """Delete unchanged figures of earlier reports, and save the manifest."""
         kept = {}
-        for name, known in self._held.items():
+        for name, known in self._manifest.items():
             if name in self._written:
                 continue
             if not name.startswith(f"{FIGURES}/"):
@@ -98,7 +98,7 @@ def add_file(folder: Path, name: str, text: str) -> None:
     own = ReportFolder(folder)
     own.claim([name])
     own.write(name, text)
-    own._save(own._held | own._written)
+    own._save(own._manifest | own._written)
 
 
 def _of_old_report(folder: Path) -> dict[str, str]:

@@ -30,7 +30,7 @@ def page(suite: str, history: History, *, n_older: int = 0) -> str:
     """The HTML of the nights of a suite; it mentions the `n_older` nights before them."""
     nights = [night for night, _ in history]
     points = trend.change_points(history)
-    news = night_statements.environment_changes(history)
+    environment_changes = night_statements.environment_changes(history)
     table = trend.lines(history)
     benchmarks = sorted({*table["benchmark"], *points["benchmark"]})
     style = styles({*table["optimizer"], *points["optimizer"]})
@@ -42,10 +42,10 @@ def page(suite: str, history: History, *, n_older: int = 0) -> str:
         n_older=n_older,
         headline=night_statements.headline(nights, points),
         overview=_overview(points, nights, compared) if compared else (),
-        changes=_changes(points, nights, news),
+        changes=_changes(points, nights, environment_changes),
         columns=HEADER,
         sections=[_section(name, table, points, nights, style) for name in compared],
-        journal=_history_table(table, points, nights, news),
+        journal=_history_table(table, points, nights, environment_changes),
     )
 
 
@@ -86,7 +86,7 @@ def _section(
 
 
 def _changes(
-    points: pd.DataFrame, nights: Sequence[Night], news: Sequence[str]
+    points: pd.DataFrame, nights: Sequence[Night], environment_changes: Sequence[str]
 ) -> list[dict[str, object]]:
     """The changes of each night with any, the last night first."""
     groups = []
@@ -97,8 +97,13 @@ def _changes(
             fields = {str(name): value for name, value in record.items()}
             rows.append(_change(Change(**fields), night))
         if rows:
-            judged = JUDGED[night.good]
-            group = {"night": night.campaign, "judged": judged, "besides": news[i], "rows": rows}
+            mark = JUDGED[night.good]
+            group = {
+                "night": night.campaign,
+                "mark": mark,
+                "besides": environment_changes[i],
+                "rows": rows,
+            }
             groups.append(group)
     return groups
 
@@ -111,7 +116,10 @@ def _change(change: Change, night: Night) -> list[Cell]:
 
 
 def _history_table(
-    table: pd.DataFrame, points: pd.DataFrame, nights: Sequence[Night], news: Sequence[str]
+    table: pd.DataFrame,
+    points: pd.DataFrame,
+    nights: Sequence[Night],
+    environment_changes: Sequence[str],
 ) -> Grid:
     """Every night, the last one first."""
     rows = []
@@ -123,6 +131,6 @@ def _history_table(
         for row in table[(table["night"] == i) & (table["diverged"] > 0)].to_dict("records"):
             n_of = f"{row['diverged']} of {row['seeds']}"
             diverged.append(f"{row['optimizer']} on {row['benchmark']}: {n_of}")
-        long = [Cell("; ".join(diverged), kind="wrap"), Cell(news[i], kind="wrap")]
+        long = [Cell("; ".join(diverged), kind="wrap"), Cell(environment_changes[i], kind="wrap")]
         rows.append([Cell(night.campaign), Cell(started), JUDGED[night.good], *counts, *long])
     return Grid(("night", "start (UTC)", "", "worse", "better", "diverged", "what was new"), rows)

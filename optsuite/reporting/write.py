@@ -32,7 +32,7 @@ def build(
     """Write the report of a campaign from its runs, their curves, and the comparison of its runs.
 
     Returns the files. Raises InputError for a folder that is not ours. The definitions alone
-    determine everything except `cost.csv` and the page's links, costs and ledger.
+    determine everything except `cost.csv` and the page's links, costs and runs.
     """
     own = ReportFolder(folder)
     tried, ranks = trials(runs), overall(found.table, found.scores)

@@ -160,8 +160,8 @@ class _Loop:
 def _bytes(tensor: Tensor) -> int:
     """The bytes of a tensor; of a sparse one, those of its indices and values."""
     if tensor.layout is torch.sparse_coo:
-        held = tensor.coalesce()
-        return held.indices().nbytes + held.values().nbytes
+        coalesced = tensor.coalesce()
+        return coalesced.indices().nbytes + coalesced.values().nbytes
     return tensor.nbytes
 
 

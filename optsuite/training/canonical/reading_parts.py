@@ -181,8 +181,8 @@ def module_steps(module: ModuleType, *, is_followed: bool = False) -> Steps:
         return [kind, (yield Code(home.name, ""), "name")]
     is_loaded = sys.modules.get(home.name) is module
     if home.file is None and not folders and not is_loaded:  # made while the program runs
-        held = {name: value for name, value in scope.items() if not name.startswith("__")}
-        return ["module", (yield held, "contents")]
+        own = {name: value for name, value in scope.items() if not name.startswith("__")}
+        return ["module", (yield own, "contents")]
     if home.file is None and not folders:
         place = locate(home.name)
         home = place.home if place else home

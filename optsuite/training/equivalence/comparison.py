@@ -102,7 +102,7 @@ class Comparison:
         return self._is_small(index) or CHAOS * most < 1
 
     def _is_over(
-        self, index: int, held: Snapshot, measured: Measurement | None, ended: RunResult | None
+        self, index: int, tensors: Snapshot, measured: Measurement | None, ended: RunResult | None
     ) -> bool:
         """Whether a run has diverged, or is about to."""
         if ended is not None:
@@ -113,7 +113,7 @@ class Comparison:
                 finite.add("train/loss")
             if not measured.values.keys() >= finite:
                 return True
-        return _has_overflowed(held, held.keys() - self._large[index], self._twin.dtype)
+        return _has_overflowed(tensors, tensors.keys() - self._large[index], self._twin.dtype)
 
     def _lost_buffer(self, index: int, view: nn.Module) -> str:
         now = {name: buffer.data_ptr() for name, buffer in view.named_buffers()}
