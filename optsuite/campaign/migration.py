@@ -39,7 +39,7 @@ def migrate(store: Store, campaign: str, studies: Sequence[Study]) -> None:
         tags = _new_tags(row, study)
         if tags:
             n_new += 1
-        elif (row["arm"] in MANUAL_ARMS) == study.is_manual:
+        elif row["superseded"] != FORMER and (row["arm"] in MANUAL_ARMS) == study.is_manual:
             if not isinstance(row["superseded"], str):
                 n_other += 1
             tags = {SUPERSEDED: FORMER}

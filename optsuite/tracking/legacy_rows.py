@@ -17,7 +17,6 @@ from optsuite.tracking.schema import (
     FINGERPRINT,
     NUMBERS,
     REFUTED,
-    SUPERSEDED,
     having,
 )
 from optsuite.tracking.seal import flaw_of_seal
@@ -35,16 +34,14 @@ ANY = f"""
         AND campaign.key = '{CAMPAIGN}' AND campaign.value = :campaign
     JOIN tags AS own ON own.run_uuid = runs.run_uuid
         AND own.key = '{FINGERPRINT}' AND own.value LIKE :like
-    LEFT JOIN tags AS superseded ON superseded.run_uuid = runs.run_uuid
-        AND superseded.key = '{SUPERSEDED}'
-    WHERE runs.lifecycle_stage = 'active'
-        AND (superseded.value IS NULL OR superseded.value != :former) LIMIT 1
+    WHERE runs.lifecycle_stage = 'active' LIMIT 1
 """
 
 
 def has_former_rows(uri: str, campaign: str) -> bool:
     """Whether the campaign holds fingerprints of schema 2 that may have to be migrated.
 
+    Rows of other definitions keep theirs: a definition may become again what it was.
     False if the store cannot be read: opening it for writing reports why.
     """
     if not store_exists(uri):
@@ -53,12 +50,9 @@ def has_former_rows(uri: str, campaign: str) -> bool:
         if any(KEPT.search(path.read_bytes()) for path in Outbox(uri, campaign).waiting):
             return True
         if not uri.startswith(HTTP):
-            found = ask(uri, ANY, campaign=campaign, like=LIKE, former=FORMER)
-            return not found.empty
+            return not ask(uri, ANY, campaign=campaign, like=LIKE).empty
         like = f"tags.`{FINGERPRINT}` LIKE '{LIKE}'"
-        for page in open_store(uri).pages(f"{having(campaign=campaign)} AND {like}"):
-            if any(run.data.tags.get(SUPERSEDED) != FORMER for run in page):
-                return True
+        return any(open_store(uri).pages(f"{having(campaign=campaign)} AND {like}"))
     return False
 
 
@@ -66,7 +60,7 @@ def former_rows(store: Store, campaign: str) -> Iterator[Mapping[Any, Any]]:
     """The rows of schema 2 that have ended and are sound or refuted, unchanged from the store."""
     for chunk in chunks(store, campaign):
         for row in chunk.to_dict("records"):
-            if row["status"] not in ENDED or row["superseded"] == FORMER:
+            if row["status"] not in ENDED:
                 continue
             if FormerFingerprint.parse(row["fingerprint"]) is None:
                 continue

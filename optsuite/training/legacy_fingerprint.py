@@ -132,8 +132,8 @@ def engine_of(
 ) -> str | None:
     """The engine with which a run has this fingerprint; None if it is not among these."""
     rates: list[float] = [float(lr)]
-    if lr.isdecimal():  # a rate that was given as an integer
-        rates.append(int(lr))
+    if float(lr).is_integer():  # It may have been given as an integer.
+        rates.append(int(float(lr)))
     arm = FIRST_ARMS.get(str(arm), arm)
     for engine in among:
         if fingerprint.run in [digest(rate, seed, kind, arm, engine) for rate in rates]:

@@ -126,14 +126,13 @@ class Comparison:
     def _tensors_parted(self, index: int, tensors: Triple) -> str:
         plain, view, twin = tensors
         buffers = self._buffers[index]
-        sizes = {name: _size(tensor) for name, tensor in plain.items()}
+        sizes = {name: _size(tensor) for name, tensor in plain.items() if _has_fractions(tensor)}
         largest = 0.0
         largest_weight = 0.0
-        for name, tensor in plain.items():
-            if _has_fractions(tensor):
-                largest = max(largest, sizes[name])
-                if name not in buffers:
-                    largest_weight = max(largest_weight, sizes[name])
+        for name, size in sizes.items():
+            largest = max(largest, size)
+            if name not in buffers:
+                largest_weight = max(largest_weight, size)
         for name, expected in plain.items():
             if name not in view:
                 return f"{UNEQUAL}: {name} differs"
