@@ -1,4 +1,8 @@
-"""Edits of a suite, read from the texts in `edited`: `===` a name, `---` a file, `<<<` the file edited, `>>>` its new text."""
+"""Edits of a suite, read from the texts in `edited`.
+
+`===` starts an edit with its name, `---` a file, `<<<` the edited file with the old text, `>>>` the
+new text.
+"""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +16,8 @@ from optsuite import OPTIMIZERS, Benchmark, LogUniform, OptimizerSpec, Splits, S
 
 def line():
     x = torch.arange(384.0).reshape(128, 3) / 384
-    return Splits(train=(x[:64], x[:64, :1]), validation=(x[64:96], x[64:96, :1]), test=(x[96:], x[96:, :1]))
+    y = x[:, :1]
+    return Splits(train=(x[:64], y[:64]), validation=(x[64:96], y[64:96]), test=(x[96:], y[96:]))
 dataset = line
 def model():
     return nn.Linear(3, 1)
@@ -25,8 +30,16 @@ def unrelated():
 FOOTER = """
 SUITE = Suite(
     name="edited",
-    benchmarks=(Benchmark(name="b", dataset=dataset, model=model, loss=loss, batch_size=16, max_steps=6, eval_every=3),),
-    optimizers=(OPTIMIZERS["sgd"], OptimizerSpec(name="own", build=build, lr=LogUniform(low=1e-3, high=1.0))),
+    benchmarks=(
+        Benchmark(
+            name="b", dataset=dataset, model=model, loss=loss, batch_size=16, max_steps=6,
+            eval_every=3,
+        ),
+    ),
+    optimizers=(
+        OPTIMIZERS["sgd"],
+        OptimizerSpec(name="own", build=build, lr=LogUniform(low=1e-3, high=1.0)),
+    ),
     n_trials=8,
     n_seeds=4,
 )
@@ -35,7 +48,10 @@ SUITE = Suite(
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """Files by name, and what is replaced in one of them. A suite needs to define only what it does not take from HEADER."""
+    """Files by name, and what is replaced in one of them.
+
+    A suite defines only what it does not take from HEADER.
+    """
 
     name: str
     files: dict[str, str]
@@ -44,7 +60,7 @@ class Edit:
     new: str
 
     def write(self, folder: Path, *, after: bool) -> Path:
-        """Write the files as they are before or after the edit; the suite's path."""
+        """Write the files as they are before or after the edit, and return the suite's path."""
         write(folder, self.files)
         path = folder / self.edited
         text = path.read_text()
@@ -54,7 +70,7 @@ class Edit:
 
 
 def write(folder: Path, files: dict[str, str]) -> None:
-    """Write files into a new folder, the suite's with what all suites share."""
+    """Write files into a folder; suite.py is completed with what all suites share."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,10 +86,10 @@ def edits(name: str) -> list[Edit]:
         title, *files = re.split(r"^--- ", body, flags=re.MULTILINE)
         edited, _, lines = change.partition("\n")
         old, new = re.split(r"\n>>>\n", lines, maxsplit=1)
-        texts = {file.partition("\n")[0]: file.partition("\n")[2] for file in files}
-        found.append(
-            Edit(
-                name=title.strip(), files=texts, edited=edited, old=old, new=new.removesuffix("\n")
-            )
-        )
+        texts = {}
+        for file in files:
+            path, _, content = file.partition("\n")
+            texts[path] = content
+        new = new.removesuffix("\n")
+        found.append(Edit(name=title.strip(), files=texts, edited=edited, old=old, new=new))
     return found

@@ -1,4 +1,4 @@
-"""The identities of the suites in folders; as a program, those that another process finds."""
+"""The identities of the suites in folders; run as a program, those found by another process."""
 
 import contextlib
 import json
@@ -18,8 +18,10 @@ from optsuite.training.numerics import fit
 
 @contextlib.contextmanager
 def loaded(folder: Path) -> Iterator[Suite]:
-    """The suite of a folder, loaded as a fresh process would, and forgotten afterwards."""
-    before, path, precision = set(sys.modules), list(sys.path), torch.get_float32_matmul_precision()
+    """The suite of a folder, loaded as in a fresh process; its modules are removed afterwards."""
+    before = set(sys.modules)
+    path = list(sys.path)
+    precision = torch.get_float32_matmul_precision()
     linecache.clearcache()
     try:
         yield load_suite(str(folder / "suite.py"))
@@ -27,16 +29,15 @@ def loaded(folder: Path) -> Iterator[Suite]:
         torch.set_float32_matmul_precision(precision)
         sys.path[:] = path
         for name in set(sys.modules) - before:
-            places = [
-                getattr(sys.modules[name], attribute, "") for attribute in ("__file__", "__path__")
-            ]
+            module = sys.modules[name]
+            places = [getattr(module, "__file__", ""), getattr(module, "__path__", "")]
             is_replaced = (folder / f"{name}.py").exists()  # another object is in its place
             if str(folder) in str(places) or is_replaced:
                 del sys.modules[name]
 
 
 def identities(suite: Suite) -> tuple[Identity, Identity]:
-    """Those of the benchmark and of the suite's own optimizer."""
+    """The identities of the first benchmark and the last optimizer of a suite."""
     described = Descriptions(suite)
     benchmark = suite.benchmarks[0]
     fitted = fit(benchmark, benchmark.dataset(), device="cpu")
@@ -54,7 +55,8 @@ def use(suite: Suite) -> None:
         with contextlib.suppress(Exception):
             model = benchmark.model()
             optimizer = spec.build(model, 0.1, **spec.fixed)
-            benchmark.loss(model(x).mean(1, keepdim=True), y).backward()  # type: ignore[no-untyped-call]
+            loss = benchmark.loss(model(x).mean(1, keepdim=True), y)
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
 
 

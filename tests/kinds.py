@@ -1,4 +1,4 @@
-"""Models, losses and optimizers of the kinds that a stack could train into something else than the plain loop does."""
+"""Models, losses and optimizers that a stack could train differently from the plain loop."""
 
 import copy
 import itertools
@@ -39,7 +39,7 @@ class Annealed(nn.Module):
 
 
 class Toggle(nn.Module):
-    """Every other pass is another one; the attribute stands as it was after two."""
+    """Every second pass differs; after two passes the attribute has its first value again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Toggle(nn.Module):
 
 
 class History(nn.Module):
-    """Keeps what it has seen in a list of an object that is no module."""
+    """Keeps a history in a list inside a dict."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,20 +127,20 @@ class NewInEval(NewBuffer):
 
 
 class SomeSteps(nn.Module):
-    """A branch for the batches whose mean is positive, chosen by the class of the pass: no attribute changes."""
+    """Full training batches take another branch, whose weights get no gradient."""
 
     def __init__(self) -> None:
         super().__init__()
         self.a, self.b = nn.Linear(3, 1), nn.Linear(3, 1)
 
     def forward(self, x: Tensor) -> Any:
-        return (
-            self.a(x) if not self.training or x.shape[0] != 16 else self.a(x).detach() + self.a.bias
-        )
+        if self.training and x.shape[0] == 16:
+            return self.a(x).detach() + self.a.bias
+        return self.a(x)
 
 
 class Unused(nn.Module):
-    """A layer that no loss reaches: with weight decay, zero gradients would shrink it and none would not."""
+    """A layer without gradients: weight decay would shrink it if they were zero, not if None."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ class OnClass(nn.Module):
 
 
 class SeldomOnClass(OnClass):
-    """Counts on the class what matters to no run yet."""
+    """Counts on the class, without an effect in the first million passes."""
 
     calls = 0
 
@@ -221,7 +221,7 @@ class InGlobal(nn.Linear):
 
 
 class SeldomInGlobal(nn.Linear):
-    """The same, where it matters to no run yet."""
+    """The same, without an effect in the first million passes."""
 
     def forward(self, x: Tensor) -> Tensor:
         CALLS["n"] += 1
@@ -246,7 +246,7 @@ def with_backbone() -> nn.Module:
 
 
 class ChangesInputs(nn.Linear):
-    """Changes what it is given."""
+    """Changes its inputs in place."""
 
     def forward(self, x: Tensor) -> Tensor:
         x *= 1.5
@@ -266,7 +266,7 @@ def in_closure() -> Any:
 
 
 class OwnPermutation(nn.Module):
-    """Each seed has an order of the inputs of its own, which is no buffer."""
+    """Each seed has its own order of the inputs, which is not a buffer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -338,9 +338,13 @@ class NewData(nn.Linear):
 
 
 def hooked() -> nn.Module:
-    """A model whose gradients are clipped by a hook on its own parameter, which a stack does not call."""
+    """A model whose gradients are clipped by a hook on a parameter, which a stack does not call."""
     model = nn.Linear(3, 1)
-    model.weight.register_hook(lambda gradient: gradient.clamp(-0.1, 0.1))  # type: ignore[no-untyped-call]
+
+    def clipped(gradient: Tensor) -> Tensor:
+        return gradient.clamp(-0.1, 0.1)
+
+    model.weight.register_hook(clipped)  # type: ignore[no-untyped-call]
     return model
 
 
@@ -368,7 +372,7 @@ class Mixed(nn.Module):
 
 
 def normalised() -> nn.Module:
-    """BatchNorm and LayerNorm: as ordinary as models are."""
+    """An ordinary model with BatchNorm and LayerNorm."""
     return nn.Sequential(
         nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.LayerNorm(8), nn.Linear(8, 1)
     )
@@ -378,7 +382,7 @@ def normalised() -> nn.Module:
 
 
 class RunningLoss(nn.Module):
-    """Divides by the running mean of what it was."""
+    """A loss divided by its running mean."""
 
     mean: Tensor
 
@@ -393,7 +397,7 @@ class RunningLoss(nn.Module):
 
 
 class RunningMetric(nn.Module):
-    """A mean over all that was ever measured."""
+    """A mean over all measurements so far."""
 
     total: Tensor
 
@@ -402,9 +406,8 @@ class RunningMetric(nn.Module):
         self.register_buffer("total", torch.zeros(2))
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        self.total += torch.stack(
-            [(outputs - targets).abs().sum(), torch.tensor(float(len(targets)))]
-        )
+        error = (outputs - targets).abs().sum()
+        self.total += torch.stack([error, torch.tensor(float(len(targets)))])
         return self.total[0] / self.total[1]
 
 
@@ -464,7 +467,7 @@ class TrustRatio(Optimizer):
 
 
 class Centralized(SGD):
-    """Takes the mean of each row off the gradients of matrices, which a flat tensor has none of."""
+    """Centers each row of the gradients of matrices; a flat tensor has no rows."""
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for parameter in self.param_groups[0]["params"]:
@@ -474,7 +477,7 @@ class Centralized(SGD):
 
 
 class WarmedUp(SGD):
-    """Counts its steps, and takes small ones first: elementwise and proportional all the same."""
+    """Counts its steps and warms up; still elementwise and proportional to lr."""
 
     n = 0
 
@@ -509,17 +512,19 @@ def by_ndim(model: nn.Module, lr: float) -> Optimizer:
     """Weight decay for matrices only."""
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     others = [p for p in model.parameters() if p.ndim < 2]
-    return AdamW(
-        [{"params": matrices, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}], lr=lr
-    )
+    groups = [
+        {"params": matrices, "weight_decay": 0.01},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return AdamW(groups, lr=lr)
 
 
 def by_name(model: nn.Module, lr: float) -> Optimizer:
     """A smaller rate for biases."""
-    groups = [
-        {"params": [p], "lr": lr * (0.1 if name.endswith("bias") else 1.0)}
-        for name, p in model.named_parameters()
-    ]
+    groups = []
+    for name, p in model.named_parameters():
+        factor = 0.1 if name.endswith("bias") else 1.0
+        groups.append({"params": [p], "lr": lr * factor})
     return SGD(groups, lr=lr)
 
 
@@ -540,10 +545,10 @@ def decay_of_rate(model: nn.Module, lr: float) -> Optimizer:
 
 
 def by_width(model: nn.Module, lr: float) -> Optimizer:
-    """A rate that goes by the number of weights."""
+    """A rate divided by the number of weights."""
     return SGD(model.parameters(), lr=lr / sum(p.numel() for p in model.parameters()))
 
 
 def last_only(model: nn.Module, lr: float) -> Optimizer:
-    """Trains the last two tensors alone."""
+    """Trains only the last two tensors."""
     return SGD(list(model.parameters())[-2:], lr=lr)

@@ -1,4 +1,4 @@
-"""Identity follows the code: what changes a curve changes the description, nothing else does."""
+"""Edits that change a curve change the description, and no others do."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -25,16 +26,12 @@ from optsuite.training.identity import Definition, identify_optimizer
 from optsuite.training.results import Run, RunResult
 
 TORCH = torch.__version__
-CHANGING = (
-    edits("modules") + edits("classes") + edits("functions") + edits("hidden") + edits("reached")
-)
-COARSE = {
-    "operation_registered_with_torch",
-    "divergence_registered_with_torch",
-}  # concern all that is in their file
-OF_ENVIRONMENT = {
-    "default_dtype"
-}  # a suite that sets what torch computes with is the same task elsewhere
+FILES = ("modules", "classes", "functions", "hidden", "reached")
+CHANGING = [edit for name in FILES for edit in edits(name)]
+# Registrations with torch concern everything in their file.
+COARSE = {"operation_registered_with_torch", "divergence_registered_with_torch"}
+# The numerics of torch that a suite sets belong to the environment, not to the task.
+OF_ENVIRONMENT = {"default_dtype"}
 OF_OPTIMIZERS = {"build", "import_in_build", "step_of_an_optimizer", "init_of_an_optimizer"}
 
 
@@ -67,25 +64,22 @@ def test_an_edit_that_changes_no_curve_changes_nothing(tmp_path: Path, edit: Edi
     assert before == after
 
 
-def test_there_are_enough_kinds_of_edits() -> None:
+def test_edits_that_change_something_are_at_least_49() -> None:
     assert len(CHANGING) >= 49
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A folder for each suite that the edits are of."""
+    """The folders of some of the suites, since each takes a second."""
     folder = tmp_path_factory.mktemp("suites")
-    return [
-        edit.write(folder / edit.name, after=False).parent for edit in CHANGING[::8]
-    ]  # each takes a second
+    return [edit.write(folder / edit.name, after=False).parent for edit in CHANGING[::8]]
 
 
 def test_another_process_finds_the_same_whatever_its_hash_seed(folders: list[Path]) -> None:
     environment = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "identities", *map(str, folders)]
-    there = json.loads(
-        subprocess.run(command, env=environment, capture_output=True, check=True).stdout
-    )
+    done = subprocess.run(command, env=environment, capture_output=True, check=True)
+    there = json.loads(done.stdout)
     assert [folder.name for folder in folders if there[str(folder)] != digests(folder)] == []
 
 
@@ -95,7 +89,8 @@ def test_what_was_built_and_trained_before_changes_nothing(folders: list[Path]) 
         with loaded(folder) as suite:
             before = identities(suite)
             use(suite)
-            changed += [] if identities(suite) == before else [folder.name]
+            if identities(suite) != before:
+                changed.append(folder.name)
     assert changed == []
 
 
@@ -118,78 +113,83 @@ def test_what_a_suite_counts_and_keeps_is_described_as_it_was_loaded(tmp_path: P
         (benchmark,), described = suite.benchmarks, Descriptions(suite)
         before = described.of(benchmark.model, "its model")
         benchmark.model()
-        assert (
-            described.of(replace(benchmark, name="b@3", max_steps=3).model, "its model") == before
-        )
+        shorter = replace(benchmark, name="b@3", max_steps=3)
+        assert described.of(shorter.model, "its model") == before
         assert Descriptions(suite).of(benchmark.model, "its model") != before
 
 
-def test_a_part_that_cannot_be_described_harms_nobody_until_it_is_asked_for(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        {
-            "suite.py": "import threading\nfrom functools import partial\nmodel = partial(print, threading.Lock())\n"
-        },
-    )
+LOCKED = """
+import threading
+from functools import partial
+model = partial(print, threading.Lock())
+"""
+
+
+def test_a_part_that_cannot_be_described_raises_only_on_request(tmp_path: Path) -> None:
+    write(tmp_path, {"suite.py": LOCKED})
     with loaded(tmp_path) as suite:
         described = Descriptions(suite)
         identify_optimizer(suite.optimizers[-1], described)
-        with pytest.raises(
-            InputError,
-            match=r"^benchmark b: its model: argument 0: got a value of type lock, which cannot",
-        ):
+        message = "^benchmark b: its model: argument 0: got a value of type lock, which cannot"
+        with pytest.raises(InputError, match=message):
             described.of(suite.benchmarks[0].model, "benchmark b: its model")
 
 
+NAMESPACE = """
+def model():
+    return nn.Linear(3, globals()['WI' + 'DTH'])
+WIDTH = 4
+"""
+COMPUTED_NAME = """
+import importlib
+def model():
+    return nn.Linear(3, importlib.import_module('benchmarks.' + 'net').WIDTH)
+"""
+PATCH = """
+from benchmarks import net, patch
+def model():
+    return net.make()
+"""
 HIDDEN = {
-    "namespace": (
-        "def model():\n    return nn.Linear(3, globals()['WI' + 'DTH'])\nWIDTH = 4\n",
-        "suite.py",
-        "WIDTH = 4",
-        "WIDTH = 5",
-    ),
-    "computed_name": (
-        "import importlib\ndef model():\n    return nn.Linear(3, importlib.import_module('benchmarks.' + 'net').WIDTH)\n",
-        *("net.py", "WIDTH = 4", "WIDTH = 5"),
-    ),
-    "patch": (
-        "from benchmarks import net, patch\ndef model():\n    return net.make()\n",
-        *("patch.py", "WIDTHS.append(4)", "WIDTHS.append(5)"),
-    ),
+    "namespace": (NAMESPACE, "suite.py", "WIDTH = 4", "WIDTH = 5"),
+    "computed_name": (COMPUTED_NAME, "net.py", "WIDTH = 4", "WIDTH = 5"),
+    "patch": (PATCH, "patch.py", "WIDTHS.append(4)", "WIDTHS.append(5)"),
+}
+BENCHMARKS = {
+    "net.py": """
+from torch import nn
+WIDTH = 4
+WIDTHS = []
+def make():
+    return nn.Linear(3, WIDTHS[-1])
+""",
+    "patch.py": "from benchmarks import net\nnet.WIDTHS.append(4)\n",
+    "__init__.py": "from benchmarks.suite import SUITE\n",
 }
 
 
+def forget_benchmarks() -> dict[str, ModuleType]:
+    """Remove the loaded package `benchmarks` from sys.modules, and return its modules."""
+    names = [name for name in sys.modules if name.partition(".")[0] == "benchmarks"]
+    return {name: sys.modules.pop(name) for name in names}
+
+
 @pytest.mark.parametrize("name", HIDDEN)
-def test_the_benchmarks_of_a_person_are_described_as_any_module(
+def test_benchmarks_of_the_user_are_described_like_any_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     text, edited, old, new = HIDDEN[name]
-    net = "from torch import nn\nWIDTH = 4\nWIDTHS = []\ndef make():\n    return nn.Linear(3, WIDTHS[-1])\n"
-    patch = "from benchmarks import net\nnet.WIDTHS.append(4)\n"
-    others = {
-        known: sys.modules.pop(known)
-        for known in list(sys.modules)
-        if known.partition(".")[0] == "benchmarks"
-    }
+    others = forget_benchmarks()
     found = []
     for version in (0, 1, 2):
         folder = tmp_path / str(version) / "benchmarks"
-        write(
-            folder,
-            {
-                "suite.py": text,
-                "net.py": net,
-                "patch.py": patch,
-                "__init__.py": "from benchmarks.suite import SUITE\n",
-            },
-        )
+        write(folder, BENCHMARKS | {"suite.py": text})
         if version == 2:
             (folder / edited).write_text((folder / edited).read_text().replace(old, new))
         monkeypatch.chdir(folder.parent)
         suite = load_suite("benchmarks")
         found.append(Descriptions(suite).of(suite.benchmarks[0].model, "its model"))
-        for known in [known for known in sys.modules if known.partition(".")[0] == "benchmarks"]:
-            del sys.modules[known]
+        forget_benchmarks()
     sys.modules.update(others)
     assert found[0] == found[1] != found[2]
 
@@ -202,20 +202,13 @@ def test_a_folder_of_which_not_all_can_be_read_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, found: str
 ) -> None:
     monkeypatch.setattr(imports, limit, 1)
-    write(
-        tmp_path,
-        {
-            "suite.py": "def model():\n    return globals() and eval('1')\nload = eval\n",
-            "a/net.py": "",
-            "b/net.py": "",
-        },
-    )
+    text = "def model():\n    return globals() and eval('1')\nload = eval\n"
+    write(tmp_path, {"suite.py": text, "a/net.py": "", "b/net.py": ""})
     with loaded(tmp_path) as suite, pytest.raises(InputError) as error:
         Descriptions(suite).of(suite.benchmarks[0].model, "its model")
-    assert str(error.value).startswith("its model: modules are imported by computed names")
-    assert f"any file below {tmp_path} may be one of them, but it holds {found}; move" in str(
-        error.value
-    )
+    message = str(error.value)
+    assert message.startswith("its model: modules are imported by computed names")
+    assert f"file below {tmp_path} may be one of them, but it holds {found}; move" in message
 
 
 UNLIKE = {
@@ -228,31 +221,33 @@ UNLIKE = {
         "its loss differs each time",
     ),
     "build": (
-        "import uuid\nK = uuid.uuid4()\ndef build(model, lr):\n    return K, torch.optim.SGD(model.parameters(), lr=lr)\n",
+        "import uuid\nK = uuid.uuid4()\n"
+        "def build(model, lr):\n    return K, torch.optim.SGD(model.parameters(), lr=lr)\n",
         "optimizer own: its build differs each time that the suite is loaded, or its file changed",
     ),
     "data": (
-        "import uuid\ndef line():\n    x = torch.randn(64, 3) + uuid.uuid4().int % 10**6 / 10**6\n    y = x[:, :1]\n"
+        "import uuid\ndef line():\n"
+        "    x = torch.randn(64, 3) + uuid.uuid4().int % 10**6 / 10**6\n    y = x[:, :1]\n"
         "    return Splits(train=(x, y), validation=(x, y), test=(x, y))\n",
-        "benchmark b: its data differ each time that they are made; seed a generator inside the function",
+        "benchmark b: its data differ each time that they are made; "
+        "seed a generator inside the function",
     ),
 }
 
 
+def task_of(definition: Definition) -> Task:
+    """A task of one run."""
+    run = Run(benchmark="b", optimizer="own", lr=0.1, seed=0, kind="trial")
+    return Task(id=1, priority=0, engine="plain", definition=definition, runs=(run,))
+
+
 @pytest.mark.parametrize("part", UNLIKE)
-def test_a_worker_that_finds_something_else_names_the_part(tmp_path: Path, part: str) -> None:
+def test_a_worker_that_finds_another_definition_names_the_part(tmp_path: Path, part: str) -> None:
     text, message = UNLIKE[part]
     write(tmp_path, {"suite.py": text})
     with loaded(tmp_path) as suite:
         own, its = identities(suite)
-    run = Run(benchmark="b", optimizer="own", lr=0.1, seed=0, kind="trial")
-    task = Task(
-        id=1,
-        priority=0,
-        engine="plain",
-        definition=Definition(benchmark=own, optimizer=its),
-        runs=(run,),
-    )
+    task = task_of(Definition(benchmark=own, optimizer=its))
     with loaded(tmp_path) as suite:
         (update,) = updates(task, trainer(lambda: suite, "cpu"))
     assert isinstance(update.update, RunResult)
@@ -265,18 +260,14 @@ def test_a_worker_that_has_other_packages_names_them(
     write(tmp_path, {"suite.py": ""})
     with loaded(tmp_path) as suite:
         own, its = identities(suite)
-        run = Run(benchmark="b", optimizer="own", lr=0.1, seed=0, kind="trial")
-        task = Task(
-            id=1,
-            priority=0,
-            engine="plain",
-            definition=Definition(benchmark=own, optimizer=its),
-            runs=(run,),
-        )
+        task = task_of(Definition(benchmark=own, optimizer=its))
         monkeypatch.setattr(torch, "__version__", "2.0.0")
         (update,) = updates(task, trainer(lambda: suite, "cpu"))
     assert isinstance(update.update, RunResult)
-    expected = f"benchmark b: this worker's environment differs from the driver's: torch (2.0.0 instead of {TORCH}); use the same"
+    expected = (
+        "benchmark b: this worker's environment differs from the driver's: "
+        f"torch (2.0.0 instead of {TORCH}); use the same"
+    )
     assert expected in str(update.update.error)
 
 
@@ -291,9 +282,8 @@ def without_source(folder: Path, width: int) -> None:
 
 
 def in_latin_1(folder: Path, width: int) -> None:
-    (folder / "net.py").write_bytes(
-        f"# coding: latin-1\n{NET.format(width=width)}    'é'\n".encode("latin-1")
-    )
+    text = f"# coding: latin-1\n{NET.format(width=width)}    'é'\n"
+    (folder / "net.py").write_bytes(text.encode("latin-1"))
 
 
 def in_an_archive(folder: Path, width: int) -> None:
@@ -313,15 +303,10 @@ def test_modules_of_any_kind_of_file_are_described(
     tmp_path: Path, write_net: Callable[[Path, int], None], text: str
 ) -> None:
     found = []
+    with_archive = "import sys\nsys.path.append(__file__.replace('suite.py', 'archive.zip'))\n"
     for version, width in enumerate((4, 4, 5)):
         folder = tmp_path / str(version)
-        write(
-            folder,
-            {
-                "suite.py": "import sys\nsys.path.append(__file__.replace('suite.py', 'archive.zip'))\n"
-                + text
-            },
-        )
+        write(folder, {"suite.py": with_archive + text})
         write_net(folder, width)
         found.append(digests(folder))
     assert found[0] == found[1]

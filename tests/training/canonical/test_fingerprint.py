@@ -1,4 +1,4 @@
-"""A fingerprint is a task and an environment: what was to be done, and what it was done in."""
+"""A fingerprint consists of a task and an environment, which can be told apart."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -51,12 +52,12 @@ def test_a_fingerprint_is_read_as_it_was_written() -> None:
     "text",
     ["1-2-3", "1-2-3-4-5", "1-2-3-4-5-", "1-2-g-4-5-plain", "1-2-3-4-5-plain\n", "", None, 1.0],
 )
-def test_what_is_no_fingerprint_is_none(text: object) -> None:
+def test_text_that_is_no_fingerprint_is_none(text: object) -> None:
     assert Fingerprint.parse(text) is None
 
 
 @pytest.mark.parametrize("text", ["1-2", "1-2-3-4", "1-2-g", "1-2-3\n", None])
-def test_what_is_no_fingerprint_of_any_schema_is_none(text: object) -> None:
+def test_text_that_is_no_fingerprint_of_any_schema_is_none(text: object) -> None:
     assert read_fingerprint(text) is None
 
 
@@ -76,18 +77,14 @@ def defined() -> Definition:
 def test_a_fingerprint_names_its_run_whatever_the_engine() -> None:
     own = defined().fingerprint(RUN, engine="stacked")
     assert names_run(own, lr="0.1", seed=3, kind="evaluation", arm="tuned")
-    assert names_run(
-        defined().fingerprint(replace(RUN, lr=1), engine="plain"),
-        lr="1",
-        seed=3,
-        kind="evaluation",
-        arm="tuned",
-    )
+    with_integer = defined().fingerprint(replace(RUN, lr=1), engine="plain")
+    assert names_run(with_integer, lr="1", seed=3, kind="evaluation", arm="tuned")
     for change in ({"lr": "0.2"}, {"seed": 4}, {"kind": "trial"}, {"arm": None}):
-        assert not names_run_of_any(own, **{**SAID, **change}, engine="stacked")  # type: ignore[arg-type]
+        changed: dict[str, Any] = {**SAID, **change}
+        assert not names_run_of_any(own, **changed, engine="stacked")
 
 
-# --- Versions are of the environment -----------------------------------------------------------------------------------------
+# --- Versions belong to the environment ----------------------------------------------------------
 
 
 def test_another_version_of_a_package_is_another_environment_of_the_same_task(
@@ -125,7 +122,7 @@ def model():
 """
 
 
-def test_an_installed_package_is_a_version_where_only_the_text_of_its_importer_tells(
+def test_an_installed_package_in_the_text_of_its_importer_is_a_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, {"suite.py": OPTIONAL})
@@ -138,7 +135,7 @@ def test_an_installed_package_is_a_version_where_only_the_text_of_its_importer_t
     assert dict(after.packages)["no_such_package_of_anybody"] == "absent"
 
 
-# --- Names of optsuite's own -------------------------------------------------------------------------------------------------
+# --- Names of optsuite's own modules -------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -197,7 +194,8 @@ own = load_suite(sys.argv[2])
 found["own"] = told(benchmark_parts(own.benchmarks[0]) | spec_parts(own.optimizers[-1]))
 print(json.dumps(found))
 """
-MOVES = {  # files of optsuite, and where they are in another arrangement
+# Files of optsuite, and their places in another arrangement.
+MOVES = {
     "definitions/benchmark.py": "definitions/problem.py",
     "training/results.py": "training/run.py",
     "models/simple.py": "models/dense/layers.py",
@@ -243,12 +241,11 @@ def test_a_rearranged_optsuite_with_its_benchmarks_inside_has_the_same_tasks(
         )
         assert done.returncode == 0, done.stderr
         found.append(json.loads(done.stdout))
-    differing = [
-        (name, part)
-        for name, parts in found[0].items()
-        for part in parts
-        if parts[part] != found[1][name][part]
-    ]
+    differing = []
+    for name, parts in found[0].items():
+        for part in parts:
+            if parts[part] != found[1][name][part]:
+                differing.append((name, part))
     assert differing == []
     assert found[0].keys() == found[1].keys()
     assert len(found[0]) > 30
@@ -260,7 +257,7 @@ def test_descriptions_of_a_suite_hold_text_and_packages_apart() -> None:
     assert found.packages == (("torch", dict(found.packages)["torch"]),)
 
 
-# --- What a comparison of nights says ----------------------------------------------------------------------------------------
+# --- Comparisons of nights -----------------------------------------------------------------------
 
 
 def studies(fingerprint: object, torch_version: str = "2") -> pd.DataFrame:
@@ -274,10 +271,9 @@ def test_another_definition_and_another_environment_are_told_apart() -> None:
     before = studies(OWN)
     assert list(environment(before, before)) == []
     assert list(environment(before, studies(other_code))) == [("definition of x", "1", "9")]
-    assert list(environment(before, studies(other_packages))) == [
-        ("packages or settings of x", "5", "9")
-    ]
-    assert list(environment(before, studies(other_packages, "3"))) == [
-        ("torch", "2", "3")
-    ]  # which explains it
-    assert list(environment(studies("1-2-3"), before)) == []  # of schema 2: nothing can be compared
+    changes = list(environment(before, studies(other_packages)))
+    assert changes == [("packages or settings of x", "5", "9")]
+    # The version of torch explains the other packages.
+    assert list(environment(before, studies(other_packages, "3"))) == [("torch", "2", "3")]
+    # Fingerprints of schema 2 cannot be compared.
+    assert list(environment(studies("1-2-3"), before)) == []

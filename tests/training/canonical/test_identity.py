@@ -67,15 +67,13 @@ def definition(spec: Any) -> str:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_whatever_changes_a_benchmark_changes_its_task(change: dict[str, Any]) -> None:
+def test_each_change_of_a_benchmark_changes_its_task(change: dict[str, Any]) -> None:
     assert of(replace(tiny.BENCHMARK, **change)).benchmark.digest != of().benchmark.digest
 
 
 def test_dtype_and_device_change_the_environment_and_not_the_task() -> None:
-    prints = [
-        one.fingerprint(RUN, engine="plain")
-        for one in (of(), of(dtype="float64"), of(device="cuda"))
-    ]
+    definitions = (of(), of(dtype="float64"), of(device="cuda"))
+    prints = [one.fingerprint(RUN, engine="plain") for one in definitions]
     assert len({one.environment for one in prints}) == 3
     assert len({one.task for one in prints}) == 1
     assert of(device="cuda:0") == of(device="cuda:1")
@@ -94,21 +92,20 @@ def test_the_same_definition_made_again_is_the_same() -> None:
 @pytest.mark.parametrize(
     "change", [{"lr": 0.2}, {"seed": 1}, {"kind": "trial", "arm": None}, {"arm": "default"}]
 )
-def test_whatever_changes_a_run_changes_its_fingerprint(change: dict[str, Any]) -> None:
+def test_each_change_of_a_run_changes_its_fingerprint(change: dict[str, Any]) -> None:
     assert identity(replace(RUN, **change)).task != identity(RUN).task
 
 
 def test_optimizers_differ_by_what_they_do_not_by_what_is_searched() -> None:
     sgd = OPTIMIZERS["sgd"]
     assert identity(RUN, replace(sgd, fixed={"momentum": 0.5})).task != identity(RUN).task
-    assert identity(
-        RUN, replace(sgd, lr=LogUniform(low=1e-9, high=1.0), default_lr=0.5, source="")
-    ) == identity(RUN)
+    searched = replace(sgd, lr=LogUniform(low=1e-9, high=1.0), default_lr=0.5, source="")
+    assert identity(RUN, searched) == identity(RUN)
     assert len({definition(spec) for spec in OPTIMIZERS.values()}) == len(OPTIMIZERS)
 
 
 def load(folder: Path, text: str) -> ModuleType:
-    """The text as a module of its own, always of the same name, with its neighbours of the folder."""
+    """The text as a new module, always named `written`, beside the module `neighbour`."""
     path = folder / f"m{len(list(folder.iterdir()))}.py"
     path.write_text(text)
     if not (folder / "neighbour.py").exists():
@@ -235,9 +232,8 @@ def test_values_are_told_apart(one: object, other: object) -> None:
 
 
 def test_numbers_of_numpy_are_their_own() -> None:
-    assert (
-        canonicalize(np.float64(0.9)) == canonicalize(np.float64(0.9)) != canonicalize(0.9)
-    )  # in sums with float32, they count more
+    # In sums with float32, their dtype prevails, and that of a float does not.
+    assert canonicalize(np.float64(0.9)) == canonicalize(np.float64(0.9)) != canonicalize(0.9)
 
 
 def test_a_class_that_has_been_used_is_still_the_same() -> None:
@@ -245,22 +241,16 @@ def test_a_class_that_has_been_used_is_still_the_same() -> None:
     program = "from suites import tiny\nfrom optsuite.training.identity import identify_optimizer\n"
     program += "print(identify_optimizer(tiny.SUITE.optimizers[1]).digest)"
     paths = {"PYTHONPATH": f"{Path(__file__).parents[2]}"}
-    fresh = subprocess.run(
-        [sys.executable, "-c", program],
-        env=os.environ | paths,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = [sys.executable, "-c", program]
+    environment = os.environ | paths
+    fresh = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     spec.build(torch.nn.Linear(3, 1), 0.1)
     assert definition(spec) == fresh.stdout.strip()
 
 
-def test_what_cannot_be_told_apart_is_refused() -> None:
-    with pytest.raises(
-        InputError,
-        match=r"element 'lock': got a value of type lock, which cannot be distinguished from others",
-    ):
+def test_a_value_without_distinction_raises() -> None:
+    message = "element 'lock': got a value of type lock, which cannot be distinguished from others"
+    with pytest.raises(InputError, match=message):
         canonicalize({"lock": threading.Lock()})
 
 
@@ -270,10 +260,9 @@ def test_what_a_function_closes_over_is_noticed(tmp_path: Path) -> None:
 
 
 def test_functions_that_call_each_other_are_described(tmp_path: Path) -> None:
-    module = load(
-        tmp_path,
-        "def even(n):\n    return n == 0 or odd(n - 1)\ndef odd(n):\n    return n != 0 and even(n - 1)\n",
-    )
+    text = "def even(n):\n    return n == 0 or odd(n - 1)\n"
+    text += "def odd(n):\n    return n != 0 and even(n - 1)\n"
+    module = load(tmp_path, text)
     assert canonicalize(module.even) != canonicalize(module.odd)
 
 

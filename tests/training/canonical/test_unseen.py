@@ -1,4 +1,4 @@
-"""What no walk over the code can see is noticed by the stored run that is trained again."""
+"""Changes that no description sees are found by training one stored run again."""
 
 import os
 from collections.abc import Callable
@@ -52,7 +52,13 @@ def model():
 BENCHMARK = Benchmark(
     name="b", dataset=line, model=model, loss=loss, batch_size=8, max_steps=10, eval_every=5
 )
-SUITE = Suite(name="unseen", benchmarks=(BENCHMARK,), optimizers=(OPTIMIZERS["momentum"],), n_trials=2, n_seeds=2)
+SUITE = Suite(
+    name="unseen",
+    benchmarks=(BENCHMARK,),
+    optimizers=(OPTIMIZERS["momentum"],),
+    n_trials=2,
+    n_seeds=2,
+)
 """
 N_RUNS = 2 + 2 + 2
 
@@ -130,7 +136,7 @@ def test_a_change_that_no_identity_sees_is_trained_again(
     Path("suite.py").write_text(SUITE.format(expression=expression, **places))
     make(0, monkeypatch)
     assert trained() == (N_RUNS, [])
-    assert trained() == (0, [])  # nothing has changed
+    assert trained() == (0, [])  # because nothing has changed
     make(1, monkeypatch)
     n_trained, findings = trained()
     assert n_trained == N_RUNS
@@ -143,12 +149,10 @@ def trained() -> tuple[int, list[str]]:
     pool = InlinePool()
     pool.load(suite)
     studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu")
-    events = list(
-        run_campaign(
-            studies, uri=tracking_uri(), campaign="c", suite="unseen", pool=pool, stop=lambda: False
-        )
-    )
-    findings = [
-        line for event in events if isinstance(event, ReuseChecked) for line in event.findings
-    ]
+    findings: list[str] = []
+    for event in run_campaign(
+        studies, uri=tracking_uri(), campaign="c", suite="unseen", pool=pool, stop=lambda: False
+    ):
+        if isinstance(event, ReuseChecked):
+            findings += event.findings
     return pool.n_trained, findings
