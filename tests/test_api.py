@@ -13,7 +13,9 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch.nn.functional as F
+from commands import Call
 from conftest import TINY
+from edits import edits
 from suites import tiny
 from torch import nn
 
@@ -113,6 +115,26 @@ def test_script_without_a_guard_trains_in_worker_processes(folder: Path) -> None
     )
     done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, check=True)
     assert done.stdout == "done 3\n"
+
+
+def test_script_that_calls_a_module_of_the_suite_gives_runs_that_the_command_reuses(
+    folder: Path, call: Call
+) -> None:
+    edit = next(edit for edit in edits("modules") if edit.name == "module")
+    edit.write(folder, after=False)
+    with Path("net.py").open("a") as file:
+        file.write("def hello():\n    print('hello')\n")
+    Path("script.py").write_text(
+        "import net, optsuite, suite\n"
+        "net.hello()\n"
+        'if __name__ == "__main__":\n'
+        '    print(optsuite.run(suite.SUITE, campaign="c").outcome)\n'
+    )
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "done", done.stderr
+    code, out, _ = call("run", "--suite", "suite.py", "--campaign", "c", "--workers", "1")
+    n_runs = 2 * 8 + 2 * 4 + 4
+    assert (code, f"{n_runs} runs, {n_runs} of them in the store already" in out) == (0, True), out
 
 
 def test_no_public_name_is_hidden_by_a_module(folder: Path) -> None:

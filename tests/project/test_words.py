@@ -59,7 +59,7 @@ FORMER = {
     "sweep": "delete_duplicates",
     "tidy": "delete_unfinished",
 }
-# The text of these functions is the identity of runs: they keep the names that they were written with.
+# The text of these functions is the identity of runs: they keep their first names.
 FROZEN = ("data", "models", "optimizers")
 STATEMENTS = ("analysis/statements.py", "analysis/night_statements.py")
 SHORTEST_SENTENCE = 24  # characters of a literal that is more than a word or two

@@ -1,4 +1,7 @@
-"""Two benchmarks and two optimizers in the form of `smoke`, with a round that is proposed: seconds of training."""
+"""Two benchmarks and two optimizers in the form of `smoke`, with a round that is proposed.
+
+Takes seconds to train.
+"""
 
 from dataclasses import replace
 

@@ -1,4 +1,7 @@
-"""A suite that trains in milliseconds: a line fitted by an optimizer of its own and by one of the registry."""
+"""A suite that trains in milliseconds.
+
+A line is fitted by an optimizer of its own and by one of the registry.
+"""
 
 from functools import partial
 
