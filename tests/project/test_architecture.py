@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from density import flaws
 from package import FILES, ROOT
 
 import optsuite
@@ -24,8 +25,28 @@ def part(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_modules_stay_short_and_only_the_command_line_prints_or_exits(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 250
+def test_modules_functions_and_lines_stay_short(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT.parent)
+    assert not list(flaws(path.relative_to(ROOT.parent)))
+
+
+def test_long_functions_and_lines_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    body = '    """Its docstring\n\n    does not count."""\n' + "    pass\n" * 40
+    Path("long.py").write_text(f"def long():\n{body}" + "#" * 101 + "\n" * 210)
+    assert list(flaws(Path("long.py"))) == [
+        "long.py: 254 lines",
+        "long.py:45: 101 columns",
+        "long.py:1: long has 41 lines",
+    ]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_command_line_prints_or_exits(path: Path) -> None:
     if part(path) in ("cli", "__main__"):
         return
     for node in ast.walk(ast.parse(path.read_text())):
