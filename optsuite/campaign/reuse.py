@@ -42,7 +42,7 @@ class _Check:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class ReuseDecision:
     """The result of checking a study: whether to `keep` its results, their mark, a line for people.
 
     With an `error`, the run can no longer be trained. The study stops, but its results are kept.
@@ -66,7 +66,7 @@ class ReuseCheck:
         self._pool = pool
         self._ids = ids
         self._checks: dict[int, _Check] = {}
-        self.verdicts: dict[Study, Verdict] = {}
+        self.decisions: dict[Study, ReuseDecision] = {}
 
     def run(self, studies: Sequence[Study], stop: Callable[[], bool]) -> Iterator[Event]:
         """Check all studies that were answered from the store, and collect `verdicts`."""
@@ -90,11 +90,11 @@ class ReuseCheck:
     def _result(self) -> ReuseChecked:
         n_same = 0
         lines = []
-        for verdict in self.verdicts.values():
-            if verdict == Verdict(keep=True):
+        for decision in self.decisions.values():
+            if decision == ReuseDecision(keep=True):
                 n_same += 1
-            elif verdict.line:
-                lines.append(verdict.line)
+            elif decision.line:
+                lines.append(decision.line)
         return ReuseChecked(n_same=n_same, findings=tuple(lines))
 
     def _submit(self, check: _Check) -> None:
@@ -125,33 +125,33 @@ class ReuseCheck:
             self._submit(check)
             return
         line = f"{_name(check)}: reused results could not be checked: {reason}"
-        self.verdicts[check.study] = Verdict(keep=True, line=line)
+        self.decisions[check.study] = ReuseDecision(keep=True, line=line)
 
     def _judge(self, check: _Check) -> None:
         """Decide on a study, or train its run once more to see whether it repeats here at all."""
         if check.error:
             which = f"lr={check.run.lr:.3g} seed={check.run.seed}"
             error = f"a stored run cannot be repeated: {which} failed: {check.error}"
-            self.verdicts[check.study] = Verdict(keep=True, error=error)
+            self.decisions[check.study] = ReuseDecision(keep=True, error=error)
             return
         first = check.trained[0]
         stored = [m for m in check.stored if m.step <= check.until]
         ends_alike = len(first) == len(stored)
         if ends_alike and repeats(stored, first):
-            self.verdicts[check.study] = Verdict(keep=True)
+            self.decisions[check.study] = ReuseDecision(keep=True)
             return
         beyond_noise = parted(stored, first)
         if not beyond_noise and not ends_alike:
             beyond_noise = "it ends at another step"
         mark, is_here = self._stored_runs.reuse_of(check.study)
         if mark and is_here and not beyond_noise:
-            self.verdicts[check.study] = Verdict(keep=True, mark=mark)
+            self.decisions[check.study] = ReuseDecision(keep=True, mark=mark)
         elif len(check.trained) < 2:
             self._submit(check)
         else:
-            self.verdicts[check.study] = self._verdict(check, beyond_noise)
+            self.decisions[check.study] = self._decide(check, beyond_noise)
 
-    def _verdict(self, check: _Check, beyond_noise: str) -> Verdict:
+    def _decide(self, check: _Check, beyond_noise: str) -> ReuseDecision:
         """The verdict after two new trainings of a run that differ from the stored one."""
         name, run = _name(check), check.run
         elsewhere = self._stored_runs.trained_elsewhere(check.study, run)
@@ -160,13 +160,13 @@ class ReuseCheck:
                 f"{name}: not reproducible on this device: two trainings of one run differ, but "
                 "agree with the store within noise; its results are kept"
             )
-            return Verdict(keep=True, mark=NOT_REPRODUCIBLE, line=line)
+            return ReuseDecision(keep=True, mark=NOT_REPRODUCIBLE, line=line)
         if not beyond_noise and elsewhere:
             line = (
                 f"{name}: stored results come from another machine ({elsewhere}) and agree within "
                 "float noise; they are kept"
             )
-            return Verdict(keep=True, mark=OTHER_MACHINE, line=line)
+            return ReuseDecision(keep=True, mark=OTHER_MACHINE, line=line)
         cause = beyond_noise
         if not cause:
             cause = "it differs by float noise, though it was trained on such a machine"
@@ -175,7 +175,7 @@ class ReuseCheck:
             "something outside its code has changed, such as a file, the environment or a library; "
             "all of them are trained again"
         )
-        return Verdict(keep=False, line=line)
+        return ReuseDecision(keep=False, line=line)
 
 
 def _name(check: _Check) -> str:

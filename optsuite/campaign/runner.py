@@ -172,9 +172,9 @@ def _replayed(
         if _settle(check, recorder):
             work = Replay(studies, stored_runs)
             replayed = list(work.replay())
-        for study, verdict in check.verdicts.items():
-            if verdict.error:
-                study.stop(verdict.error)
+        for study, decision in check.decisions.items():
+            if decision.error:
+                study.stop(decision.error)
     yield from replayed
     return work
 
@@ -182,16 +182,16 @@ def _replayed(
 def _settle(check: ReuseCheck, recorder: Recorder) -> bool:
     """Apply the verdicts on reused results; return whether the studies were restarted for it."""
     refuted = []
-    for study, verdict in check.verdicts.items():
-        if verdict.mark:
-            recorder.mark_reuse(study, verdict.mark)
-        if not verdict.keep:
+    for study, decision in check.decisions.items():
+        if decision.mark:
+            recorder.mark_reuse(study, decision.mark)
+        if not decision.keep:
             refuted.append(study)
     if not refuted:
         return False
     for study in refuted:
         recorder.refute(study)
-    for study in check.verdicts:
+    for study in check.decisions:
         study.restart()
     return True
 

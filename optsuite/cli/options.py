@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from optsuite.execution.options import ENGINES, ExecutionOptions
+from optsuite.execution.options import ENGINE_CHOICES, ExecutionOptions
 
 SUITE = click.option(
     "--suite",
@@ -30,7 +30,7 @@ DEVICE = click.option(
     "--device", default="cpu", show_default=True, help="Where to train: cpu, cuda, cuda:1, mps."
 )
 ENGINE = click.option(
-    "--engine", type=click.Choice(ENGINES), default="auto", help="How runs are trained."
+    "--engine", type=click.Choice(ENGINE_CHOICES), default="auto", help="How runs are trained."
 )
 CHECKPOINT = click.option(
     "--checkpoint-every",

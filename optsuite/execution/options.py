@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-ENGINES = ("auto", "plain", "stacked")
+ENGINE_CHOICES = ("auto", "plain", "stacked")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""All that differs between cpu, cuda and mps. No other module compares the names of devices."""
+"""All that differs between cpu, cuda and mps.
+
+Only `optimizers.fused` compares the names of devices beside it.
+"""
 
 import torch
 
