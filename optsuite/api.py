@@ -154,7 +154,7 @@ def nightly(
     report_folder: Path = REPORT,
     listener: Listener = ignore,
 ) -> NightResult:
-    """Train the suite at the rates of the first night, and compare with the last good night.
+    """Train the suite at the rates that were tuned last, and compare with the last good night.
 
     By default the campaign is named after the date in UTC. `retune` tunes the rates again, for this
     and later nights. All but the last `keep` nights are deleted, except those still needed.
@@ -173,7 +173,7 @@ def delete(campaign: str, *, dry_run: bool = False, force: bool = False) -> Remo
 def clean(campaign: str | None = None, *, dry_run: bool = False, rejected: bool = False) -> Removal:
     """Remove what no report, night or later start needs, from one campaign or from all.
 
-    `rejected` includes runs in the spool that the store did not accept.
+    `rejected` includes runs in the outbox that the store did not accept.
     """
     return clean_store(tracking_uri(), campaign, dry_run=dry_run, rejected=rejected)
 

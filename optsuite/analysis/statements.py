@@ -158,7 +158,7 @@ def _open(row: Row) -> str:
     if n_seeds < FEWEST_SEEDS:
         remedy = f"needs at least {FEWEST_SEEDS} seeds, not {n_seeds}"
     elif pd.isna(n_more):
-        remedy = "more seeds would not tell"
+        remedy = "more seeds would not resolve it"
     elif n_more > MAX_SEEDS_SHOWN:
         remedy = f"over {MAX_SEEDS_SHOWN:,} more seeds"
     else:
@@ -227,8 +227,8 @@ LEGEND = (
     "Score: interquartile mean over fresh seeds of the lowest validation loss, at the learning "
     "rate tuned on other seeds. Rank: one more than the number of optimizers that are certainly "
     "better: by a paired test corrected for all pairs, and by more than the tolerance. Best so "
-    "far, open: more seeds would tell. Steps: median number of steps to the target. Default lr: "
-    "the documented rate, and how its score compares with the tuned one. Warnings: seeds that "
+    "far, open: more seeds would resolve it. Steps: median number of steps to the target. Default "
+    "lr: the documented rate, and how its score compares with the tuned one. Warnings: seeds that "
     "diverged (each counts as the worst loss of its benchmark) or never improved on their initial "
     "loss, and what may mislead."
 )

@@ -115,7 +115,7 @@ def run_campaign(
     `broken` pairs leave the report. Raises StoreUnavailableError if results can no longer be
     written; the spool then keeps those at hand.
     """
-    with campaign_lock(uri, campaign), Outbox(uri, campaign) as outbox, _accounted(outbox):
+    with campaign_lock(uri, campaign), Outbox(uri, campaign) as outbox, _with_summary(outbox):
         store = open_store(uri)
         with lease(store, campaign) as own:
             must_stop = partial(_must_stop, stop, own)
@@ -169,7 +169,7 @@ def _replayed(
     replayed = list(work.replay())
     if check is not None:
         yield from check.run(studies, stop)
-        if _settle(check, recorder):
+        if _apply_decisions(check, recorder):
             work = Replay(studies, stored_runs)
             replayed = list(work.replay())
         for study, decision in check.decisions.items():
@@ -179,8 +179,8 @@ def _replayed(
     return work
 
 
-def _settle(check: ReuseCheck, recorder: Recorder) -> bool:
-    """Apply the verdicts on reused results; return whether the studies were restarted for it."""
+def _apply_decisions(check: ReuseCheck, recorder: Recorder) -> bool:
+    """Apply what the check of reused results decided; return whether the studies were restarted."""
     refuted = []
     for study, decision in check.decisions.items():
         if decision.mark:
@@ -218,12 +218,12 @@ def _stored_curves(
 
 
 @contextmanager
-def _accounted(outbox: Outbox) -> Iterator[None]:
+def _with_summary(outbox: Outbox) -> Iterator[None]:
     """Add to a StoreUnavailableError where the results are kept."""
     try:
         yield
     except StoreUnavailableError as error:
-        raise StoreUnavailableError(f"{error}{outbox.account()}") from error
+        raise StoreUnavailableError(f"{error}{outbox.summary()}") from error
 
 
 def missing(studies: Sequence[Study], *, uri: str, campaign: str) -> dict[str, int]:

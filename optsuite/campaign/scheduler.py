@@ -150,7 +150,7 @@ class Scheduler:
 
     def _refuse_stacks(self, study: Study, cause: str) -> Iterator[Event]:
         """Train a study again, one run at a time."""
-        reason = f"its stacked runs part from plain ones: {cause}"
+        reason = f"its stacked runs differ from plain ones: {cause}"
         stacked = {study.fingerprint(run) for run in study.answers}
         self._writer.put(self._recorder.refuse_stacks, study, study.identity, stacked, reason)
         self._guards.forget(study)

@@ -8,7 +8,7 @@ import click
 @click.command()
 @click.argument("campaign")
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--force", is_flag=True, help="Delete a night even if later nights need it.")
 def delete(campaign: str, dry_run: bool, yes: bool, force: bool) -> int:
     """Delete a campaign for good."""
@@ -23,7 +23,7 @@ def delete(campaign: str, dry_run: bool, yes: bool, force: bool) -> int:
         if dry_run:
             return 0
         if sys.stdin is None or not sys.stdin.isatty():
-            raise click.UsageError("delete asks on a terminal, and there is none; add --yes")
+            raise click.UsageError("delete must be confirmed on a terminal; add --yes")
         click.confirm(f"Delete campaign {campaign} for good?", abort=True)
     show_removal(out, api.delete(campaign, force=force))
     return 0

@@ -11,17 +11,17 @@ WORDS: dict[What, str] = {
     "runs": "runs",
     "reports": "report runs, with the files of the report",
     "superseded": "superseded runs: newer ones have replaced them",
-    "refuted": "refuted runs: training them again gave other results",
+    "refuted": "refuted runs: training them again gave different results",
     "unfinished": "unfinished runs",
     "trash": "runs in MLflow's trash",
     "checkpoints": "checkpoints",
-    "waiting": "runs in the spool, to be delivered by the next start",
-    "set_aside": "runs in the spool that could not be delivered",
-    "litter": "files of killed processes in the spool",
+    "waiting": "runs in the outbox, to be delivered by the next start",
+    "set_aside": "runs in the outbox that could not be delivered",
+    "litter": "files of killed processes in the outbox",
     "locks": "lock files",
     "unreplaced": "superseded runs that nothing has replaced yet",
     "remembered": "run of a study that a later start needs",
-    "foreign": "runs with the tag of the campaign that optsuite has not written",
+    "foreign": "runs with the campaign's tag that optsuite did not write",
 }
 TRASH_ONLY = "A server keeps runs in MLflow's trash; 'mlflow gc' on its machine removes them."
 

@@ -33,8 +33,8 @@ class Target:
         if self.value is not None:
             direction = "at_most" if self.is_upper else "at_least"
             warn_once(
-                f"Target({self.metric!r}, {self.value:g}) guesses its direction; "
-                f"say Target({self.metric!r}, {direction}={self.value:g})"
+                f"Target({self.metric!r}, {self.value:g}) has no direction; "
+                f"write Target({self.metric!r}, {direction}={self.value:g})"
             )
 
     @property

@@ -73,7 +73,7 @@ SPECS = (
         fixed=ADAM | {"weight_decay": 0.01},
         special_cases=("adam", "adagrad", "rmsprop"),
         source="Loshchilov and Hutter 2019",
-        limitations="problems without anything to regularise, where its decay is a bias",
+        limitations="problems without anything to regularize, where its decay is a bias",
     ),
     OptimizerSpec(
         name="adagrad",
@@ -93,7 +93,7 @@ SPECS = (
         default_lr=0.01,
         fixed={"alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0},
         source="Tieleman and Hinton 2012; default rate of torch.optim.RMSprop",
-        limitations="sparse gradients: its first steps are large, as its averages start at 0",
+        limitations="sparse gradients: its first steps are large, because its averages start at 0",
     ),
     OptimizerSpec(
         name="nesterov",
@@ -153,7 +153,7 @@ SPECS = (
         default_lr=0.01,
         fixed={"lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0},
         source="Polyak and Juditsky 1992; default rate of torch.optim.ASGD",
-        limitations="its average, which torch keeps aside: judged by the last weights, it is SGD with a little decay",
+        limitations="its average, which torch keeps aside: measured at the last weights, it is SGD with a little decay",
     ),
     OptimizerSpec(
         name="rprop",
@@ -163,7 +163,7 @@ SPECS = (
         fixed={"etas": (0.5, 1.2), "step_sizes": (1e-6, 50.0)},
         schedule=None,  # the rate is where its step sizes start, and not used again
         source="Riedmiller and Braun 1993; default rate of torch.optim.Rprop; without weight decay",
-        limitations="minibatches, whose noise flips the signs it goes by: it is here as the method for full batches",
+        limitations="minibatches, whose noise flips the signs it goes by: included as the method for full batches",
     ),
     OptimizerSpec(
         name="adafactor",
@@ -191,6 +191,6 @@ SPECS = (
         closure=True,
         fixed={"max_iter": 1, "history_size": 10},  # one gradient a step, as all others have
         source="Liu and Nocedal 1989; default rate of torch.optim.LBFGS; without weight decay",
-        limitations="minibatches, whose noise it takes for curvature: it is here as the method for full batches",
+        limitations="minibatches, whose noise it takes for curvature: included as the method for full batches",
     ),
 )

@@ -118,7 +118,7 @@ SPECS = (
         lr_linear=True,
         fixed={"betas": (0.9, 0.99), "weight_decay": 0.0},
         source="Chen et al. 2023; default rate of pytorch-optimizer",
-        limitations="small batches: it goes by signs, of which noise decides",
+        limitations="small batches: it uses only the signs, which noise dominates",
     ),
     OptimizerSpec(
         name="soap",
@@ -146,7 +146,7 @@ SPECS = (
         schedule=None,
         fixed={"momentum": 0.9, "weight_decay": 0.0},
         source="Defazio et al. 2024; default rate of schedulefree",
-        limitations="a schedule, which its averaging replaces; models with batch norm need its statistics taken again",
+        limitations="a schedule, which its averaging replaces; models with batch norm need its statistics recomputed",
     ),
     OptimizerSpec(
         name="schedulefree_adamw",
@@ -156,7 +156,7 @@ SPECS = (
         schedule=None,
         fixed=ADAM,
         source="Defazio et al. 2024; default rate of schedulefree",
-        limitations="a schedule, which its averaging replaces; models with batch norm need its statistics taken again",
+        limitations="a schedule, which its averaging replaces; models with batch norm need its statistics recomputed",
     ),
     OptimizerSpec(
         name="prodigy",

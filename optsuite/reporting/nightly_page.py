@@ -18,7 +18,7 @@ from optsuite.tracking.nights import REFERENCE, Night
 SHOWN = 30  # nights: the names of more would be illegible on an axis
 SIGNS = {"worse": "▲△", "better": "▼▽"}  # the second one for nights that tuned rates
 HEADER = ("benchmark", "optimizer", "what", "before", "after")
-JUDGED = {
+MARKS = {
     True: Cell("good", kind="better"),
     False: Cell("bad", kind="worse"),
     None: Cell("not judged"),
@@ -97,7 +97,7 @@ def _changes(
             fields = {str(name): value for name, value in record.items()}
             rows.append(_change(Change(**fields), night))
         if rows:
-            mark = JUDGED[night.good]
+            mark = MARKS[night.good]
             group = {
                 "night": night.campaign,
                 "mark": mark,
@@ -132,5 +132,5 @@ def _history_table(
             n_of = f"{row['diverged']} of {row['seeds']}"
             diverged.append(f"{row['optimizer']} on {row['benchmark']}: {n_of}")
         long = [Cell("; ".join(diverged), kind="wrap"), Cell(environment_changes[i], kind="wrap")]
-        rows.append([Cell(night.campaign), Cell(started), JUDGED[night.good], *counts, *long])
+        rows.append([Cell(night.campaign), Cell(started), MARKS[night.good], *counts, *long])
     return Grid(("night", "start (UTC)", "", "worse", "better", "diverged", "what was new"), rows)

@@ -103,7 +103,7 @@ class Outbox:
         """The files that a killed process has left, if the campaign's lock is held."""
         return self._matching(RESERVE, UNFINISHED)
 
-    def account(self) -> str:
+    def summary(self) -> str:
         """What happened to the runs that the store did not take, as the end of a message."""
         kept = self.waiting
         text = ""

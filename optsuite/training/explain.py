@@ -47,7 +47,7 @@ def backward(
     if not value.requires_grad:
         what = "its value does" if _requires_grad(outputs) else "the outputs do"
         raise InputError(
-            f"has no gradient, as {what} not depend on the weights: "
+            f"has no gradient, because {what} not depend on the weights: "
             "detach, argmax, no_grad or .item() on the way?"
         )
     try:

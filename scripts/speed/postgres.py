@@ -1,7 +1,8 @@
 """Seconds and memory of `optsuite report` for campaigns in PostgreSQL.
 
-`python -m speed.postgres 10000 100000`. Needs the extra `postgres` and PostgreSQL; 100,000 runs
-take 7 GB of disk and some minutes to copy.
+    PYTHONPATH=.:tests:scripts python -m speed.postgres 10000 100000
+
+Needs the extra `postgres` and PostgreSQL; 100,000 runs take 7 GB of disk and some minutes to copy.
 """
 
 import os

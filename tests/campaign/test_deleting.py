@@ -123,7 +123,7 @@ def test_terminal_is_asked_and_no_terminal_is_refused(database: Path, folder: Pa
     command = [str(PROGRAM), "delete", "a"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert done.returncode == 2
-    expected = "optsuite: delete asks on a terminal, and there is none; add --yes"
+    expected = "optsuite: delete must be confirmed on a terminal; add --yes"
     assert done.stderr.splitlines() == [expected]
     for answer, code, names in ((b"n\n", 130, ["a", "b"]), (b"y\n", 0, ["a", "b"])):
         ours, theirs = pty.openpty()

@@ -379,7 +379,8 @@ def test_stacks_that_part_from_the_plain_loop_are_trained_plainly_and_never_stac
     current = runs[~runs["superseded"] & (runs["optimizer"] == "sgd")]
     assert set(current["engine"]) == {"plain"}
     assert len(current) == N_SGD + 1
-    assert current["engine_reason"].str.startswith("its stacked runs part from plain ones: ").all()
+    reason = "its stacked runs differ from plain ones: "
+    assert current["engine_reason"].str.startswith(reason).all()
     resume(pool)
     assert pool.n_trained == 0
     every = itertools.chain.from_iterable(read_plans(tracking_uri(), "c").values())

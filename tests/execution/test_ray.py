@@ -302,7 +302,7 @@ def test_task_with_other_results_on_another_try_is_lost(three: Three, empty: Pat
     with open_ray(three.address, suite="otherwise.py") as pool:
         pool.submit(replace(task(0), definition=found))
         *measured, lost = collect(pool, 1)
-    assert lost == TaskLost(task=0, reason="another try of it gave other results")
+    assert lost == TaskLost(task=0, reason="a retry gave different results")
     assert len(measured) > 1
 
 

@@ -67,7 +67,7 @@ SHORTEST_SENTENCE = 24  # characters of a literal that is more than a word or tw
 
 def identifiers(text: str) -> set[str]:
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    return {token.string for token in tokens if token.type == tokenize.NAME}
+    return {token.string.lstrip("_") for token in tokens if token.type == tokenize.NAME}
 
 
 def test_identifiers_are_told_from_strings_and_comments() -> None:

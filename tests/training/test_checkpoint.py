@@ -40,7 +40,7 @@ LEFT = BENCHMARK.max_steps - LAST_CHECKPOINT
 SPLITS = tiny.line()
 ADAM = OPTIMIZERS["adam"]
 DECLINED = {"shampoo"}  # keeps objects in its state, which torch.load(weights_only=True) refuses
-Facts = list[tuple[int, dict[str, float]] | RunResult]
+Updates = list[tuple[int, dict[str, float]] | RunResult]
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def trained(
     *,
     benchmark: Any = BENCHMARK,
     until: int | None = None,
-) -> Facts:
+) -> Updates:
     """The measurements and the result of a run, stopped after the measurement at step `until`."""
     run = Run(
         benchmark=benchmark.name,
@@ -73,7 +73,7 @@ def trained(
         kind="trial",
     )
     checkpoint_of = partial(in_folder, folder) if folder else None
-    updates: Facts = []
+    updates: Updates = []
     for _, update in plain.train(benchmark, spec, [run], SPLITS, checkpoint_of=checkpoint_of):
         if isinstance(update, RunResult):
             updates.append(update)

@@ -32,7 +32,7 @@ def clean_store(
 ) -> Removal:
     """Clean a campaign, or all of them if it is None. Raises InputError.
 
-    A running campaign is left alone. `rejected` includes runs in the spool that the store did not
+    A running campaign is left alone. `rejected` includes runs in the outbox that the store did not
     accept.
     """
     if campaign is not None:

@@ -16,7 +16,7 @@ MAX_RETRIES = 2  # of a task whose process dies; then the campaign tries it once
 # Of a task whose node is lost. That is not the task's fault: preempted nodes come and go.
 MAX_NODE_RETRIES = 20
 LOST_NODE_SECONDS = 30.0  # Ray may take this long to notice that a node died
-DIFFERED = "another try of it gave other results"
+DIFFERED = "a retry gave different results"
 
 
 @dataclass

@@ -23,9 +23,9 @@ from optsuite.training.equivalence.definition_state import DefinitionState
 from optsuite.training.equivalence.flat_trial import why_not_flat
 from optsuite.training.equivalence.twin import (
     CannotRunError,
-    Facts,
     Observed,
     Twin,
+    Updates,
     own_twins,
     twins,
 )
@@ -174,7 +174,7 @@ def _choose(twin: Twin, spec: OptimizerSpec, deadline: float) -> tuple[str, str]
 
 
 def _why_not(
-    engine: Callable[..., Facts], twin: Twin, spec: OptimizerSpec, deadline: float = math.inf
+    engine: Callable[..., Updates], twin: Twin, spec: OptimizerSpec, deadline: float = math.inf
 ) -> str:
     """What rules out this kind of stack, as a clause; empty if nothing does.
 

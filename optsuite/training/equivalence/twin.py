@@ -17,7 +17,7 @@ from optsuite.training.results import Measurement, Run, RunResult
 N_BATCHES = 16  # of training data: enough for their order to matter
 MEASURED = 64  # examples of the other splits: trials compare how engines measure, at little cost
 
-Facts = Iterator[tuple[int, Measurement | RunResult]]
+Updates = Iterator[tuple[int, Measurement | RunResult]]
 
 
 class CannotRunError(Exception):
@@ -127,7 +127,7 @@ class Observed:
 
     def __init__(
         self,
-        engine: Callable[..., Facts],
+        engine: Callable[..., Updates],
         twin: Twin,
         spec: OptimizerSpec,
         runs: Sequence[Run],

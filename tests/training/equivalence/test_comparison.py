@@ -23,7 +23,7 @@ from optsuite.training.results import Measurement, Run, RunResult
 
 pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
 BENCHMARK = replace(tiny.BENCHMARK, max_steps=60, eval_every=20)
-Facts = Iterator[tuple[int, Measurement | RunResult]]
+Updates = Iterator[tuple[int, Measurement | RunResult]]
 
 
 class Strict(torch.optim.SGD):
@@ -48,7 +48,7 @@ def a_twin(benchmark: Benchmark = BENCHMARK) -> Twin:
 
 def other_rate(
     benchmark: Benchmark, spec: OptimizerSpec, runs: Sequence[Run], splits: Splits, *, device: str
-) -> Facts:
+) -> Updates:
     """Stacks that never diverge because their rate is small."""
     tame = [replace(run, lr=min(run.lr, 1e-2)) for run in runs]
     return stacked.train(benchmark, spec, tame, splits, device=device)
@@ -66,7 +66,7 @@ def test_loss_that_is_infinite_in_plain_runs_only_is_refused() -> None:
         is_later = outputs.square().mean() > 1  # than before training
         return error * math.inf if is_later and not outputs.requires_grad else error
 
-    def finite(benchmark: Benchmark, *arguments: Any, **keywords: Any) -> Facts:
+    def finite(benchmark: Benchmark, *arguments: Any, **keywords: Any) -> Updates:
         return stacked.train(replace(benchmark, loss=tiny.BENCHMARK.loss), *arguments, **keywords)
 
     assert _why_not(finite, a_twin(replace(BENCHMARK, loss=loss)), spec()) == ALONE

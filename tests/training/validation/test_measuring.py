@@ -356,10 +356,9 @@ def test_older_form_of_a_target_keeps_its_meaning_and_warns_once(
         older = [Target("validation/loss", 1.0) for _ in range(3)]
         other = Target("validation/accuracy", 0.5)
     assert caplog.messages == [
-        "Target('validation/loss', 1) guesses its direction; "
-        "say Target('validation/loss', at_most=1)",
-        "Target('validation/accuracy', 0.5) guesses its direction; "
-        "say Target('validation/accuracy', at_least=0.5)",
+        "Target('validation/loss', 1) has no direction; write Target('validation/loss', at_most=1)",
+        "Target('validation/accuracy', 0.5) has no direction; "
+        "write Target('validation/accuracy', at_least=0.5)",
     ]
     newer = Target("validation/loss", at_most=1.0)
     assert str(older[0]) == str(newer)

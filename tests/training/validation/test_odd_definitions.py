@@ -36,7 +36,7 @@ from optsuite.training.results import Run, RunResult
 SPEC = tiny.SUITE.optimizers[1]
 
 
-class Odd(Exception):
+class OddError(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
@@ -46,7 +46,7 @@ def leave(*arguments: object) -> NoReturn:
 
 
 def fall(*arguments: object) -> NoReturn:
-    raise Odd
+    raise OddError
 
 
 def recurse(*arguments: object) -> NoReturn:
@@ -105,7 +105,7 @@ def test_run_that_exits_fails_and_its_worker_survives() -> None:
         {"a/": 1},
         {3: 1},
         {"beta": "x" * 6_001},
-        {"beta": Odd()},
+        {"beta": OddError()},
         {"torch_version": "1"},
         {"optuna_version": "1"},
         {"machine": 1},

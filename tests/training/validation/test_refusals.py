@@ -705,11 +705,11 @@ def test_label_or_word_out_of_range_is_named(benchmark: Benchmark, message: str)
     [
         (
             lambda outputs, y: F.mse_loss(outputs.detach(), y),
-            "has no gradient, as its value does not depend on the weights",
+            "has no gradient, because its value does not depend on the weights",
         ),
         (
             lambda outputs, y: (outputs.argmax(1, keepdim=True) - y).square().mean(),
-            "has no gradient, as its value does not",
+            "has no gradient, because its value does not",
         ),
         (
             lambda outputs, y: F.mse_loss(outputs, y).item(),
