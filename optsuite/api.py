@@ -25,7 +25,8 @@ from optsuite.execution.options import ExecutionOptions
 from optsuite.nights.night import NightResult, run_night
 from optsuite.reporting.publish import Report, publish
 from optsuite.reporting.result import Preview, Result
-from optsuite.tracking.location import require_campaign, tracking_uri
+from optsuite.tracking.campaigns import require_campaign
+from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.query import read_curves, read_runs
 from optsuite.tracking.store import open_store
 

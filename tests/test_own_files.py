@@ -22,7 +22,8 @@ from optsuite.errors import InputError
 from optsuite.registry import load_suite
 from optsuite.reporting.folder import MANIFEST, add_file
 from optsuite.tracking.artifacts import is_elsewhere
-from optsuite.tracking.location import campaign_names, database_path, store_exists, tracking_uri
+from optsuite.tracking.campaigns import campaign_names
+from optsuite.tracking.location import database_path, store_exists, tracking_uri
 from optsuite.tracking.outbox import Outbox
 from optsuite.tracking.store import open_store
 

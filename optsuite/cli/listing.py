@@ -8,7 +8,8 @@ from optsuite.definitions.suite import Suite
 from optsuite.optimizers.packaged import PYTORCH_OPTIMIZER, is_available
 from optsuite.registry import load_suite, named_suites, optimizer_choices
 from optsuite.schedules import SCHEDULES
-from optsuite.tracking.location import campaign_names, tracking_uri
+from optsuite.tracking.campaigns import campaign_names
+from optsuite.tracking.location import tracking_uri
 
 
 def show(where: str) -> None:

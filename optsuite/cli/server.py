@@ -17,8 +17,9 @@ from optsuite.cli import guard
 from optsuite.cli.console import console
 from optsuite.errors import InputError
 from optsuite.redact import redact
+from optsuite.tracking.campaigns import require_campaign
 from optsuite.tracking.links import charts
-from optsuite.tracking.location import database_path, require_campaign, tracking_uri
+from optsuite.tracking.location import database_path, tracking_uri
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0

@@ -2,19 +2,14 @@
 
 import os
 import re
-import sqlite3
-from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
 
-from optsuite.errors import InputError, UnknownNameError
+from optsuite.errors import InputError
 from optsuite.redact import redact
-from optsuite.tracking.database import explained, require_ours, require_place
-from optsuite.tracking.schema import CAMPAIGN
+from optsuite.tracking.database import require_place
 
 HTTP = ("http:", "https:")  # addresses of servers start with one of these
-CAMPAIGNS = f"""SELECT DISTINCT value FROM tags JOIN runs USING (run_uuid)
-               WHERE key = '{CAMPAIGN}' AND lifecycle_stage = 'active' ORDER BY value"""
 
 
 def tracking_uri() -> str:
@@ -100,33 +95,3 @@ def store_exists(uri: str) -> bool:
     if path is not None:
         require_place(path)
     return path is None or path.is_file()
-
-
-def campaign_names(uri: str) -> list[str]:
-    """The campaigns that hold runs. Reads SQLite directly, and other stores through MLflow."""
-    path = database_path(uri)
-    if path is None:
-        from optsuite.tracking.query import read_campaigns
-        from optsuite.tracking.store import open_store
-
-        return read_campaigns(open_store(uri))
-    require_ours(path)
-    try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-            return [name for (name,) in connection.execute(CAMPAIGNS)]
-    except sqlite3.Error as error:
-        if not path.exists():
-            return []
-        raise explained(path, error) from error
-
-
-def require_campaign(uri: str, campaign: str) -> None:
-    """Raise InputError or UnknownNameError unless the store holds runs of the campaign."""
-    names = campaign_names(uri) if store_exists(uri) else []
-    if not names:
-        raise InputError(
-            f"campaign: got {campaign!r}, there is no campaign yet in {redact(uri)}; "
-            "'optsuite run' creates one"
-        )
-    if campaign not in names:
-        raise UnknownNameError("campaign", campaign, names)

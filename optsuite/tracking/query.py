@@ -9,16 +9,12 @@ import pandas as pd
 from optsuite.redact import printable
 from optsuite.tracking.bulk_history import histories
 from optsuite.tracking.consistency import doubles, incomplete, outdated
-from optsuite.tracking.location import CAMPAIGNS
 from optsuite.tracking.rows import CHUNK, chunks, typed
 from optsuite.tracking.schema import (
-    CAMPAIGN,
     COLUMNS,
     CURVES,
-    MANUAL_ARMS,
     NUMBERS,
     REFUTED,
-    having,
     metric_columns,
 )
 from optsuite.tracking.seal import flaw_of_seal, newer
@@ -103,16 +99,6 @@ def _flaw(row: Mapping[Any, Any]) -> str:
     if row["superseded"] == REFUTED:
         return ""  # nothing of it is used
     return newer(row) or flaw(row, (*NUMBERS, *metric_columns(row))) or flaw_of_seal(row)
-
-
-def read_campaigns(store: Store) -> list[str]:
-    """The campaigns that hold runs: each has a study, or a run at a rate given by hand."""
-    if store.is_database:
-        return list(query(store, CAMPAIGNS)["value"])
-    names: set[str] = set()
-    for condition in (having(kind="study"), *(having(arm=arm) for arm in MANUAL_ARMS)):
-        names |= {run.data.tags[CAMPAIGN] for run in store.search(condition)}
-    return sorted(names)
 
 
 def read_curves(store: Store, runs: Iterable[str], names: Iterable[str]) -> pd.DataFrame:

@@ -18,7 +18,8 @@ import optsuite
 from optsuite.campaign.lock import campaign_lock
 from optsuite.errors import InputError, UnknownNameError
 from optsuite.execution.options import ExecutionOptions
-from optsuite.tracking.location import campaign_names, checkpoint_folder, tracking_uri
+from optsuite.tracking.campaigns import campaign_names
+from optsuite.tracking.location import checkpoint_folder, tracking_uri
 from optsuite.tracking.outbox import Outbox
 from optsuite.tracking.store import open_store
 

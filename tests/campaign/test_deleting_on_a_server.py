@@ -11,8 +11,9 @@ from stores import counts, train
 
 import optsuite
 from optsuite.errors import InputError, UnknownNameError
+from optsuite.tracking.campaigns import campaign_names
 from optsuite.tracking.lease import lease
-from optsuite.tracking.location import campaign_names, tracking_uri
+from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.store import open_store
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from optsuite.errors import InputError
-from optsuite.tracking.location import database_path, require_campaign, tracking_uri
+from optsuite.tracking.campaigns import require_campaign
+from optsuite.tracking.location import database_path, tracking_uri
 
 
 def test_asking_for_an_unknown_campaign_creates_no_store(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 from commands import Call, start, wait_until
 from servers import PASSWORD, USER, Postgres, Server, lacks_postgres, postgres
 
-from optsuite.tracking.query import read_campaigns, read_curves, read_runs
+from optsuite.tracking.campaigns import read_campaigns
+from optsuite.tracking.query import read_curves, read_runs
 from optsuite.tracking.store import open_store
 
 ROOT = Path(__file__).parents[2]

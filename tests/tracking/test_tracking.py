@@ -14,9 +14,10 @@ from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND
 
 from optsuite.definitions.target import Target
 from optsuite.errors import InputError, UnknownNameError
-from optsuite.tracking.location import campaign_names, require_campaign, tracking_uri
+from optsuite.tracking.campaigns import campaign_names, read_campaigns, require_campaign
+from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.outbox import Outbox
-from optsuite.tracking.query import read_campaigns, read_curves, read_runs
+from optsuite.tracking.query import read_curves, read_runs
 from optsuite.tracking.run_logger import RunLogger
 from optsuite.tracking.schema import COLUMNS, CURVES
 from optsuite.tracking.store import Store, open_store

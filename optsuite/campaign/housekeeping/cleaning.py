@@ -15,10 +15,11 @@ from optsuite.campaign.lock import (
     require_free,
 )
 from optsuite.errors import InputError
+from optsuite.tracking.campaigns import require_campaign
 from optsuite.tracking.cleaning import purge, shrink, sizes
 from optsuite.tracking.inventory import InventoryRow, basis_of, inventory
 from optsuite.tracking.lease import lease, require_unclaimed
-from optsuite.tracking.location import require_campaign, store_exists
+from optsuite.tracking.location import store_exists
 from optsuite.tracking.outbox import Outbox, outbox_campaigns
 from optsuite.tracking.store import Store, open_store
 

@@ -8,10 +8,11 @@ from optsuite.campaign.housekeeping.leftovers import checkpoints_of, remove
 from optsuite.campaign.housekeeping.removal import Removal, Tally
 from optsuite.campaign.lock import campaign_lock, check_campaign_name, lock_files, require_free
 from optsuite.errors import InputError
+from optsuite.tracking.campaigns import require_campaign
 from optsuite.tracking.cleaning import give_up, purge, shrink, sizes
 from optsuite.tracking.inventory import InventoryRow, inventory
 from optsuite.tracking.lease import lease, require_unclaimed
-from optsuite.tracking.location import require_campaign, store_exists
+from optsuite.tracking.location import store_exists
 from optsuite.tracking.nights import needed, nights
 from optsuite.tracking.outbox import Outbox, outbox_campaigns
 from optsuite.tracking.schema import CAMPAIGN, NIGHT, SUITE
