@@ -23,7 +23,7 @@ def sql(*queries: str) -> Apply:
 
 
 def one(kind: str, arm: str | None = None) -> str:
-    """A query for one run of a kind and arm of sgd, always the same."""
+    """A query for one run of a kind and arm of sgd, of the lowest seed: always the same."""
     tags = {"kind": kind, "optimizer": "sgd"}
     if arm:
         tags["arm"] = arm
@@ -33,7 +33,9 @@ def one(kind: str, arm: str | None = None) -> str:
         same_run = "t.run_uuid = runs.run_uuid"
         conditions.append(f"EXISTS (SELECT 1 FROM tags t WHERE {same_run} AND {has_value})")
     where = " AND ".join(conditions)
-    return f"(SELECT run_uuid FROM runs WHERE {where} ORDER BY start_time, run_uuid LIMIT 1)"
+    seed = "(SELECT CAST(value AS INTEGER) FROM tags s WHERE s.key = 'optsuite.seed' AND s.run_uuid"
+    order = f"{seed} = runs.run_uuid), start_time, run_uuid"
+    return f"(SELECT run_uuid FROM runs WHERE {where} ORDER BY {order} LIMIT 1)"
 
 
 STUDY = one("study")
