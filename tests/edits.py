@@ -18,7 +18,6 @@ def line():
     x = torch.arange(384.0).reshape(128, 3) / 384
     y = x[:, :1]
     return Splits(train=(x[:64], y[:64]), validation=(x[64:96], y[64:96]), test=(x[96:], y[96:]))
-dataset = line
 def model():
     return nn.Linear(3, 1)
 loss = F.mse_loss
@@ -32,8 +31,8 @@ SUITE = Suite(
     name="edited",
     benchmarks=(
         Benchmark(
-            name="b", dataset=dataset, model=model, loss=loss, batch_size=16, max_steps=6,
-            eval_every=3,
+            name="b", dataset=globals().get("dataset", line), model=model, loss=loss,
+            batch_size=16, max_steps=6, eval_every=3,
         ),
     ),
     optimizers=(

@@ -14,7 +14,14 @@ from typing import Any
 from optsuite.errors import InputError
 from optsuite.training.canonical.import_scan import scan
 from optsuite.training.canonical.names import ABSENT, INSTALLED
-from optsuite.training.canonical.own_code import SITES, Home, is_installed, is_ours, kind_of
+from optsuite.training.canonical.own_code import (
+    SITES,
+    Home,
+    is_installed,
+    is_ours,
+    is_public,
+    kind_of,
+)
 from optsuite.training.canonical.source import bytecode
 from optsuite.training.canonical.texts import bare_text, file_text
 
@@ -158,7 +165,10 @@ def own_package(name: str) -> str | None:
     if place is None or not place.folders:
         return None
     folder = place.folders[0]
-    return folder if kind_of(name, place.home.file or folder) == "own" else None
+    # The parts of optsuite are described by what they define, wherever their files are.
+    if is_public(place.home.file) or kind_of(name, place.home.file or folder) != "own":
+        return None
+    return folder
 
 
 def _text(place: Place) -> str:

@@ -186,6 +186,7 @@ def module_steps(module: ModuleType, *, is_followed: bool = False) -> Steps:
     if home.file is None and not folders:
         place = locate(home.name)
         home = place.home if place else home
-    packages = [] if is_followed else [str(folder) for folder in folders[:1]]
+    is_whole = not is_followed and not is_public(home.file)
+    packages = [str(folder) for folder in folders[:1]] if is_whole else []
     texts = yield from text_steps([home], packages=packages)
     return ["module", (yield Module(home.name), "name"), texts]
