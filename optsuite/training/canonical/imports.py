@@ -3,7 +3,7 @@
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import util
@@ -132,11 +132,14 @@ def locate(name: str) -> Place | None:
     return Place(home, tuple(spec.submodule_search_locations or ()))
 
 
-def _spec(name: str) -> ModuleSpec | None:
+def _spec(
+    name: str, find: Callable[[str], ModuleSpec | None] = util.find_spec
+) -> ModuleSpec | None:
+    """Where a module would be found; one outside of packages by `find`."""
     package, _, _ = name.rpartition(".")
     try:
         if not package:
-            return util.find_spec(name)
+            return find(name)
         outer = locate(package)
         if outer is None or not outer.folders:
             return None
@@ -147,15 +150,9 @@ def _spec(name: str) -> ModuleSpec | None:
 
 def _file_of_replaced(name: str) -> str | None:
     """The file of a module that has put another object in its place; None if there is none."""
-    package, _, _ = name.rpartition(".")
     if name == "__main__":
         return None
-    outer = locate(package) if package else None
-    folders = list(outer.folders) if outer else None
-    try:
-        spec = PathFinder.find_spec(name, folders)
-    except (ImportError, ValueError, AttributeError, OSError):
-        return None
+    spec = _spec(name, PathFinder.find_spec)  # util.find_spec would answer with what is loaded
     return spec.origin if spec is not None and spec.has_location else None
 
 
