@@ -1,7 +1,7 @@
 """Training small campaigns, and looking at what they leave in a store."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +15,10 @@ from optsuite.campaign.housekeeping.removal import Removal
 from optsuite.campaign.prepare import prepare
 from optsuite.campaign.runner import run_campaign, studies_of
 from optsuite.campaign.study import Study
-from optsuite.execution.pool import Pool
+from optsuite.execution.pool import Pool, Task
+from optsuite.execution.worker import Train
 from optsuite.tracking.location import tracking_uri
+from optsuite.training.results import Measurement, RunResult
 
 SUITE = replace(tiny.SUITE, n_trials=2, n_seeds=2)
 N_RUNS = 2 * (2 + 2) + 2 + 2  # trials and evaluations of two optimizers, default ones, studies
@@ -78,3 +80,17 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def counts(removal: Removal) -> dict[str, int]:
     return {part.what: part.n for part in removal.parts}
+
+
+def drifting(train: Train) -> Train:
+    """Training whose stacks of sgd drift from the plain loop late, where no trial has looked."""
+
+    def drifted(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
+        for index, update in train(task):
+            drifts = task.engine != "plain" and task.runs[0].optimizer == "sgd"
+            if drifts and isinstance(update, Measurement) and update.step > 10:
+                values = {name: value * 1.5 for name, value in update.values.items()}
+                update = replace(update, values=values)
+            yield index, update
+
+    return drifted

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from commands import Call
 from conftest import InlinePool
-from stores import counts, files, rows, run_studies
+from stores import counts, drifting, files, rows, run_studies
 from suites import tiny
 
 import optsuite
@@ -20,14 +20,12 @@ from optsuite.campaign.lock import campaign_lock
 from optsuite.campaign.prepare import prepare
 from optsuite.campaign.runner import studies_of
 from optsuite.campaign.stored_runs import Pair
-from optsuite.execution.pool import Task
 from optsuite.tracking.inventory import InventoryRow, inventory
 from optsuite.tracking.location import checkpoint_folder, tracking_uri
 from optsuite.tracking.plans import read_plans
 from optsuite.tracking.schema import PROPOSED, REFUSAL, REFUTED, SUPERSEDED
 from optsuite.tracking.store import open_store
 from optsuite.training.fingerprint import Environment, Fingerprint
-from optsuite.training.results import Measurement, RunResult
 
 SUITE = replace(tiny.SUITE, n_trials=10, n_seeds=2)
 LARGER = replace(SUITE, n_trials=12)
@@ -135,15 +133,7 @@ def test_refuted_runs_are_removed_and_refusals_of_stacks_remembered(
     trained = pool.train
     assert trained is not None
 
-    def drifting(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
-        for index, update in trained(task):
-            drifts = task.engine != "plain" and task.runs[0].optimizer == "sgd"
-            if drifts and isinstance(update, Measurement) and update.step > 10:
-                values = {name: value * 1.5 for name, value in update.values.items()}
-                update = replace(update, values=values)
-            yield index, update
-
-    pool.train = drifting
+    pool.train = drifting(trained)
     resume(pool)
     n_refuted = sum(run.texts.get(SUPERSEDED) == REFUTED for run in all_runs())
     report, plans = reported(folder), read_plans(tracking_uri(), "c")

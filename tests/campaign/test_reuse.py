@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import InlinePool
-from stores import run_studies
+from stores import drifting, run_studies
 from suites import tiny
 from torch.optim import SGD
 
@@ -341,13 +341,7 @@ def test_given_rates_are_compared_once_and_refusals_of_them_remembered(
     go_given([0, 1])
     assert pool.checks == []
 
-    def drifting(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
-        for index, update in train(task):
-            if task.engine != "plain" and isinstance(update, Measurement) and update.step > 10:
-                update = _times(1.5, update)
-            yield index, update
-
-    pool.train = drifting
+    pool.train = drifting(train)
     assert [event for event in go_given([5, 6]) if isinstance(event, StudyRestarted)]
     go_given([7, 8])
     assert pool.checks == []
@@ -361,15 +355,7 @@ def test_stacks_that_part_from_the_plain_loop_are_trained_plainly_and_never_stac
     train = pool.train
     assert train is not None
 
-    def drifting(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
-        """Stacks of one optimizer that part from the plain loop late, where no trial has looked."""
-        for index, update in train(task):
-            drifts = task.engine != "plain" and task.runs[0].optimizer == "sgd"
-            if drifts and isinstance(update, Measurement) and update.step > 10:
-                update = _times(1.5, update)
-            yield index, update
-
-    pool.train = drifting
+    pool.train = drifting(train)
     events = resume(pool)
     (restarted,) = [event for event in events if isinstance(event, StudyRestarted)]
     assert (restarted.optimizer, restarted.n_runs) == ("sgd", N_SGD)
