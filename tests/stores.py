@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from conftest import InlinePool
 from suites import tiny
 
@@ -18,6 +19,8 @@ from optsuite.campaign.study import Study
 from optsuite.execution.pool import Pool, Task
 from optsuite.execution.worker import Train
 from optsuite.tracking.location import tracking_uri
+from optsuite.tracking.query import read_runs
+from optsuite.tracking.store import open_store
 from optsuite.training.results import Measurement, RunResult
 
 SUITE = replace(tiny.SUITE, n_trials=2, n_seeds=2)
@@ -27,6 +30,11 @@ TABLES = ("metrics", "latest_metrics", "params", "tags", "runs")
 
 def never() -> bool:
     return False
+
+
+def everything() -> pd.DataFrame:
+    """All runs of campaign "c" in the store of the current folder, studies included."""
+    return read_runs(open_store(tracking_uri()), "c", everything=True)
 
 
 def run_studies(

@@ -1,13 +1,13 @@
 """The guard of stacked training: the plain loop repeats an evaluation of every stacked study."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from optsuite.campaign.stored_curves import Curve, ReadCurves, furthest_step
 from optsuite.campaign.study import Study
 from optsuite.execution.pool import Task
 from optsuite.training.equivalence.agreement import differ, outgrown, parted
-from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.results import Measurement, Run
 
 SHARE = 1 / 50  # of the cost of the study's training
@@ -18,8 +18,6 @@ PLAIN_COST = 2.0
 # faulty stack, all runs part.
 RUNS = 3  # must part before a stack is refused
 NUDGES = 4  # are tried for each run
-Curve = Sequence[Measurement]
-Stored = Callable[[Mapping[Fingerprint, Study]], Mapping[Fingerprint, Curve]]
 
 
 @dataclass
@@ -74,7 +72,7 @@ class Guard:
 class Guards:
     """Chooses which run of a study is compared, and keeps curves until then."""
 
-    def __init__(self, stored: Stored, ids: Iterator[int]) -> None:
+    def __init__(self, stored: ReadCurves, ids: Iterator[int]) -> None:
         """`stored` reads curves by fingerprint; `ids` numbers tasks."""
         self._stored = stored
         self._ids = ids
@@ -97,7 +95,9 @@ class Guards:
         n_chosen = min(RUNS, len(curves))
         chosen = random.SystemRandom().sample(list(curves.items()), k=n_chosen)
         run, curve = chosen.pop()
-        task = study.task(next(self._ids), (run,), plain=True, until=_furthest(study))
+        share = SHARE * study.n_runs / PLAIN_COST
+        until = furthest_step(study, share, n_measurements=2)
+        task = study.task(next(self._ids), (run,), plain=True, until=until)
         return Guard(study, task, curve, chosen)
 
     def _read(self, study: Study) -> Mapping[Run, Curve]:
@@ -109,11 +109,3 @@ class Guards:
             if curve:
                 curves[by_fingerprint[fingerprint]] = curve
         return curves
-
-
-def _furthest(study: Study) -> int:
-    """The step of the last measurement that SHARE pays for, at least the second after step 0."""
-    benchmark = study.problem.benchmark
-    runs_paid_for = SHARE * study.n_runs / PLAIN_COST
-    steps = int(runs_paid_for * benchmark.max_steps) // benchmark.eval_every * benchmark.eval_every
-    return min(benchmark.max_steps, max(steps, 2 * benchmark.eval_every))

@@ -5,23 +5,21 @@ library that was patched or rebuilt. Training a run again reveals those.
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from optsuite.campaign.events import Event, Heartbeat, ReuseChecked
+from optsuite.campaign.stored_curves import Curve, ReadCurves, furthest_step
 from optsuite.campaign.stored_runs import StoredRuns
 from optsuite.campaign.study import Study
 from optsuite.execution.pool import Pool, RunUpdate, TaskLost
 from optsuite.training.equivalence.agreement import parted, repeats
-from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.results import Measurement, Run, RunResult
 
 SHARE = 0.03  # of the training that reuse saves, spent on checking a study
 POLL_SECONDS = 0.2
 OTHER_MACHINE = "other machine"
 NOT_REPRODUCIBLE = "not reproducible"
-Curve = Sequence[Measurement]
-Stored = Callable[[Mapping[Fingerprint, Study]], Mapping[Fingerprint, Curve]]
 
 
 @dataclass
@@ -58,7 +56,7 @@ class ReuseCheck:
     """Trains one stored run of each study again, in the pool that will train the rest."""
 
     def __init__(
-        self, stored_runs: StoredRuns, stored: Stored, pool: Pool, ids: Iterator[int]
+        self, stored_runs: StoredRuns, stored: ReadCurves, pool: Pool, ids: Iterator[int]
     ) -> None:
         """`stored` reads curves by fingerprint; `ids` numbers tasks."""
         self._stored_runs = stored_runs
@@ -77,7 +75,9 @@ class ReuseCheck:
         curves = self._stored({study.fingerprint(run): study for study, run in drawn.items()})
         for study, run in drawn.items():
             stored = curves.get(study.fingerprint(run), ())
-            self._submit(_Check(study, run, stored, until=_furthest(study)))
+            share = SHARE * len(study.answers) / study.plan.smallest_stack
+            until = furthest_step(study, share, n_measurements=1)
+            self._submit(_Check(study, run, stored, until))
         while self._checks and not stop():
             yield Heartbeat()
             for event in self._pool.poll(POLL_SECONDS):
@@ -180,13 +180,3 @@ class ReuseCheck:
 
 def _name(check: _Check) -> str:
     return " ".join(check.study.name)
-
-
-def _furthest(study: Study) -> int:
-    """The step of the last measurement that SHARE pays for, at least the first after step 0."""
-    benchmark = study.problem.benchmark
-    runs_paid_for = SHARE * len(study.answers) / study.plan.smallest_stack
-    steps = int(runs_paid_for * benchmark.max_steps) // benchmark.eval_every * benchmark.eval_every
-    if runs_paid_for >= 1:
-        return benchmark.max_steps
-    return max(steps, min(benchmark.eval_every, benchmark.max_steps))

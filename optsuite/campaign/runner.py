@@ -17,6 +17,7 @@ from optsuite.campaign.recorder import Recorder
 from optsuite.campaign.replay import Replay
 from optsuite.campaign.reuse import ReuseCheck
 from optsuite.campaign.scheduler import Scheduler
+from optsuite.campaign.stored_curves import stored_curves
 from optsuite.campaign.stored_runs import Pair, StoredRuns
 from optsuite.campaign.study import Study
 from optsuite.campaign.writer import Writer
@@ -27,10 +28,8 @@ from optsuite.execution.pool import Pool
 from optsuite.tracking.lease import Lease, lease
 from optsuite.tracking.location import store_exists
 from optsuite.tracking.outbox import Outbox
-from optsuite.tracking.query import read_curves, read_runs
+from optsuite.tracking.query import read_runs
 from optsuite.tracking.store import Store, open_store
-from optsuite.training.fingerprint import Fingerprint
-from optsuite.training.results import Measurement
 from optsuite.tuning.protocol import Requests, evaluate_at, train_at, tune_and_evaluate
 from optsuite.tuning.search import Proposals
 
@@ -122,7 +121,7 @@ def run_campaign(
             delivered = outbox.deliver(store)
             stored = _read_store(store, campaign, studies)
             recorder = Recorder(store, stored, outbox, campaign=campaign, suite=suite, night=night)
-            curves, ids = partial(_stored_curves, store, stored), count(1)
+            curves, ids = partial(stored_curves, store, stored), count(1)
             check = None
             if not trust_store:
                 check = ReuseCheck(stored, curves, pool, ids)
@@ -194,27 +193,6 @@ def _apply_decisions(check: ReuseCheck, recorder: Recorder) -> bool:
     for study in check.decisions:
         study.restart()
     return True
-
-
-def _stored_curves(
-    store: Store, stored_runs: StoredRuns, wanted: Mapping[Fingerprint, Study]
-) -> dict[Fingerprint, list[Measurement]]:
-    """The curves of the wanted runs that the store holds."""
-    fingerprints: dict[str, Fingerprint] = {}
-    names: set[str] = set()
-    for fingerprint, study in wanted.items():
-        names.update(study.problem.benchmark.curves)
-        stored = stored_runs.by_fingerprint.get(fingerprint)
-        if stored is not None:
-            fingerprints[stored.run_id] = fingerprint
-    rows = read_curves(store, fingerprints, sorted(names)).dropna()
-    curves: dict[Fingerprint, list[Measurement]] = {one: [] for one in fingerprints.values()}
-    for run_id, of_run in rows.groupby("run_id"):
-        curve = curves[fingerprints[str(run_id)]]
-        for step, own in of_run.groupby("step", sort=True):
-            values = dict(zip(own["curve"], own["value"], strict=True))
-            curve.append(Measurement(step=int(str(step)), values=values, time=0.0))
-    return curves
 
 
 @contextmanager

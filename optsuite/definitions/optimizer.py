@@ -72,10 +72,7 @@ class OptimizerSpec:
         def __getattr__(self, name: str) -> Any:
             if name not in FORMER_FIELDS:
                 raise AttributeError(f"OptimizerSpec has no attribute {name!r}")
-            present = FORMER_FIELDS[name]
-            message = f"OptimizerSpec: {name} is now {present}"
-            warnings.warn(message, DeprecationWarning, stacklevel=2)
-            return getattr(self, present)
+            return getattr(self, _present_field(name))
 
 
 FORMER_FIELDS = {  # accepted until 0.4
@@ -88,12 +85,16 @@ _init = OptimizerSpec.__init__
 
 @functools.wraps(_init)
 def _init_with_former_fields(self: OptimizerSpec, **fields: Any) -> None:
-    for former, name in FORMER_FIELDS.items():
-        if former in fields:
-            message = f"OptimizerSpec: {former} is now {name}"
-            warnings.warn(message, DeprecationWarning, stacklevel=2)
-            fields[name] = fields.pop(former)
+    for former in FORMER_FIELDS.keys() & fields.keys():
+        fields[_present_field(former)] = fields.pop(former)
     _init(self, **fields)
+
+
+def _present_field(former: str) -> str:
+    present = FORMER_FIELDS[former]
+    message = f"OptimizerSpec: {former} is now {present}"
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
+    return present
 
 
 OptimizerSpec.__init__ = _init_with_former_fields  # type: ignore[method-assign]

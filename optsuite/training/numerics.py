@@ -48,7 +48,7 @@ def fit(benchmark: Benchmark, splits: Splits, *, device: str) -> Fitted:
     splits = splits.to("cpu")
     if not isinstance(model, nn.Module):
         return Fitted(splits=splits, dtype="")  # the check of the benchmark reports it
-    dtypes = [p.dtype for p in model.parameters() if _has_fractions(p)]
+    dtypes = [p.dtype for p in model.parameters() if has_fractions(p)]
     fitted = _fitted(benchmark, splits, dtypes)
     _check_device(benchmark, model, fitted.splits, device)
     return fitted
@@ -70,7 +70,8 @@ def _fitted(benchmark: Benchmark, splits: Splits, dtypes: list[torch.dtype]) -> 
     return as_given  # the dtypes are not the problem
 
 
-def _has_fractions(tensor: Tensor) -> bool:
+def has_fractions(tensor: Tensor) -> bool:
+    """Whether its dtype is one of real or complex floating-point numbers."""
     return tensor.is_floating_point() or tensor.is_complex()
 
 
@@ -82,7 +83,7 @@ def _parts(splits: Splits, way: tuple[str, ...] = PARTS) -> Iterator[tuple[str, 
     """The tensors that a way casts, with the names of their split and part."""
     for split in SPLITS:
         for part, tensor in zip(PARTS, getattr(splits, split), strict=True):
-            if part in way and _has_fractions(tensor):
+            if part in way and has_fractions(tensor):
                 yield split, part, tensor
 
 
@@ -103,7 +104,7 @@ def _others(splits: Splits, real: torch.dtype, way: tuple[str, ...] = PARTS) -> 
 
 def _cast(splits: Splits, real: torch.dtype, way: tuple[str, ...]) -> Splits:
     def cast(part: str, tensor: Tensor) -> Tensor:
-        if part in way and _has_fractions(tensor):
+        if part in way and has_fractions(tensor):
             return tensor.to(_goal(tensor, real))
         return tensor
 

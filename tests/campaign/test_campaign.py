@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import InlinePool, enter
 from mlflow import MlflowClient
-from stores import never, run_studies
+from stores import everything, never, run_studies
 from suites import tiny
 from torch import nn
 
@@ -52,10 +52,6 @@ def resume(pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = ne
     """The same with the training function that the pool already has."""
     studies = studies_of(suite, problems(suite), device="cpu")
     return run_studies(pool, studies, suite=suite.name, stop=stop)
-
-
-def everything() -> pd.DataFrame:
-    return read_runs(open_store(tracking_uri()), "c", everything=True)
 
 
 def test_a_campaign_holds_just_what_the_protocol_asks_for(folder: Path, pool: InlinePool) -> None:

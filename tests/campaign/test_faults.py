@@ -16,7 +16,7 @@ import pytest
 from commands import PROGRAM, Call, count, descendants, start
 from conftest import TINY, InlinePool, enter
 from servers import Server, forgetful
-from stores import run_studies
+from stores import everything, run_studies
 from suites import broken, tiny
 
 import optsuite
@@ -29,9 +29,6 @@ from optsuite.errors import InputError, StoreUnavailableError
 from optsuite.execution.local.pool import LocalPool
 from optsuite.execution.pool import RunUpdate, TaskLost
 from optsuite.tracking import retry
-from optsuite.tracking.location import tracking_uri
-from optsuite.tracking.query import read_runs
-from optsuite.tracking.store import open_store
 
 BROKEN = Path(broken.__file__)
 SUITE = replace(tiny.SUITE, n_trials=9, n_seeds=2)
@@ -49,10 +46,6 @@ def pool() -> InlinePool:
 def go(pool: InlinePool) -> list[Event]:
     studies = studies_of(SUITE, prepare(SUITE, device="cpu")[0], device="cpu")
     return run_studies(pool, studies)
-
-
-def everything() -> pd.DataFrame:
-    return read_runs(open_store(tracking_uri()), "c", everything=True)
 
 
 def is_whole() -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import InlinePool
-from stores import run_studies
+from stores import everything, run_studies
 from suites import tiny
 
 from optsuite import Suite
@@ -100,10 +100,6 @@ def make_former(suite: Suite, own: list[Study] | None = None) -> None:
         columns |= {"fingerprint": own_text, "schema": "2", "arm": arm}
         text = " ".join(("2", seal._digest(columns), *str(row["seal"]).split(" ")[2:]))
         store.log(row["run_id"], tags={FINGERPRINT: own_text, SCHEMA: "2", SEAL: text}, time=0.0)
-
-
-def everything() -> pd.DataFrame:
-    return read_runs(open_store(tracking_uri()), "c", everything=True)
 
 
 def curves_of_training() -> list[tuple[Any, ...]]:

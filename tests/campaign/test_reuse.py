@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import InlinePool
-from stores import drifting, run_studies
+from stores import drifting, everything, run_studies
 from suites import tiny
 from torch.optim import SGD
 
@@ -27,7 +27,6 @@ from optsuite.campaign.runner import manual_study, studies_of
 from optsuite.execution.pool import Task
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.plans import read_plans
-from optsuite.tracking.query import read_runs
 from optsuite.tracking.schema import PROPOSED, TRIED
 from optsuite.tracking.store import open_store
 from optsuite.training.equivalence.trial import rates_tried
@@ -57,10 +56,6 @@ def resume(pool: InlinePool, suite: Suite = SUITE, *, trust_store: bool = False)
 def checked(events: list[Event]) -> ReuseChecked:
     (event,) = [event for event in events if isinstance(event, ReuseChecked)]
     return event
-
-
-def everything() -> pd.DataFrame:
-    return read_runs(open_store(tracking_uri()), "c", everything=True)
 
 
 def of_reuse(pool: InlinePool) -> list[Task]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from optsuite.training.equivalence.twin import Observed, Twin
+from optsuite.training.numerics import has_fractions
 from optsuite.training.results import Measurement, RunResult
 
 CHAOS = 10.0  # engines may differ by so many times the distance of a twin
@@ -126,7 +127,7 @@ class Comparison:
     def _tensors_parted(self, index: int, tensors: Triple) -> str:
         plain, view, twin = tensors
         buffers = self._buffers[index]
-        sizes = {name: _size(tensor) for name, tensor in plain.items() if _has_fractions(tensor)}
+        sizes = {name: _size(tensor) for name, tensor in plain.items() if has_fractions(tensor)}
         largest = 0.0
         largest_weight = 0.0
         for name, size in sizes.items():
@@ -136,7 +137,7 @@ class Comparison:
         for name, expected in plain.items():
             if name not in view:
                 return f"{UNEQUAL}: {name} differs"
-            if not _has_fractions(expected):
+            if not has_fractions(expected):
                 if not torch.equal(expected, view[name]):
                     return f"{UNEQUAL}: {name} differs"
                 continue
@@ -202,10 +203,6 @@ def _relative(one: float, other: float, scale: float) -> float:
     return abs(one - other) / scale
 
 
-def _has_fractions(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex()
-
-
 def _size(tensor: Tensor) -> float:
     """The largest of its finite numbers."""
     sizes = tensor.abs()
@@ -225,7 +222,7 @@ def _has_overflowed(tensors: Snapshot, names: Set[str], dtype: torch.dtype) -> b
     """Whether values are not finite, or are about to overflow."""
     limit = math.sqrt(torch.finfo(dtype).max)
     for name in names:
-        if name not in tensors or not _has_fractions(tensors[name]):
+        if name not in tensors or not has_fractions(tensors[name]):
             continue
         if not (tensors[name].abs() < limit).all():
             return True
