@@ -1,9 +1,11 @@
 """Whether a function changes globals, told from its syntax."""
 
 import ast
-from types import FunctionType
+from collections.abc import Mapping
+from types import FunctionType, ModuleType
 
 from optsuite.training.canonical import source
+from optsuite.training.canonical.load_time import roots
 from optsuite.training.canonical.own_code import function_kind
 from optsuite.training.canonical.source import code_source
 
@@ -21,11 +23,12 @@ def changes_globals(function: object) -> bool:
     tree = source.tree(code_source(function.__code__, function.__globals__))
     if tree is None:
         return False
-    shared = function.__globals__.keys() - set(function.__code__.co_varnames)
+    local = set(function.__code__.co_varnames)
+    shared = {name: value for name, value in function.__globals__.items() if name not in local}
     return any(_changes(node, shared) for node in ast.walk(tree))
 
 
-def _changes(node: ast.AST, shared: set[str]) -> bool:
+def _changes(node: ast.AST, shared: Mapping[str, object]) -> bool:
     match node:
         case ast.Global():
             return True
@@ -34,16 +37,26 @@ def _changes(node: ast.AST, shared: set[str]) -> bool:
         case ast.AugAssign(target=target) | ast.AnnAssign(target=target):
             return _is_inside(target, shared)
         case ast.Call(func=ast.Attribute(value=value, attr=attr)):
-            return attr in CHANGING and _root(value) in shared
+            of_module = isinstance(_module(value, shared), ModuleType)  # torch.add changes nothing
+            return attr in CHANGING and not of_module and _begins_in(value, shared)
     return False
 
 
-def _is_inside(target: ast.expr, shared: set[str]) -> bool:
+def _is_inside(target: ast.expr, shared: Mapping[str, object]) -> bool:
     """Whether it is an element or an attribute of a global."""
-    return isinstance(target, ast.Subscript | ast.Attribute) and _root(target) in shared
+    return isinstance(target, ast.Subscript | ast.Attribute) and _begins_in(target, shared)
 
 
-def _root(value: ast.expr) -> str:
-    while isinstance(value, ast.Attribute | ast.Subscript):
-        value = value.value
-    return value.id if isinstance(value, ast.Name) else ""
+def _begins_in(value: ast.expr, shared: Mapping[str, object]) -> bool:
+    return any(name in shared for name in roots(value))
+
+
+def _module(value: ast.expr, shared: Mapping[str, object]) -> object:
+    """The global, or the attribute of a module that is one, if the expression is just its name."""
+    match value:
+        case ast.Name(id=name):
+            return shared.get(name)
+        case ast.Attribute(value=inner, attr=attr):
+            package = _module(inner, shared)
+            return vars(package).get(attr) if isinstance(package, ModuleType) else None
+    return None
