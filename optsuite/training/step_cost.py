@@ -22,7 +22,7 @@ WARM_UP = 3
 STEPS = 20
 # Every optimizer has its turn in each round, because the speed of a machine changes by the second.
 ROUNDS = 8
-# More rounds, for at most EXTRA_SECONDS, if the machine is so busy that the fastest rounds differ.
+# More rounds, for some seconds, if the machine is so busy that the fastest rounds differ.
 MOST_ROUNDS = 40
 EXTRA_SECONDS = 20.0
 # On a quiet machine the third fastest round takes at most this many times the fastest.
@@ -51,12 +51,13 @@ def measure_costs(
     splits: Splits,
     *,
     device: str,
+    extra_seconds: float = EXTRA_SECONDS,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Cost]:
     """The cost of each optimizer, by name; empty once `stop` returns true.
 
     The splits lie on the device. Takes STEPS steps of each optimizer in each of ROUNDS to
-    MOST_ROUNDS rounds, and only ROUNDS once EXTRA_SECONDS are over. The time is the median over
+    MOST_ROUNDS rounds, and only ROUNDS once `extra_seconds` are over. The time is the median over
     the rounds. Nothing else should run on the machine meanwhile.
     """
     loops = {spec.name: _Loop(benchmark, spec, splits, device) for spec in specs}
@@ -68,7 +69,7 @@ def measure_costs(
     for n in range(MOST_ROUNDS):
         if stop():
             return {}
-        is_late = time.monotonic() - started > EXTRA_SECONDS
+        is_late = time.monotonic() - started > extra_seconds
         if n >= ROUNDS and (is_late or all(map(_is_steady, (reference, *seconds.values())))):
             break
         reference.append(_reference_seconds())
