@@ -604,63 +604,38 @@ def test_variant_that_this_device_lacks_is_skipped_alone() -> None:
         prepare(replace(suite, optimizers=suite.optimizers[1:]), device="cpu")
 
 
-def as_type(make: Callable[[], Splits], dtype: torch.dtype, part: int) -> Callable[[], Splits]:
+def cast(benchmark: Benchmark, dtype: torch.dtype, part: int) -> Benchmark:
+    """The benchmark with its inputs (part 0) or targets (part 1) of another dtype."""
+
     def dataset() -> Splits:
         pairs = {}
-        for name, (x, y) in vars(make()).items():
+        for name, (x, y) in vars(benchmark.dataset()).items():
             pairs[name] = (x.to(dtype), y) if part == 0 else (x, y.to(dtype))
         return Splits(**pairs)
 
-    return dataset
+    return replace(benchmark, dataset=dataset)
 
 
-@pytest.mark.parametrize(
-    ("benchmark", "message"),
-    [
-        (
-            replace(LINE, dataset=as_type(numbers, torch.long, 0)),
-            "got inputs of dtype torch.int64, allowed: torch.float32; use",
-        ),
-        (
-            replace(LINE, dataset=as_type(numbers, torch.uint8, 0)),
-            "got inputs of dtype torch.uint8, allowed: torch.float32",
-        ),
-        (
-            replace(LINE, dataset=as_type(numbers, torch.bool, 0)),
-            "got inputs of dtype torch.bool, allowed: torch.float32",
-        ),
-        (
-            replace(WORDS, dataset=as_type(words, torch.float32, 0)),
-            "got inputs of dtype torch.float32, allowed: torch.int64",
-        ),
-        (
-            replace(CLASSES, dataset=as_type(classes, torch.float32, 1)),
-            "got targets of dtype torch.float32, allowed: torch.int64",
-        ),
-        (
-            replace(CLASSES, dataset=as_type(classes, torch.int32, 1)),
-            "got targets of dtype torch.int32, allowed: torch.int64",
-        ),
-        (
-            replace(CLASSES, dataset=as_type(classes, torch.bool, 1)),
-            "got targets of dtype torch.bool, allowed: torch.int64",
-        ),
-        (
-            replace(
-                LINE,
-                dataset=as_type(numbers, torch.bool, 1),
-                loss=F.binary_cross_entropy_with_logits,
-            ),
-            "got targets of dtype torch.bool, allowed: torch.",
-        ),
-        (
-            replace(LINE, dataset=as_type(numbers, torch.long, 1), loss=F.huber_loss),
-            "got targets of dtype torch.int64, allowed: torch.float32",
-        ),
-    ],
-)
-def test_dtype_that_does_not_fit_is_named(benchmark: Benchmark, message: str) -> None:
-    assert message in refusal(benchmark)
+BINARY = replace(LINE, loss=F.binary_cross_entropy_with_logits)
+HUBER = replace(LINE, loss=F.huber_loss)
+UNFIT = [
+    (LINE, torch.long, 0, "got inputs of dtype torch.int64, allowed: torch.float32; use"),
+    (LINE, torch.uint8, 0, "got inputs of dtype torch.uint8, allowed: torch.float32"),
+    (LINE, torch.bool, 0, "got inputs of dtype torch.bool, allowed: torch.float32"),
+    (WORDS, torch.float32, 0, "got inputs of dtype torch.float32, allowed: torch.int64"),
+    (CLASSES, torch.float32, 1, "got targets of dtype torch.float32, allowed: torch.int64"),
+    (CLASSES, torch.int32, 1, "got targets of dtype torch.int32, allowed: torch.int64"),
+    (CLASSES, torch.bool, 1, "got targets of dtype torch.bool, allowed: torch.int64"),
+    (BINARY, torch.bool, 1, "got targets of dtype torch.bool, allowed: torch."),
+    (HUBER, torch.long, 1, "got targets of dtype torch.int64, allowed: torch.float32"),
+]
+
+
+@pytest.mark.parametrize(("benchmark", "dtype", "part", "message"), UNFIT)
+def test_dtype_that_does_not_fit_is_named(
+    benchmark: Benchmark, dtype: torch.dtype, part: int, message: str
+) -> None:
+    assert message in refusal(cast(benchmark, dtype, part))
 
 
 @pytest.mark.parametrize(
