@@ -127,6 +127,12 @@ class InlinePool:
 
 
 @pytest.fixture
+def pool() -> InlinePool:
+    """A pool that trains in this process. It has no suite yet."""
+    return InlinePool()
+
+
+@pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
     """Call the command line in this process: exit code, standard output and standard error.
 

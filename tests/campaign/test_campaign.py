@@ -33,11 +33,6 @@ SUITE = replace(tiny.SUITE, n_trials=9, n_seeds=2)
 N_SGD, N_SIGN = 9 + 2 + 2, 9 + 2  # the optimizer of the suite has no default rate
 
 
-@pytest.fixture
-def pool() -> InlinePool:
-    return InlinePool()
-
-
 def problems(suite: Suite = SUITE) -> list[Problem]:
     return prepare(suite, device="cpu")[0]
 

@@ -48,11 +48,6 @@ N_RUNS = 4 + 2 + 2 + 4 + 2
 N_STUDIES = 2
 
 
-@pytest.fixture
-def pool() -> InlinePool:
-    return InlinePool()
-
-
 def studies(suite: Suite, *, is_former: bool | None = None) -> list[Study]:
     found = has_former_rows(tracking_uri(), "c") if is_former is None else is_former
     known = read_plans(tracking_uri(), "c")

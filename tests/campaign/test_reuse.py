@@ -37,11 +37,6 @@ SUITE = replace(tiny.SUITE, n_trials=4, n_seeds=2)
 N_SGD, N_SIGN = 4 + 2 + 2, 4 + 2
 
 
-@pytest.fixture
-def pool() -> InlinePool:
-    return InlinePool()
-
-
 def go(pool: InlinePool, suite: Suite = SUITE, *, trust_store: bool = False) -> list[Event]:
     pool.load(suite)
     return resume(pool, suite, trust_store=trust_store)

@@ -124,11 +124,6 @@ def of_score(changes: list[Change]) -> list[Change]:
     return [change for change in changes if change.quantity == "score"]
 
 
-@pytest.fixture
-def pool() -> InlinePool:
-    return InlinePool()
-
-
 @pytest.fixture(scope="module")
 def two_nights(tmp_path_factory: pytest.TempPathFactory, template: Path) -> tuple[Path, int, int]:
     """A database with the nights `reference` and `same-0`, and how many runs each trained."""
