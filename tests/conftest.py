@@ -162,3 +162,9 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def free_port() -> int:
     """A free port of the loopback."""
     return servers.free_port()
+
+
+@pytest.fixture
+def no_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules are read from their texts, which tests edit faster than bytecode tells apart."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
