@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from extras import needs_package
 from suites import tiny
 from torch import nn
 
@@ -74,9 +75,7 @@ PAIRS = [
         benchmark,
         replace(spec, lr_linear=lr_linear),
         id=f"{benchmark.name}-{spec.name}-{path}",
-        marks=pytest.mark.skipif(
-            not is_available(spec), reason="needs the extra optsuite[optimizers]"
-        ),
+        marks=needs_package(spec),
     )
     for benchmark in SUITE.benchmarks
     for spec in OPTIMIZERS.values()
