@@ -3,15 +3,15 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import pytest
+from embedded import dataset
 from extras import needs_package
 from torch import nn
 
 from benchmarks import SUITE
-from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec, Splits
+from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec
 from optsuite.errors import InputError
 from optsuite.optimizers.packaged import Packaged, any_of_pytorch_optimizer, is_available
 from optsuite.schedules import schedule_name
@@ -20,12 +20,6 @@ from optsuite.training.plain import train
 from optsuite.training.plan import plan
 from optsuite.training.results import Measurement, Run, RunResult
 from optsuite.tuning.search import initial_rates
-
-
-@cache
-def dataset(name: str) -> Splits:
-    return next(b for b in SUITE.benchmarks if b.name == name).dataset()
-
 
 SPECS = [
     pytest.param(spec, id=spec.name, marks=needs_package(spec)) for spec in OPTIMIZERS.values()
