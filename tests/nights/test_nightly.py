@@ -4,7 +4,6 @@ import math
 import os
 import shutil
 import sqlite3
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -17,13 +16,13 @@ import pytest
 import torch
 from conftest import InlinePool, enter
 from frames import around, frame, run, seeds, study
+from planted import Slow, beside_time, forgetful, found, noisy, of, of_score, smaller
 from stores import run_studies
-from torch import nn
 
 from benchmarks import SUITE as DEFAULT
 from optsuite import OPTIMIZERS, Suite
 from optsuite.analysis import night_statements
-from optsuite.analysis.changes import Change, changes
+from optsuite.analysis.changes import changes
 from optsuite.analysis.provenance import environment
 from optsuite.campaign.events import RunEnded
 from optsuite.campaign.prepare import prepare
@@ -73,55 +72,6 @@ def planted(name: str, build: Callable[..., torch.optim.Optimizer], **change: An
             spec = replace(OPTIMIZERS[name], build=build, **change)
         specs.append(spec)
     return replace(SUITE, optimizers=tuple(specs))
-
-
-def smaller(kind: Any, model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Optimizer:
-    return kind(model.parameters(), lr=0.9 * lr, **fixed)  # type: ignore[no-any-return]
-
-
-def forgetful(model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Optimizer:
-    return torch.optim.SGD(model.parameters(), lr=lr)
-
-
-def noisy(kind: Any, seed: int, model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Optimizer:
-    """Like a version of a library that sums in a different order."""
-    generator = torch.Generator().manual_seed(seed)
-
-    class Noisy(kind):  # type: ignore[misc]
-        @torch.no_grad()
-        def step(self) -> None:
-            with torch.enable_grad():
-                super().step()
-            for group in self.param_groups:
-                for parameter in group["params"]:
-                    parameter.mul_(1 + 1e-6 * torch.randn(parameter.shape, generator=generator))
-
-    return Noisy(model.parameters(), lr=lr, **fixed)
-
-
-class Slow(torch.optim.Adam):
-    """Takes half as long again."""
-
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        started = time.perf_counter()
-        super().step(closure)
-        time.sleep(0.5 * (time.perf_counter() - started) + 2e-4)
-
-
-def of(kind: Any, model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Optimizer:
-    return kind(model.parameters(), lr=lr, **fixed)  # type: ignore[no-any-return]
-
-
-def found(changes: list[Change]) -> set[tuple[str, str]]:
-    return {(change.optimizer, change.quantity) for change in changes if change.kind == "worse"}
-
-
-def beside_time(changes: list[Change]) -> list[Change]:
-    return [change for change in changes if change.quantity != "step_time"]
-
-
-def of_score(changes: list[Change]) -> list[Change]:
-    return [change for change in changes if change.quantity == "score"]
 
 
 @pytest.fixture(scope="module")
