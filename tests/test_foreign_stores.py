@@ -62,7 +62,7 @@ def test_foreign_file_as_database_is_named_and_kept(
     assert path.is_symlink() if before is None else path.read_bytes() == before
 
 
-def test_a_damaged_database_is_not_an_empty_one(folder: Path) -> None:
+def test_damaged_database_is_not_an_empty_one(folder: Path) -> None:
     cut(folder / "mlruns" / "mlflow.db")
     with pytest.raises(
         InputError,
@@ -82,13 +82,13 @@ def test_dangling_link_is_not_a_new_store(tmp_path: Path) -> None:
     "uri",
     ["./mlruns", "mlruns", "/data/mlruns", "file:///data/mlruns", "file:mlruns", "C:\\mlruns"],
 )
-def test_the_former_store_of_mlflow_is_named(uri: str) -> None:
+def test_former_store_of_mlflow_is_named(uri: str) -> None:
     said = "MLflow's former kind of store; use a database or a server, as in sqlite:///"
     with pytest.raises(InputError, match=said):
         database_path(uri)
 
 
-def test_a_copied_project_keeps_its_artifacts_in_the_copy(folder: Path) -> None:
+def test_copied_project_keeps_its_artifacts_in_the_copy(folder: Path) -> None:
     store = open_store(tracking_uri())
     report = folder / "report"
     report.mkdir()

@@ -130,7 +130,7 @@ def test_broken_or_empty_foreign_benchmarks_are_ignored(place: Path) -> None:
         load_suite("benchmarks")
 
 
-def test_a_package_given_as_a_file_imports_its_own_modules(place: Path) -> None:
+def test_package_given_as_a_file_imports_its_own_modules(place: Path) -> None:
     (place / "torch").mkdir()
     (place / "torch" / "__init__.py").write_text("from .own import SUITE\n")
     (place / "torch" / "own.py").write_text(MAKES_A_SUITE)
@@ -150,7 +150,7 @@ assert all(sys.modules[name] is sys.modules[f"optsuite.{name}"] for name in name
 
 
 @pytest.mark.parametrize("first", ["benchmarks", "optsuite.benchmarks", "benchmarks.digits_mlp"])
-def test_a_clone_has_one_set_of_benchmarks_under_two_names(tmp_path: Path, first: str) -> None:
+def test_clone_has_one_set_of_benchmarks_under_two_names(tmp_path: Path, first: str) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     code = f"import {first}\n{ONE_SET}"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)

@@ -129,7 +129,7 @@ def test_report_without_manifest_is_ours(tmp_path: Path) -> None:
     assert (tmp_path / "figures" / "mine.svg").exists()
 
 
-def test_a_link_in_the_spool_is_neither_read_nor_written_through(
+def test_link_in_the_spool_is_neither_read_nor_written_through(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     own = folder / "mlruns" / "spool" / "mlflow.db" / "c"

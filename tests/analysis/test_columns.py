@@ -51,7 +51,7 @@ def test_optimizer_beaten_by_its_special_case_has_warning() -> None:
         assert table(*sgd, *momentum(score))["momentum", "tuned"]["warnings"] == ""
 
 
-def test_the_default_rate_is_measured_against_the_tuned_one() -> None:
+def test_default_rate_is_measured_against_the_tuned_one() -> None:
     tuned = seeds("a", around(1.0))
     for factor, words in (
         (1.5, "50.0% worse than tuned"),

@@ -43,7 +43,7 @@ def test_optimizer_entered_twice_shares_its_rank() -> None:
     assert {row["verdict"] for row in exclusive.values()} == {"tied"}
 
 
-def test_a_certain_difference_below_the_tolerance_is_a_tie() -> None:
+def test_certain_difference_below_the_tolerance_is_a_tie() -> None:
     rows = [
         *seeds("a", around(1.0)),
         *seeds("b", [1.005 * score for score in around(1.0)]),
@@ -76,7 +76,7 @@ def test_uncertain_verdict_is_open_and_names_remedy() -> None:
     assert {row["rank"] for row in few.values()} == {1}
 
 
-def test_a_diverged_run_counts_as_the_worst_of_its_benchmark() -> None:
+def test_diverged_run_counts_as_the_worst_of_its_benchmark() -> None:
     rows = [run("a", score, seed) for seed, score in enumerate([1.0, NAN, NAN, 1.0])]
     result = table(*rows, study("a", 4), *(run("b", 2.0, seed) for seed in range(4)), study("b", 4))
     row = result["a", "tuned"]
@@ -115,7 +115,7 @@ def test_failed_runs_are_counted_and_not_ranked() -> None:
     assert math.isnan(only["score"])
 
 
-def test_a_study_that_failed_while_tuning_has_a_row() -> None:
+def test_study_that_failed_while_tuning_has_a_row() -> None:
     failed = study("a") | {"outcome": "failed", "status": "FAILED"}
     result = table(failed, run("b", 2.0), study("b"), run("c", 3.0), study("c"))
     assert (result["a", "tuned"]["verdict"], result["a", "tuned"]["failed"]) == ("failed", 1)
@@ -124,7 +124,7 @@ def test_a_study_that_failed_while_tuning_has_a_row() -> None:
     assert "failed" in markdown(leaderboard(frame(failed)), "c", [])
 
 
-def test_an_unfinished_study_is_not_ranked() -> None:
+def test_unfinished_study_is_not_ranked() -> None:
     result = table(run("a", 1.0), run("b", 2.0), study("b"), run("c", 3.0), study("c"))
     assert result["a", "tuned"]["verdict"] == "incomplete"
     assert result["b", "tuned"]["verdict"] == "leads"

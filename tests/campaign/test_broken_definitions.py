@@ -56,7 +56,7 @@ def test_broken_benchmarks_are_reported_by_name_and_the_others_finish(
     assert (code, err.count("\n")) == (2, 1)  # asked for by name, it is an error
 
 
-def test_an_optimizer_that_breaks_leaves_the_others_alone(empty: Path, call: Call) -> None:
+def test_optimizer_that_breaks_leaves_the_others_alone(empty: Path, call: Call) -> None:
     build = "return SignDescent(model"
     text = TINY.read_text().replace(build, f"raise KeyError('x')\n    {build}")
     text += "\nfrom dataclasses import replace\n"

@@ -29,7 +29,7 @@ from optsuite.tracking.query import read_runs
 from optsuite.tracking.store import open_store
 
 
-def test_a_campaign_holds_just_what_the_protocol_asks_for(folder: Path, pool: InlinePool) -> None:
+def test_campaign_holds_just_what_the_protocol_asks_for(folder: Path, pool: InlinePool) -> None:
     events = go(pool)
     assert pool.n_trained == N_SGD + N_SIGN
     assert [e.optimizer for e in events if isinstance(e, StudyEnded)] == ["sgd", "sign"]
@@ -56,7 +56,7 @@ def test_a_campaign_holds_just_what_the_protocol_asks_for(folder: Path, pool: In
     assert set(trials["seed"]) & set(runs.loc[runs["kind"] == "evaluation", "seed"]) == set()
 
 
-def test_the_study_run_carries_the_rate_the_score_and_the_median_curves(
+def test_study_run_carries_the_rate_the_score_and_the_median_curves(
     folder: Path, pool: InlinePool
 ) -> None:
     go(pool)
@@ -131,7 +131,7 @@ def test_longest_studies_are_first_if_each_has_a_worker(
     assert min(submitted, key=lambda task: task.priority).runs[0].benchmark == first
 
 
-def test_a_twin_is_never_ranked_apart_and_training_beats_not_training(
+def test_twin_is_never_ranked_apart_and_training_beats_not_training(
     folder: Path, pool: InlinePool
 ) -> None:
     sgd = SUITE.optimizers[0]

@@ -19,9 +19,7 @@ from optsuite.tracking.store import open_store
 from optsuite.training.results import Measurement, RunResult
 
 
-def test_a_failed_run_ends_its_study_alone_and_is_tried_again(
-    folder: Path, pool: InlinePool
-) -> None:
+def test_failed_run_ends_its_study_alone_and_is_tried_again(folder: Path, pool: InlinePool) -> None:
     pool.load(SUITE)
     train, broken = pool.train, [True]
     assert train is not None
@@ -44,7 +42,7 @@ def test_a_failed_run_ends_its_study_alone_and_is_tried_again(
     assert len(everything()) == N_SGD + N_SIGN + 2
 
 
-def test_a_study_that_fails_when_repeated_leaves_the_good_result(
+def test_study_that_fails_when_repeated_leaves_the_good_result(
     folder: Path, pool: InlinePool
 ) -> None:
     go(pool)
@@ -59,7 +57,7 @@ def test_a_study_that_fails_when_repeated_leaves_the_good_result(
     pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), before)
 
 
-def test_a_task_whose_worker_dies_is_tried_once_more(folder: Path, pool: InlinePool) -> None:
+def test_task_whose_worker_dies_is_tried_once_more(folder: Path, pool: InlinePool) -> None:
     poll, deaths = pool.poll, [1]
 
     def dying(timeout: float) -> list[RunUpdate | TaskLost]:
@@ -100,7 +98,7 @@ def test_runs_that_do_not_start_alike_fail(folder: Path, pool: InlinePool) -> No
     assert "with sgd: it must depend on the seed alone" in str(failed.error)
 
 
-def test_a_suite_that_changes_while_it_runs_fails(folder: Path, pool: InlinePool) -> None:
+def test_suite_that_changes_while_it_runs_fails(folder: Path, pool: InlinePool) -> None:
     pool.load(replace(SUITE, benchmarks=(replace(tiny.BENCHMARK, batch_size=8),)))
     errors = [str(e.error) for e in resume(pool) if isinstance(e, StudyEnded)]
     assert errors

@@ -71,7 +71,7 @@ def fill(path: Path, leave: int) -> None:
         os.posix_fallocate(file.fileno(), 0, max(1, free.f_bavail * free.f_frsize - leave))
 
 
-def test_a_full_disk_keeps_what_was_trained_for_the_next_start(
+def test_full_disk_keeps_what_was_trained_for_the_next_start(
     tmp_path: Path,
     template: Path,
     pool: InlinePool,
@@ -115,7 +115,7 @@ def test_a_full_disk_keeps_what_was_trained_for_the_next_start(
         pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), expected)
 
 
-def test_a_read_only_store_gets_one_line(tmp_path: Path) -> None:
+def test_read_only_store_gets_one_line(tmp_path: Path) -> None:
     with disk(tmp_path / "mlruns", "12m"):
         subprocess.run(["mount", "-o", "remount,ro", str(tmp_path / "mlruns")], check=True)
         command = [str(PROGRAM), "run", "--suite", str(TINY)]
@@ -125,7 +125,7 @@ def test_a_read_only_store_gets_one_line(tmp_path: Path) -> None:
     assert "(Read-only file system), which " in done.stderr
 
 
-def test_a_locked_database_is_waited_for(
+def test_locked_database_is_waited_for(
     folder: Path, pool: InlinePool, expected: pd.DataFrame, caplog: pytest.LogCaptureFixture
 ) -> None:
     train, locked = pool.train, threading.Event()
@@ -166,7 +166,7 @@ def server(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> I
     own.stop()
 
 
-def test_a_server_that_goes_away_is_waited_for_and_one_that_stays_away_loses_nothing(
+def test_server_that_goes_away_is_waited_for_and_one_that_stays_away_loses_nothing(
     server: Server, pool: InlinePool, expected: pd.DataFrame, caplog: pytest.LogCaptureFixture
 ) -> None:
     train, tasks = pool.train, [0]

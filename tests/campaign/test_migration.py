@@ -46,7 +46,7 @@ def curves_of_training() -> list[tuple[Any, ...]]:
     return [row for row in found if "usage" not in row[1]]
 
 
-def test_a_store_of_schema_2_is_reused_whole_and_migrated_once(
+def test_store_of_schema_2_is_reused_whole_and_migrated_once(
     folder: Path,
     pool: InlinePool,
     caplog: pytest.LogCaptureFixture,
@@ -76,9 +76,7 @@ def test_a_store_of_schema_2_is_reused_whole_and_migrated_once(
     assert pool.n_trained == 0
 
 
-def test_a_dry_run_counts_rows_of_schema_2_and_writes_nothing(
-    folder: Path, pool: InlinePool
-) -> None:
+def test_dry_run_counts_rows_of_schema_2_and_writes_nothing(folder: Path, pool: InlinePool) -> None:
     go(pool)
     make_former(SUITE)
     assert missing(studies(SUITE), uri=tracking_uri(), campaign="c") == {"tiny_line": 0}
@@ -86,7 +84,7 @@ def test_a_dry_run_counts_rows_of_schema_2_and_writes_nothing(
 
 
 @pytest.mark.parametrize("after", [0, 1, 7, N_RUNS + N_STUDIES - 1])
-def test_a_migration_that_was_killed_is_completed_by_the_next_start(
+def test_migration_that_was_killed_is_completed_by_the_next_start(
     folder: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     go(pool)
@@ -171,7 +169,7 @@ def test_runs_at_a_given_rate_are_reused(folder: Path, pool: InlinePool) -> None
     assert set(everything()["arm"]) == {"manual"}
 
 
-def test_a_refusal_to_stack_is_remembered(folder: Path, pool: InlinePool) -> None:
+def test_refusal_to_stack_is_remembered(folder: Path, pool: InlinePool) -> None:
     go(pool)
     make_former(SUITE)
     store = open_store(tracking_uri())
@@ -199,7 +197,7 @@ def unsealed(row: dict[Any, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("damage", [edited, unsealed])
-def test_a_damaged_row_is_not_sealed_anew(
+def test_damaged_row_is_not_sealed_anew(
     folder: Path, pool: InlinePool, damage: Callable[[dict[Any, Any]], dict[str, str]]
 ) -> None:
     go(pool)

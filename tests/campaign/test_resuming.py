@@ -18,7 +18,7 @@ from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.store import open_store
 
 
-def test_a_second_start_trains_nothing_and_writes_nothing(folder: Path, pool: InlinePool) -> None:
+def test_second_start_trains_nothing_and_writes_nothing(folder: Path, pool: InlinePool) -> None:
     go(pool)
     before, n = everything(), pool.n_trained
     events = go(pool)
@@ -67,7 +67,7 @@ def test_runs_left_running_by_a_kill_are_deleted_and_trained_again(
     pd.testing.assert_frame_equal(again[columns], runs[columns])
 
 
-def test_a_run_deleted_in_the_ui_is_trained_again(folder: Path, pool: InlinePool) -> None:
+def test_run_deleted_in_the_ui_is_trained_again(folder: Path, pool: InlinePool) -> None:
     go(pool)
     n, runs = pool.n_trained, everything()
     open_store(tracking_uri()).delete(runs[runs["arm"] == "tuned"].iloc[0]["run_id"])
@@ -76,7 +76,7 @@ def test_a_run_deleted_in_the_ui_is_trained_again(folder: Path, pool: InlinePool
     pd.testing.assert_series_equal(everything()["score"], runs["score"])
 
 
-def test_a_run_recorded_twice_is_kept_once(folder: Path, pool: InlinePool) -> None:
+def test_run_recorded_twice_is_kept_once(folder: Path, pool: InlinePool) -> None:
     go(pool)
     store, runs = open_store(tracking_uri()), everything()
     one = store.client.get_run(runs[runs["arm"] == "tuned"].iloc[0]["run_id"])
@@ -116,7 +116,7 @@ def kill_after(n: int, patch: pytest.MonkeyPatch) -> None:
         patch.setattr(MlflowClient, name, partialmethod(write, name=name))
 
 
-def test_a_kill_before_any_write_changes_nothing(
+def test_kill_before_any_write_changes_nothing(
     folder: Path, template: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite = replace(SUITE, n_trials=2, n_seeds=2, optimizers=SUITE.optimizers[:1])
@@ -141,7 +141,7 @@ def test_a_kill_before_any_write_changes_nothing(
     raise AssertionError("it never ended")
 
 
-def test_an_experiment_deleted_in_the_ui_comes_back_with_its_runs(
+def test_experiment_deleted_in_the_ui_comes_back_with_its_runs(
     folder: Path, pool: InlinePool
 ) -> None:
     go(pool)

@@ -96,7 +96,7 @@ def test_study_without_valid_tried_rates_gives_no_plan(
     assert read_plans(tracking_uri(), "c") == {}
 
 
-def test_a_store_that_is_trusted_is_not_checked(folder: Path, pool: InlinePool) -> None:
+def test_store_that_is_trusted_is_not_checked(folder: Path, pool: InlinePool) -> None:
     go(pool)
     events = go(pool, trust_store=True)
     assert pool.checks == []
@@ -140,7 +140,7 @@ def _halved(step: Callable[..., object]) -> Callable[..., object]:
     return halved
 
 
-def test_a_run_that_cannot_be_repeated_stops_its_study_and_leaves_the_results(
+def test_run_that_cannot_be_repeated_stops_its_study_and_leaves_the_results(
     folder: Path, pool: InlinePool
 ) -> None:
     go(pool)

@@ -16,7 +16,7 @@ from optsuite.campaign.runner import missing, studies_of
 from optsuite.tracking.location import tracking_uri
 
 
-def test_a_changed_optimizer_supersedes_its_runs_and_no_others(
+def test_changed_optimizer_supersedes_its_runs_and_no_others(
     folder: Path, pool: InlinePool
 ) -> None:
     go(pool)
@@ -37,7 +37,7 @@ def test_a_changed_optimizer_supersedes_its_runs_and_no_others(
     assert runs.groupby("optimizer")["superseded"].sum().to_dict() == {"sgd": N_SGD + 1, "sign": 0}
 
 
-def test_a_changed_benchmark_supersedes_the_runs_of_all_optimizers(
+def test_changed_benchmark_supersedes_the_runs_of_all_optimizers(
     folder: Path, pool: InlinePool
 ) -> None:
     go(pool)
@@ -66,7 +66,7 @@ def test_more_trials_reuse_the_first_and_supersede_the_old_rate(
     assert pool.n_trained - n < 2 * 12 + 9
 
 
-def test_a_budget_that_replaces_another_is_announced(folder: Path, pool: InlinePool) -> None:
+def test_budget_that_replaces_another_is_announced(folder: Path, pool: InlinePool) -> None:
     def replaced(suite: Suite) -> list[tuple[str, ...]]:
         return [e.replaced for e in go(pool, suite) if isinstance(e, Ready)]
 

@@ -93,7 +93,7 @@ def later(folder: Path, two_nights: tuple[Path, int, int]) -> Path:
     return folder
 
 
-def test_a_night_trains_at_the_rates_of_the_reference_and_reuses_nothing(
+def test_night_trains_at_the_rates_of_the_reference_and_reuses_nothing(
     later: Path, pool: InlinePool, two_nights: tuple[Path, int, int]
 ) -> None:
     assert two_nights[1:] == (2 * 3 * (4 + 2 * 12), 2 * 3 * 12)
@@ -201,7 +201,7 @@ def test_change_of_a_score_is_reported_if_beyond_the_tolerance() -> None:
     assert of_score(changes(before, similar)) == []
 
 
-def test_a_seed_that_diverges_or_is_missing_is_named() -> None:
+def test_seed_that_diverges_or_is_missing_is_named() -> None:
     before = typed(*seeds("a", around(1.0)), *seeds("b", around(1.0)))
     after = typed(*seeds("a", [math.nan, *around(1.0)[1:]]), *seeds("b", around(1.0)))
     assert ("a", "diverged") in found(changes(before, after))
@@ -213,9 +213,7 @@ def test_a_seed_that_diverges_or_is_missing_is_named() -> None:
     assert changes(typed(), typed(run("a", 1.0))) == []
 
 
-def test_an_optimizer_that_the_reference_did_not_have_is_tuned(
-    later: Path, pool: InlinePool
-) -> None:
+def test_optimizer_that_the_reference_did_not_have_is_tuned(later: Path, pool: InlinePool) -> None:
     larger = replace(SUITE, optimizers=(*SUITE.optimizers, OPTIMIZERS["rmsprop"]))
     assert night(pool, "nightly-2", larger) == 2 * (3 * 12 + 4 + 2 * 12)
 

@@ -53,7 +53,7 @@ def test_muon_trains_all_but_matrices_with_adamw() -> None:
     assert optimizer.parts[1].param_groups[0]["lr"] == 0.5
 
 
-def test_a_closure_makes_one_gradient_a_step() -> None:
+def test_closure_makes_one_gradient_a_step() -> None:
     calls = []
 
     def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -95,7 +95,7 @@ def test_schedule_free_optimizers_are_measured_in_eval_mode(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["momentum", "asgd", "muon"])
-def test_a_schedule_scales_every_step(name: str) -> None:
+def test_schedule_scales_every_step(name: str) -> None:
     """Compared with a hand-written loop: with lr_linear, without, and with two groups."""
     spec = replace(OPTIMIZERS[name], schedule=cosine)
     short = replace(tiny.BENCHMARK, max_steps=6, eval_every=3, shuffle="once", batch_size=64)

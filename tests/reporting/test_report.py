@@ -83,14 +83,14 @@ def test_report_is_independent_of_row_order(tmp_path: Path) -> None:
     ] == []
 
 
-def test_a_later_report_leaves_no_figure_of_an_earlier_one(tmp_path: Path) -> None:
+def test_later_report_leaves_no_figure_of_an_earlier_one(tmp_path: Path) -> None:
     made(tmp_path, *whole(["a", "b"], ["b", "c"]))
     made(tmp_path, *whole(["a", "b"], ["b"]))
     assert not list((tmp_path / "figures").glob("c-*"))
     assert list((tmp_path / "figures").glob("b-*"))
 
 
-def test_the_csv_has_six_digits_and_reads_back(tmp_path: Path) -> None:
+def test_csv_has_six_digits_and_reads_back(tmp_path: Path) -> None:
     made(tmp_path, *seeds("a", [1 / 3] * 12), *seeds("b", [4.0] * 12))
     assert "0.333333," in (tmp_path / "leaderboard.csv").read_text()
     back = pd.read_csv(tmp_path / "leaderboard.csv")
@@ -126,7 +126,7 @@ def test_overall_table_covers_all_benchmarks() -> None:
     assert shares.to_numpy()[0].tolist() == [1.0, 1.0]
 
 
-def test_a_failure_does_not_vanish_from_the_summary() -> None:
+def test_failure_does_not_vanish_from_the_summary() -> None:
     rows = whole(["a", "b"], ["x", "y"])
     rows += [row | {"benchmark": "x"} for row in seeds("c", around(0.1))]
     rows += [

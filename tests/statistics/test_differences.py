@@ -20,7 +20,7 @@ from optsuite.statistics.differences import (
 N_DRAWS, N_SEEDS, N_OPTIMIZERS = 2_000, 12, 6
 
 
-def test_the_sign_flip_test_tries_every_pattern_of_signs() -> None:
+def test_sign_flip_test_tries_every_pattern_of_signs() -> None:
     rng = np.random.default_rng(3)
     differences = rng.normal(0.4, 1, size=(5, 9))
     patterns = np.array(list(itertools.product((-1, 1), repeat=9)))

@@ -36,7 +36,7 @@ def before_and_after(folder: Path, edit: Edit) -> list[tuple[Identity, Identity]
 
 
 @pytest.mark.parametrize("edit", CHANGING, ids=lambda edit: edit.name)
-def test_an_edit_changes_what_it_concerns_and_nothing_else(tmp_path: Path, edit: Edit) -> None:
+def test_edit_changes_what_it_concerns_and_nothing_else(tmp_path: Path, edit: Edit) -> None:
     before, after = before_and_after(tmp_path, edit)
     concerned = edit.name in OF_OPTIMIZERS
     assert before[concerned] != after[concerned]
@@ -45,7 +45,7 @@ def test_an_edit_changes_what_it_concerns_and_nothing_else(tmp_path: Path, edit:
 
 
 @pytest.mark.parametrize("edit", edits("unchanged"), ids=lambda edit: edit.name)
-def test_an_edit_that_changes_no_curve_changes_nothing(tmp_path: Path, edit: Edit) -> None:
+def test_edit_that_changes_no_curve_changes_nothing(tmp_path: Path, edit: Edit) -> None:
     before, after = before_and_after(tmp_path, edit)
     assert before == after
 
@@ -115,7 +115,7 @@ model = partial(print, threading.Lock())
 """
 
 
-def test_a_part_that_cannot_be_described_raises_only_on_request(tmp_path: Path) -> None:
+def test_part_that_cannot_be_described_raises_only_on_request(tmp_path: Path) -> None:
     write(tmp_path, {"suite.py": LOCKED})
     with loaded(tmp_path) as suite:
         described = Descriptions(suite)

@@ -81,7 +81,7 @@ def test_benchmarks_of_the_user_are_described_like_any_module(
     ("limit", "found"),
     [("N_FILES", "more than 1 Python files"), ("N_FOLDERS", "more than 1 folders")],
 )
-def test_a_folder_of_which_not_all_can_be_read_is_refused(
+def test_folder_of_which_not_all_can_be_read_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, found: str
 ) -> None:
     monkeypatch.setattr(imports, limit, 1)

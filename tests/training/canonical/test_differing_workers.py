@@ -47,7 +47,7 @@ def task_of(definition: Definition) -> Task:
 
 
 @pytest.mark.parametrize("part", UNLIKE)
-def test_a_worker_that_finds_another_definition_names_the_part(tmp_path: Path, part: str) -> None:
+def test_worker_that_finds_another_definition_names_the_part(tmp_path: Path, part: str) -> None:
     text, message = UNLIKE[part]
     write(tmp_path, {"suite.py": text})
     with loaded(tmp_path) as suite:
@@ -59,7 +59,7 @@ def test_a_worker_that_finds_another_definition_names_the_part(tmp_path: Path, p
     assert message in str(update.update.error)
 
 
-def test_a_worker_that_has_other_packages_names_them(
+def test_worker_that_has_other_packages_names_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, {"suite.py": ""})

@@ -33,7 +33,7 @@ OWN = Fingerprint(
 SAID = {"lr": "0.1", "seed": 3, "kind": "evaluation", "arm": "tuned"}
 
 
-def test_a_fingerprint_is_read_as_it_was_written() -> None:
+def test_fingerprint_is_read_as_it_was_written() -> None:
     assert Fingerprint.parse(str(OWN)) == OWN
     assert read_fingerprint("1-2-f") == FormerFingerprint(
         benchmark_hash="1", optimizer_hash="2", run="f"
@@ -53,7 +53,7 @@ def test_text_that_is_no_fingerprint_of_any_schema_is_none(text: object) -> None
     assert read_fingerprint(text) is None
 
 
-def test_the_parts_of_a_fingerprint_tell_what_two_runs_share() -> None:
+def test_parts_of_a_fingerprint_tell_what_two_runs_share() -> None:
     elsewhere = replace(OWN, environment=replace(OWN.environment, benchmark="9"))
     assert (elsewhere.task, elsewhere.definition) == (OWN.task, OWN.definition)
     assert (elsewhere.basis, elsewhere.benchmark_hash) != (OWN.basis, OWN.benchmark_hash)
@@ -66,7 +66,7 @@ def defined() -> Definition:
     return define(tiny.BENCHMARK, OPTIMIZERS["lion"], tiny.line())
 
 
-def test_a_fingerprint_names_its_run_whatever_the_engine() -> None:
+def test_fingerprint_names_its_run_whatever_the_engine() -> None:
     own = defined().fingerprint(RUN, engine="stacked")
     assert names_run(own, lr="0.1", seed=3, kind="evaluation", arm="tuned")
     with_integer = defined().fingerprint(replace(RUN, lr=1), engine="plain")
@@ -96,7 +96,7 @@ def test_another_version_of_a_package_is_another_environment_of_the_same_task(
     assert newest.environment.optimizer != before.environment.optimizer
 
 
-def test_the_packages_of_a_definition_are_those_that_it_uses() -> None:
+def test_packages_of_a_definition_are_those_that_it_uses() -> None:
     own = defined()
     assert own.optimizer.environment.keys() >= {"torch", "pytorch_optimizer"}
     assert "pytorch_optimizer" not in own.benchmark.environment
@@ -114,7 +114,7 @@ def model():
 """
 
 
-def test_an_installed_package_in_the_text_of_its_importer_is_a_version(
+def test_installed_package_in_the_text_of_its_importer_is_a_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, {"suite.py": OPTIONAL})

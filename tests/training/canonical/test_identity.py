@@ -73,13 +73,13 @@ def test_dtype_and_device_change_the_environment_and_not_the_task() -> None:
     assert of(device="cuda:0") == of(device="cuda:1")
 
 
-def test_the_engine_changes_the_environment_and_not_the_task() -> None:
+def test_engine_changes_the_environment_and_not_the_task() -> None:
     plain, stacked = identity(RUN), identity(RUN, engine="stacked")
     assert (plain.task, plain.basis) == (stacked.task, stacked.basis)
     assert plain.environment != stacked.environment
 
 
-def test_the_same_definition_made_again_is_the_same() -> None:
+def test_same_definition_made_again_is_the_same() -> None:
     assert of(replace(tiny.BENCHMARK, dataset=lambda: tiny.line())) == of()
 
 
@@ -98,7 +98,7 @@ def test_optimizers_differ_by_what_they_do_not_by_what_is_searched() -> None:
     assert len({definition(spec) for spec in OPTIMIZERS.values()}) == len(OPTIMIZERS)
 
 
-def test_a_class_that_has_been_used_is_still_the_same() -> None:
+def test_class_that_has_been_used_is_still_the_same() -> None:
     spec = tiny.SUITE.optimizers[1]
     program = "from suites import tiny\nfrom optsuite.training.identity import identify_optimizer\n"
     program += "print(identify_optimizer(tiny.SUITE.optimizers[1]).digest)"

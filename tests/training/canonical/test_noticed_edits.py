@@ -150,7 +150,7 @@ def test_numbers_of_numpy_are_their_own() -> None:
     assert canonicalize(np.float64(0.9)) == canonicalize(np.float64(0.9)) != canonicalize(0.9)
 
 
-def test_a_value_without_distinction_raises() -> None:
+def test_value_without_distinction_raises() -> None:
     message = "element 'lock': got a value of type lock, which cannot be distinguished from others"
     with pytest.raises(InputError, match=message):
         canonicalize({"lock": threading.Lock()})

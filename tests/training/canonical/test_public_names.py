@@ -106,7 +106,7 @@ def rearranged(folder: Path) -> None:
         path.write_text(text)
 
 
-def test_a_rearranged_optsuite_with_its_benchmarks_inside_has_the_same_tasks(
+def test_rearranged_optsuite_with_its_benchmarks_inside_has_the_same_tasks(
     tmp_path: Path,
 ) -> None:
     write(tmp_path / "own", READERS)
