@@ -17,6 +17,8 @@ from optsuite.cli.main import main
 from optsuite.execution.pool import RunUpdate, Task, TaskLost
 from optsuite.execution.worker import Train, trainer, updates
 from optsuite.tracking.store import open_store
+from optsuite.training import checkpoint, plain
+from optsuite.training.train_step import take_step
 
 torch.set_num_threads(1)
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="optsuite-state-")  # not the user's own
@@ -127,6 +129,12 @@ class InlinePool:
 
 
 @pytest.fixture
+def pool() -> InlinePool:
+    """A pool that trains in this process. It has no suite yet."""
+    return InlinePool()
+
+
+@pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
     """Call the command line in this process: exit code, standard output and standard error.
 
@@ -156,3 +164,23 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def free_port() -> int:
     """A free port of the loopback."""
     return servers.free_port()
+
+
+@pytest.fixture
+def no_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules are read from their texts, which tests edit faster than bytecode tells apart."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that grows by one item per step taken."""
+    taken: list[int] = []
+
+    def count(*arguments: Any) -> torch.Tensor:
+        taken.append(1)
+        return take_step(*arguments)
+
+    monkeypatch.setattr(plain, "take_step", count)
+    checkpoint._warn_once.cache_clear()
+    return taken

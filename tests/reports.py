@@ -1,4 +1,4 @@
-"""Reports of rows that are typed in."""
+"""Tables and reports of rows that are typed in."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from frames import NAN, frame, run, seeds
 
-from optsuite.analysis.leaderboard import comparison
+from optsuite.analysis.leaderboard import comparison, leaderboard
 from optsuite.reporting.write import build
 from optsuite.tracking.schema import CURVES
 
@@ -36,6 +36,13 @@ def made(folder: Path, *rows: dict[str, Any]) -> str:
         notes=["Skipped d: no data"],
     )
     return (folder / "index.html").read_text()
+
+
+def table(*rows: dict[str, Any]) -> dict[tuple[str, str], dict[Any, Any]]:
+    """The leaderboard of the rows by optimizer and arm."""
+    return {
+        (row["optimizer"], row["arm"]): row for row in leaderboard(frame(*rows)).to_dict("records")
+    }
 
 
 def whole(

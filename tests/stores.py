@@ -102,3 +102,13 @@ def drifting(train: Train) -> Train:
             yield index, update
 
     return drifted
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """The text of each file, and the target of each link."""
+    paths = sorted(folder.rglob("*"))
+    return {
+        str(p.relative_to(folder)): str(p.readlink()) if p.is_symlink() else p.read_text()
+        for p in paths
+        if not p.is_dir()
+    }

@@ -64,7 +64,7 @@ def test_file_pickled_and_inline_suites_give_the_same_bytes(folder: Path) -> Non
     assert tables[0] == tables[1] == tables[2]
 
 
-def test_a_suite_is_pickled_where_another_process_can_import_its_parts() -> None:
+def test_suite_is_pickled_where_another_process_can_import_its_parts() -> None:
     assert pickled(SMALL) is not None
     assert pickled(LOCAL) is None
     with open_pool(SMALL, ONE) as pool:

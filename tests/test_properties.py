@@ -68,7 +68,7 @@ KEYS = st.sampled_from(
 
 @QUICK
 @given(SCHEMES, ODD, ODD, WORDS)
-def test_a_password_in_an_address_is_hidden(
+def test_password_in_an_address_is_hidden(
     scheme: str, before: str, after: str, words: list[str]
 ) -> None:
     text = f"{' '.join(words)} {scheme}://me:{before}{MARKED}{after}@host:1/x"
@@ -94,7 +94,7 @@ def test_password_in_address_without_slashes_is_hidden(
         ["{k}={v}", "?{k}={v}&x=1", "{k}%3D{v}%3BSERVER%3Dh", '{{"{k}": "{v}"}}', "{k} = '{v}'"]
     ),
 )
-def test_the_value_of_a_secret_is_hidden(key: str, before: str, after: str, form: str) -> None:
+def test_value_of_a_secret_is_hidden(key: str, before: str, after: str, form: str) -> None:
     value = f"{before}{MARKED}{after}"
     assert MARKED not in redact(form.format(k=key, v=quote(value) if "%3D" in form else value), {})
 
@@ -116,7 +116,7 @@ def test_redacting_is_idempotent_and_keeps_ordinary_text(words: list[str], text:
 
 @QUICK
 @given(st.text())
-def test_an_error_is_one_line_that_a_terminal_shows(text: str) -> None:
+def test_error_is_one_line_that_a_terminal_shows(text: str) -> None:
     line = one_line(RuntimeError(text))
     assert line.splitlines() == [line]
     assert printable(line) == line

@@ -94,7 +94,7 @@ def test_lines_are_relative_to_the_first_night_and_have_gaps() -> None:
     assert lines([night(0)]).empty
 
 
-def test_a_night_that_changed_something_is_a_change_point_and_later_ones_are_not() -> None:
+def test_night_that_changed_something_is_a_change_point_and_later_ones_are_not() -> None:
     history = broken(broke=3, slowed=4)
     points = change_points(history).set_index("night")
     assert points[["optimizer", "quantity", "kind"]].to_records().tolist() == [
@@ -106,7 +106,7 @@ def test_a_night_that_changed_something_is_a_change_point_and_later_ones_are_not
     assert environments(history)[4] == []
 
 
-def test_the_page_names_the_night() -> None:
+def test_page_names_the_night() -> None:
     text = page("s", broken(broke=3, slowed=4), n_older=2)
     assert "6 nights,\nnightly-2026-11-01 to nightly-2026-11-06; 2 earlier not shown" in text
     worse = "The last to make something worse was nightly-2026-11-05: z on b."

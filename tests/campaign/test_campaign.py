@@ -1,60 +1,35 @@
+"""A campaign trains what the protocol asks for, and its studies hold the results."""
+
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import partialmethod
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from campaigns import N_SGD, N_SIGN, SUITE, go, problems
 from conftest import InlinePool, enter
-from mlflow import MlflowClient
-from stores import everything, never, run_studies
+from stores import everything, run_studies
 from suites import tiny
 from torch import nn
 
 import optsuite
 from benchmarks import SUITE as DEFAULT
-from optsuite import OPTIMIZERS, OptimizerSpec, Suite
+from optsuite import OPTIMIZERS, OptimizerSpec
 from optsuite.analysis.leaderboard import comparison, leaderboard
-from optsuite.campaign.events import Event, Ready, RunEnded, StudyEnded
+from optsuite.campaign.events import StudyEnded
 from optsuite.campaign.lock import campaign_lock, check_campaign_name
-from optsuite.campaign.prepare import Problem, prepare
-from optsuite.campaign.runner import manual_study, missing, studies_of
+from optsuite.campaign.runner import manual_study, studies_of
 from optsuite.errors import InputError
 from optsuite.execution.pool import RunUpdate, Task, TaskLost
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.query import read_runs
 from optsuite.tracking.store import open_store
-from optsuite.training.results import Measurement, RunResult
-
-SUITE = replace(tiny.SUITE, n_trials=9, n_seeds=2)
-N_SGD, N_SIGN = 9 + 2 + 2, 9 + 2  # the optimizer of the suite has no default rate
 
 
-@pytest.fixture
-def pool() -> InlinePool:
-    return InlinePool()
-
-
-def problems(suite: Suite = SUITE) -> list[Problem]:
-    return prepare(suite, device="cpu")[0]
-
-
-def go(pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = never) -> list[Event]:
-    """Run the suite in the current folder and return the events."""
-    pool.load(suite)
-    return resume(pool, suite, stop)
-
-
-def resume(pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = never) -> list[Event]:
-    """The same with the training function that the pool already has."""
-    studies = studies_of(suite, problems(suite), device="cpu")
-    return run_studies(pool, studies, suite=suite.name, stop=stop)
-
-
-def test_a_campaign_holds_just_what_the_protocol_asks_for(folder: Path, pool: InlinePool) -> None:
+def test_campaign_holds_just_what_the_protocol_asks_for(folder: Path, pool: InlinePool) -> None:
     events = go(pool)
     assert pool.n_trained == N_SGD + N_SIGN
     assert [e.optimizer for e in events if isinstance(e, StudyEnded)] == ["sgd", "sign"]
@@ -81,7 +56,7 @@ def test_a_campaign_holds_just_what_the_protocol_asks_for(folder: Path, pool: In
     assert set(trials["seed"]) & set(runs.loc[runs["kind"] == "evaluation", "seed"]) == set()
 
 
-def test_the_study_run_carries_the_rate_the_score_and_the_median_curves(
+def test_study_run_carries_the_rate_the_score_and_the_median_curves(
     folder: Path, pool: InlinePool
 ) -> None:
     go(pool)
@@ -156,7 +131,7 @@ def test_longest_studies_are_first_if_each_has_a_worker(
     assert min(submitted, key=lambda task: task.priority).runs[0].benchmark == first
 
 
-def test_a_twin_is_never_ranked_apart_and_training_beats_not_training(
+def test_twin_is_never_ranked_apart_and_training_beats_not_training(
     folder: Path, pool: InlinePool
 ) -> None:
     sgd = SUITE.optimizers[0]
@@ -183,290 +158,6 @@ def test_every_finished_study_knows_what_a_step_costs(folder: Path, pool: Inline
     studies = runs[runs["kind"] == "study"]
     assert (studies["usage/milliseconds_per_step"] > 0).all()
     assert studies["usage/state_bytes_per_parameter"].tolist() == [0, 0]
-
-
-def test_a_second_start_trains_nothing_and_writes_nothing(folder: Path, pool: InlinePool) -> None:
-    go(pool)
-    before, n = everything(), pool.n_trained
-    events = go(pool)
-    assert pool.n_trained == n
-    assert [e.missing for e in events if isinstance(e, Ready)] == [{"tiny_line": 0}]
-    assert all(e.reused for e in events if isinstance(e, RunEnded | StudyEnded))
-    pd.testing.assert_frame_equal(everything(), before)
-
-
-def test_interrupted_campaign_resumes_to_the_same_end(
-    folder: Path, template: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    enter(folder / "whole", template, monkeypatch)
-    go(pool)
-    expected = leaderboard(optsuite.runs("c"))
-    monkeypatch.chdir(folder)
-    for n in (1, 8, 9, 12, 20):
-        pool.clear()
-        count = pool.n_trained
-        go(pool, stop=lambda n=n, count=count: pool.n_trained - count >= n)  # type: ignore[misc]
-        runs = everything()
-        assert "RUNNING" not in set(runs["status"])
-        assert runs["fingerprint"].is_unique
-    pool.clear()
-    go(pool)
-    pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), expected)
-    assert set(everything()["status"]) == {"FINISHED"}
-
-
-def test_runs_left_running_by_a_kill_are_deleted_and_trained_again(
-    folder: Path, pool: InlinePool
-) -> None:
-    go(pool)
-    store, runs = open_store(tracking_uri()), everything()
-    n = pool.n_trained
-    study = runs[(runs["kind"] == "study") & (runs["optimizer"] == "sgd")].iloc[0]
-    trial = runs[(runs["kind"] == "trial") & (runs["optimizer"] == "sgd")].iloc[4]
-    for run_id in (study["run_id"], trial["run_id"]):
-        store.client.update_run(run_id, status="RUNNING")
-    go(pool)
-    assert pool.n_trained == n + 1
-    again = everything()
-    assert set(again["status"]) == {"FINISHED"}
-    assert trial["run_id"] not in set(again["run_id"])
-    columns = ["optimizer", "kind", "lr", "seed", "score", "fingerprint"]
-    pd.testing.assert_frame_equal(again[columns], runs[columns])
-
-
-def test_a_run_deleted_in_the_ui_is_trained_again(folder: Path, pool: InlinePool) -> None:
-    go(pool)
-    n, runs = pool.n_trained, everything()
-    open_store(tracking_uri()).delete(runs[runs["arm"] == "tuned"].iloc[0]["run_id"])
-    go(pool)
-    assert pool.n_trained == n + 1
-    pd.testing.assert_series_equal(everything()["score"], runs["score"])
-
-
-def test_a_run_recorded_twice_is_kept_once(folder: Path, pool: InlinePool) -> None:
-    go(pool)
-    store, runs = open_store(tracking_uri()), everything()
-    one = store.client.get_run(runs[runs["arm"] == "tuned"].iloc[0]["run_id"])
-    double = store.client.create_run(one.info.experiment_id, tags=one.data.tags)
-    store.client.set_terminated(double.info.run_id)
-    go(pool)
-    assert len(everything()) == len(runs)
-
-
-def test_a_changed_optimizer_supersedes_its_runs_and_no_others(
-    folder: Path, pool: InlinePool
-) -> None:
-    go(pool)
-    n = pool.n_trained
-    with_momentum = replace(OPTIMIZERS["sgd"], fixed={"momentum": 0.5})
-    changed = replace(SUITE, optimizers=(with_momentum, SUITE.optimizers[1]))
-    pool.load(changed)
-    studies = studies_of(changed, problems(changed), device="cpu")
-    assert missing(studies, uri=tracking_uri(), campaign="c") == {"tiny_line": N_SGD}
-    run_studies(pool, studies)
-    assert pool.n_trained == n + N_SGD
-    runs = everything()
-    assert runs.groupby("optimizer")["superseded"].sum().to_dict() == {"sgd": N_SGD + 1, "sign": 0}
-    assert len(leaderboard(optsuite.runs("c"))) == 3
-    go(pool)  # the first definition again: nothing was erased
-    assert pool.n_trained == n + N_SGD
-    runs = everything()
-    assert runs.groupby("optimizer")["superseded"].sum().to_dict() == {"sgd": N_SGD + 1, "sign": 0}
-
-
-def test_a_changed_benchmark_supersedes_the_runs_of_all_optimizers(
-    folder: Path, pool: InlinePool
-) -> None:
-    go(pool)
-    harder = replace(tiny.BENCHMARK, batch_size=8)
-    only = replace(SUITE, benchmarks=(harder,), optimizers=SUITE.optimizers[:1])
-    go(pool, only)
-    runs = optsuite.runs("c")
-    assert set(runs["optimizer"]) == {"sgd"}
-
-
-def test_more_trials_reuse_the_first_and_supersede_the_old_rate(
-    folder: Path, pool: InlinePool
-) -> None:
-    go(pool)
-    n = pool.n_trained
-    go(pool, replace(SUITE, n_trials=12, n_seeds=3))
-    runs = optsuite.runs("c")
-    n_trials = runs[runs["kind"] == "trial"].groupby("optimizer").size()
-    assert n_trials.to_dict() == {"sgd": 12, "sign": 12}
-    n_tuned = runs[runs["arm"] == "tuned"].groupby("optimizer").size()
-    assert n_tuned.to_dict() == {"sgd": 3, "sign": 3}
-    assert len(runs[runs["kind"] == "study"]) == 2
-    studies = runs[runs["kind"] == "study"].set_index("optimizer")
-    children = runs[runs["kind"] != "study"]
-    assert (children["parent"] == children["optimizer"].map(studies["run_id"])).all()
-    assert pool.n_trained - n < 2 * 12 + 9
-
-
-def test_a_budget_that_replaces_another_is_announced(folder: Path, pool: InlinePool) -> None:
-    def replaced(suite: Suite) -> list[tuple[str, ...]]:
-        return [e.replaced for e in go(pool, suite) if isinstance(e, Ready)]
-
-    assert replaced(SUITE) == [()]
-    assert replaced(SUITE) == [()]
-    assert replaced(replace(SUITE, n_seeds=3)) == [("tiny_line",)]
-    assert replaced(replace(SUITE, n_seeds=3)) == [()]
-    assert replaced(SUITE) == [("tiny_line",)]
-
-
-def test_a_failed_run_ends_its_study_alone_and_is_tried_again(
-    folder: Path, pool: InlinePool
-) -> None:
-    pool.load(SUITE)
-    train, broken = pool.train, [True]
-    assert train is not None
-
-    def failing(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
-        if broken[0] and task.runs[0].optimizer == "sgd" and task.runs[0].kind == "trial":
-            raise RuntimeError("disk on fire")
-        return train(task)
-
-    pool.train = failing
-    ended = {e.optimizer: e for e in resume(pool) if isinstance(e, StudyEnded)}
-    expected = "the run lr=10 seed=1000 failed: RuntimeError: disk on fire (test_campaign.py, "
-    assert str(ended["sgd"].error).startswith(expected)
-    assert ended["sign"].error is None
-    runs = everything()
-    assert runs[(runs["status"] == "FAILED")]["kind"].tolist() == ["study", *["trial"] * 8]
-    broken[0] = False
-    resume(pool)
-    assert set(everything()["status"]) == {"FINISHED"}
-    assert len(everything()) == N_SGD + N_SIGN + 2
-
-
-def test_a_study_that_fails_when_repeated_leaves_the_good_result(
-    folder: Path, pool: InlinePool
-) -> None:
-    go(pool)
-    before = leaderboard(optsuite.runs("c"))
-
-    def failing(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
-        raise RuntimeError("no")
-
-    pool.train = failing
-    events = resume(pool, replace(SUITE, n_trials=12))
-    assert all(e.error for e in events if isinstance(e, StudyEnded))
-    pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), before)
-
-
-def test_a_task_whose_worker_dies_is_tried_once_more(folder: Path, pool: InlinePool) -> None:
-    poll, deaths = pool.poll, [1]
-
-    def dying(timeout: float) -> list[RunUpdate | TaskLost]:
-        events = list(poll(timeout))
-        is_check = events[0].task in {task.id for task in pool.checks}
-        if deaths[0] and isinstance(events[0], RunUpdate) and not is_check:
-            deaths[0] -= 1
-            lost = TaskLost(task=events[0].task, reason="its worker died with exit code -9")
-            return [*events[:2], lost]
-        return events
-
-    pool.poll = dying  # type: ignore[method-assign]
-    assert not [e for e in go(pool) if isinstance(e, StudyEnded) and e.error]
-    assert len(everything()) == N_SGD + N_SIGN + 2
-    deaths[0] = 2
-    trial = everything().query("kind == 'trial' and optimizer == 'sign'").iloc[0]
-    open_store(tracking_uri()).delete(trial["run_id"])
-    (failed,) = [e for e in go(pool) if isinstance(e, StudyEnded) and e.error]
-    assert "its worker died with exit code -9" in str(failed.error)
-
-
-def test_runs_that_do_not_start_alike_fail(folder: Path, pool: InlinePool) -> None:
-    pool.load(SUITE)
-    train = pool.train
-    assert train is not None
-
-    def elsewhere(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
-        for index, update in train(task):
-            if isinstance(update, Measurement) and task.runs[0].optimizer == "sign":
-                doubled = {name: value * 2 for name, value in update.values.items()}
-                update = replace(update, values=doubled)
-            yield index, update
-
-    pool.train = elsewhere
-    (failed,) = [e for e in resume(pool) if isinstance(e, StudyEnded) and e.error]
-    assert failed.optimizer == "sign"
-    assert "validation loss at step 0 is" in str(failed.error)
-    assert "with sgd: it must depend on the seed alone" in str(failed.error)
-
-
-def test_a_suite_that_changes_while_it_runs_fails(folder: Path, pool: InlinePool) -> None:
-    pool.load(replace(SUITE, benchmarks=(replace(tiny.BENCHMARK, batch_size=8),)))
-    errors = [str(e.error) for e in resume(pool) if isinstance(e, StudyEnded)]
-    assert errors
-    expected = "benchmark tiny_line: its numbers differ each time that the suite is loaded"
-    assert all(expected in error for error in errors)
-
-
-class Killed(BaseException):
-    """Stands for the kill of a process: nothing more is written."""
-
-
-WRITES = (
-    "create_run",
-    "log_batch",
-    "set_terminated",
-    "delete_run",
-    "set_tag",
-    "delete_tag",
-    "create_experiment",
-)
-
-
-def kill_after(n: int, patch: pytest.MonkeyPatch) -> None:
-    """Let n writes to MLflow succeed, and none after them."""
-    writes = {name: getattr(MlflowClient, name) for name in WRITES}
-    done = [0]
-
-    def write(self: MlflowClient, *arguments: object, name: str, **named: object) -> object:
-        done[0] += 1
-        if done[0] > n:
-            raise Killed
-        return writes[name](self, *arguments, **named)
-
-    for name in WRITES:
-        patch.setattr(MlflowClient, name, partialmethod(write, name=name))
-
-
-def test_a_kill_before_any_write_changes_nothing(
-    folder: Path, template: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    suite = replace(SUITE, n_trials=2, n_seeds=2, optimizers=SUITE.optimizers[:1])
-    go(pool, suite)
-    expected = leaderboard(optsuite.runs("c"))
-    for n in range(100):
-        enter(folder / str(n), template, monkeypatch)
-        with monkeypatch.context() as patch:
-            kill_after(n, patch)
-            try:
-                go(pool, suite)
-                assert n > 15
-                return
-            except Killed:
-                pool.clear()
-        go(pool, suite)
-        pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), expected)
-        runs = everything()
-        assert set(runs["status"]) == {"FINISHED"}
-        assert runs["fingerprint"].is_unique
-        assert (runs["parent"].dropna() == runs[runs["kind"] == "study"]["run_id"].iloc[0]).all()
-    raise AssertionError("it never ended")
-
-
-def test_an_experiment_deleted_in_the_ui_comes_back_with_its_runs(
-    folder: Path, pool: InlinePool
-) -> None:
-    go(pool)
-    before, n, store = everything(), pool.n_trained, open_store(tracking_uri())
-    store.client.delete_experiment(before["experiment_id"].iloc[0])
-    go(pool)
-    assert pool.n_trained == n
-    pd.testing.assert_frame_equal(everything(), before)
 
 
 def test_given_rates_are_tracked_and_never_ranked(folder: Path, pool: InlinePool) -> None:

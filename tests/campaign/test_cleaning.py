@@ -43,11 +43,6 @@ def sibling(run: InventoryRow, digit: str) -> str:
     return str(replace(own, run=digit * 16))
 
 
-@pytest.fixture
-def pool() -> InlinePool:
-    return InlinePool()
-
-
 def go(pool: InlinePool, suite: Suite = SUITE, **named: Any) -> None:
     pool.load(suite)
     resume(pool, suite, **named)

@@ -1,7 +1,7 @@
 """Stores of schema 2 are reused under new fingerprints, without training current runs again."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -10,54 +10,24 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import InlinePool
+from former_stores import N_RUNS, N_STUDIES, NEW, OLD, SUITE, forms, make_former, raw, studies
 from stores import everything, run_studies
-from suites import tiny
 
 from optsuite import Suite
 from optsuite.analysis.leaderboard import leaderboard
 from optsuite.campaign import migration
 from optsuite.campaign.events import Event, Ready, RunEnded
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import manual_study, missing, studies_of
+from optsuite.campaign.runner import manual_study, missing
 from optsuite.campaign.stored_runs import StoredRuns
 from optsuite.campaign.study import Study
 from optsuite.errors import InputError
-from optsuite.tracking import seal
 from optsuite.tracking.legacy_rows import FORMER, has_former_rows
 from optsuite.tracking.location import tracking_uri
-from optsuite.tracking.plans import read_plans
 from optsuite.tracking.query import read_rows, read_runs
-from optsuite.tracking.rows import chunks
-from optsuite.tracking.schema import (
-    ARM,
-    FINGERPRINT,
-    REFUSAL,
-    REFUTED,
-    SCHEMA,
-    SEAL,
-    SEALED,
-    SUPERSEDED,
-)
+from optsuite.tracking.schema import FINGERPRINT, REFUSAL, REFUTED, SCHEMA, SEAL, SUPERSEDED
 from optsuite.tracking.store import Store, open_store
-from optsuite.training.fingerprint import Fingerprint
-from optsuite.training.identity import digest
 from optsuite.training.legacy_fingerprint import FormerFingerprint
-
-SUITE = replace(tiny.SUITE, n_trials=4, n_seeds=2)
-N_RUNS = 4 + 2 + 2 + 4 + 2
-N_STUDIES = 2
-
-
-@pytest.fixture
-def pool() -> InlinePool:
-    return InlinePool()
-
-
-def studies(suite: Suite, *, is_former: bool | None = None) -> list[Study]:
-    found = has_former_rows(tracking_uri(), "c") if is_former is None else is_former
-    known = read_plans(tracking_uri(), "c")
-    problems, _ = prepare(suite, device="cpu", known=known, is_former=found)
-    return studies_of(suite, problems, device="cpu")
 
 
 def go(pool: InlinePool, suite: Suite = SUITE, own: list[Study] | None = None) -> list[Event]:
@@ -68,40 +38,6 @@ def go(pool: InlinePool, suite: Suite = SUITE, own: list[Study] | None = None) -
     return run_studies(pool, asked, suite="s")
 
 
-def raw() -> Iterator[dict[Any, Any]]:
-    for chunk in chunks(open_store(tracking_uri()), "c"):
-        yield from chunk.to_dict("records")
-
-
-def make_former(suite: Suite, own: list[Study] | None = None) -> None:
-    """Rewrite the store as schema 2 has it."""
-    store = open_store(tracking_uri())
-    by_name = {study.name: study for study in own or studies(suite, is_former=True)}
-    for row in list(raw()):
-        study = by_name[row["benchmark"], row["optimizer"]]
-        assert study.former is not None
-        parsed = Fingerprint.parse(row["fingerprint"])
-        assert parsed is not None
-        engine = parsed.environment.engine
-        arm = row["arm"] if isinstance(row["arm"], str) else None
-        if arm == "manual":
-            arm = "given"  # as schema 2 calls it
-            store.tag(row["run_id"], ARM, arm)
-        rest = digest(*study.own_task(study.budget()), engine)
-        if row["kind"] != "study":
-            rest = digest(float(row["lr"]), int(row["seed"]), row["kind"], arm, engine)
-        former = FormerFingerprint(
-            benchmark_hash=study.former.benchmark_hash,
-            optimizer_hash=study.former.optimizer_hash,
-            run=rest,
-        )
-        own_text = str(former)
-        columns = {name: row.get(name) for name in SEALED}
-        columns |= {"fingerprint": own_text, "schema": "2", "arm": arm}
-        text = " ".join(("2", seal._digest(columns), *str(row["seal"]).split(" ")[2:]))
-        store.log(row["run_id"], tags={FINGERPRINT: own_text, SCHEMA: "2", SEAL: text}, time=0.0)
-
-
 def curves_of_training() -> list[tuple[Any, ...]]:
     """All metrics except what a step costs."""
     query = "SELECT run_uuid, key, step, value FROM metrics ORDER BY 1, 2, 3"
@@ -110,19 +46,7 @@ def curves_of_training() -> list[tuple[Any, ...]]:
     return [row for row in found if "usage" not in row[1]]
 
 
-def forms() -> set[tuple[str, bool]]:
-    """The schemas of the rows, and whether their fingerprints are new."""
-    found = set()
-    for row in raw():
-        is_new = Fingerprint.parse(row["fingerprint"]) is not None
-        found.add((str(row["schema"]), is_new))
-    return found
-
-
-NEW, OLD = ("3", True), ("2", False)
-
-
-def test_a_store_of_schema_2_is_reused_whole_and_migrated_once(
+def test_store_of_schema_2_is_reused_whole_and_migrated_once(
     folder: Path,
     pool: InlinePool,
     caplog: pytest.LogCaptureFixture,
@@ -152,9 +76,7 @@ def test_a_store_of_schema_2_is_reused_whole_and_migrated_once(
     assert pool.n_trained == 0
 
 
-def test_a_dry_run_counts_rows_of_schema_2_and_writes_nothing(
-    folder: Path, pool: InlinePool
-) -> None:
+def test_dry_run_counts_rows_of_schema_2_and_writes_nothing(folder: Path, pool: InlinePool) -> None:
     go(pool)
     make_former(SUITE)
     assert missing(studies(SUITE), uri=tracking_uri(), campaign="c") == {"tiny_line": 0}
@@ -162,7 +84,7 @@ def test_a_dry_run_counts_rows_of_schema_2_and_writes_nothing(
 
 
 @pytest.mark.parametrize("after", [0, 1, 7, N_RUNS + N_STUDIES - 1])
-def test_a_migration_that_was_killed_is_completed_by_the_next_start(
+def test_migration_that_was_killed_is_completed_by_the_next_start(
     folder: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     go(pool)
@@ -247,7 +169,7 @@ def test_runs_at_a_given_rate_are_reused(folder: Path, pool: InlinePool) -> None
     assert set(everything()["arm"]) == {"manual"}
 
 
-def test_a_refusal_to_stack_is_remembered(folder: Path, pool: InlinePool) -> None:
+def test_refusal_to_stack_is_remembered(folder: Path, pool: InlinePool) -> None:
     go(pool)
     make_former(SUITE)
     store = open_store(tracking_uri())
@@ -275,7 +197,7 @@ def unsealed(row: dict[Any, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("damage", [edited, unsealed])
-def test_a_damaged_row_is_not_sealed_anew(
+def test_damaged_row_is_not_sealed_anew(
     folder: Path, pool: InlinePool, damage: Callable[[dict[Any, Any]], dict[str, str]]
 ) -> None:
     go(pool)

@@ -1,9 +1,7 @@
-"""Checks of reused results, one run of each study, and of stacked runs against plain ones."""
+"""Results that a start reuses are checked by one run of each study."""
 
-import itertools
-import random
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,18 +10,16 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import InlinePool
-from stores import drifting, everything, run_studies
-from suites import tiny
+from restarts import N_SGD, N_SIGN, SUITE, go, resume, times
+from stores import everything
 from torch.optim import SGD
 
 import optsuite
-from optsuite import LogUniform, Suite
+from optsuite import LogUniform
 from optsuite.analysis.leaderboard import leaderboard
 from optsuite.campaign import reuse
-from optsuite.campaign.events import Event, Ready, ReuseChecked, StudyEnded, StudyRestarted
-from optsuite.campaign.guard import NUDGES, RUNS
+from optsuite.campaign.events import Event, Ready, ReuseChecked, StudyEnded
 from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import manual_study, studies_of
 from optsuite.execution.pool import Task
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.plans import read_plans
@@ -32,25 +28,6 @@ from optsuite.tracking.store import open_store
 from optsuite.training.equivalence.trial import rates_tried
 from optsuite.training.results import Measurement, RunResult
 from optsuite.tuning import search as tuning
-
-SUITE = replace(tiny.SUITE, n_trials=4, n_seeds=2)
-N_SGD, N_SIGN = 4 + 2 + 2, 4 + 2
-
-
-@pytest.fixture
-def pool() -> InlinePool:
-    return InlinePool()
-
-
-def go(pool: InlinePool, suite: Suite = SUITE, *, trust_store: bool = False) -> list[Event]:
-    pool.load(suite)
-    return resume(pool, suite, trust_store=trust_store)
-
-
-def resume(pool: InlinePool, suite: Suite = SUITE, *, trust_store: bool = False) -> list[Event]:
-    pool.n_trained, pool.checks = 0, []
-    studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu")
-    return run_studies(pool, studies, suite=suite.name, trust_store=trust_store)
 
 
 def checked(events: list[Event]) -> ReuseChecked:
@@ -119,7 +96,7 @@ def test_study_without_valid_tried_rates_gives_no_plan(
     assert read_plans(tracking_uri(), "c") == {}
 
 
-def test_a_store_that_is_trusted_is_not_checked(folder: Path, pool: InlinePool) -> None:
+def test_store_that_is_trusted_is_not_checked(folder: Path, pool: InlinePool) -> None:
     go(pool)
     events = go(pool, trust_store=True)
     assert pool.checks == []
@@ -163,7 +140,7 @@ def _halved(step: Callable[..., object]) -> Callable[..., object]:
     return halved
 
 
-def test_a_run_that_cannot_be_repeated_stops_its_study_and_leaves_the_results(
+def test_run_that_cannot_be_repeated_stops_its_study_and_leaves_the_results(
     folder: Path, pool: InlinePool
 ) -> None:
     go(pool)
@@ -179,11 +156,6 @@ def test_a_run_that_cannot_be_repeated_stops_its_study_and_leaves_the_results(
     pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), before)
 
 
-def _times(factor: float, measurement: Measurement) -> Measurement:
-    values = {name: value * factor for name, value in measurement.values.items()}
-    return replace(measurement, values=values)
-
-
 def _noisy(pool: InlinePool, noise: Callable[[], float]) -> None:
     """Let the pool train with different last bits from now on."""
     train = pool.train
@@ -193,7 +165,7 @@ def _noisy(pool: InlinePool, noise: Callable[[], float]) -> None:
         factor = 1 + noise()
         for index, update in train(task):
             if isinstance(update, Measurement):
-                update = _times(factor, update)
+                update = times(factor, update)
             yield index, update
 
     pool.train = noisy
@@ -245,130 +217,6 @@ def test_results_that_never_repeat_are_kept_within_noise_and_marked(
     resume(pool)
     # One run that repeats proves nothing about the rest.
     assert set(everything().query("kind == 'study'")["reuse"]) == {reuse.NOT_REPRODUCIBLE}
-
-
-def test_stacked_studies_are_compared_with_the_plain_loop_once(
-    folder: Path, pool: InlinePool
-) -> None:
-    go(pool)
-    plain = [task for task in pool.checks if task.engine == "plain"]
-    assert sorted(task.runs[0].optimizer for task in plain) == ["sgd", "sign"]
-    assert {task.runs[0].arm for task in plain} == {"tuned"}
-    for task in plain:
-        assert task.until is not None
-        assert task.until >= 20  # beyond the first measurement
-    go(pool)
-    assert [task for task in pool.checks if task.engine == "plain"] == []
-
-
-@pytest.mark.parametrize(
-    ("drift", "seeds", "is_refused", "n_nudged"),
-    [(1e-2, range(9), True, RUNS * NUDGES), (1e-4, range(9), False, 0), (1e-2, [0], False, NUDGES)],
-    ids=["all runs drift", "rounding", "one run is thrown off its course"],
-)
-def test_stacks_that_drift_are_told_from_rounding_by_nudged_runs(
-    folder: Path,
-    pool: InlinePool,
-    monkeypatch: pytest.MonkeyPatch,
-    drift: float,
-    seeds: Sequence[int],
-    is_refused: bool,
-    n_nudged: int,
-) -> None:
-    monkeypatch.setattr(random.SystemRandom, "sample", lambda self, curves, k: curves[:k][::-1])
-    suite = replace(SUITE, n_seeds=4)
-    pool.load(suite)
-    train = pool.train
-    assert train is not None
-
-    def drifting(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
-        for index, update in train(task):
-            run = task.runs[index]
-            is_stacked_sgd = task.engine != "plain" and run.optimizer == "sgd"
-            drifts = is_stacked_sgd and run.seed in seeds
-            if drifts and isinstance(update, Measurement) and update.step > 10:
-                update = _times(1 + drift, update)
-            yield index, update
-
-    pool.train = drifting
-    events = resume(pool, suite)
-    assert any(isinstance(event, StudyRestarted) for event in events) == is_refused
-    nudges = [task.nudge for task in pool.checks if task.nudge]
-    assert nudges == list(range(1, NUDGES + 1)) * (n_nudged // NUDGES)
-
-
-def test_failed_plain_run_refuses_no_stack(
-    folder: Path, pool: InlinePool, caplog: pytest.LogCaptureFixture
-) -> None:
-    pool.load(SUITE)
-    train = pool.train
-    assert train is not None
-
-    def failing(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
-        if task.until is not None:
-            raise FileNotFoundError("data on this node")
-        yield from train(task)
-
-    pool.train = failing
-    assert not [event for event in resume(pool) if isinstance(event, StudyRestarted)]
-    assert "tiny_line sgd: not compared with the plain loop" in caplog.text
-    assert not everything()["refuted"].any()
-    go(pool, trust_store=True)
-    # The next start makes up for it.
-    assert [task.engine for task in pool.checks] == ["plain", "plain"]
-
-
-def test_given_rates_are_compared_once_and_refusals_of_them_remembered(
-    folder: Path, pool: InlinePool
-) -> None:
-    pool.load(SUITE)
-    train = pool.train
-    assert train is not None
-
-    def go_given(seeds: list[int]) -> list[Event]:
-        pool.checks = []
-        (problem,), _ = prepare(SUITE, device="cpu")
-        study = manual_study(SUITE, problem, lr=0.05, seeds=seeds, device="cpu")
-        return run_studies(pool, [study], trust_store=True)
-
-    go_given([0, 1])
-    assert len(pool.checks) == 1
-    go_given([0, 1])
-    assert pool.checks == []
-
-    pool.train = drifting(train)
-    assert [event for event in go_given([5, 6]) if isinstance(event, StudyRestarted)]
-    go_given([7, 8])
-    assert pool.checks == []
-    assert set(everything().query("not superseded and seed >= 5")["engine"]) == {"plain"}
-
-
-def test_stacks_that_part_from_the_plain_loop_are_trained_plainly_and_never_stacked_again(
-    folder: Path, pool: InlinePool
-) -> None:
-    pool.load(SUITE)
-    train = pool.train
-    assert train is not None
-
-    pool.train = drifting(train)
-    events = resume(pool)
-    (restarted,) = [event for event in events if isinstance(event, StudyRestarted)]
-    assert (restarted.optimizer, restarted.n_runs) == ("sgd", N_SGD)
-    assert pool.n_trained == 2 * N_SGD + N_SIGN
-    runs = everything()
-    assert int(runs["refuted"].sum()) == N_SGD + 1
-    current = runs[~runs["superseded"] & (runs["optimizer"] == "sgd")]
-    assert set(current["engine"]) == {"plain"}
-    assert len(current) == N_SGD + 1
-    reason = "its stacked runs differ from plain ones: "
-    assert current["engine_reason"].str.startswith(reason).all()
-    resume(pool)
-    assert pool.n_trained == 0
-    every = itertools.chain.from_iterable(read_plans(tracking_uri(), "c").values())
-    (known,) = [one for one in every if one.engine == "plain"]
-    assert known.reason == current["engine_reason"].iloc[0]
-    assert known.covers(1e-30, 1e30)
-    assert set(everything().query("not superseded and optimizer == 'sgd'")["engine"]) == {"plain"}
 
 
 @pytest.mark.parametrize(

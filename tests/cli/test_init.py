@@ -9,7 +9,7 @@ from commands import Call
 from optsuite.registry import load_suite
 
 
-def test_the_written_suite_runs(folder: Path, call: Call) -> None:
+def test_written_suite_runs(folder: Path, call: Call) -> None:
     code, out, err = call("init")
     assert (code, err) == (0, "")
     (line,) = [line for line in out.splitlines() if "evaluate" in line]
@@ -23,7 +23,7 @@ def test_the_written_suite_runs(folder: Path, call: Call) -> None:
     assert set(table["benchmark"]) == {"wine_mlp"}
 
 
-def test_a_name_is_taken_and_quoted(folder: Path, call: Call) -> None:
+def test_name_is_taken_and_quoted(folder: Path, call: Call) -> None:
     code, out, _ = call("init", "my suite.py")
     assert code == 0
     assert "optsuite run --suite 'my suite.py'" in out

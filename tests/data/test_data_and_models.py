@@ -127,7 +127,7 @@ def test_augmentation_is_for_training_and_differs_between_images(layer: nn.Modul
     assert torch.equal(layer(x), changed)
 
 
-def test_a_crop_is_a_window_of_the_padded_image() -> None:
+def test_crop_is_a_window_of_the_padded_image() -> None:
     torch.manual_seed(0)
     x = images()
     padded = F.pad(x, (1, 1, 1, 1))
@@ -197,7 +197,7 @@ def test_weights_start_as_published() -> None:
     assert penalty.item() == pytest.approx(1.26, abs=0.01)
 
 
-def test_the_penalty_is_in_the_loss_and_not_in_the_metric() -> None:
+def test_penalty_is_in_the_loss_and_not_in_the_metric() -> None:
     outputs, targets = torch.tensor([[5.0, 0.0]]), torch.tensor([0])
     assert models.penalised(
         F.cross_entropy, (outputs, torch.tensor(2.0)), targets

@@ -136,7 +136,7 @@ DOWNLOADS = {
 
 
 @pytest.mark.parametrize(("name", "dataset"), DOWNLOADS.items(), ids=DOWNLOADS)
-def test_a_missing_dataset_is_named_and_leaves_no_folder(
+def test_missing_dataset_is_named_and_leaves_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, dataset: Callable[[], Splits]
 ) -> None:
     for variable in ("http_proxy", "https_proxy"):
@@ -150,7 +150,7 @@ def test_a_missing_dataset_is_named_and_leaves_no_folder(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_dataset_is_named_with_its_folder(
+def test_damaged_dataset_is_named_with_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPTSUITE_DATA", str(tmp_path))

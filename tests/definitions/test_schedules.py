@@ -11,7 +11,7 @@ from optsuite.schedules import SCHEDULES, constant, cosine
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 @pytest.mark.parametrize("max_steps", [1, 2, 7, 100, 2_000])
-def test_a_schedule_gives_a_fraction_at_every_step(
+def test_schedule_gives_a_fraction_at_every_step(
     schedule: Callable[[int, int], float], max_steps: int
 ) -> None:
     fractions = [schedule(step, max_steps) for step in range(1, max_steps + 1)]

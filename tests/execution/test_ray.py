@@ -2,19 +2,16 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
+from clusters import HEAD, LONGER, OTHERWISE, Three, command_of, defined, open_ray, three_nodes
 from commands import Call, alive, count, descendants, start, wait_until
 from conftest import TINY, enter
 from suites import tiny
@@ -22,140 +19,23 @@ from tasks import collect, task
 
 import optsuite
 from optsuite.campaign import study
-from optsuite.definitions.benchmark import Benchmark
-from optsuite.errors import InputError
-from optsuite.execution import open_pool
-from optsuite.execution.options import ExecutionOptions
 from optsuite.execution.pool import RunUpdate, TaskLost
-from optsuite.training.identity import Definition, define
 from optsuite.training.results import Measurement, RunResult
 
-ray = pytest.importorskip("ray", reason="needs the extra optsuite[ray]")
+pytest.importorskip("ray", reason="needs the extra optsuite[ray]")
 pytestmark = [  # Ray's own: handles that it leaves to the garbage collector
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-OTHERWISE = """
-import os
-from dataclasses import replace
-from pathlib import Path
-import torch.nn.functional as F
-from suites.tiny import SUITE
-
-calls = []
-
-def loss(prediction, target):
-    calls.append(1)
-    if Path("died").exists():
-        raise ValueError("not this time")
-    if len(calls) == 30:
-        Path("died").touch()
-        os._exit(1)
-    return F.mse_loss(prediction, target)
-
-SUITE = replace(SUITE, benchmarks=(replace(SUITE.benchmarks[0], loss=loss),))
-"""
-HEAD = """
-from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-print(cluster.address, cluster.head_node.all_processes["gcs_server"][0].process.pid, flush=True)
-input()
-"""
-LONGER = """
-from dataclasses import replace
-from suites.tiny import SUITE
-BENCHMARK = replace(SUITE.benchmarks[0], max_steps=4000, eval_every=200)
-SUITE = replace(SUITE, benchmarks=(BENCHMARK,), n_trials=8, n_seeds=2)
-"""
 WHOLE = os.environ.get("OPTSUITE_RAY", "")
 ROOT = Path(__file__).parents[2]
 BROKEN = ("raises", "never_ends", "dies", "dies_once", "tiny_line")
 
 
-def defined(benchmark: Benchmark, device: str = "cpu") -> Definition:
-    return define(benchmark, tiny.SUITE.optimizers[0], tiny.line(), device=device)
-
-
-class Three:
-    """A cluster of a head and two nodes, each with one CPU."""
-
-    def __init__(self) -> None:
-        from ray.cluster_utils import Cluster
-
-        self.cluster: Any = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
-        )
-        self.others = [self.cluster.add_node(num_cpus=1) for _ in range(2)]
-        self.address = str(self.cluster.address)
-
-    @property
-    def nodes(self) -> list[Any]:
-        """The head first."""
-        return [self.cluster.head_node, *self.others]
-
-    def training(self, node: Any) -> list[int]:
-        """The processes of a node that train at this moment."""
-        raylet = node.all_processes["raylet"][0].process.pid
-        return [pid for pid in descendants(raylet) if b"ray::stream" in _command(pid)]
-
-    @contextmanager
-    def troubled(self, n_done: Callable[[], int], n_runs: int) -> Iterator[list[str]]:
-        """Kill a process after a tenth of the runs, and a node after a third.
-
-        Yields the list of what has been killed.
-        """
-        killed: list[str] = []
-        over = threading.Event()
-
-        def kill() -> None:
-            victims: list[int] = []
-            while not over.wait(0.02) and not victims:
-                if n_done() >= n_runs / 10:
-                    victims = self.training(self.cluster.head_node)
-            os.kill(victims[0], 9)
-            killed.append("process")
-            while not over.wait(0.02):
-                if n_done() >= n_runs / 3 and self.training(self.others[0]):
-                    break
-            self.cluster.remove_node(self.others[0], allow_graceful=False)
-            killed.append("node")
-
-        thread = threading.Thread(target=kill, daemon=True)
-        thread.start()
-        try:
-            yield killed
-        finally:
-            over.set()
-            thread.join()
-            self.others[0] = self.cluster.add_node(num_cpus=1)
-
-
-def _command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
 @pytest.fixture(scope="module")
 def three() -> Iterator[Three]:
-    from optsuite.execution.ray.connection import connect
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_AUTH_TOKEN", "of-these-tests-and-of-no-others")
-        patch.setenv("RAY_AUTH_MODE", "token")
-        ray._raylet.Config.initialize("")
-        own = Three()
-        assert connect(own.address, 1)
+    with three_nodes() as own:
         yield own
-        ray.shutdown()
-        own.cluster.shutdown()
-
-
-def open_ray(address: str = "auto", **options: Any) -> Any:
-    suite = options.pop("suite", str(TINY))
-    return open_pool(suite, ExecutionOptions(ray=address, **options))
 
 
 def test_cluster_started_by_auto_is_silent_and_leaves_no_process(tmp_path: Path) -> None:
@@ -235,7 +115,7 @@ def test_cluster_without_its_head_is_given_up_in_one_line(
         process = start("run", "--suite", "longer.py", "--ray", address, folder=tmp_path)
 
         def is_training() -> bool:
-            return any(b"ray::stream" in _command(child) for child in descendants(head.pid))
+            return any(b"ray::stream" in command_of(child) for child in descendants(head.pid))
 
         wait_until(is_training, process)
         os.kill(int(pid), 9)
@@ -364,27 +244,3 @@ def test_node_without_the_folder_of_the_driver_loses_the_task(
         pool.submit(replace(task(1, n=3), exclusive=True))
         updates = [event for event in collect(pool, 3) if isinstance(event, RunUpdate)]
     assert {event.index for event in updates} == {0, 1, 2}
-
-
-@pytest.mark.parametrize(
-    "address", ["127.0.0.1:1", "nowhere.invalid:6379", "nonsense", "ray://127.0.0.1:10001", "mute"]
-)
-def test_address_without_a_cluster_gets_one_line(
-    address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr("optsuite.execution.ray.connection.REACH_SECONDS", 1.0)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        if address == "mute":
-            address = f"127.0.0.1:{server.getsockname()[1]}"
-        message = rf"--ray: got '{address}', which cannot be reached \(.*\); allowed: auto, or HOST"
-        started = time.monotonic()
-        with pytest.raises(InputError, match=message):
-            open_ray(address)
-    assert time.monotonic() - started < 10
-
-
-def test_missing_device_gets_one_line(call: Call, empty: Path) -> None:
-    code, _, err = call("run", "--suite", str(TINY), "--ray", "auto", "--device", "cuda:7")
-    assert (code, err.count("\n")) == (2, 1)
-    assert "device: got 'cuda:7', allowed on this machine: cpu" in err

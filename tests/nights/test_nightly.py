@@ -4,7 +4,6 @@ import math
 import os
 import shutil
 import sqlite3
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -17,13 +16,13 @@ import pytest
 import torch
 from conftest import InlinePool, enter
 from frames import around, frame, run, seeds, study
+from planted import Slow, beside_time, forgetful, found, noisy, of, of_score, smaller
 from stores import run_studies
-from torch import nn
 
 from benchmarks import SUITE as DEFAULT
 from optsuite import OPTIMIZERS, Suite
 from optsuite.analysis import night_statements
-from optsuite.analysis.changes import Change, changes
+from optsuite.analysis.changes import changes
 from optsuite.analysis.provenance import environment
 from optsuite.campaign.events import RunEnded
 from optsuite.campaign.prepare import prepare
@@ -75,60 +74,6 @@ def planted(name: str, build: Callable[..., torch.optim.Optimizer], **change: An
     return replace(SUITE, optimizers=tuple(specs))
 
 
-def smaller(kind: Any, model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Optimizer:
-    return kind(model.parameters(), lr=0.9 * lr, **fixed)  # type: ignore[no-any-return]
-
-
-def forgetful(model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Optimizer:
-    return torch.optim.SGD(model.parameters(), lr=lr)
-
-
-def noisy(kind: Any, seed: int, model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Optimizer:
-    """Like a version of a library that sums in a different order."""
-    generator = torch.Generator().manual_seed(seed)
-
-    class Noisy(kind):  # type: ignore[misc]
-        @torch.no_grad()
-        def step(self) -> None:
-            with torch.enable_grad():
-                super().step()
-            for group in self.param_groups:
-                for parameter in group["params"]:
-                    parameter.mul_(1 + 1e-6 * torch.randn(parameter.shape, generator=generator))
-
-    return Noisy(model.parameters(), lr=lr, **fixed)
-
-
-class Slow(torch.optim.Adam):
-    """Takes half as long again."""
-
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        started = time.perf_counter()
-        super().step(closure)
-        time.sleep(0.5 * (time.perf_counter() - started) + 2e-4)
-
-
-def of(kind: Any, model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Optimizer:
-    return kind(model.parameters(), lr=lr, **fixed)  # type: ignore[no-any-return]
-
-
-def found(changes: list[Change]) -> set[tuple[str, str]]:
-    return {(change.optimizer, change.quantity) for change in changes if change.kind == "worse"}
-
-
-def beside_time(changes: list[Change]) -> list[Change]:
-    return [change for change in changes if change.quantity != "step_time"]
-
-
-def of_score(changes: list[Change]) -> list[Change]:
-    return [change for change in changes if change.quantity == "score"]
-
-
-@pytest.fixture
-def pool() -> InlinePool:
-    return InlinePool()
-
-
 @pytest.fixture(scope="module")
 def two_nights(tmp_path_factory: pytest.TempPathFactory, template: Path) -> tuple[Path, int, int]:
     """A database with the nights `reference` and `same-0`, and how many runs each trained."""
@@ -148,7 +93,7 @@ def later(folder: Path, two_nights: tuple[Path, int, int]) -> Path:
     return folder
 
 
-def test_a_night_trains_at_the_rates_of_the_reference_and_reuses_nothing(
+def test_night_trains_at_the_rates_of_the_reference_and_reuses_nothing(
     later: Path, pool: InlinePool, two_nights: tuple[Path, int, int]
 ) -> None:
     assert two_nights[1:] == (2 * 3 * (4 + 2 * 12), 2 * 3 * 12)
@@ -256,7 +201,7 @@ def test_change_of_a_score_is_reported_if_beyond_the_tolerance() -> None:
     assert of_score(changes(before, similar)) == []
 
 
-def test_a_seed_that_diverges_or_is_missing_is_named() -> None:
+def test_seed_that_diverges_or_is_missing_is_named() -> None:
     before = typed(*seeds("a", around(1.0)), *seeds("b", around(1.0)))
     after = typed(*seeds("a", [math.nan, *around(1.0)[1:]]), *seeds("b", around(1.0)))
     assert ("a", "diverged") in found(changes(before, after))
@@ -268,9 +213,7 @@ def test_a_seed_that_diverges_or_is_missing_is_named() -> None:
     assert changes(typed(), typed(run("a", 1.0))) == []
 
 
-def test_an_optimizer_that_the_reference_did_not_have_is_tuned(
-    later: Path, pool: InlinePool
-) -> None:
+def test_optimizer_that_the_reference_did_not_have_is_tuned(later: Path, pool: InlinePool) -> None:
     larger = replace(SUITE, optimizers=(*SUITE.optimizers, OPTIMIZERS["rmsprop"]))
     assert night(pool, "nightly-2", larger) == 2 * (3 * 12 + 4 + 2 * 12)
 

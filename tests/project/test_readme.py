@@ -25,7 +25,7 @@ def optsuite(folder: Path, *arguments: str) -> str:
 SHORT = ("--trials", "2", "--seeds", "2")
 
 
-def test_the_benchmark_of_the_readme_runs_and_the_notebook_reads_it(tmp_path: Path) -> None:
+def test_benchmark_of_the_readme_runs_and_the_notebook_reads_it(tmp_path: Path) -> None:
     benchmark, _, notebook = PYTHON
     assert len(benchmark.splitlines()) <= 16
     elsewhere, folder = tmp_path / "elsewhere", tmp_path / "here"
@@ -44,7 +44,7 @@ def test_the_benchmark_of_the_readme_runs_and_the_notebook_reads_it(tmp_path: Pa
     assert [path.name for path in folder.iterdir()] == ["mlruns"]
 
 
-def test_the_optimizer_of_the_readme_is_all_that_is_trained(tmp_path: Path) -> None:
+def test_optimizer_of_the_readme_is_all_that_is_trained(tmp_path: Path) -> None:
     _, optimizer, _ = PYTHON
     definition = optimizer[optimizer.index("def ") :].splitlines()
     assert len(definition) <= 8
@@ -63,7 +63,7 @@ def test_make_knows_the_targets(target: str) -> None:
 @pytest.mark.parametrize(
     "line", re.findall(r"^ +optsuite (.*?) *(?:#.*)?$", README + NIGHTS, flags=re.MULTILINE)
 )
-def test_the_command_line_knows_the_options(line: str) -> None:
+def test_command_line_knows_the_options(line: str) -> None:
     command, *arguments = line.split()
     text = subprocess.run(
         [PROGRAM, command, "--help"], check=True, capture_output=True, text=True
@@ -72,6 +72,6 @@ def test_the_command_line_knows_the_options(line: str) -> None:
         assert re.search(rf"(^|[\s,]){option}\b", text), f"optsuite {command} has no {option}"
 
 
-def test_the_leaderboard_has_all_optimizers_of_the_suite() -> None:
+def test_leaderboard_has_all_optimizers_of_the_suite() -> None:
     for optimizer in ("sgd", "momentum", "adam", "adamw", "adagrad", "rmsprop"):
         assert re.search(rf"\| *\d *\| *{optimizer} ", README)

@@ -83,7 +83,7 @@ def output(folder: Path, program: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_wheel_has_every_benchmark_once(programs: Path) -> None:
+def test_wheel_has_every_benchmark_once(programs: Path) -> None:
     (wheel,) = programs.parents[1].glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     own = {f"optsuite/benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.py")}

@@ -52,7 +52,7 @@ SUITE = Suite(
 
 
 @pytest.mark.parametrize("name", [*REFUSED, *UNPRINTABLE, *COMPUTED])
-def test_a_name_that_could_leave_its_place_is_refused(name: str) -> None:
+def test_name_that_could_leave_its_place_is_refused(name: str) -> None:
     for definition in (tiny.BENCHMARK, tiny.SUITE.optimizers[0], tiny.SUITE):
         with pytest.raises(
             InputError, match=r"name: got .*, allowed: 1 to 100 printable characters"
@@ -62,7 +62,7 @@ def test_a_name_that_could_leave_its_place_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*REFUSED, *UNPRINTABLE, *COMPUTED, *ODD])
-def test_a_campaign_has_a_plain_name(name: str) -> None:
+def test_campaign_has_a_plain_name(name: str) -> None:
     with pytest.raises(InputError, match=r"campaign: got .*, allowed: 1 to 100 letters"):
         check_campaign_name(name)
 

@@ -1,10 +1,5 @@
-"""The report folder on campaigns of every shape, and its page in a real browser."""
+"""The report folder on campaigns of every shape."""
 
-import re
-import socket
-import subprocess
-import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -12,22 +7,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import InlinePool, opened
 from frames import EVIL, NAN, around, frame, run, seeds, study
 from reports import made, whole
-from suites import tiny
 
 from optsuite.analysis.leaderboard import comparison
 from optsuite.analysis.learning_rates import learning_rates, trials
 from optsuite.analysis.overall import overall, win_tie_loss
 from optsuite.analysis.statements import headline
 from optsuite.analysis.time_to_target import difficulty, profile
-from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import run_campaign, studies_of
-from optsuite.tracking.links import Links
-from optsuite.tracking.location import tracking_uri
-from optsuite.tracking.query import read_runs
-from optsuite.tracking.store import open_store
 
 
 @pytest.mark.parametrize(
@@ -96,14 +83,14 @@ def test_report_is_independent_of_row_order(tmp_path: Path) -> None:
     ] == []
 
 
-def test_a_later_report_leaves_no_figure_of_an_earlier_one(tmp_path: Path) -> None:
+def test_later_report_leaves_no_figure_of_an_earlier_one(tmp_path: Path) -> None:
     made(tmp_path, *whole(["a", "b"], ["b", "c"]))
     made(tmp_path, *whole(["a", "b"], ["b"]))
     assert not list((tmp_path / "figures").glob("c-*"))
     assert list((tmp_path / "figures").glob("b-*"))
 
 
-def test_the_csv_has_six_digits_and_reads_back(tmp_path: Path) -> None:
+def test_csv_has_six_digits_and_reads_back(tmp_path: Path) -> None:
     made(tmp_path, *seeds("a", [1 / 3] * 12), *seeds("b", [4.0] * 12))
     assert "0.333333," in (tmp_path / "leaderboard.csv").read_text()
     back = pd.read_csv(tmp_path / "leaderboard.csv")
@@ -139,7 +126,7 @@ def test_overall_table_covers_all_benchmarks() -> None:
     assert shares.to_numpy()[0].tolist() == [1.0, 1.0]
 
 
-def test_a_failure_does_not_vanish_from_the_summary() -> None:
+def test_failure_does_not_vanish_from_the_summary() -> None:
     rows = whole(["a", "b"], ["x", "y"])
     rows += [row | {"benchmark": "x"} for row in seeds("c", around(0.1))]
     rows += [
@@ -188,76 +175,3 @@ def test_headline_names_the_winner(verdicts: list[str], sentence: str) -> None:
         )
         == sentence
     )
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
-def test_page_in_browser_works(tmp_path: Path, browser: Any, scheme: str, width: int) -> None:
-    made(tmp_path, *whole(["sgd", "adam", EVIL], ["digits mlp", EVIL]))
-    tab, trouble = opened(browser, tmp_path / "index.html", scheme, width)
-    assert tab.locator("h1").inner_text() == "Which optimizer is best at its best learning rate?"
-    assert "sgd is best: better than adam and" in tab.locator("#overall").inner_text()
-
-    board = tab.locator("#benchmark-digits-20-mlp table").first
-    column = board.locator("thead th").all_inner_texts().index("score")
-    for direction in ("ascending", "descending"):
-        board.locator("thead button").nth(column).click()
-        shown = [
-            float(text)
-            for text in board.locator(f"tbody td:nth-child({column + 1})").all_inner_texts()
-        ]
-        assert shown == sorted(shown, reverse=direction == "descending")
-        assert board.locator("thead th").nth(column).get_attribute("aria-sort") == direction
-    anchors = tab.eval_on_selector_all(
-        "a[href^='#']", "links => links.map(a => a.getAttribute('href'))"
-    )
-    assert anchors
-    assert all(
-        tab.evaluate("id => document.getElementById(id) !== null", anchor[1:]) for anchor in anchors
-    )
-    others = set(tab.eval_on_selector_all("a:not([href^='#'])", "links => links.map(a => a.href)"))
-    assert all(
-        re.match(r"http://127\.0\.0\.1:5000/#/experiments/1/runs[?/]", link) for link in others
-    )
-    assert trouble == []
-    tab.close()
-
-
-def test_links_lead_to_the_runs_in_mlflow(folder: Path, browser: Any) -> None:
-    suite = replace(tiny.SUITE, n_trials=8, n_seeds=2)
-    pool = InlinePool()
-    pool.load(suite)
-    studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu")
-    list(
-        run_campaign(
-            studies, uri=tracking_uri(), campaign="c", suite="tiny", pool=pool, stop=lambda: False
-        )
-    )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "optsuite", "ui", "--campaign", "c", "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            charts = next(
-                line.partition(": ")[2].strip()
-                for line in server.stdout
-                if line.startswith("tiny_line")
-            )
-            runs = read_runs(open_store(tracking_uri()), "c")
-            links = Links(runs, comparison(runs).evaluations, "c", f"http://127.0.0.1:{port}")
-            assert links.benchmark("tiny_line") == charts
-            tab = browser.new_page(viewport={"width": 1600, "height": 900})
-            for link, texts in (  # a list of runs is shown with their parent
-                (charts, ("sgd", "sign", "2 matching runs")),
-                (links.study("tiny_line", "sgd"), ("sgd", "optsuite.fingerprint")),
-                (links.runs("tiny_line", "sgd", arm="tuned"), ("3 matching runs",)),
-                (links.runs("tiny_line", "sign", kind="trial"), ("9 matching runs",)),
-            ):
-                tab.goto(link)
-                for text in texts:
-                    tab.get_by_text(text).first.wait_for(state="attached", timeout=60_000)
-            tab.close()
-        finally:
-            server.terminate()

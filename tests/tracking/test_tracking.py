@@ -92,7 +92,7 @@ def test_recorded_run_is_read_back(store: Store) -> None:
     assert info.data.params["lr"] == "0.00316"
 
 
-def test_a_diverged_run_ends_without_a_score(store: Store) -> None:
+def test_diverged_run_ends_without_a_score(store: Store) -> None:
     record(store, [3.0, 0.5], outcome="diverged")
     (row,) = read_runs(store, "c").to_dict("records")
     assert (row["outcome"], row["status"]) == ("diverged", "FINISHED")
@@ -143,7 +143,7 @@ def test_more_runs_than_a_page_come_back(store: Store, monkeypatch: pytest.Monke
     pd.testing.assert_frame_equal(read_runs(store, "c"), runs)
 
 
-def test_an_experiment_deleted_in_the_ui_is_restored(store: Store) -> None:
+def test_experiment_deleted_in_the_ui_is_restored(store: Store) -> None:
     record(store, [1.0, 0.5])
     experiment = store.client.get_experiment_by_name("b")
     assert experiment is not None
@@ -172,7 +172,7 @@ def test_creating_a_store_leaves_no_other_file(tmp_path: Path) -> None:
     assert names - of_sqlite - {".creating.lock"} == {"mlflow.db"}
 
 
-def test_a_store_of_another_mlflow_version_is_named(folder: Path) -> None:
+def test_store_of_another_mlflow_version_is_named(folder: Path) -> None:
     connection = sqlite3.connect(folder / "mlruns" / "mlflow.db")
     connection.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
     connection.commit()
@@ -184,13 +184,13 @@ def test_a_store_of_another_mlflow_version_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("uri", ["file:/tmp/somewhere", "nonsense://x", "http://127.0.0.1:9"])
-def test_a_store_that_cannot_be_opened_is_named(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_that_cannot_be_opened_is_named(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(InputError, match=f"store: cannot open {uri}: "):
         open_store(uri)
 
 
-def test_a_file_that_is_no_database_is_named_and_kept(folder: Path) -> None:
+def test_file_that_is_no_database_is_named_and_kept(folder: Path) -> None:
     path = folder / "mlruns" / "mlflow.db"
     path.write_text("some other file, longer than the header of a database" * 20)
     with pytest.raises(InputError, match="file is not a database") as error:
@@ -231,7 +231,7 @@ def test_database_and_server_give_equal_frames(
     assert len(read_runs(store, "c", everything=True)) == 4
 
 
-def test_a_report_is_kept_once_for_each_campaign(store: Store, tmp_path: Path) -> None:
+def test_report_is_kept_once_for_each_campaign(store: Store, tmp_path: Path) -> None:
     record(store, [3.0, 2.0])
     (tmp_path / "files" / "figures").mkdir(parents=True)
     for text in ("first", "second"):

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from extras import needs_package
+from interrupted import ADAM, BENCHMARK, EVERY, LEFT, MIDDLE, OWN, SPLITS, in_folder, trained
 from suites import tiny
 from torch import nn
 
@@ -17,89 +19,14 @@ from optsuite import OPTIMIZERS, OptimizerSpec
 from optsuite.errors import InputError
 from optsuite.execution.pool import Task
 from optsuite.execution.worker import trainer
-from optsuite.optimizers.packaged import is_available
-from optsuite.training import checkpoint, plain
-from optsuite.training.checkpoint import Checkpoint, Checkpoints
-from optsuite.training.fingerprint import Environment, Fingerprint
+from optsuite.training import plain
+from optsuite.training.checkpoint import Checkpoints
 from optsuite.training.identity import define
 from optsuite.training.results import Measurement, Run, RunResult
-from optsuite.training.train_step import take_step
 
+pytestmark = pytest.mark.usefixtures("steps")
 
-def layers() -> nn.Module:
-    """Matrices, vectors, buffers and random numbers."""
-    return nn.Sequential(
-        nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 1)
-    )
-
-
-BENCHMARK = replace(tiny.BENCHMARK, model=layers, max_steps=50, eval_every=10)
-EVERY, MIDDLE = 7, 30
-LAST_CHECKPOINT = MIDDLE // EVERY * EVERY  # before the middle
-LEFT = BENCHMARK.max_steps - LAST_CHECKPOINT
-SPLITS = tiny.line()
-ADAM = OPTIMIZERS["adam"]
 DECLINED = {"shampoo"}  # keeps objects in its state, which torch.load(weights_only=True) refuses
-Updates = list[tuple[int, dict[str, float]] | RunResult]
-
-
-@pytest.fixture(autouse=True)
-def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A list that grows by one item per step taken."""
-    taken: list[int] = []
-
-    def count(*arguments: Any) -> torch.Tensor:
-        taken.append(1)
-        return take_step(*arguments)
-
-    monkeypatch.setattr(plain, "take_step", count)
-    checkpoint._warn_once.cache_clear()
-    return taken
-
-
-def trained(
-    spec: OptimizerSpec,
-    folder: Path | None,
-    *,
-    benchmark: Any = BENCHMARK,
-    until: int | None = None,
-) -> Updates:
-    """The measurements and the result of a run, stopped after the measurement at step `until`."""
-    run = Run(
-        benchmark=benchmark.name,
-        optimizer=spec.name,
-        lr=spec.default_lr or 0.01,
-        seed=0,
-        kind="trial",
-    )
-    checkpoint_of = partial(in_folder, folder) if folder else None
-    updates: Updates = []
-    for _, update in plain.train(benchmark, spec, [run], SPLITS, checkpoint_of=checkpoint_of):
-        if isinstance(update, RunResult):
-            updates.append(update)
-            continue
-        updates.append((update.step, dict(update.values)))
-        if update.step == until:
-            break
-    return updates
-
-
-OWN = Fingerprint(
-    benchmark="1",
-    optimizer="2",
-    run="3",
-    environment=Environment(benchmark="4", optimizer="5", engine="plain"),
-)
-
-
-def in_folder(folder: Path, run: Run) -> Checkpoint:
-    return Checkpoints(folder=folder, every=EVERY).of(OWN)
-
-
-def needs_package(spec: OptimizerSpec) -> list[pytest.MarkDecorator]:
-    return [
-        pytest.mark.skipif(not is_available(spec), reason="needs the extra optsuite[optimizers]")
-    ]
 
 
 @pytest.mark.parametrize(
@@ -188,98 +115,6 @@ def test_full_disk_does_not_end_the_run(
     assert [path.name for path in tmp_path.iterdir()] == [f"{OWN}.pt"]
     assert torch.load(tmp_path / f"{OWN}.pt", weights_only=True)["step"] == EVERY + 1
     assert caplog.text.count("No space left on device") == 1
-
-
-class Forgetful(torch.optim.SGD):
-    """Keeps state that its step depends on outside its state_dict."""
-
-    def __init__(self, params: Any, lr: float, memory: Any) -> None:
-        super().__init__(params, lr=lr)
-        self.memory = memory
-
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        if isinstance(self.memory, torch.Generator):
-            scale = torch.rand((), generator=self.memory).item()
-        else:
-            self.memory.append(1)
-            scale = 1 / len(self.memory)
-        for parameter in self.param_groups[0]["params"]:
-            parameter.grad.mul_(scale)
-        super().step()
-
-
-@pytest.mark.parametrize("make", [list, torch.Generator])
-def test_state_outside_the_state_dict_disables_checkpoints(
-    tmp_path: Path, steps: list[int], make: Callable[[], Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    def build(model: nn.Module, lr: float) -> Forgetful:
-        return Forgetful(model.parameters(), lr, make())
-
-    spec = replace(OPTIMIZERS["sgd"], build=build, fixed={}, lr_linear=False)
-    undisturbed = trained(spec, None)
-    trained(spec, tmp_path, until=MIDDLE)
-    steps.clear()
-    assert trained(spec, tmp_path) == undisturbed
-    assert len(steps) == BENCHMARK.max_steps
-    assert "training continues without" in caplog.text
-
-
-class Peculiar(nn.Module):
-    """Registers a hook, and may count its steps in Python, or set a part of itself to eval mode."""
-
-    def __init__(self, counts: bool) -> None:
-        super().__init__()
-        self.layers = layers().eval()
-        self.layers.register_forward_hook(lambda module, inputs, outputs: outputs * 2)
-        self.counts, self.state = counts, 0
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.state += self.counts and self.training
-        return self.layers(x) / (1 + self.state)  # type: ignore[no-any-return]
-
-
-@pytest.mark.parametrize("counts", [True, False])
-def test_model_with_state_in_python_gives_the_same_numbers(
-    tmp_path: Path, steps: list[int], counts: bool
-) -> None:
-    benchmark = replace(BENCHMARK, model=lambda: Peculiar(counts))
-    undisturbed = trained(ADAM, None, benchmark=benchmark)
-    trained(ADAM, tmp_path, benchmark=benchmark, until=MIDDLE)
-    steps.clear()
-    assert trained(ADAM, tmp_path, benchmark=benchmark) == undisturbed
-    assert len(steps) == (BENCHMARK.max_steps if counts else LEFT)
-
-
-class OnParameters(torch.optim.SGD):
-    """Momentum that no attribute of the optimizer holds."""
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        for parameter in self.param_groups[0]["params"]:
-            parameter.before = 0.9 * getattr(parameter, "before", 0.0) + parameter.grad
-            parameter -= 0.01 * parameter.before
-
-
-class Accumulating(torch.optim.SGD):
-    """Its gradients outlive a step."""
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        for parameter in self.param_groups[0]["params"]:
-            if parameter.grad is not None:
-                parameter.grad *= 0.5
-
-
-@pytest.mark.parametrize("kind", [OnParameters, Accumulating])
-def test_state_outside_attributes_disables_checkpoints(tmp_path: Path, kind: Any) -> None:
-    def build(model: nn.Module, lr: float) -> torch.optim.Optimizer:
-        return kind(model.parameters(), lr=0.01)  # type: ignore[no-any-return]
-
-    spec = replace(OPTIMIZERS["sgd"], build=build, lr_linear=False)
-    undisturbed = trained(spec, None)
-    interrupted = trained(spec, tmp_path, until=MIDDLE)
-    assert interrupted == undisturbed[: len(interrupted)]
-    assert list(tmp_path.iterdir()) == []
-    assert trained(spec, tmp_path) == undisturbed
 
 
 def test_changed_definition_gets_its_own_checkpoint(tmp_path: Path, steps: list[int]) -> None:

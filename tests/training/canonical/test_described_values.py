@@ -2,8 +2,6 @@
 
 import array
 import collections
-import contextlib
-import copy
 import ctypes
 import datetime
 import decimal
@@ -15,10 +13,8 @@ import logging
 import operator
 import random
 import re
-import threading
 import types
 import typing
-import weakref
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,124 +23,28 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.utils._available_if import _AvailableIfDescriptor
 from torch import nn
+from values import (
+    Color,
+    Linked,
+    Mass,
+    Place,
+    Point,
+    Shouting,
+    kept,
+    later,
+    looped,
+    nested,
+    noted,
+    script,
+    seeded,
+    sparse,
+    strings,
+    structured,
+    wrapped,
+)
 
-from optsuite.errors import InputError
 from optsuite.training.canonical.canonicalize import canonicalize
-
-Point = collections.namedtuple("Point", "a b")
-Color = enum.Enum("Color", "RED GREEN")
-
-
-class Hostile:
-    """Raises in every method."""
-
-    def __getattribute__(self, name: str) -> Any:
-        raise RuntimeError(name)
-
-    def __repr__(self) -> str:
-        raise RuntimeError("repr")
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        raise RuntimeError("reduce")
-
-    def __eq__(self, other: object) -> bool:
-        raise RuntimeError("eq")
-
-    def __hash__(self) -> int:
-        raise RuntimeError("hash")
-
-    def __bool__(self) -> bool:
-        raise RuntimeError("bool")
-
-
-class Shouting(str):
-    """A str with content, whose own `__str__` hides it."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return "the same"
-
-
-class Place(PurePosixPath):
-    """A path with an attribute beside its text."""
-
-    def __new__(cls, part: str) -> "Place":
-        return super().__new__(cls, "/tmp/place")
-
-    def __init__(self, part: str) -> None:
-        self.part = part
-
-
-class Mass(np.float64):
-    def __init__(self, number: float) -> None:
-        self.unit = number
-
-    def __new__(cls, number: float) -> "Mass":
-        return super().__new__(cls, 1.0)
-
-
-class Linked:
-    def __init__(self, value: object) -> None:
-        self.value, self.me = value, self
-
-
-def structured(number: float) -> Any:
-    return np.array([(1, number)], dtype=[("a", "i4"), ("b", "f8")])
-
-
-def sparse(number: float) -> Any:
-    return (number * torch.eye(3)).to_sparse()
-
-
-def strings(text: str) -> Any:
-    return np.array([text], dtype=np.dtypes.StringDType())
-
-
-def nested(number: float) -> Any:
-    return torch.nested.nested_tensor([torch.ones(2), number * torch.ones(1)])
-
-
-def script(is_frozen: bool) -> Any:
-    if is_frozen:
-        return torch.jit.freeze(torch.jit.script(nn.Identity().eval()))
-    return torch.jit.script(nn.ReLU())
-
-
-def looped(value: object) -> list[object]:
-    found: list[object] = [value]
-    found.append(found)
-    return found
-
-
-def later(value: int) -> Callable[[], int]:
-    def function() -> int:
-        return value
-
-    return function
-
-
-def seeded(seed: int) -> Any:
-    return torch.Generator().manual_seed(seed)
-
-
-def wrapped(check: Callable[..., Any]) -> object:
-    return _AvailableIfDescriptor(looped, check, "a")
-
-
-def kept(typed: bool) -> object:
-    return functools.lru_cache(typed=typed)(looped)
-
-
-def noted(note: str) -> object:
-    function = functools.lru_cache(looped)
-    vars(function)["note"] = note
-    return function
-
 
 PAIRS: list[tuple[str, Callable[[Any], Any], Any, Any]] = [
     ("pattern", lambda flags: re.compile("a", flags), 0, re.IGNORECASE),
@@ -240,97 +140,3 @@ def test_deep_values_are_described() -> None:
     for _ in range(5_000):
         deep = [deep]
     assert canonicalize(deep) != canonicalize(deep[0])
-
-
-ODD: dict[str, Callable[[], object]] = {
-    "lock": threading.Lock,
-    "weak reference": lambda: weakref.ref(Hostile),
-    "hostile": Hostile,
-    "hostile inside": lambda: {"a": [Hostile()]},
-    "generator": lambda: iter(lambda: 0, 1),
-    "argument": lambda: functools.partial(len, Hostile()),
-    "class that lies": lambda: type("Lying", (), {"__class__": property(lambda self: 1 / 0)})(),
-}
-
-
-@pytest.mark.parametrize("name", ODD)
-def test_odd_values_raise_nothing_but_input_error(name: str) -> None:
-    value = ODD[name]()
-    with contextlib.suppress(InputError):
-        assert canonicalize(value) == canonicalize(value)
-
-
-NUMBERS = st.booleans() | st.integers() | st.floats() | st.complex_numbers()
-PLAIN = st.none() | NUMBERS | st.text() | st.binary()
-KEYS = st.integers() | st.text() | st.booleans() | st.tuples(st.integers(), st.text())
-
-
-def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    lists = st.lists(inner)
-    return lists | lists.map(tuple) | st.dictionaries(KEYS, inner) | lists.map(Linked)
-
-
-NESTED = st.recursive(PLAIN | st.frozensets(KEYS), containers, max_leaves=12)
-QUICK = settings(max_examples=60, deadline=None, database=None)
-
-
-def leaves(value: Any) -> int:
-    """How many places of a value can be replaced."""
-    if isinstance(value, Linked):
-        return leaves(value.value)
-    if isinstance(value, dict):
-        return sum(leaves(part) for part in value.values())
-    if isinstance(value, list | tuple):
-        return sum(leaves(part) for part in value)
-    return 1
-
-
-def replaced(value: Any, place: int, new: object) -> Any:
-    """The value with a new one in the given place."""
-    if isinstance(value, Linked):
-        return Linked(replaced(value.value, place, new))
-    if not isinstance(value, dict | list | tuple):
-        return new if place == 0 else value
-    old = list(value.values()) if isinstance(value, dict) else value
-    parts = []
-    for part in old:
-        is_here = 0 <= place < leaves(part)
-        parts.append(replaced(part, place, new) if is_here else part)
-        place -= leaves(part)
-    if isinstance(value, dict):
-        return dict(zip(value, parts, strict=True))
-    return type(value)(parts)
-
-
-@QUICK
-@given(NESTED)
-def test_property_equal_values_have_equal_descriptions(value: Any) -> None:
-    assert canonicalize(copy.deepcopy(value)) == canonicalize(value)
-
-
-@QUICK
-@given(NESTED, st.data())
-def test_property_a_changed_part_changes_the_description(value: Any, data: st.DataObject) -> None:
-    count = leaves(value)
-    if count:
-        place = data.draw(st.integers(0, count - 1))
-        changed = replaced(value, place, "a text that no strategy draws: 1d9f")
-        assert canonicalize(changed) != canonicalize(value)
-
-
-HOSTILE = st.builds(Hostile) | st.builds(threading.Lock)
-
-
-@QUICK
-@given(st.recursive(PLAIN | HOSTILE, lambda inner: st.lists(inner) | st.lists(inner).map(Linked)))
-def test_property_hostile_values_raise_nothing_but_input_error(value: Any) -> None:
-    with contextlib.suppress(InputError):
-        assert canonicalize(value) == canonicalize(value)
-
-
-@QUICK
-@given(st.lists(st.text(), min_size=2, unique=True))
-def test_property_sets_have_no_order(words: list[str]) -> None:
-    turned = words[::-1]
-    assert canonicalize(set(words)) == canonicalize(set(turned))
-    assert canonicalize(dict.fromkeys(words)) != canonicalize(dict.fromkeys(reversed(words)))

@@ -1,10 +1,5 @@
 """A fingerprint consists of a task and an environment, which can be told apart."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,16 +16,13 @@ from optsuite import OPTIMIZERS
 from optsuite.analysis.provenance import ENVIRONMENT, environment
 from optsuite.training.canonical import names
 from optsuite.training.canonical.canonicalize import canonicalize
-from optsuite.training.canonical.contents import contents
 from optsuite.training.canonical.descriptions import Descriptions
-from optsuite.training.canonical.names import PARTS, public_name
 from optsuite.training.fingerprint import Environment, Fingerprint
 from optsuite.training.identity import Definition, define, names_run
 from optsuite.training.legacy_fingerprint import FormerFingerprint, read_fingerprint
 from optsuite.training.legacy_fingerprint import names_run as names_run_of_any
 from optsuite.training.results import Run
 
-ROOT = Path(__file__).parents[3]
 RUN = Run(benchmark="tiny_line", optimizer="lion", lr=0.1, seed=3, kind="evaluation", arm="tuned")
 OWN = Fingerprint(
     benchmark="1",
@@ -41,7 +33,7 @@ OWN = Fingerprint(
 SAID = {"lr": "0.1", "seed": 3, "kind": "evaluation", "arm": "tuned"}
 
 
-def test_a_fingerprint_is_read_as_it_was_written() -> None:
+def test_fingerprint_is_read_as_it_was_written() -> None:
     assert Fingerprint.parse(str(OWN)) == OWN
     assert read_fingerprint("1-2-f") == FormerFingerprint(
         benchmark_hash="1", optimizer_hash="2", run="f"
@@ -61,7 +53,7 @@ def test_text_that_is_no_fingerprint_of_any_schema_is_none(text: object) -> None
     assert read_fingerprint(text) is None
 
 
-def test_the_parts_of_a_fingerprint_tell_what_two_runs_share() -> None:
+def test_parts_of_a_fingerprint_tell_what_two_runs_share() -> None:
     elsewhere = replace(OWN, environment=replace(OWN.environment, benchmark="9"))
     assert (elsewhere.task, elsewhere.definition) == (OWN.task, OWN.definition)
     assert (elsewhere.basis, elsewhere.benchmark_hash) != (OWN.basis, OWN.benchmark_hash)
@@ -74,7 +66,7 @@ def defined() -> Definition:
     return define(tiny.BENCHMARK, OPTIMIZERS["lion"], tiny.line())
 
 
-def test_a_fingerprint_names_its_run_whatever_the_engine() -> None:
+def test_fingerprint_names_its_run_whatever_the_engine() -> None:
     own = defined().fingerprint(RUN, engine="stacked")
     assert names_run(own, lr="0.1", seed=3, kind="evaluation", arm="tuned")
     with_integer = defined().fingerprint(replace(RUN, lr=1), engine="plain")
@@ -104,7 +96,7 @@ def test_another_version_of_a_package_is_another_environment_of_the_same_task(
     assert newest.environment.optimizer != before.environment.optimizer
 
 
-def test_the_packages_of_a_definition_are_those_that_it_uses() -> None:
+def test_packages_of_a_definition_are_those_that_it_uses() -> None:
     own = defined()
     assert own.optimizer.environment.keys() >= {"torch", "pytorch_optimizer"}
     assert "pytorch_optimizer" not in own.benchmark.environment
@@ -122,7 +114,7 @@ def model():
 """
 
 
-def test_an_installed_package_in_the_text_of_its_importer_is_a_version(
+def test_installed_package_in_the_text_of_its_importer_is_a_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, {"suite.py": OPTIONAL})
@@ -133,122 +125,6 @@ def test_an_installed_package_in_the_text_of_its_importer_is_a_version(
     assert before.text == after.text
     assert dict(after.packages)["scipy"] == "0.1" != dict(before.packages)["scipy"]
     assert dict(after.packages)["no_such_package_of_anybody"] == "absent"
-
-
-# --- Names of optsuite's own modules -------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [
-        ("optsuite.models.simple", "optsuite.models"),
-        ("optsuite.models", "optsuite.models"),
-        ("optsuite.training.results", "optsuite"),
-        ("optsuite.definition", "optsuite"),
-        ("optsuite.benchmarks.digits_mlp", "benchmarks.digits_mlp"),
-        ("benchmarks.digits_mlp", "benchmarks.digits_mlp"),
-        ("optsuite.benchmarks", "benchmarks"),
-        ("optsuite_of_mine.models.x", "optsuite_of_mine.models.x"),
-        ("torch.nn", "torch.nn"),
-    ],
-)
-def test_modules_of_optsuite_have_public_names(module: str, name: str) -> None:
-    assert public_name(module) == name
-
-
-@pytest.mark.parametrize("part", PARTS)
-def test_each_part_of_optsuite_can_be_described_whole(part: str) -> None:
-    found = contents(part)
-    assert found
-    assert canonicalize(found) == canonicalize(contents(part))
-
-
-READERS = {
-    "suite.py": """
-import importlib
-from optsuite import LogUniform as Interval
-from optsuite.models import simple
-from optsuite import Target, definitions
-def model():
-    from optsuite import models
-    from optsuite.models import simple as inside
-    module = importlib.import_module("optsuite" + ".data")
-    return globals() and simple.mlp((3, 1)), inside, Interval, Target, definitions, module
-"""
-}
-PROGRAM = """
-import json, sys
-from optsuite.registry import load_suite
-from optsuite.training.canonical.descriptions import Descriptions, benchmark_parts, spec_parts
-from optsuite.optimizers import OPTIMIZERS
-from optsuite.training.canonical.canonicalize import canonicalize
-def told(parts):
-    return {name: canonicalize(part).text for name, part in parts.items()}
-found = {}
-suite = load_suite(sys.argv[1])
-for benchmark in suite.benchmarks + suite.on_request:
-    found[benchmark.name] = told(benchmark_parts(benchmark))
-for name, spec in OPTIMIZERS.items():
-    found[name] = told(spec_parts(spec))
-own = load_suite(sys.argv[2])
-found["own"] = told(benchmark_parts(own.benchmarks[0]) | spec_parts(own.optimizers[-1]))
-print(json.dumps(found))
-"""
-# Files of optsuite, and their places in another arrangement.
-MOVES = {
-    "definitions/benchmark.py": "definitions/problem.py",
-    "training/results.py": "training/run.py",
-    "models/simple.py": "models/dense/layers.py",
-    "optimizers/native.py": "optimizers/of_torch.py",
-    "data/splitting.py": "data/parts.py",
-}
-
-
-def rearranged(folder: Path) -> None:
-    """A copy of optsuite with its benchmarks inside, as in a wheel, and with files elsewhere."""
-    package = folder / "optsuite"
-    shutil.copytree(ROOT / "optsuite", package, ignore=shutil.ignore_patterns("__pycache__"))
-    renamed = {'": "definitions.benchmark"': '": "definitions.problem"'}
-    for old, new in MOVES.items():
-        target = package / new
-        target.parent.mkdir(exist_ok=True)
-        (target.parent / "__init__.py").touch()
-        (package / old).rename(target)
-        modules = [path.removesuffix(".py").replace("/", ".") for path in (old, new)]
-        renamed[f"from optsuite.{modules[0]} import"] = f"from optsuite.{modules[1]} import"
-    renamed["from optsuite.optimizers import native, packaged"] = (
-        "from optsuite.optimizers import of_torch as native, packaged"
-    )
-    (package / "models" / "simple.py").write_text("from optsuite.models.dense.layers import *\n")
-    for path in package.rglob("*.py"):
-        text = path.read_text()
-        for old, new in renamed.items():
-            text = text.replace(old, new)
-        path.write_text(text)
-
-
-def test_a_rearranged_optsuite_with_its_benchmarks_inside_has_the_same_tasks(
-    tmp_path: Path,
-) -> None:
-    write(tmp_path / "own", READERS)
-    rearranged(tmp_path / "copy")
-    found = []
-    for root, benchmarks in ((ROOT, "benchmarks"), (tmp_path / "copy", "optsuite.benchmarks")):
-        command = [sys.executable, "-c", PROGRAM, benchmarks, str(tmp_path / "own" / "suite.py")]
-        environment = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(
-            command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        found.append(json.loads(done.stdout))
-    differing = []
-    for name, parts in found[0].items():
-        for part in parts:
-            if parts[part] != found[1][name][part]:
-                differing.append((name, part))
-    assert differing == []
-    assert found[0].keys() == found[1].keys()
-    assert len(found[0]) > 30
 
 
 def test_descriptions_of_a_suite_hold_text_and_packages_apart() -> None:

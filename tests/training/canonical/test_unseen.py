@@ -128,7 +128,7 @@ IN_MODELS = ("os.environ", "a text file", "weights of torch", "a patched operato
     ("change", "where"),
     [*((name, "in_loss") for name in CHANGES), *((name, "in_model") for name in IN_MODELS)],
 )
-def test_a_change_that_no_identity_sees_is_trained_again(
+def test_change_that_no_identity_sees_is_trained_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch, change: str, where: str
 ) -> None:
     expression, make = CHANGES[change]

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import kinds
+import odd_models
 import pytest
 import torch
 from suites import tiny
@@ -86,7 +86,7 @@ class WithBuffer(nn.Module):
 
 @pytest.mark.parametrize("value", [-math.inf, math.nan, -1e15, torch.finfo(torch.float32).min])
 def test_difference_beside_a_large_buffer_is_still_found(value: float) -> None:
-    unlike = replace(BENCHMARK, model=partial(WithBuffer, kinds.OwnPermutation, value))
+    unlike = replace(BENCHMARK, model=partial(WithBuffer, odd_models.OwnPermutation, value))
     chosen = plan(unlike, spec(), tiny.line(), device="cpu", engine="stacked")
     assert chosen.engine == "plain"
     assert chosen.reason.startswith("its stacked runs do not equal plain ones: mo")

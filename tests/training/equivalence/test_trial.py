@@ -1,4 +1,5 @@
-import math
+"""Trials find what a stack would train differently; it is trained plainly or refused."""
+
 import os
 import random
 from collections.abc import Iterator
@@ -6,105 +7,69 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import kinds
+import odd_models
+import odd_optimizers
 import pytest
+import stateful
 import torch
 from suites import tiny
 from torch import nn
-from torch.optim import SGD, Adam
+from torch.optim import Adam
+from trials import BENCHMARK, DEEP, over_parameters, planned, spec
 
-from optsuite import Benchmark, LogUniform, OptimizerSpec
+from optsuite import Benchmark, LogUniform
 from optsuite.campaign.prepare import prepare
 from optsuite.errors import InputError
 from optsuite.training import plain
-from optsuite.training.engines import ENGINES
 from optsuite.training.equivalence import trial
 from optsuite.training.equivalence.flat_trial import NOT_AS_DECLARED
 from optsuite.training.equivalence.trial import check_repeats
-from optsuite.training.plan import Plan, plan
-from optsuite.training.results import Measurement, Run
+from optsuite.training.plan import plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
-BENCHMARK = replace(tiny.BENCHMARK, max_steps=60, eval_every=20)
-DEEP = replace(
-    BENCHMARK,
-    model=lambda: nn.Sequential(nn.Linear(3, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 1)),
-)
-
-
-def spec(build: Any = None, *, lr_linear: bool = True) -> OptimizerSpec:
-    def of_torch(model: nn.Module, lr: float) -> torch.optim.Optimizer:
-        return SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=1e-3)
-
-    interval = LogUniform(low=1e-4, high=1e-1)
-    return OptimizerSpec(
-        name="o", build=build or of_torch, lr=interval, default_lr=1e-2, lr_linear=lr_linear
-    )
-
-
-def over_parameters(kind: Any) -> Any:
-    return lambda model, lr: kind(model.parameters(), lr)
-
-
-def curves(
-    engine: str, benchmark: Benchmark, optimizer: OptimizerSpec
-) -> dict[tuple[int, int, str], float]:
-    one = Run(benchmark="b", optimizer="o", lr=1e-3, seed=0, kind="trial")
-    runs = [replace(one, lr=lr, seed=seed) for lr in (1e-3, 2e-2) for seed in (0, 1)]
-    found: dict[tuple[int, int, str], float] = {}
-    for index, update in ENGINES[engine].train(benchmark, optimizer, runs, tiny.line()):
-        if isinstance(update, Measurement):
-            for name, value in update.values.items():
-                found[index, update.step, name] = value
-    return found
-
-
-def planned(benchmark: Benchmark, optimizer: OptimizerSpec) -> Plan:
-    """The plan, after a check that its engine trains like the plain one."""
-    chosen = plan(benchmark, optimizer, tiny.line(), device="cpu", engine="stacked")
-    expected = curves("plain", benchmark, optimizer)
-    received = curves(chosen.engine, benchmark, optimizer)
-    assert expected.keys() == received.keys()
-    for key, value in expected.items():
-        assert math.isclose(value, received[key], rel_tol=1e-3, abs_tol=1e-6)
-    return chosen
 
 
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (kinds.Counter, "its forward changes the attribute calls of Counter"),
-        (kinds.Annealed, "its forward changes the attribute passes of Annealed"),
-        (kinds.Toggle, "its forward changes the attribute odd of Toggle"),
-        (kinds.History, "its forward changes the attribute notes of History"),
-        (kinds.Iterated, "its forward changes the attribute scales of Iterated"),
-        (kinds.NewBuffer, "its forward reassigns the buffer scale"),
-        (kinds.NewInEval, "its forward reassigns the buffer scale"),
-        (partial(kinds.NewData, 3, 1), "its forward reassigns the parameter weight"),
-        (kinds.SomeSteps, "its parameter a.weight has no gradient in some steps"),
-        (kinds.Unused, "its parameter b.weight has no gradient in some steps"),
-        (kinds.Unfreezing, "its forward changes the attribute weight (frozen or not) of Linear a"),
-        (kinds.CachedMask, "its forward changes the attribute mask of CachedMask"),
-        (kinds.SeldomOnClass, "its forward changes the attribute calls of the class SeldomOnClass"),
-        (partial(kinds.SeldomInGlobal, 3, 1), "its model keeps state outside of the module"),
+        (stateful.Counter, "its forward changes the attribute calls of Counter"),
+        (stateful.Annealed, "its forward changes the attribute passes of Annealed"),
+        (stateful.Toggle, "its forward changes the attribute odd of Toggle"),
+        (stateful.History, "its forward changes the attribute notes of History"),
+        (stateful.Iterated, "its forward changes the attribute scales of Iterated"),
+        (stateful.NewBuffer, "its forward reassigns the buffer scale"),
+        (stateful.NewInEval, "its forward reassigns the buffer scale"),
+        (partial(odd_models.NewData, 3, 1), "its forward reassigns the parameter weight"),
+        (odd_models.SomeSteps, "its parameter a.weight has no gradient in some steps"),
+        (odd_models.Unused, "its parameter b.weight has no gradient in some steps"),
         (
-            partial(kinds.OnFunction, 3, 1),
+            odd_models.Unfreezing,
+            "its forward changes the attribute weight (frozen or not) of Linear a",
+        ),
+        (stateful.CachedMask, "its forward changes the attribute mask of CachedMask"),
+        (
+            stateful.SeldomOnClass,
+            "its forward changes the attribute calls of the class SeldomOnClass",
+        ),
+        (partial(stateful.SeldomInGlobal, 3, 1), "its model keeps state outside of the module"),
+        (
+            partial(stateful.OnFunction, 3, 1),
             "its forward changes the attribute forward of the class OnFunction",
         ),
-        (kinds.with_backbone, "its models share 0."),
-        (kinds.OwnPermutation, "its stacked runs do not equal plain ones"),
+        (odd_models.with_backbone, "its models share 0."),
+        (odd_models.OwnPermutation, "its stacked runs do not equal plain ones"),
         (
-            partial(kinds.TorchNoise, 3, 1),
+            partial(odd_models.TorchNoise, 3, 1),
             "its forward draws random numbers from torch's generator",
         ),
         (
-            partial(kinds.NumpyNoise, 3, 1),
+            partial(odd_models.NumpyNoise, 3, 1),
             "its forward draws random numbers from numpy's generator",
         ),
-        (kinds.PythonDropout, "its forward draws random numbers from Python's generator"),
-        (kinds.OwnGenerator, "its forward changes the attribute draws of OwnGenerator"),
-        (kinds.hooked, "its stacked runs do not equal plain ones"),
-        (kinds.Mixed, "its parameters have more than one dtype"),
+        (odd_models.PythonDropout, "its forward draws random numbers from Python's generator"),
+        (odd_models.OwnGenerator, "its forward changes the attribute draws of OwnGenerator"),
+        (odd_models.hooked, "its stacked runs do not equal plain ones"),
+        (odd_models.Mixed, "its parameters have more than one dtype"),
     ],
 )
 def test_model_that_a_stack_would_change_is_trained_plainly(model: Any, reason: str) -> None:
@@ -117,12 +82,12 @@ def test_model_that_a_stack_would_change_is_trained_plainly(model: Any, reason: 
 @pytest.mark.parametrize(
     ("model", "engine", "reason"),
     [
-        (kinds.Teacher, "stacked_views", "its parameter t.weight is frozen"),
-        (kinds.Frozen, "stacked_views", "its parameter a.weight is frozen"),
-        (partial(kinds.Clamped, 3, 1), "stacked", ""),
-        (kinds.BufferInPlace, "stacked", ""),
-        (kinds.Tied, "stacked", ""),
-        (kinds.normalised, "stacked", ""),
+        (stateful.Teacher, "stacked_views", "its parameter t.weight is frozen"),
+        (odd_models.Frozen, "stacked_views", "its parameter a.weight is frozen"),
+        (partial(odd_models.Clamped, 3, 1), "stacked", ""),
+        (stateful.BufferInPlace, "stacked", ""),
+        (odd_models.Tied, "stacked", ""),
+        (odd_models.normalised, "stacked", ""),
     ],
 )
 def test_model_that_a_stack_trains_equally_is_stacked(model: Any, engine: str, reason: str) -> None:
@@ -131,29 +96,29 @@ def test_model_that_a_stack_trains_equally_is_stacked(model: Any, engine: str, r
 
 
 def test_weights_clamped_outside_autograd_end_equal_in_both_engines() -> None:
-    planned(replace(BENCHMARK, model=partial(kinds.ClampedData, 3, 1)), spec())
+    planned(replace(BENCHMARK, model=partial(odd_models.ClampedData, 3, 1)), spec())
 
 
 @pytest.mark.parametrize(
     ("build", "reason"),
     [
-        (over_parameters(kinds.Lookahead), NOT_AS_DECLARED),
-        (over_parameters(partial(kinds.Lookahead, every=100)), NOT_AS_DECLARED),
-        (over_parameters(kinds.Clipped), NOT_AS_DECLARED),
-        (over_parameters(kinds.TrustRatio), NOT_AS_DECLARED),
-        (over_parameters(kinds.Centralized), NOT_AS_DECLARED),
-        (over_parameters(kinds.Projected), NOT_AS_DECLARED),
-        (kinds.by_width, NOT_AS_DECLARED),
-        (kinds.by_ndim, "its optimizer has 2 parameter groups"),
-        (kinds.by_name, "its optimizer has 6 parameter groups"),
-        (kinds.with_names, "its optimizer knows parameters by name"),
-        (kinds.last_only, "its optimizer does not hold all parameters in their order"),
+        (over_parameters(odd_optimizers.Lookahead), NOT_AS_DECLARED),
+        (over_parameters(partial(odd_optimizers.Lookahead, every=100)), NOT_AS_DECLARED),
+        (over_parameters(odd_optimizers.Clipped), NOT_AS_DECLARED),
+        (over_parameters(odd_optimizers.TrustRatio), NOT_AS_DECLARED),
+        (over_parameters(odd_optimizers.Centralized), NOT_AS_DECLARED),
+        (over_parameters(odd_optimizers.Projected), NOT_AS_DECLARED),
+        (odd_optimizers.by_width, NOT_AS_DECLARED),
+        (odd_optimizers.by_ndim, "its optimizer has 2 parameter groups"),
+        (odd_optimizers.by_name, "its optimizer has 6 parameter groups"),
+        (odd_optimizers.with_names, "its optimizer knows parameters by name"),
+        (odd_optimizers.last_only, "its optimizer does not hold all parameters in their order"),
         (
-            kinds.some_decay,
+            odd_optimizers.some_decay,
             "its optimizer depends on the rate or the shapes in more than its steps",
         ),
         (
-            kinds.decay_of_rate,
+            odd_optimizers.decay_of_rate,
             "its optimizer depends on the rate or the shapes in more than its steps",
         ),
     ],
@@ -168,16 +133,19 @@ def test_optimizer_wrongly_declared_lr_linear_steps_each_run_separately(
 
 
 def test_optimizer_that_counts_its_steps_is_stacked() -> None:
-    assert planned(DEEP, spec(over_parameters(kinds.WarmedUp))).engine == "stacked"
+    assert planned(DEEP, spec(over_parameters(odd_optimizers.WarmedUp))).engine == "stacked"
 
 
 def test_optimizer_that_draws_random_numbers_is_trained_plainly() -> None:
-    assert planned(DEEP, spec(over_parameters(kinds.Noisy), lr_linear=False)).engine == "plain"
+    assert (
+        planned(DEEP, spec(over_parameters(odd_optimizers.Noisy), lr_linear=False)).engine
+        == "plain"
+    )
 
 
 @pytest.mark.parametrize(
     "model",
-    [kinds.OnClass, partial(kinds.InGlobal, 3, 1), kinds.in_closure()],
+    [stateful.OnClass, partial(stateful.InGlobal, 3, 1), stateful.in_closure()],
     ids=["class", "global", "closure"],
 )
 @pytest.mark.parametrize("engine", ["plain", "stacked"])
@@ -189,9 +157,9 @@ def test_run_that_depends_on_earlier_runs_is_refused(model: Any, engine: str) ->
 @pytest.mark.parametrize(
     "state",
     [
-        {"loss": kinds.RunningLoss()},
-        {"metrics": {"error": kinds.RunningMetric()}},
-        {"model": partial(kinds.ChangesInputs, 3, 1)},
+        {"loss": stateful.RunningLoss()},
+        {"metrics": {"error": stateful.RunningMetric()}},
+        {"model": partial(stateful.ChangesInputs, 3, 1)},
     ],
     ids=["loss", "metric", "data"],
 )
@@ -203,7 +171,7 @@ def test_state_that_runs_share_and_change_is_refused(state: dict[str, Any]) -> N
 
 
 def test_loss_with_its_own_tensors_is_stacked() -> None:
-    loss = kinds.WeightedLoss()
+    loss = odd_models.WeightedLoss()
     assert planned(replace(BENCHMARK, loss=loss), spec()).engine == "stacked"
     assert loss.weight.dtype == torch.float32
 

@@ -1,0 +1,77 @@
+"""Changed definitions and budgets supersede the runs that they concern, and no others."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from campaigns import N_SGD, SUITE, go, problems
+from conftest import InlinePool
+from stores import everything, run_studies
+from suites import tiny
+
+import optsuite
+from optsuite import OPTIMIZERS, Suite
+from optsuite.analysis.leaderboard import leaderboard
+from optsuite.campaign.events import Ready
+from optsuite.campaign.runner import missing, studies_of
+from optsuite.tracking.location import tracking_uri
+
+
+def test_changed_optimizer_supersedes_its_runs_and_no_others(
+    folder: Path, pool: InlinePool
+) -> None:
+    go(pool)
+    n = pool.n_trained
+    with_momentum = replace(OPTIMIZERS["sgd"], fixed={"momentum": 0.5})
+    changed = replace(SUITE, optimizers=(with_momentum, SUITE.optimizers[1]))
+    pool.load(changed)
+    studies = studies_of(changed, problems(changed), device="cpu")
+    assert missing(studies, uri=tracking_uri(), campaign="c") == {"tiny_line": N_SGD}
+    run_studies(pool, studies)
+    assert pool.n_trained == n + N_SGD
+    runs = everything()
+    assert runs.groupby("optimizer")["superseded"].sum().to_dict() == {"sgd": N_SGD + 1, "sign": 0}
+    assert len(leaderboard(optsuite.runs("c"))) == 3
+    go(pool)  # the first definition again: nothing was erased
+    assert pool.n_trained == n + N_SGD
+    runs = everything()
+    assert runs.groupby("optimizer")["superseded"].sum().to_dict() == {"sgd": N_SGD + 1, "sign": 0}
+
+
+def test_changed_benchmark_supersedes_the_runs_of_all_optimizers(
+    folder: Path, pool: InlinePool
+) -> None:
+    go(pool)
+    harder = replace(tiny.BENCHMARK, batch_size=8)
+    only = replace(SUITE, benchmarks=(harder,), optimizers=SUITE.optimizers[:1])
+    go(pool, only)
+    runs = optsuite.runs("c")
+    assert set(runs["optimizer"]) == {"sgd"}
+
+
+def test_more_trials_reuse_the_first_and_supersede_the_old_rate(
+    folder: Path, pool: InlinePool
+) -> None:
+    go(pool)
+    n = pool.n_trained
+    go(pool, replace(SUITE, n_trials=12, n_seeds=3))
+    runs = optsuite.runs("c")
+    n_trials = runs[runs["kind"] == "trial"].groupby("optimizer").size()
+    assert n_trials.to_dict() == {"sgd": 12, "sign": 12}
+    n_tuned = runs[runs["arm"] == "tuned"].groupby("optimizer").size()
+    assert n_tuned.to_dict() == {"sgd": 3, "sign": 3}
+    assert len(runs[runs["kind"] == "study"]) == 2
+    studies = runs[runs["kind"] == "study"].set_index("optimizer")
+    children = runs[runs["kind"] != "study"]
+    assert (children["parent"] == children["optimizer"].map(studies["run_id"])).all()
+    assert pool.n_trained - n < 2 * 12 + 9
+
+
+def test_budget_that_replaces_another_is_announced(folder: Path, pool: InlinePool) -> None:
+    def replaced(suite: Suite) -> list[tuple[str, ...]]:
+        return [e.replaced for e in go(pool, suite) if isinstance(e, Ready)]
+
+    assert replaced(SUITE) == [()]
+    assert replaced(SUITE) == [()]
+    assert replaced(replace(SUITE, n_seeds=3)) == [("tiny_line",)]
+    assert replaced(replace(SUITE, n_seeds=3)) == [()]
+    assert replaced(SUITE) == [("tiny_line",)]

@@ -1,0 +1,34 @@
+"""A small campaign that is started again and again, each start with counters of its own."""
+
+from dataclasses import replace
+
+from conftest import InlinePool
+from stores import run_studies
+from suites import tiny
+
+from optsuite import Suite
+from optsuite.campaign.events import Event
+from optsuite.campaign.prepare import prepare
+from optsuite.campaign.runner import studies_of
+from optsuite.training.results import Measurement
+
+SUITE = replace(tiny.SUITE, n_trials=4, n_seeds=2)
+N_SGD, N_SIGN = 4 + 2 + 2, 4 + 2
+
+
+def go(pool: InlinePool, suite: Suite = SUITE, *, trust_store: bool = False) -> list[Event]:
+    pool.load(suite)
+    return resume(pool, suite, trust_store=trust_store)
+
+
+def resume(pool: InlinePool, suite: Suite = SUITE, *, trust_store: bool = False) -> list[Event]:
+    """The same with the training function that the pool already has."""
+    pool.n_trained, pool.checks = 0, []
+    studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu")
+    return run_studies(pool, studies, suite=suite.name, trust_store=trust_store)
+
+
+def times(factor: float, measurement: Measurement) -> Measurement:
+    """The measurement with all its values multiplied by the factor."""
+    values = {name: value * factor for name, value in measurement.values.items()}
+    return replace(measurement, values=values)

@@ -1,0 +1,130 @@
+"""The plan of a study: its engine with a reason, and a stack that fits into memory."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from embedded import dataset
+from suites import tiny
+from torch import nn
+
+from benchmarks import SUITE
+from optsuite import OPTIMIZERS, models
+from optsuite.training.equivalence.flat_trial import NOT_AS_DECLARED
+from optsuite.training.plan import max_stack, needed_bytes, plan, step_flops
+
+ROOT = Path(__file__).parents[3]
+SGD = OPTIMIZERS["sgd"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"model": lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 1))}, "random"),
+        ({"loss": lambda o, t: F.mse_loss(o, t) if o.sum().item() else o.mean()}, "item"),
+    ],
+    ids=["dropout", "loss"],
+)
+def test_definition_that_cannot_be_stacked_falls_back_with_a_reason(
+    change: dict[str, Any], reason: str
+) -> None:
+    benchmark = replace(tiny.BENCHMARK, **change)
+    chosen = plan(benchmark, SGD, tiny.line(), device="cpu", engine="stacked")
+    assert (chosen.engine, chosen.max_stack) == ("plain", 1)
+    assert reason in chosen.reason
+    assert "\n" not in chosen.reason
+
+
+def test_optimizer_wrongly_declared_lr_linear_falls_back() -> None:
+    class Normalised(torch.optim.SGD):
+        """Its step depends on the norm of all gradients, which in a stack are those of all runs."""
+
+        def step(self, closure: Any = None) -> None:  # type: ignore[override]
+            torch.nn.utils.clip_grad_norm_(self.param_groups[0]["params"], 0.1)
+            super().step(closure)
+
+    def build(model: nn.Module, lr: float, **fixed: Any) -> torch.optim.Optimizer:
+        return Normalised(model.parameters(), lr=lr)
+
+    spec = replace(SGD, build=build, fixed={})
+    chosen = plan(tiny.BENCHMARK, spec, tiny.line(), device="cpu")
+    assert (chosen.engine, chosen.reason) == ("stacked_views", NOT_AS_DECLARED)
+    honest = plan(tiny.BENCHMARK, replace(spec, lr_linear=False), tiny.line(), device="cpu")
+    assert (honest.engine, honest.reason) == ("stacked", "")
+
+
+def test_plan_depends_on_the_definition_only() -> None:
+    by_name = {b.name: b for b in SUITE.benchmarks}
+    engines = {
+        name: plan(benchmark, SGD, dataset(name), device="cpu").engine
+        for name, benchmark in by_name.items()
+    }
+    assert set(engines.values()) == {"stacked"}
+    wide = replace(by_name["digits_mlp"], model=partial(models.mlp, (64, 640, 10)))
+    chosen = plan(wide, SGD, dataset("digits_mlp"), device="cpu")
+    assert (chosen.engine, chosen.reason) == (
+        "plain",
+        "a step of 13 MFLOP gains nothing from stacking on a CPU",
+    )
+    assert (
+        plan(wide, SGD, dataset("digits_mlp"), device="cpu", engine="stacked").engine == "stacked"
+    )
+    chosen = plan(by_name["digits_mlp"], SGD, dataset("digits_mlp"), device="cpu", engine="plain")
+    assert (chosen.engine, chosen.reason) == ("plain", "as asked")
+
+
+def test_step_flops_count_forward_and_backward() -> None:
+    batch, weights = 64, 64 * 10
+    benchmark = next(b for b in SUITE.benchmarks if b.name == "digits_logreg")
+    forward = 2 * batch * weights
+    backward = forward  # to the weights
+    assert step_flops(benchmark, dataset(benchmark.name)) == forward + backward
+
+
+def test_stack_fits_into_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    splits = dataset("tiny_line")
+    assert max_stack(*needed_bytes(tiny.BENCHMARK, splits), "cpu") == 32
+    monkeypatch.setattr("optsuite.training.device.CPU_STACK_RUNS", 2**30)
+    whole = max_stack(*needed_bytes(tiny.BENCHMARK, splits), "cpu")
+    assert whole > 2**10
+    monkeypatch.setattr("optsuite.training.device.CPU_STACK_BYTES", 2**29)
+    assert max_stack(*needed_bytes(tiny.BENCHMARK, splits), "cpu") == whole // 2
+    monkeypatch.setattr("optsuite.training.device.CPU_STACK_BYTES", 1)
+    assert plan(tiny.BENCHMARK, SGD, splits, device="cpu").max_stack == 1
+
+
+MEMORY = """
+import resource
+from dataclasses import replace
+import torch
+from benchmarks import mnist_mlp
+from optsuite import OPTIMIZERS, Splits
+from optsuite.training import stacked
+from optsuite.training.results import Run, RunResult
+
+def examples(n):  # as many and as large as MNIST's
+    return torch.randint(256, (n, 1, 28, 28), dtype=torch.uint8), torch.randint(10, (n,))
+
+torch.set_num_threads(1)
+splits = Splits(train=examples(50_000), validation=examples(10_000), test=examples(10_000))
+benchmark = replace(mnist_mlp.BENCHMARK, max_steps=4, eval_every=2)
+one = Run(benchmark="mnist_mlp", optimizer="adam", lr=0.001, seed=0, kind="trial")
+runs = [replace(one, seed=seed) for seed in range(64)]
+facts = list(stacked.train(benchmark, OPTIMIZERS["adam"], runs, splits))
+assert sum(fact == RunResult(outcome="finished") for _, fact in facts) == 64
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is the platform's")
+def test_large_stack_stays_below_two_gigabytes() -> None:
+    out = subprocess.run(
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    assert int(out) * 1024 < 2 * 2**30
