@@ -15,8 +15,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from commands import descendants
 from suites import tiny
+from support.commands import descendants
 from tabulate import tabulate
 
 from optsuite.analysis.leaderboard import comparison

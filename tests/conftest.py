@@ -8,9 +8,9 @@ from typing import Any
 
 import mlflow
 import pytest
-import servers
 import torch
-from commands import Call
+from support import servers
+from support.commands import Call
 
 from optsuite import Suite
 from optsuite.cli.main import main

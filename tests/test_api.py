@@ -13,10 +13,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch.nn.functional as F
-from commands import Call
 from conftest import TINY
-from edits import edits
 from suites import tiny
+from support.commands import Call
+from support.edits import edits
 from torch import nn
 
 import optsuite

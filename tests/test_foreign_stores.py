@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking._tracking_service import utils
-from stores import contents
+from support.stores import contents
 
 from optsuite.errors import InputError
 from optsuite.tracking.artifacts import is_elsewhere

@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from frames import seeds
-from reports import made, whole
-from stores import contents
+from support.frames import seeds
+from support.reports import made, whole
+from support.stores import contents
 
 from optsuite.errors import InputError
 from optsuite.reporting.folder import MANIFEST, add_file

@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers import postgres
 from speed.tracking import grow
+from support.servers import postgres
 
 HERE = Path(__file__).parent
 RUNS_OF_A_BENCHMARK = 2_500

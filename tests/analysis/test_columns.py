@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 import pandas as pd
-from frames import NAN, around, frame, run, seeds, study
-from reports import table
+from support.frames import NAN, around, frame, run, seeds, study
+from support.reports import table
 
 from optsuite.analysis.columns import columns_for, columns_of
 from optsuite.analysis.leaderboard import leaderboard

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from frames import NAN, around, frame, run, seeds, study
-from reports import table
+from support.frames import NAN, around, frame, run, seeds, study
+from support.reports import table
 
 from optsuite.analysis.columns import columns_for
 from optsuite.analysis.leaderboard import leaderboard

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import torch
 from conftest import InlinePool, opened
-from frames import EVIL, NAN, around, frame, seeds
 from suites import tiny
+from support.frames import EVIL, NAN, around, frame, seeds
 from torch import nn
 
 from optsuite import Suite

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import Call
 from conftest import TINY
 from suites import broken
+from support.commands import Call
 
 import optsuite
 from optsuite.campaign import study

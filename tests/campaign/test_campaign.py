@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from campaigns import N_SGD, N_SIGN, SUITE, go, problems
 from conftest import InlinePool, enter
-from stores import everything, run_studies
 from suites import tiny
+from support.campaigns import N_SGD, N_SIGN, SUITE, go, problems
+from support.stores import everything, run_studies
 from torch import nn
 
 import optsuite

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Call
 from conftest import InlinePool
-from stores import counts, drifting, files, rows, run_studies
 from suites import tiny
+from support.commands import Call
+from support.stores import counts, drifting, files, rows, run_studies
 
 import optsuite
 from optsuite import Suite

@@ -10,9 +10,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from commands import PROGRAM, Call, start, wait_until
 from conftest import enter
-from stores import N_RUNS, SUITE, counts, files, rows, train
+from support.commands import PROGRAM, Call, start, wait_until
+from support.stores import N_RUNS, SUITE, counts, files, rows, train
 
 import optsuite
 from optsuite.campaign.lock import campaign_lock

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import Call
-from servers import Server
-from stores import counts, train
+from support.commands import Call
+from support.servers import Server
+from support.stores import counts, train
 
 import optsuite
 from optsuite.errors import InputError, UnknownNameError

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from conftest import InlinePool
-from restarts import N_SGD, N_SIGN, SUITE, go, resume, times
-from stores import drifting, everything, run_studies
+from support.restarts import N_SGD, N_SIGN, SUITE, go, resume, times
+from support.stores import drifting, everything, run_studies
 
 from optsuite.campaign.events import Event, StudyRestarted
 from optsuite.campaign.guard import NUDGES, RUNS

@@ -9,10 +9,10 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from commands import PROGRAM, count, descendants, start
 from conftest import TINY
-from stores import run_studies
 from suites import broken
+from support.commands import PROGRAM, count, descendants, start
+from support.stores import run_studies
 
 from optsuite.campaign.prepare import prepare
 from optsuite.campaign.runner import studies_of
@@ -47,7 +47,7 @@ def test_worker_without_memory_is_stopped_and_its_task_tried_once_more_alone(fol
 
 
 def test_exclusive_task_waits_for_the_others_and_runs_alone() -> None:
-    from tasks import collect, task
+    from support.tasks import collect, task
 
     with LocalPool(2, suite=str(TINY), device="cpu") as pool:
         pool.submit(replace(task(0), exclusive=True, priority=-1))

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from campaigns import N_SGD, N_SIGN, SUITE, go, resume
 from conftest import InlinePool
-from stores import everything
 from suites import tiny
+from support.campaigns import N_SGD, N_SIGN, SUITE, go, resume
+from support.stores import everything
 
 import optsuite
 from optsuite.analysis.leaderboard import leaderboard

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from campaigns import N_SGD, N_SIGN, SUITE, resume
-from commands import PROGRAM
 from conftest import TINY, InlinePool, enter
-from servers import Server, forgetful
-from stores import everything
+from support.campaigns import N_SGD, N_SIGN, SUITE, resume
+from support.commands import PROGRAM
+from support.servers import Server, forgetful
+from support.stores import everything
 
 import optsuite
 from optsuite.analysis.leaderboard import leaderboard

@@ -10,8 +10,18 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import InlinePool
-from former_stores import N_RUNS, N_STUDIES, NEW, OLD, SUITE, forms, make_former, raw, studies
-from stores import everything, run_studies
+from support.former_stores import (
+    N_RUNS,
+    N_STUDIES,
+    NEW,
+    OLD,
+    SUITE,
+    forms,
+    make_former,
+    raw,
+    studies,
+)
+from support.stores import everything, run_studies
 
 from optsuite import Suite
 from optsuite.analysis.leaderboard import leaderboard

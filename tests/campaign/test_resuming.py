@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from campaigns import SUITE, go
 from conftest import InlinePool, enter
 from mlflow import MlflowClient
-from stores import everything
+from support.campaigns import SUITE, go
+from support.stores import everything
 
 import optsuite
 from optsuite.analysis.leaderboard import leaderboard

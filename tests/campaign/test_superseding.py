@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from campaigns import N_SGD, SUITE, go, problems
 from conftest import InlinePool
-from stores import everything, run_studies
 from suites import tiny
+from support.campaigns import N_SGD, SUITE, go, problems
+from support.stores import everything, run_studies
 
 import optsuite
 from optsuite import OPTIMIZERS, Suite

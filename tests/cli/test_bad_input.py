@@ -5,8 +5,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from commands import RUN, Call
 from conftest import TINY
+from support.commands import RUN, Call
 
 
 def suite(folder: Path, text: str) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import RUN, Call, alive, count, descendants, start, wait_until
 from conftest import TINY
+from support.commands import RUN, Call, alive, count, descendants, start, wait_until
 
 
 def test_dry_run_lists_what_would_be_trained_and_leaves_no_file(empty: Path, call: Call) -> None:

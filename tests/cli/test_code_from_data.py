@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from package import FILES, ROOT
+from support.package import FILES, ROOT
 
 UNSAFE_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 UNSAFE_NAMES = {"load", "system", "popen", "read_pickle"}  # of any module

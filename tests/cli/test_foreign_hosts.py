@@ -10,9 +10,9 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from commands import PROGRAM, alive, descendants
 from conftest import TINY
-from package import ROOT
+from support.commands import PROGRAM, alive, descendants
+from support.package import ROOT
 
 from optsuite.cli import guard
 from optsuite.tracking.location import tracking_uri

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import Call
+from support.commands import Call
 
 from optsuite.registry import load_suite
 

@@ -5,8 +5,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from commands import Call
 from conftest import TINY
+from support.commands import Call
 
 from optsuite.redact import redact
 from optsuite.tracking.location import tracking_uri

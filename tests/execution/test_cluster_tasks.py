@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY
-from tasks import task
+from support.tasks import task
 
 from optsuite.errors import InputError
 from optsuite.execution import open_pool

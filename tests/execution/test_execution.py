@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY
-from tasks import collect, task
+from support.tasks import collect, task
 
 from optsuite.execution.local.pool import LocalPool
 from optsuite.execution.pool import RunUpdate, TaskLost

@@ -11,11 +11,20 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from clusters import HEAD, LONGER, OTHERWISE, Three, command_of, defined, open_ray, three_nodes
-from commands import Call, alive, count, descendants, start, wait_until
 from conftest import TINY, enter
 from suites import tiny
-from tasks import collect, task
+from support.clusters import (
+    HEAD,
+    LONGER,
+    OTHERWISE,
+    Three,
+    command_of,
+    defined,
+    open_ray,
+    three_nodes,
+)
+from support.commands import Call, alive, count, descendants, start, wait_until
+from support.tasks import collect, task
 
 import optsuite
 from optsuite.campaign import study

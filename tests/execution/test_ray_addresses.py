@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
-from clusters import open_ray
-from commands import Call
 from conftest import TINY
+from support.clusters import open_ray
+from support.commands import Call
 
 from optsuite.errors import InputError
 

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 import torch
 from conftest import InlinePool, enter
-from frames import around, frame, run, seeds, study
-from planted import Slow, beside_time, forgetful, found, noisy, of, of_score, smaller
-from stores import run_studies
+from support.frames import around, frame, run, seeds, study
+from support.planted import Slow, beside_time, forgetful, found, noisy, of, of_score, smaller
+from support.stores import run_studies
 
 from benchmarks import SUITE as DEFAULT
 from optsuite import OPTIMIZERS, Suite

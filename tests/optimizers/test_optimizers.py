@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from embedded import dataset
-from extras import needs_package
+from support.embedded import dataset
+from support.extras import needs_package
 from torch import nn
 
 from benchmarks import SUITE

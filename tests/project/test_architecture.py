@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from density import flaws
-from package import FILES, ROOT
+from support.package import FILES, ROOT
 
 import optsuite
 

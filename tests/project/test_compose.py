@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from servers import Server, free_port, lacks_postgres, postgres
+from support.servers import Server, free_port, lacks_postgres, postgres
 
 from optsuite.errors import InputError
 from optsuite.tracking.store import open_store

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Call
+from support.commands import Call
 
 ROOT = Path(__file__).parents[2]
 BROKEN = "raise RuntimeError('imported')\n"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from package import FILES, ROOT
+from support.package import FILES, ROOT
 
 # Identifiers of the dialect that this project had, each with the term that took its place.
 FORMER = {

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import Call
 from conftest import TINY
 from markdown_it import MarkdownIt
 from rich.console import Console
 from suites import tiny
+from support.commands import Call
 
 from optsuite.campaign.events import Prepared, Ready
 from optsuite.campaign.lock import check_campaign_name

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from frames import EVIL, NAN, around, frame, run, seeds, study
-from reports import made, whole
+from support.frames import EVIL, NAN, around, frame, run, seeds, study
+from support.reports import made, whole
 
 from optsuite.analysis.leaderboard import comparison
 from optsuite.analysis.learning_rates import learning_rates, trials

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from conftest import InlinePool, opened
-from frames import EVIL
-from reports import made, whole
 from suites import tiny
+from support.frames import EVIL
+from support.reports import made, whole
 
 from optsuite.analysis.leaderboard import comparison
 from optsuite.campaign.prepare import prepare

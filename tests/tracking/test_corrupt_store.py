@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from package import ROOT
+from support.package import ROOT
 
 TOGETHER = (  # edits of unrelated rows
     "study: lr edited",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import Call, start, wait_until
-from servers import PASSWORD, USER, Postgres, Server, lacks_postgres, postgres
+from support.commands import Call, start, wait_until
+from support.servers import PASSWORD, USER, Postgres, Server, lacks_postgres, postgres
 
 from optsuite.tracking.campaigns import read_campaigns
 from optsuite.tracking.query import read_curves, read_runs

@@ -10,9 +10,19 @@ from typing import Any
 
 import pytest
 import torch
-from extras import needs_package
-from interrupted import ADAM, BENCHMARK, EVERY, LEFT, MIDDLE, OWN, SPLITS, in_folder, trained
 from suites import tiny
+from support.extras import needs_package
+from support.interrupted import (
+    ADAM,
+    BENCHMARK,
+    EVERY,
+    LEFT,
+    MIDDLE,
+    OWN,
+    SPLITS,
+    in_folder,
+    trained,
+)
 from torch import nn
 
 from optsuite import OPTIMIZERS, OptimizerSpec

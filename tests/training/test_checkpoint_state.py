@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from interrupted import ADAM, BENCHMARK, LEFT, MIDDLE, layers, trained
+from support.interrupted import ADAM, BENCHMARK, LEFT, MIDDLE, layers, trained
 from torch import nn
 
 from optsuite import OPTIMIZERS

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from edits import Edit, edits, write
-from identities import digests, identities, loaded, use
+from support.edits import Edit, edits, write
+from support.identities import digests, identities, loaded, use
 
 from optsuite.errors import InputError
 from optsuite.training.canonical.descriptions import Descriptions, Identity
@@ -67,7 +67,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def test_another_process_finds_the_same_whatever_its_hash_seed(folders: list[Path]) -> None:
     environment = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-m", "identities", *map(str, folders)]
+    command = [sys.executable, "-m", "support.identities", *map(str, folders)]
     done = subprocess.run(command, env=environment, capture_output=True, check=True)
     there = json.loads(done.stdout)
     assert [folder.name for folder in folders if there[str(folder)] != digests(folder)] == []

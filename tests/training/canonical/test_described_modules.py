@@ -8,8 +8,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from edits import write
-from identities import digests, loaded
+from support.edits import write
+from support.identities import digests, loaded
 
 from optsuite.errors import InputError
 from optsuite.registry import load_suite

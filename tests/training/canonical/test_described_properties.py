@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from values import Hostile, Linked
+from support.values import Hostile, Linked
 
 from optsuite.errors import InputError
 from optsuite.training.canonical.canonicalize import canonicalize

@@ -23,8 +23,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import nn
-from values import (
+from support.values import (
     Color,
     Linked,
     Mass,
@@ -43,6 +42,7 @@ from values import (
     structured,
     wrapped,
 )
+from torch import nn
 
 from optsuite.training.canonical.canonicalize import canonicalize
 

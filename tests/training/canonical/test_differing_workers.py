@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from edits import write
-from identities import identities, loaded
+from support.edits import write
+from support.identities import identities, loaded
 
 from optsuite.execution.pool import Task
 from optsuite.execution.worker import trainer, updates

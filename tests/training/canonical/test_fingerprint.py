@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from edits import write
-from identities import loaded
 from suites import tiny
+from support.edits import write
+from support.identities import loaded
 
 from optsuite import OPTIMIZERS
 from optsuite.analysis.provenance import ENVIRONMENT, environment

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from edits import write
+from support.edits import write
 
 from optsuite.training.canonical.canonicalize import canonicalize
 from optsuite.training.canonical.contents import contents

@@ -4,10 +4,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import odd_models
 import pytest
 import torch
 from suites import tiny
+from support import odd_models
 from torch import Tensor, nn
 from torch._C._functorch import is_batchedtensor
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from embedded import dataset
 from suites import tiny
+from support.embedded import dataset
 from torch import nn
 
 from benchmarks import SUITE

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from embedded import dataset
-from extras import needs_package
 from suites import tiny
+from support.embedded import dataset
+from support.extras import needs_package
 from torch import nn
 
 from benchmarks import SUITE

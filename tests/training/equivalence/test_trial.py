@@ -7,15 +7,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import odd_models
-import odd_optimizers
 import pytest
-import stateful
 import torch
 from suites import tiny
+from support import odd_models, odd_optimizers, stateful
+from support.trials import BENCHMARK, DEEP, over_parameters, planned, spec
 from torch import nn
 from torch.optim import Adam
-from trials import BENCHMARK, DEEP, over_parameters, planned, spec
 
 from optsuite import Benchmark, LogUniform
 from optsuite.campaign.prepare import prepare

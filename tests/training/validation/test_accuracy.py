@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from frames import frame, run, study
+from support.frames import frame, run, study
 
 from optsuite import models
 from optsuite.analysis.leaderboard import leaderboard

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from numerics import INTERVAL, LINE, checked, final, of, spec_of, split_96
+from support.numerics import INTERVAL, LINE, checked, final, of, spec_of, split_96
 from torch import Tensor, nn
 
 from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec, Splits

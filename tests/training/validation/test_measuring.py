@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from measured import Distribution, Penalised, classes, line, notes, of, perplexity
+from support.measured import Distribution, Penalised, classes, line, notes, of, perplexity
 from torch import Tensor, nn
 
 from optsuite import Benchmark, Splits, accuracy

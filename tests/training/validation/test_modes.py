@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch.nn.functional as F
-from numerics import LINE, checked, final, of
+from support.numerics import LINE, checked, final, of
 from torch import Tensor, nn
 
 from optsuite.errors import InputError

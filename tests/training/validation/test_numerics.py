@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from numerics import ADAM, LINE, SGD, final, of, split_96
+from support.numerics import ADAM, LINE, SGD, final, of, split_96
 from torch import Tensor, nn
 
 from optsuite import Splits

@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 
 import pandas as pd
 import pytest
-from commands import Call
 from conftest import TINY
-from frames import seeds
-from reports import made
 from suites import tiny
+from support.commands import Call
+from support.frames import seeds
+from support.reports import made
 
 from optsuite.campaign.prepare import prepare
 from optsuite.campaign.runner import studies_of

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from numerics import LINE, final, of, spec_of
+from support.numerics import LINE, final, of, spec_of
 
 from optsuite.errors import InputError
 from optsuite.schedules import cosine

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from refusals import CLASSES, LINE, learns, refusal
+from support.refusals import CLASSES, LINE, learns, refusal
 from torch import Tensor, nn
 
 from optsuite.training.losses import placed

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from refusals import LINE, WORDS, learns, line, losses, numbers, reader, refusal
+from support.refusals import LINE, WORDS, learns, line, losses, numbers, reader, refusal
 from torch import Tensor, nn
 
 from optsuite import OPTIMIZERS, Splits

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from refusals import LINE, SGD, WORDS, learns, losses, reader, refusal, words
+from support.refusals import LINE, SGD, WORDS, learns, losses, reader, refusal, words
 from torch import Tensor, nn
 
 from optsuite import OPTIMIZERS, LogUniform, OptimizerSpec, Suite

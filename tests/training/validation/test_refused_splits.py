@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
-from refusals import CLASSES, LINE, WORDS, classes, flawed, refusal, words
+from support.refusals import CLASSES, LINE, WORDS, classes, flawed, refusal, words
 
 from optsuite import Benchmark, Splits
 

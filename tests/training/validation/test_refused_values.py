@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from refusals import (
+from support.refusals import (
     CLASSES,
     INF,
     LINE,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numerics import LINE, SGD, checked, final, of, split_96
+from support.numerics import LINE, SGD, checked, final, of, split_96
 from torch import Tensor, nn
 
 from optsuite import Splits

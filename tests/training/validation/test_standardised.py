@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from refusals import NAN, flawed, numbers, words
 from sklearn.preprocessing import StandardScaler
+from support.refusals import NAN, flawed, numbers, words
 from torch import Tensor
 
 from optsuite import Splits, data

@@ -5,8 +5,8 @@ import math
 from dataclasses import replace
 
 import pytest
-from measured import line, notes, of
 from suites import tiny
+from support.measured import line, notes, of
 from torch import Tensor
 
 from optsuite import Target, accuracy

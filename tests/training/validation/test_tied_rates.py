@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from frames import frame, run, seeds, study
+from support.frames import frame, run, seeds, study
 
 from optsuite.analysis.leaderboard import leaderboard
 from optsuite.analysis.statements import warnings

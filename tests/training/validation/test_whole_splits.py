@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from measured import Distribution, Penalised, line, notes, of, perplexity
 from suites import tiny
+from support.measured import Distribution, Penalised, line, notes, of, perplexity
 from torch import Tensor
 
 from optsuite import OPTIMIZERS, Splits

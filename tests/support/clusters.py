@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import descendants
 from conftest import TINY
 from suites import tiny
 
@@ -16,6 +15,7 @@ from optsuite.definitions.benchmark import Benchmark
 from optsuite.execution import open_pool
 from optsuite.execution.options import ExecutionOptions
 from optsuite.training.identity import Definition, define
+from support.commands import descendants
 
 OTHERWISE = """
 import os

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from conftest import InlinePool
-from stores import never, run_studies
 from suites import tiny
 
 from optsuite import Suite
 from optsuite.campaign.events import Event
 from optsuite.campaign.prepare import Problem, prepare
 from optsuite.campaign.runner import studies_of
+from support.stores import never, run_studies
 
 SUITE = replace(tiny.SUITE, n_trials=9, n_seeds=2)
 N_SGD, N_SIGN = 9 + 2 + 2, 9 + 2  # the optimizer of the suite has no default rate

@@ -78,7 +78,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 def edits(name: str) -> list[Edit]:
     """The edits of a text."""
-    text = (Path(__file__).parent / "edited" / f"{name}.txt").read_text()
+    text = (Path(__file__).parents[1] / "edited" / f"{name}.txt").read_text()
     found = []
     for part in re.split(r"^=== ", text, flags=re.MULTILINE)[1:]:
         body, change = re.split(r"^<<< ", part, maxsplit=1, flags=re.MULTILINE)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 PROGRAM = Path(sys.executable).with_name("optsuite")
-RUN = ("run", "--suite", str(Path(__file__).parent / "suites" / "tiny.py"))
+RUN = ("run", "--suite", str(Path(__file__).parents[1] / "suites" / "tiny.py"))
 Call = Callable[..., tuple[int, str, str]]
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from frames import NAN, frame, run, seeds
 
 from optsuite.analysis.leaderboard import comparison, leaderboard
 from optsuite.reporting.write import build
 from optsuite.tracking.schema import CURVES
+from support.frames import NAN, frame, run, seeds
 
 
 def losses(runs: Iterable[str]) -> pd.DataFrame:

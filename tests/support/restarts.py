@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from conftest import InlinePool
-from stores import run_studies
 from suites import tiny
 
 from optsuite import Suite
@@ -11,6 +10,7 @@ from optsuite.campaign.events import Event
 from optsuite.campaign.prepare import prepare
 from optsuite.campaign.runner import studies_of
 from optsuite.training.results import Measurement
+from support.stores import run_studies
 
 SUITE = replace(tiny.SUITE, n_trials=4, n_seeds=2)
 N_SGD, N_SIGN = 4 + 2 + 2, 4 + 2

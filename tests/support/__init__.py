@@ -1,0 +1,1 @@
+"""What tests share: definitions, small campaigns, servers, and the program seen from outside."""
