@@ -11,8 +11,8 @@ import pytest
 import torch
 from conftest import InlinePool, enter
 from suites import tiny
-from support.campaigns import N_SGD, N_SIGN, SUITE, go, problems
-from support.stores import everything, run_studies
+from support.campaigns import N_SGD, N_SIGN, SUITE, go
+from support.stores import everything, prepared, run_studies
 from torch import nn
 
 import optsuite
@@ -90,7 +90,7 @@ def test_curves_in_any_stack_and_order_are_bitwise_equal(
     def results(name: str, pool: InlinePool, max_stack: int) -> pd.DataFrame:
         enter(tmp_path / name, template, monkeypatch)
         pool.load(SUITE)
-        (problem,) = problems()
+        (problem,) = prepared(SUITE)
         plans = {}
         for optimizer, plan in problem.plans.items():
             assert plan.engine == "stacked"
@@ -125,7 +125,7 @@ def test_longest_studies_are_first_if_each_has_a_worker(
     pool.n_workers = n_workers
     suite = replace(SUITE, benchmarks=(tiny.BENCHMARK, replace(tiny.BENCHMARK, name="longer")))
     pool.load(suite)
-    short, long = problems(suite)
+    short, long = prepared(suite)
     timed = [replace(short, seconds_per_run=1.0), replace(long, seconds_per_run=9.0)]
     run_studies(pool, studies_of(suite, timed, device="cpu"))
     assert min(submitted, key=lambda task: task.priority).runs[0].benchmark == first
@@ -163,7 +163,7 @@ def test_every_finished_study_knows_what_a_step_costs(folder: Path, pool: Inline
 def test_given_rates_are_tracked_and_never_ranked(folder: Path, pool: InlinePool) -> None:
     go(pool)
     for _ in range(2):
-        study = manual_study(SUITE, problems()[0], lr=0.05, seeds=[0, 5], device="cpu")
+        study = manual_study(SUITE, prepared(SUITE)[0], lr=0.05, seeds=[0, 5], device="cpu")
         run_studies(pool, [study])
     assert pool.n_trained == N_SGD + N_SIGN + 2
     table = leaderboard(optsuite.runs("c"))

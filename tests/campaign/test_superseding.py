@@ -5,8 +5,8 @@ from pathlib import Path
 
 from conftest import InlinePool
 from suites import tiny
-from support.campaigns import N_SGD, SUITE, go, problems
-from support.stores import everything, run_studies
+from support.campaigns import N_SGD, SUITE, go
+from support.stores import everything, prepared, run_studies
 
 import optsuite
 from optsuite import OPTIMIZERS, Suite
@@ -24,7 +24,7 @@ def test_changed_optimizer_supersedes_its_runs_and_no_others(
     with_momentum = replace(OPTIMIZERS["sgd"], fixed={"momentum": 0.5})
     changed = replace(SUITE, optimizers=(with_momentum, SUITE.optimizers[1]))
     pool.load(changed)
-    studies = studies_of(changed, problems(changed), device="cpu")
+    studies = studies_of(changed, prepared(changed), device="cpu")
     assert missing(studies, uri=tracking_uri(), campaign="c") == {"tiny_line": N_SGD}
     run_studies(pool, studies)
     assert pool.n_trained == n + N_SGD

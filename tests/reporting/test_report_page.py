@@ -23,11 +23,17 @@ from optsuite.tracking.query import read_runs
 from optsuite.tracking.store import open_store
 
 
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    made(folder, *whole(["sgd", "adam", EVIL], ["digits mlp", EVIL]))
+    return folder / "index.html"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
-def test_page_in_browser_works(tmp_path: Path, browser: Any, scheme: str, width: int) -> None:
-    made(tmp_path, *whole(["sgd", "adam", EVIL], ["digits mlp", EVIL]))
-    tab, trouble = opened(browser, tmp_path / "index.html", scheme, width)
+def test_page_in_browser_works(page: Path, browser: Any, scheme: str, width: int) -> None:
+    tab, trouble = opened(browser, page, scheme, width)
     assert tab.locator("h1").inner_text() == "Which optimizer is best at its best learning rate?"
     assert "sgd is best: better than adam and" in tab.locator("#overall").inner_text()
 

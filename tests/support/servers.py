@@ -113,14 +113,13 @@ class Forgetful(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, behind: str, path: str, times: int) -> None:
-        """Drop the first `times` answers to requests for the path."""
+    def __init__(self, behind: str, paths: Sequence[str], times: int) -> None:
+        """Drop the first `times` answers to requests for each of the paths."""
         super().__init__(("127.0.0.1", 0), _Passing)
         self.address = f"http://127.0.0.1:{self.server_port}"
         self.behind = behind
-        self.path = path
         self.times = times
-        self.n_dropped = 0
+        self.n_dropped = dict.fromkeys(paths, 0)
 
 
 class _Passing(BaseHTTPRequestHandler):
@@ -144,8 +143,9 @@ class _Passing(BaseHTTPRequestHandler):
                 status, answer = response.status, response.read()
         except HTTPError as error:
             status, answer = error.code, error.read()
-        if self.path == self.server.path and self.server.n_dropped < self.server.times:
-            self.server.n_dropped += 1
+        n_dropped = self.server.n_dropped.get(self.path, self.server.times)
+        if n_dropped < self.server.times:
+            self.server.n_dropped[self.path] = n_dropped + 1
             return  # the connection closes
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -155,9 +155,9 @@ class _Passing(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def forgetful(behind: str, path: str, *, times: int) -> Iterator[Forgetful]:
+def forgetful(behind: str, paths: Sequence[str], *, times: int) -> Iterator[Forgetful]:
     """A running proxy."""
-    with Forgetful(behind, path, times) as proxy:
+    with Forgetful(behind, paths, times) as proxy:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         yield proxy
         proxy.shutdown()

@@ -11,9 +11,10 @@ import pandas as pd
 from conftest import InlinePool
 from suites import tiny
 
+from optsuite import Suite
 from optsuite.campaign.events import Event
 from optsuite.campaign.housekeeping.removal import Removal
-from optsuite.campaign.prepare import prepare
+from optsuite.campaign.prepare import Problem, prepare
 from optsuite.campaign.runner import run_campaign, studies_of
 from optsuite.campaign.study import Study
 from optsuite.execution.pool import Pool, Task
@@ -54,10 +55,20 @@ def run_studies(
     return list(events)
 
 
+PREPARED: dict[int, tuple[Suite, list[Problem]]] = {}
+
+
+def prepared(suite: Suite) -> list[Problem]:
+    """The problems of this suite, which is prepared once; for tests that change no definition."""
+    if id(suite) not in PREPARED:
+        PREPARED[id(suite)] = suite, prepare(suite, device="cpu")[0]
+    return PREPARED[id(suite)][1]
+
+
 def train(campaign: str) -> None:
     pool = InlinePool()
     pool.load(SUITE)
-    studies = studies_of(SUITE, prepare(SUITE, device="cpu")[0], device="cpu")
+    studies = studies_of(SUITE, prepared(SUITE), device="cpu")
     assert run_studies(pool, studies, campaign=campaign)
 
 
