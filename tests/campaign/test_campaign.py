@@ -202,9 +202,10 @@ def test_optimizer_beaten_by_its_special_case_is_marked_in_the_table(
     suite = replace(
         DEFAULT,
         name="c",
-        benchmarks=(benchmark,),
+        benchmarks=(replace(benchmark, max_steps=200),),
         optimizers=tuple(OPTIMIZERS[name] for name in names),
         on_request=(),
+        n_trials=4,
     )
     go(pool, suite)
     found = comparison(read_runs(open_store(tracking_uri()), "c"))
