@@ -155,7 +155,7 @@ def nightly(
     report_folder: Path = REPORT,
     listener: Listener = ignore,
 ) -> NightResult:
-    """Train the suite at the rates that were tuned last, and compare with the last good night.
+    """Train the suite at the rates that were tuned last, and compare with the last that passed.
 
     By default the campaign is named after the date in UTC. `retune` tunes the rates again, for this
     and later nights. All but the last `keep` nights are deleted, except those still needed.

@@ -7,7 +7,7 @@ import pandas as pd
 
 from optsuite.analysis.changes import PAIR, Change, Quantity
 from optsuite.analysis.trend import History, environments
-from optsuite.tracking.nights import REFERENCE, Night
+from optsuite.tracking.nights import TUNED, Night
 
 NAMED = 3  # optimizers in a sentence
 COMMIT = re.compile(r"\b([0-9a-f]{10})[0-9a-f]{30}\b")
@@ -39,9 +39,9 @@ def headline(nights: Sequence[Night], points: pd.DataFrame) -> str:
     """How the last night was, and which one broke something last."""
     if len(nights) < 2:
         return "There is nothing to compare yet: trends begin with the second night."
-    how = {True: "was good", False: "was bad", None: "has not been judged"}[nights[-1].good]
+    how = {True: "passed", False: "failed", None: "has not been judged"}[nights[-1].passed]
     said = f"The last night, {nights[-1].campaign}, {how}."
-    tuned = [i for i, night in enumerate(nights) if night.kind == REFERENCE]
+    tuned = [i for i, night in enumerate(nights) if night.kind == TUNED]
     worse = points[(points["kind"] == "worse") & ~points["night"].isin(tuned)]
     if worse.empty:
         return f"{said} Nothing got worse while the rates stayed the same."
@@ -64,8 +64,8 @@ def environment_changes(history: History) -> list[str]:
     lines = []
     for i, items in enumerate(environments(history)):
         said = []
-        if history[i][0].kind == REFERENCE:
-            said.append("reference: rates tuned")
+        if history[i][0].kind == TUNED:
+            said.append("rates tuned")
         for name, old, new in items:
             change = f"{old or 'unknown'} → {new or 'unknown'}"
             said.append(f"{name} {change if i else new}")

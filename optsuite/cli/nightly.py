@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 STATES = {
     "first": "This is the first night: there is nothing to compare with.",
     "retuned": "The rates were tuned again: this is the new baseline, and not compared itself.",
-    "no good baseline": "No passing baseline exists: comparing with the previous, failed night.",
+    "no passing baseline": "No passing baseline exists: comparing with the previous, failed night.",
 }
 
 
@@ -36,7 +36,7 @@ def nightly(
     keep: int | None,
     options: ExecutionOptions,
 ) -> int:
-    """Compare with the last good night; exit 1 on a regression."""
+    """Compare with the last night that passed; exit 1 on a regression."""
     start_workers(options)
     from optsuite import api
     from optsuite.cli.console import console

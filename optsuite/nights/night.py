@@ -1,4 +1,4 @@
-"""A nightly run: train at the rates of an earlier night, compare with the last good one."""
+"""A nightly run: train at the rates of an earlier night, compare with the last that passed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from optsuite.reporting.nightly_page import SHOWN, page
 from optsuite.reporting.publish import Report, publish
 from optsuite.tracking.nights import (
     ORDINARY,
-    REFERENCE,
+    TUNED,
     Night,
     judge,
     last,
@@ -28,7 +28,7 @@ from optsuite.tracking.query import read_runs
 from optsuite.tracking.store import Store, open_store
 
 PAGE = "nights.html"
-State = Literal["first", "retuned", "compared", "no good baseline", "interrupted"]
+State = Literal["first", "retuned", "compared", "no passing baseline", "interrupted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class NightResult:
     """How a nightly run ended.
 
     `baseline` is the night it was compared with, None if it was the first or tuned the rates again.
-    In the state "no good baseline", that night was not good itself. `comparison` holds the changes.
+    In the state "no passing baseline", that night failed itself. `comparison` holds the changes.
     """
 
     outcome: Outcome
@@ -50,7 +50,7 @@ class NightResult:
 
 
 def run_night(session: Session, *, retune: bool, keep: int | None, folder: Path) -> NightResult:
-    """Train a night, compare it with the last good one, and store the verdict. Raises InputError.
+    """Train a night, compare it with its baseline, and store the verdict. Raises InputError.
 
     All but the last `keep` nights are deleted, except those that later nights need.
     """
@@ -73,9 +73,9 @@ def run_night(session: Session, *, retune: bool, keep: int | None, folder: Path)
         changed = compare_campaigns(old, new)
         if changed.is_worse:
             outcome = "failed"
-    good = outcome == "done"
-    judge(store, this, good=good)
-    found[found.index(this)] = replace(this, good=good)
+    passed = outcome == "done"
+    judge(store, this, passed=passed)
+    found[found.index(this)] = replace(this, passed=passed)
     deleted = []
     if keep is not None:
         deleted = prune(store, found, keep)
@@ -94,10 +94,10 @@ def run_night(session: Session, *, retune: bool, keep: int | None, folder: Path)
 
 def _train(session: Session, store: Store, *, retune: bool) -> Outcome:
     campaign, suite, device = session.campaign, session.suite, session.options.device
-    kind, reference = _kind_of(store, suite.name, campaign, retune=retune)
-    rates_of = reference.campaign if reference else None
+    kind, tuned = _kind_of(store, suite.name, campaign, retune=retune)
+    rates_of = tuned.campaign if tuned else None
     session.listener(NightStarted(campaign=campaign, rates_of=rates_of))
-    known = rates(store, reference)
+    known = rates(store, tuned)
     studies = studies_of(suite, session.problems, device=device, rates=known)
     return session.run(studies, night=kind)
 
@@ -106,28 +106,28 @@ def _kind_of(store: Store, suite: str, campaign: str, *, retune: bool) -> tuple[
     """The kind of this night, kept when it resumes, and the night whose rates it uses."""
     found = nights(store, suite)
     own = last(found, campaign=campaign)
-    reference = None
+    tuned = None
     if not retune:
         others = [night for night in found if night.campaign != campaign]
-        reference = last(others, kind=REFERENCE)
-    kind = ORDINARY if reference else REFERENCE
+        tuned = last(others, kind=TUNED)
+    kind = ORDINARY if tuned else TUNED
     if own:
         kind = own.kind
     if kind != ORDINARY:
         return kind, None
-    return kind, reference
+    return kind, tuned
 
 
 def _baseline(found: Sequence[Night], this: Night) -> tuple[Night | None, State]:
-    """The last good night before this one, else the last night before it."""
+    """The last night before this one that passed, else the last night before it."""
     earlier = [night for night in found if night.started < this.started]
-    before = last(earlier, good=True) or last(earlier)
+    before = last(earlier, passed=True) or last(earlier)
     if before is None:
         return None, "first"
-    if this.kind == REFERENCE:
+    if this.kind == TUNED:
         return None, "retuned"
-    if not before.good:
-        return before, "no good baseline"
+    if not before.passed:
+        return before, "no passing baseline"
     return before, "compared"
 
 

@@ -13,14 +13,14 @@ from optsuite.reporting.campaign_page import name_of, render
 from optsuite.reporting.figures import Drawing
 from optsuite.reporting.style import Style, styles
 from optsuite.reporting.tables import Cell, Grid
-from optsuite.tracking.nights import REFERENCE, Night
+from optsuite.tracking.nights import TUNED, Night
 
 SHOWN = 30  # nights: the names of more would be illegible on an axis
 SIGNS = {"worse": "▲△", "better": "▼▽"}  # the second one for nights that tuned rates
 HEADER = ("benchmark", "optimizer", "what", "before", "after")
 MARKS = {
-    True: Cell("good", kind="better"),
-    False: Cell("bad", kind="worse"),
+    True: Cell("passed", kind="better"),
+    False: Cell("failed", kind="worse"),
     None: Cell("not judged"),
 }
 LEAST_SCORE, LEAST_TIME = 0.05, 0.5  # so that changes within the tolerances look flat
@@ -97,7 +97,7 @@ def _changes(
             fields = {str(name): value for name, value in record.items()}
             rows.append(_change(Change(**fields), night))
         if rows:
-            mark = MARKS[night.good]
+            mark = MARKS[night.passed]
             group = {
                 "night": night.campaign,
                 "mark": mark,
@@ -109,7 +109,7 @@ def _changes(
 
 
 def _change(change: Change, night: Night) -> list[Cell]:
-    sign = f"{SIGNS[change.kind][night.kind == REFERENCE]} {change.kind}"
+    sign = f"{SIGNS[change.kind][night.kind == TUNED]} {change.kind}"
     quantity = night_statements.QUANTITIES[change.quantity]
     texts = (change.benchmark, change.optimizer, quantity, *night_statements.change(change))
     return [Cell(sign, kind=change.kind), *map(Cell, texts)]
@@ -132,5 +132,5 @@ def _history_table(
             n_of = f"{row['diverged']} of {row['seeds']}"
             diverged.append(f"{row['optimizer']} on {row['benchmark']}: {n_of}")
         long = [Cell("; ".join(diverged), kind="wrap"), Cell(environment_changes[i], kind="wrap")]
-        rows.append([Cell(night.campaign), Cell(started), MARKS[night.good], *counts, *long])
+        rows.append([Cell(night.campaign), Cell(started), MARKS[night.passed], *counts, *long])
     return Grid(("night", "start (UTC)", "", "worse", "better", "diverged", "what was new"), rows)

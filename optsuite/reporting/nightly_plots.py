@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter
 
 from optsuite.reporting.plots import Styles
 from optsuite.reporting.style import INK, LETTER, WIDTH, Style, line_axes, literal, row_axes, svg
-from optsuite.tracking.nights import REFERENCE, Night
+from optsuite.tracking.nights import TUNED, Night
 
 MARKS: Mapping[str, Style] = {
     "worse": {"marker": "^", "color": "#D1242F"},
@@ -90,20 +90,20 @@ def _mark(
     style = MARKS[kind]
     color = style["color"]
     face, edge = color, edge or color
-    if nights[x].kind == REFERENCE:
+    if nights[x].kind == TUNED:
         face, edge = "none", color
     ax.plot(x, y, markersize=8, zorder=3, markerfacecolor=face, markeredgecolor=edge, **style)
 
 
 def _style_axes(ax: Axes, nights: Sequence[Night]) -> None:
-    """The names of the nights, with a band behind each that was not good."""
+    """The names of the nights, with a band behind each that did not pass."""
     for x, night in enumerate(nights):
         left, right = x - 0.5, x + 0.5
-        if night.good is False:
+        if night.passed is False:
             ax.axvspan(left, right, color=MARKS["worse"]["color"], alpha=0.15, linewidth=0)
-        elif night.good is None:
+        elif night.passed is None:
             ax.axvspan(left, right, color=INK, alpha=0.08, linewidth=0)
-        if night.kind == REFERENCE:
+        if night.kind == TUNED:
             ax.axvline(x, color=INK, alpha=0.6, linestyle="--", linewidth=1)
     start, names = _names(nights)
     rotation = 90 if _is_upright(names) else 0

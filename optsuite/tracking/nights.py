@@ -1,4 +1,4 @@
-"""The nights of a suite in the store: all of them, the last that tuned, and the last good one."""
+"""The nights of a suite in the store: all, the last that tuned, and the last that passed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from mlflow.entities import Run as MlflowRun
 
 from optsuite.tracking.query import read_runs
-from optsuite.tracking.schema import CAMPAIGN, GOOD, NIGHT, SUITE, having
+from optsuite.tracking.schema import CAMPAIGN, NIGHT, PASSED, SUITE, having
 from optsuite.tracking.store import Store
 
-REFERENCE = "reference"  # a night that tunes the learning rates
-ORDINARY = "ordinary"  # a night that reuses the rates of the last reference night
+TUNED = "reference"  # a night that tuned the learning rates
+ORDINARY = "ordinary"  # a night that reuses the rates of the last night that tuned
 
 
 @dataclass(frozen=True, kw_only=True)
 class Night:
     """One night: its campaign, its start in Unix seconds, its kind, and the runs of its studies.
 
-    `good` tells whether nothing had become worse; None if unknown.
+    `passed` tells whether nothing had become worse; None if unknown.
     """
 
     campaign: str
     started: float
     kind: str
-    good: bool | None
+    passed: bool | None
     study_runs: tuple[str, ...]
 
 
@@ -41,14 +41,14 @@ def nights(store: Store, suite: str) -> list[Night]:
 
 def _night(campaign: str, studies: Sequence[MlflowRun]) -> Night:
     kinds = [study.data.tags[NIGHT] for study in studies]
-    known = [kind for kind in kinds if kind in (REFERENCE, ORDINARY)]
-    verdicts = {study.data.tags.get(GOOD) for study in studies}
+    known = [kind for kind in kinds if kind in (TUNED, ORDINARY)]
+    verdicts = {study.data.tags.get(PASSED) for study in studies}
     run_ids = sorted(study.info.run_id for study in studies)
     return Night(
         campaign=campaign,
         started=min(_starts(studies), default=0.0),
         kind=known[0] if known else ORDINARY,
-        good=None if verdicts == {None} else verdicts <= {"true", None},
+        passed=None if verdicts == {None} else verdicts <= {"true", None},
         study_runs=tuple(run_ids),
     )
 
@@ -61,11 +61,11 @@ def _starts(studies: Sequence[MlflowRun]) -> Iterator[float]:
             yield milliseconds / 1e3
 
 
-def rates(store: Store, reference: Night | None) -> dict[tuple[str, str], float]:
-    """The tuned rate of each finished study of the reference night, by benchmark and optimizer."""
-    if reference is None:
+def rates(store: Store, tuned: Night | None) -> dict[tuple[str, str], float]:
+    """The tuned rate of each finished study of a night that tuned, by benchmark and optimizer."""
+    if tuned is None:
         return {}
-    runs = read_runs(store, reference.campaign)
+    runs = read_runs(store, tuned.campaign)
     studies = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")]
     return {(row["benchmark"], row["optimizer"]): row["lr"] for row in studies.to_dict("records")}
 
@@ -80,10 +80,10 @@ def last(found: Sequence[Night], **wanted: object) -> Night | None:
 
 def needed(found: Sequence[Night]) -> dict[str, str]:
     """The campaigns that a later night takes its rates from or is compared with, and why."""
-    wanted = {"the last reference night": last(found, kind=REFERENCE)}
-    wanted["the last good night"] = last(found, good=True)
-    if wanted["the last good night"] is None:
-        wanted["the last night (none is good)"] = last(found)
+    wanted = {"the last night that tuned": last(found, kind=TUNED)}
+    wanted["the last night that passed"] = last(found, passed=True)
+    if wanted["the last night that passed"] is None:
+        wanted["the last night (none passed)"] = last(found)
     return {night.campaign: reason for reason, night in wanted.items() if night is not None}
 
 
@@ -97,7 +97,7 @@ def prune(store: Store, found: Sequence[Night], keep: int) -> list[Night]:
     return old
 
 
-def judge(store: Store, night: Night, *, good: bool) -> None:
-    """Store whether a night was good, as a tag of its studies."""
+def judge(store: Store, night: Night, *, passed: bool) -> None:
+    """Store whether a night passed, as a tag of its studies."""
     for run_id in night.study_runs:
-        store.tag(run_id, GOOD, str(good).lower())
+        store.tag(run_id, PASSED, str(passed).lower())

@@ -26,19 +26,23 @@ from optsuite.execution.options import ExecutionOptions
 from optsuite.nights.night import run_night
 from optsuite.reporting.nightly_page import page
 from optsuite.tracking.location import tracking_uri
-from optsuite.tracking.nights import ORDINARY, REFERENCE, Night
+from optsuite.tracking.nights import ORDINARY, TUNED, Night
 from optsuite.tracking.schema import RELATIVE_TIME
 
 NIGHTS = tuple(f"nightly-2026-11-{day:02}" for day in range(1, 31))
 
 
 def night(
-    place: int, *rows: dict[str, Any], good: bool | None = True, **change: Any
+    place: int, *rows: dict[str, Any], passed: bool | None = True, **change: Any
 ) -> tuple[Night, pd.DataFrame]:
     """The night of this place and its rows, changed."""
-    kind = REFERENCE if place == 0 else ORDINARY
+    kind = TUNED if place == 0 else ORDINARY
     one = Night(
-        campaign=NIGHTS[place], started=1.8e9 + 86_400 * place, kind=kind, good=good, study_runs=()
+        campaign=NIGHTS[place],
+        started=1.8e9 + 86_400 * place,
+        kind=kind,
+        passed=passed,
+        study_runs=(),
     )
     return one, frame(*(row | {"max_steps": 100.0} | change for row in rows))
 
@@ -63,7 +67,7 @@ def broken(
         rows = own(names[0], around(1.1 if i >= broke else 1.0), benchmark=benchmark)
         rows += own(names[1], around(3.0), 4.0 if i >= slowed else 2.0, benchmark=benchmark)
         commit = f"{i >= broke:040}"
-        history.append(night(i, *rows, good=i < broke, commit=commit, machine="m", device="cpu"))
+        history.append(night(i, *rows, passed=i < broke, commit=commit, machine="m", device="cpu"))
     return history
 
 
@@ -110,7 +114,7 @@ def test_page_names_the_night() -> None:
     text = page("s", broken(broke=3, slowed=4), n_older=2)
     assert "6 nights,\nnightly-2026-11-01 to nightly-2026-11-06; 2 earlier not shown" in text
     worse = "The last to make something worse was nightly-2026-11-05: z on b."
-    assert f"nightly-2026-11-06, was bad. {worse}" in text
+    assert f"nightly-2026-11-06, failed. {worse}" in text
     assert "commit 0000000000 → 0000000000" in text
     assert "3 (+" not in text
     assert "1.1 (+10.0%)" in text
@@ -123,7 +127,7 @@ def test_page_names_the_night() -> None:
     [
         ([], "nothing to compare yet"),
         ([night(0, *own("a", around(1.0)))], "nothing to compare yet"),
-        ([night(0), night(1, good=None)], "has not been judged"),
+        ([night(0), night(1, passed=None)], "has not been judged"),
         (
             [night(0, *own("a", around(1.0))), night(1, *own("a", around(1.0)))],
             "Nothing changed from any night to the next",
@@ -221,7 +225,7 @@ def test_real_nights_write_the_page(folder: Path, capsys: pytest.CaptureFixture[
     code, out, text = nights(replace(suite, optimizers=(sgd, replace(sign, build=slow))), "two")
     assert code == 1
     assert out.index("two against one") < out.index("Trend:   ")
-    assert "The last night, two, was bad. The last to make something worse was two:" in text
+    assert "The last night, two, failed. The last to make something worse was two:" in text
     assert "sign on tiny_line" in text
     assert text.count("<svg") == 4
     _, out, text = nights(suite, "three", keep=1)

@@ -29,7 +29,7 @@ from optsuite.campaign.prepare import prepare
 from optsuite.campaign.runner import studies_of
 from optsuite.nights.remeasure import confirmed
 from optsuite.tracking.location import tracking_uri
-from optsuite.tracking.nights import ORDINARY, REFERENCE, judge, last, nights, prune, rates
+from optsuite.tracking.nights import ORDINARY, TUNED, judge, last, nights, prune, rates
 from optsuite.tracking.plans import read_plans
 from optsuite.tracking.query import read_runs
 from optsuite.tracking.store import open_store
@@ -50,12 +50,12 @@ SUITE = replace(
 def night(pool: InlinePool, campaign: str, suite: Suite = SUITE) -> int:
     """A night of the suite in the current folder; how many runs it trained."""
     store = open_store(tracking_uri())
-    reference = last(nights(store, suite.name), kind=REFERENCE)
+    reference = last(nights(store, suite.name), kind=TUNED)
     pool.load(suite)
     known = read_plans(tracking_uri(), reference.campaign) if reference else {}
     problems, _ = prepare(suite, device="cpu", known=known)
     studies = studies_of(suite, problems, device="cpu", rates=rates(store, reference))
-    kind = ORDINARY if reference else REFERENCE
+    kind = ORDINARY if reference else TUNED
     events = run_studies(pool, studies, campaign=campaign, suite=suite.name, night=kind)
     return sum(isinstance(event, RunEnded) and not event.reused for event in events)
 
@@ -105,12 +105,12 @@ def test_night_trains_at_the_rates_of_the_reference_and_reuses_nothing(
 
     assert studied("reference") == studied("same-0")
     store = open_store(tracking_uri())
-    kinds = [(n.campaign, n.kind, n.good) for n in nights(store, "n")]
-    assert kinds == [("reference", REFERENCE, None), ("same-0", ORDINARY, None)]
-    judge(store, nights(store, "n")[0], good=True)
-    good = last(nights(store, "n"), good=True)
-    assert good is not None
-    assert good.campaign == "reference"
+    kinds = [(n.campaign, n.kind, n.passed) for n in nights(store, "n")]
+    assert kinds == [("reference", TUNED, None), ("same-0", ORDINARY, None)]
+    judge(store, nights(store, "n")[0], passed=True)
+    passed = last(nights(store, "n"), passed=True)
+    assert passed is not None
+    assert passed.campaign == "reference"
     assert nights(store, "another") == []
 
 
@@ -177,8 +177,8 @@ def test_old_nights_are_deleted_except_the_last_good_one_and_the_reference(
     for n in range(5):
         night(pool, f"night-{n}", one)
     store = open_store(tracking_uri())
-    for own, good in zip(nights(store, "n"), (True, True, False, False, False), strict=True):
-        judge(store, own, good=good)
+    for own, passed in zip(nights(store, "n"), (True, True, False, False, False), strict=True):
+        judge(store, own, passed=passed)
     assert [n.campaign for n in prune(store, nights(store, "n"), keep=2)] == ["night-2"]
     assert [n.campaign for n in nights(store, "n")] == ["night-0", "night-1", "night-3", "night-4"]
     assert len(runs("night-2")) == 0
@@ -220,7 +220,7 @@ def test_optimizer_that_the_reference_did_not_have_is_tuned(later: Path, pool: I
 
 def test_night_with_damaged_rows_is_still_found(folder: Path) -> None:
     store = open_store(tracking_uri())
-    whole = {"kind": "study", "campaign": "c", "suite": "n", "night": REFERENCE}
+    whole = {"kind": "study", "campaign": "c", "suite": "n", "night": TUNED}
     damages: list[dict[str, str | None]] = [
         {},
         {"suite": None},
@@ -239,5 +239,5 @@ def test_night_with_damaged_rows_is_still_found(folder: Path) -> None:
         connection.execute(f"UPDATE runs SET start_time = 'today' WHERE run_uuid IN ({undated})")
         connection.commit()
     (found,) = nights(store, "n")
-    assert (found.campaign, found.started, found.kind) == ("c", 7.0, REFERENCE)
+    assert (found.campaign, found.started, found.kind) == ("c", 7.0, TUNED)
     assert len(found.study_runs) == 3

@@ -137,6 +137,6 @@ def _require_unneeded(store: Store, campaign: str, runs: Sequence[InventoryRow])
         what = needed(nights(store, suite)).get(campaign)
         if what is not None:
             raise InputError(
-                f"campaign {campaign!r} is {what} of suite {suite}, which the next night needs; "
+                f"campaign {campaign!r} is {what} in suite {suite}, and the next night needs it; "
                 "add --force (force=True) to delete it anyway"
             )
