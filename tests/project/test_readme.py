@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -60,14 +61,18 @@ def test_make_knows_the_targets(target: str) -> None:
     subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
 
+@cache
+def help_of(command: str) -> str:
+    arguments = [PROGRAM, command, "--help"]
+    return subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
+
+
 @pytest.mark.parametrize(
     "line", re.findall(r"^ +optsuite (.*?) *(?:#.*)?$", README + NIGHTS, flags=re.MULTILINE)
 )
 def test_command_line_knows_the_options(line: str) -> None:
     command, *arguments = line.split()
-    text = subprocess.run(
-        [PROGRAM, command, "--help"], check=True, capture_output=True, text=True
-    ).stdout
+    text = help_of(command)
     for option in (argument for argument in arguments if argument.startswith("-")):
         assert re.search(rf"(^|[\s,]){option}\b", text), f"optsuite {command} has no {option}"
 
