@@ -63,7 +63,7 @@ def test_make_knows_the_targets(target: str) -> None:
 
 @cache
 def help_of(command: str) -> str:
-    arguments = [PROGRAM, command, "--help"]
+    arguments = [str(PROGRAM), command, "--help"]
     return subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
 
 
