@@ -21,6 +21,8 @@ from optsuite.training import checkpoint, plain
 from optsuite.training.train_step import take_step
 
 torch.set_num_threads(1)
+# Ray gives its workers a low priority, with which they starve beside tests in other processes.
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - so Ray spells it
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="optsuite-state-")  # not the user's own
 BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)

@@ -60,7 +60,7 @@ def test_killed_campaign_is_resumed_to_the_same_table(
     whole.mkdir()
     broken.mkdir()
     process = start(*RUN, folder=whole)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, "")
     assert "29 runs, 0 of them in the store already" in out
     for text in ("29/29 runs", "worse", "index.html", "optsuite ui"):
@@ -80,7 +80,7 @@ def test_killed_campaign_is_resumed_to_the_same_table(
         assert count(broken) < 31
 
     process = start(*RUN, folder=broken)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, "")
     assert (broken / "mlruns/report/leaderboard.csv").read_bytes() == expected
     store_is_whole(broken)

@@ -16,7 +16,7 @@ def test_every_table_is_measured() -> None:
         text=True,
         cwd=ROOT,
         env=environment,
-        timeout=300,
+        timeout=900,
     )
     assert out.returncode == 0, out.stderr
     assert "Left out" not in out.stderr

@@ -78,7 +78,7 @@ def output(folder: Path, program: Path, *arguments: str) -> str:
     for name in ("PYTHONPATH", "MLFLOW_TRACKING_URI"):
         own.pop(name, None)
     command = [str(program), *arguments]
-    done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, timeout=400)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

@@ -34,7 +34,7 @@ def count(folder: Path) -> int:
 
 
 def wait_until(
-    condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 90
+    condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 300
 ) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
