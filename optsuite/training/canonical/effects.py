@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from types import FunctionType, ModuleType
 
 from optsuite.training.canonical import source
-from optsuite.training.canonical.load_time import roots
 from optsuite.training.canonical.own_code import function_kind
 from optsuite.training.canonical.source import code_source
 
@@ -37,8 +36,8 @@ def _changes(node: ast.AST, shared: Mapping[str, object]) -> bool:
         case ast.AugAssign(target=target) | ast.AnnAssign(target=target):
             return _is_inside(target, shared)
         case ast.Call(func=ast.Attribute(value=value, attr=attr)):
-            of_module = isinstance(_module(value, shared), ModuleType)  # torch.add changes nothing
-            return attr in CHANGING and not of_module and _begins_in(value, shared)
+            # torch.add changes nothing
+            return attr in CHANGING and _begins_in(value, shared) and not _is_module(value, shared)
     return False
 
 
@@ -48,15 +47,16 @@ def _is_inside(target: ast.expr, shared: Mapping[str, object]) -> bool:
 
 
 def _begins_in(value: ast.expr, shared: Mapping[str, object]) -> bool:
-    return any(name in shared for name in roots(value))
+    """Whether it is reached from a global. What a call returns is none: `torch.ones(2).add(1)`."""
+    while isinstance(value, ast.Attribute | ast.Subscript):
+        value = value.value
+    return isinstance(value, ast.Name) and value.id in shared
 
 
-def _module(value: ast.expr, shared: Mapping[str, object]) -> object:
-    """The global, or the attribute of a module that is one, if the expression is just its name."""
-    match value:
-        case ast.Name(id=name):
-            return shared.get(name)
-        case ast.Attribute(value=inner, attr=attr):
-            package = _module(inner, shared)
-            return vars(package).get(attr) if isinstance(package, ModuleType) else None
-    return None
+def _is_module(value: ast.expr, shared: Mapping[str, object]) -> bool:
+    """Whether it is a global module, or a module within one, by its dotted name."""
+    first, *rest = ast.unparse(value).split(".")
+    found = shared.get(first)
+    for name in rest:
+        found = vars(found).get(name) if isinstance(found, ModuleType) else None
+    return isinstance(found, ModuleType)

@@ -36,6 +36,7 @@ def dataset():
         ("x = torch.add(x, 1)", False),
         ("x = np.append(x, 1)", False),
         ("x = torch.linalg.pop(x)", False),
+        ("x = torch.ones(2).add(1)", False),
         ("own.append(x)", False),
         ("x[0] = 1", False),
         ("own += SEEN", False),
