@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import InlinePool
-from support.restarts import N_SGD, N_SIGN, SUITE, go, resume, times
+from support.restarts import N_SGD, N_SIGN, SUITE, go, resume
 from support.stores import drifting, everything, run_studies
 
 from optsuite.campaign.events import Event, StudyRestarted
@@ -54,17 +54,7 @@ def test_stacks_that_drift_are_told_from_rounding_by_nudged_runs(
     pool.load(suite)
     train = pool.train
     assert train is not None
-
-    def drifting(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
-        for index, update in train(task):
-            run = task.runs[index]
-            is_stacked_sgd = task.engine != "plain" and run.optimizer == "sgd"
-            drifts = is_stacked_sgd and run.seed in seeds
-            if drifts and isinstance(update, Measurement) and update.step > 10:
-                update = times(1 + drift, update)
-            yield index, update
-
-    pool.train = drifting
+    pool.train = drifting(train, 1 + drift, seeds)
     events = resume(pool, suite)
     assert any(isinstance(event, StudyRestarted) for event in events) == is_refused
     nudges = [task.nudge for task in pool.checks if task.nudge]

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import InlinePool
-from support.restarts import N_SGD, N_SIGN, SUITE, go, resume, times
-from support.stores import everything
+from support.restarts import N_SGD, N_SIGN, SUITE, go, resume
+from support.stores import everything, times
 from torch.optim import SGD
 
 import optsuite

@@ -9,7 +9,6 @@ from optsuite import Suite
 from optsuite.campaign.events import Event
 from optsuite.campaign.prepare import prepare
 from optsuite.campaign.runner import studies_of
-from optsuite.training.results import Measurement
 from support.stores import run_studies
 
 SUITE = replace(tiny.SUITE, n_trials=4, n_seeds=2)
@@ -26,9 +25,3 @@ def resume(pool: InlinePool, suite: Suite = SUITE, *, trust_store: bool = False)
     pool.n_trained, pool.checks = 0, []
     studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu")
     return run_studies(pool, studies, suite=suite.name, trust_store=trust_store)
-
-
-def times(factor: float, measurement: Measurement) -> Measurement:
-    """The measurement with all its values multiplied by the factor."""
-    values = {name: value * factor for name, value in measurement.values.items()}
-    return replace(measurement, values=values)

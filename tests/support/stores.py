@@ -1,7 +1,7 @@
 """Training small campaigns, and looking at what they leave in a store."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -101,15 +101,25 @@ def counts(removal: Removal) -> dict[str, int]:
     return {part.what: part.n for part in removal.parts}
 
 
-def drifting(train: Train) -> Train:
-    """Training whose stacks of sgd drift from the plain loop late, where no trial has looked."""
+def times(factor: float, measurement: Measurement) -> Measurement:
+    """The measurement with all its values multiplied by the factor."""
+    values = {name: value * factor for name, value in measurement.values.items()}
+    return replace(measurement, values=values)
+
+
+def drifting(train: Train, factor: float = 1.5, seeds: Container[int] | None = None) -> Train:
+    """Training whose stacks of sgd drift from the plain loop late, where no trial has looked.
+
+    Only the runs of these seeds do, if they are given.
+    """
 
     def drifted(task: Task) -> Iterator[tuple[int, Measurement | RunResult]]:
         for index, update in train(task):
-            drifts = task.engine != "plain" and task.runs[0].optimizer == "sgd"
+            run = task.runs[index]
+            is_stacked_sgd = task.engine != "plain" and run.optimizer == "sgd"
+            drifts = is_stacked_sgd and (seeds is None or run.seed in seeds)
             if drifts and isinstance(update, Measurement) and update.step > 10:
-                values = {name: value * 1.5 for name, value in update.values.items()}
-                update = replace(update, values=values)
+                update = times(factor, update)
             yield index, update
 
     return drifted

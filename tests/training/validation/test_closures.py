@@ -1,12 +1,12 @@
 """Closures that do not fit a step are refused; passes may change weights."""
 
-import copy
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from support.numerics import INTERVAL, LINE, checked, final, of, spec_of, split_96
+from support.stateful import Teacher
 from torch import Tensor, nn
 
 from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec, Splits
@@ -86,25 +86,7 @@ def test_closure_that_does_not_fit_is_refused(kind: Any, closure: bool, message:
     assert "\n" not in str(error.value)
 
 
-def ema() -> nn.Module:
-    class Teacher(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.s = nn.Linear(3, 1)
-            self.t = copy.deepcopy(self.s).requires_grad_(False)
-
-        def forward(self, x: Tensor) -> Tensor:
-            if not self.training:
-                return self.t(x)  # type: ignore[no-any-return]
-            with torch.no_grad():
-                for p, q in zip(self.t.parameters(), self.s.parameters(), strict=True):
-                    p.mul_(0.9).add_(q, alpha=0.1)
-            return self.s(x)  # type: ignore[no-any-return]
-
-    return Teacher()
-
-
-@pytest.mark.parametrize("model", [lambda: nn.Linear(3, 1), ema])
+@pytest.mark.parametrize("model", [lambda: nn.Linear(3, 1), Teacher])
 def test_step_that_calls_its_closure_first_trains(model: Any) -> None:
     def build(model: nn.Module, lr: float) -> Sam:
         return Sam([p for p in model.parameters() if p.requires_grad], lr, calls_first=True)
@@ -154,7 +136,7 @@ def clamped() -> nn.Module:
 
 @pytest.mark.parametrize(
     "benchmark",
-    [of(words(), model=embedded, loss=F.cross_entropy), of(model=ema), of(model=clamped)],
+    [of(words(), model=embedded, loss=F.cross_entropy), of(model=Teacher), of(model=clamped)],
     ids=["norm", "ema", "clamp"],
 )
 def test_weights_that_a_forward_pass_changes_are_accepted(benchmark: Benchmark) -> None:
