@@ -1,6 +1,6 @@
 """Data drawn from known distributions, so that the best possible loss is known too.
 
-Values are rounded to a grid, so that libraries that round differently give the same data.
+Values are whole multiples of 1/GRID, so that libraries that round differently give the same data.
 """
 
 import numpy as np
@@ -17,11 +17,12 @@ GRID = 2**14
 def teacher_student(
     n_inputs: int = 32, n_hidden: int = 16, condition: float = 1e3, noise: float = 0.1
 ) -> Splits:
-    """A small network's answers to ill-conditioned inputs: x (n, inputs), y (n, 1); 8,192 / 4,096 / 4,096 examples.
+    """A small network's answers to ill-conditioned inputs: x (n, inputs), y (n, 1).
 
-    The variances of the inputs fall from 1 to 1/condition along random directions. The teacher is a tanh network with
-    one hidden layer that sees them whitened, so all directions matter alike; y has variance 1 before noise, whose
-    standard deviation `noise` bounds the mean squared error from below at noise^2.
+    8,192 / 4,096 / 4,096 examples. The variances of the inputs fall from 1 to 1/condition along
+    random directions. The teacher is a tanh network with one hidden layer that sees them whitened,
+    so all directions matter alike. y has variance 1 before noise, whose standard deviation `noise`
+    bounds the mean squared error from below at noise^2.
     """
     rng = RandomState(0)
     rotation = np.linalg.qr(rng.randn(n_inputs, n_inputs))[0]
@@ -31,15 +32,18 @@ def teacher_student(
     white = rng.randn(16_384, n_inputs)
     answers = np.tanh(2 * white @ first) @ second
     answers = (answers - answers.mean()) / answers.std() + noise * rng.randn(len(white))
-    x, y = _tensor(white * scales @ rotation.T), _tensor(answers[:, None])
-    return _cut(x, y, n_train=8_192, n_validation=4_096)
+    x, y = on_grid(white * scales @ rotation.T), on_grid(answers[:, None])
+    return cut(x, y, n_train=8_192, n_validation=4_096)
 
 
-def _tensor(values: Array) -> torch.Tensor:
+def on_grid(values: Array) -> torch.Tensor:
+    """The values rounded to the grid."""
     return torch.tensor(np.round(values * GRID) / GRID, dtype=torch.float32)
 
 
-def _cut(x: torch.Tensor, y: torch.Tensor, *, n_train: int, n_validation: int) -> Splits:
+def cut(x: torch.Tensor, y: torch.Tensor, *, n_train: int, n_validation: int) -> Splits:
+    """The examples in their order: for training, then validation, the rest for testing."""
+
     def part(start: int, end: int) -> Split:
         return x[start:end], y[start:end]
 
@@ -52,11 +56,12 @@ UNPREDICTABLE = -100  # cross-entropy ignores targets of this value
 
 
 def synthetic_language() -> Splits:
-    """Tokens of a made-up language: x (n, 32) in 0..15, y (n, 32) the next ones; 4,096 / 2,048 / 2,048 examples.
+    """Tokens of a made-up language: x (n, 32) in 0..15, y (n, 32) the next ones.
 
-    Each token is drawn given the one before it and the one four before it, so a model must attend to both. The first
-    three targets of an example cannot be predicted well without tokens before the example, and are ignored. The best
-    possible cross-entropy of the others is `language_entropy()`.
+    4,096 / 2,048 / 2,048 examples. Each token is drawn given the one before it and the one four
+    before it, so a model must attend to both. The first three targets of an example cannot be
+    predicted well without tokens before the example, and are ignored. The best possible
+    cross-entropy of the others is `language_entropy()`.
     """
     rng = RandomState(2)
     n = 8_192
@@ -71,11 +76,11 @@ def synthetic_language() -> Splits:
     kept = torch.tensor(tokens[:, -CONTEXT - 1 :])
     x, y = kept[:, :-1], kept[:, 1:].clone()
     y[:, : DISTANCE - 1] = UNPREDICTABLE
-    return _cut(x, y, n_train=4_096, n_validation=2_048)
+    return cut(x, y, n_train=4_096, n_validation=2_048)
 
 
 def language_entropy() -> float:
-    """Nats per token of the synthetic language, given the tokens that it depends on: the best possible loss."""
+    """Nats per token of the language, given the tokens it depends on: the best possible loss."""
     chances = _transitions()
     # The state is the last four tokens; its stationary distribution, by power iteration.
     state = np.full((N_TOKENS,) * DISTANCE, N_TOKENS**-DISTANCE)
@@ -86,7 +91,7 @@ def language_entropy() -> float:
 
 
 def _transitions() -> Array:
-    """The chance of each token given the one before it, and the one four before it: (16, 16, 16)."""
+    """The chance of each token (16, 16, 16), given the one before it and the one four before."""
     scores = 2.0 * RandomState(1).randn(N_TOKENS, N_TOKENS, N_TOKENS)
     chances = np.exp(scores)
     counts = np.round(chances / chances.sum(axis=-1, keepdims=True) * GRID) + 1

@@ -1,15 +1,19 @@
-"""MNIST-1D: ten shapes of digits as signals, deformed, shifted and buried in noise; made from a published recipe."""
+"""MNIST-1D: the shapes of ten digits as signals, deformed, shifted and buried in noise.
+
+The recipe and its constants: Greydanus and Kobak 2024, "Scaling down deep learning with MNIST-1D",
+version 0.0.2 of their program.
+"""
 
 import numpy as np
 import torch
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from optsuite.definitions.benchmark import Split, Splits
+from optsuite.data.generated import cut, on_grid
+from optsuite.definitions.benchmark import Splits
 
 Array = NDArray[np.float64]
 
-# The recipe and its constants: Greydanus and Kobak 2024, "Scaling down deep learning with MNIST-1D", version 0.0.2.
 SHAPES = (
     (5, 6, 6.5, 6.75, 7, 7, 7, 7, 6.75, 6.5, 6, 5),
     (5, 3, 3, 3.4, 3.8, 4.2, 4.6, 5, 5.4, 5.8, 5, 5),
@@ -28,22 +32,16 @@ LENGTH = 12 + 60  # of a signal until it is sampled
 N_SAMPLES = 40
 SCALE, SHIFT, SHEAR = 0.4, 48, 0.75
 CORRELATED_NOISE, NOISE, SMOOTHING = 0.25, 0.02, 2.0
-GRID = 2**14  # values are whole multiples of 1/GRID, so that libraries that round differently give the same data
 
 
 def mnist1d() -> Splits:
-    """MNIST-1D: x (n, 40) signals of mean 0 and variance 1, y (n,) in 0..9; 4,000 / 5,000 / 5,000 examples.
+    """MNIST-1D: x (n, 40) signals of mean 0 and variance 1, y (n,) in 0..9.
 
-    As many examples train as in the published set; more are made to measure on. The data are those that the published
-    program makes for 14,000 examples and its own seed.
+    4,000 / 5,000 / 5,000 examples. As many train as in the published set; more are made to measure
+    on. The data are those that the published program makes for 14,000 examples and its own seed.
     """
     x, y = signals(14_000, SEED)
-    inputs, labels = torch.tensor(x, dtype=torch.float32), torch.tensor(y)
-
-    def part(start: int, end: int) -> Split:
-        return inputs[start:end], labels[start:end]
-
-    return Splits(train=part(0, 4_000), validation=part(4_000, 9_000), test=part(9_000, 14_000))
+    return cut(on_grid(x), torch.tensor(y), n_train=4_000, n_validation=5_000)
 
 
 def signals(n: int, seed: int) -> tuple[Array, NDArray[np.int64]]:
@@ -53,15 +51,15 @@ def signals(n: int, seed: int) -> tuple[Array, NDArray[np.int64]]:
     drawn = [_Draw(rng) for _ in digits]
     order = rng.permutation(len(digits))
     padded = _padded_shapes()
-    x = np.stack([padded[digit, draw.padding] for digit, draw in zip(digits.tolist(), drawn, strict=True)])
+    pairs = zip(digits.tolist(), drawn, strict=True)
+    x = np.stack([padded[digit, draw.padding] for digit, draw in pairs])
     x *= np.array([draw.scale for draw in drawn])[:, None]
     x = np.stack([np.roll(signal, draw.shift) for signal, draw in zip(x, drawn, strict=True)])
     noise = _smooth(CORRELATED_NOISE * np.stack([draw.correlated for draw in drawn]))
     x = np.where(x != 0, x, noise) + NOISE * np.stack([draw.independent for draw in drawn])
     x -= np.array([draw.slope for draw in drawn])[:, None] * np.linspace(-0.5, 0.5, LENGTH)
     x = _sampled(x, N_SAMPLES)[order]
-    x = (x - x.mean()) / x.std()
-    return np.round(x * GRID) / GRID, digits[order]
+    return (x - x.mean()) / x.std(), digits[order]
 
 
 class _Draw:
@@ -78,7 +76,7 @@ class _Draw:
 
 
 def _padded_shapes() -> dict[tuple[int, int], Array]:
-    """The signal (LENGTH,) of each digit and number of zeros: a shape followed by zeros, stretched."""
+    """The signal (LENGTH,) of each digit and number of zeros that follow it, stretched."""
     shapes = np.array(SHAPES, dtype=float)
     shapes -= shapes.mean(axis=1, keepdims=True)
     shapes /= shapes.std(axis=1, keepdims=True)
@@ -102,7 +100,7 @@ def _sampled(signals: Array, n: int) -> Array:
 
 
 def _smooth(noise: Array) -> Array:
-    """Rows (some, LENGTH) convolved with a normal density, as scipy.ndimage.gaussian_filter does it."""
+    """Rows (some, LENGTH) convolved with a normal density, as scipy's gaussian_filter does it."""
     radius = int(4 * SMOOTHING + 0.5)
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / SMOOTHING) ** 2)
     padded = np.pad(noise, ((0, 0), (radius, radius)), mode="symmetric")

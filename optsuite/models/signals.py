@@ -1,11 +1,14 @@
-"""Networks over signals (B, T): convolutional, and recurrent without torch's own cells, so that runs can be stacked."""
+"""Networks over signals (B, T): convolutional, and recurrent.
+
+The recurrent one does without torch's own cells, so that runs can be stacked.
+"""
 
 import torch
 from torch import Tensor, nn
 
 
 def signal_cnn(n_channels: int = 24, n_classes: int = 10) -> nn.Sequential:
-    """Three convolutions, each with ReLU, that halve a signal, and a dense layer: (B, 40) -> (B, classes).
+    """Convolutions that halve a signal thrice, and a dense layer: (B, 40) -> (B, classes).
 
     Source: the network of Greydanus and Kobak 2024 for MNIST-1D, with 24 channels instead of 25.
     """
@@ -23,7 +26,7 @@ def signal_cnn(n_channels: int = 24, n_classes: int = 10) -> nn.Sequential:
 
 
 class GatedRecurrent(nn.Module):
-    """A gated recurrent unit that reads a signal (B, T) some samples at a time: -> (B, classes), from its last state.
+    """A gated recurrent unit over some samples at a time: (B, T) -> (B, classes), its last state.
 
     Source: Cho et al. 2014, with the reset gate inside the product, as torch's GRU has it.
     """

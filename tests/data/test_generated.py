@@ -5,13 +5,14 @@ import torch
 from torch import nn
 
 from optsuite.data.generated import (
+    GRID,
     N_TOKENS,
     UNPREDICTABLE,
     language_entropy,
     synthetic_language,
     teacher_student,
 )
-from optsuite.data.mnist1d import GRID, SEED, mnist1d, signals
+from optsuite.data.mnist1d import SEED, mnist1d, signals
 from optsuite.models.signals import GatedRecurrent, signal_cnn
 
 
