@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from optsuite import import_path
 from optsuite.definitions.suite import Suite
 from optsuite.registry import load_suite
 from optsuite.training.canonical.descriptions import Descriptions, Identity
@@ -19,6 +20,7 @@ from optsuite.training.numerics import fit
 @contextlib.contextmanager
 def loaded(folder: Path) -> Iterator[Suite]:
     """The suite of a folder, loaded as in a fresh process; its modules are removed afterwards."""
+    import_path.search()  # a suite that another test loaded in this process is left behind
     before = set(sys.modules)
     path = list(sys.path)
     precision = torch.get_float32_matmul_precision()
