@@ -70,19 +70,6 @@ def _fitted(benchmark: Benchmark, splits: Splits, dtypes: list[torch.dtype]) -> 
     return as_given  # the dtypes are not the problem
 
 
-def coarse_parameter(benchmark: Benchmark) -> str:
-    """A parameter that rounds too coarsely for stacks, as a clause; empty if there is none.
-
-    Under vmap, products are summed in a different order. In bfloat16 that moved scores by 10 %,
-    though a change of the weights by one unit in the last place moved them by nothing.
-    """
-    finest = torch.finfo(torch.float32).eps
-    for name, parameter in initial_model(benchmark, 0).named_parameters():
-        if has_fractions(parameter) and torch.finfo(parameter.dtype).eps > finest:
-            return f"its parameter {name} is {_name(parameter.dtype)}, in which engines differ"
-    return ""
-
-
 def has_fractions(tensor: Tensor) -> bool:
     """Whether its dtype is one of real or complex floating-point numbers."""
     return tensor.is_floating_point() or tensor.is_complex()

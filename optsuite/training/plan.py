@@ -12,6 +12,7 @@ from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.training.device import is_host, stack_limits
 from optsuite.training.engines import ENGINES
+from optsuite.training.equivalence.coarse import coarse_arithmetic
 from optsuite.training.equivalence.trial import check_repeats, choose
 from optsuite.training.plain import CHUNK, initial_model
 from optsuite.training.results import Run
@@ -107,7 +108,9 @@ def _why_plain(
             return f"a step of {flops / 1e6:.0f} MFLOP gains nothing from stacking on a CPU"
     if _is_compiled(benchmark):
         return "its model is compiled"
-    return "its step calls the loss itself" if spec.closure else ""
+    if spec.closure:
+        return "its step calls the loss itself"
+    return coarse_arithmetic(benchmark, splits)
 
 
 def _is_compiled(benchmark: Benchmark) -> bool:

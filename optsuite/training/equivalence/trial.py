@@ -30,7 +30,6 @@ from optsuite.training.equivalence.twin import (
     twins,
 )
 from optsuite.training.equivalence.watch import StackRefusedError, Watch
-from optsuite.training.numerics import coarse_parameter
 from optsuite.training.plain import initial_model
 from optsuite.training.results import Measurement, Run, RunResult
 from optsuite.training.stack import NotStackableError
@@ -70,7 +69,7 @@ def _tried(
     """The same, without the check. Raises if memory is short, or after TRIAL_SECONDS."""
     deadline = time.monotonic() + TRIAL_SECONDS
     before = DefinitionState(benchmark, spec)
-    if unfit := _shared(benchmark) or coarse_parameter(benchmark):
+    if unfit := _shared(benchmark):
         return "plain", unfit
     n_steps = max(2, min(STEPS, benchmark.max_steps))
     every = min(EVERY, n_steps)

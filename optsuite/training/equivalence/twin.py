@@ -40,12 +40,12 @@ class Twin:
     @property
     def floor(self) -> float:
         """The relative difference to which rounding adds up in a trial without any chaos."""
-        return min(0.1, max(1e-9, 1e3 * torch.finfo(self.dtype).eps))
+        return max(1e-9, 1e3 * torch.finfo(self.dtype).eps)
 
     @property
     def perturbation(self) -> float:
         """The relative change of initial weights that reveals chaos, far above one rounding."""
-        return min(1e-2, max(1e-10, 16 * torch.finfo(self.dtype).eps))
+        return max(1e-10, 16 * torch.finfo(self.dtype).eps)
 
     def model(self, seed: int) -> nn.Module:
         """The initial model of a seed, on the device and in the dtype of the trial."""

@@ -59,6 +59,57 @@ def test_optimizer_wrongly_declared_lr_linear_falls_back() -> None:
     assert (honest.engine, honest.reason) == ("stacked", "")
 
 
+class Computing(nn.Sequential):
+    """Computes in a dtype: its own, that of autocast, or that of its buffer."""
+
+    def __init__(self, dtype: torch.dtype, where: str) -> None:
+        super().__init__(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
+        self.dtype = torch.float32
+        self.casts = where == "autocast"
+        if where == "parameters":
+            self.to(dtype)
+            self.dtype = dtype
+        elif where == "buffer":
+            self.register_buffer("unused", torch.zeros(1, dtype=dtype))
+
+    def forward(self, x: torch.Tensor) -> Any:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.casts):
+            return super().forward(x.to(self.dtype)).float()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "where"),
+    [
+        (torch.float64, "parameters"),
+        (torch.bfloat16, "parameters"),
+        (torch.float16, "parameters"),
+        (torch.bfloat16, "autocast"),
+        (torch.float16, "buffer"),
+        (torch.float64, "buffer"),
+    ],
+)
+def test_benchmark_is_stacked_in_any_dtype_that_is_not_coarse(
+    dtype: torch.dtype, where: str
+) -> None:
+    benchmark = replace(tiny.BENCHMARK, model=partial(Computing, dtype, where))
+    known = ("stacked", "") if where == "autocast" else None  # of an optsuite before this rule
+    chosen = plan(benchmark, SGD, tiny.line(), device="cpu", engine="stacked", known=known)
+    if dtype == torch.float64:
+        assert (chosen.engine, chosen.reason) == ("stacked", "")
+    else:
+        name = str(dtype).removeprefix("torch.")
+        reason = f"it computes in {name}, in which engines differ"
+        assert (chosen.engine, chosen.reason) == ("plain", reason)
+
+
+def test_coarse_data_of_a_finer_model_are_stacked() -> None:
+    splits = tiny.line()
+    coarse = replace(splits, train=(splits.train[0].bfloat16(), splits.train[1]))
+    model = partial(Computing, torch.float32, "parameters")
+    chosen = plan(replace(tiny.BENCHMARK, model=model), SGD, coarse, device="cpu")
+    assert chosen.engine == "stacked"
+
+
 def test_plan_depends_on_the_definition_only() -> None:
     by_name = {b.name: b for b in SUITE.benchmarks}
     engines = {

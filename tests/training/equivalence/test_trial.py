@@ -174,30 +174,6 @@ def test_loss_with_its_own_tensors_is_stacked() -> None:
     assert loss.weight.dtype == torch.float32
 
 
-COARSE = "its parameter 0.weight is {}, in which engines differ"
-
-
-@pytest.mark.parametrize(
-    ("dtype", "expected"),
-    [
-        (torch.float64, ("stacked", "")),
-        (torch.bfloat16, ("plain", COARSE.format("bfloat16"))),
-        (torch.float16, ("plain", COARSE.format("float16"))),
-    ],
-)
-def test_model_of_another_dtype_is_stacked_unless_it_is_coarse(
-    dtype: torch.dtype, expected: tuple[str, str]
-) -> None:
-    class Cast(nn.Sequential):
-        def forward(self, x: torch.Tensor) -> Any:
-            return super().forward(x.to(dtype)).float()  # type: ignore[no-untyped-call]
-
-    model = lambda: Cast(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)).to(dtype)  # noqa: E731
-    cast = replace(BENCHMARK, model=model)
-    chosen = plan(cast, spec(), tiny.line(), device="cpu", engine="stacked")
-    assert (chosen.engine, chosen.reason) == expected
-
-
 def test_model_that_insists_on_float32_is_tried_in_float32() -> None:
     class Insisting(nn.Linear):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
