@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from optsuite.campaign.outdated import Outdated
 from optsuite.campaign.prepare import Skipped
 from optsuite.training.results import Run, RunScore
 
@@ -38,12 +39,14 @@ class Interrupted:
 class Ready:
     """The store has been read: `missing` is how many runs each benchmark still needs.
 
-    The finished studies of the benchmarks `replaced` had another budget and leave the report.
+    The finished studies of the benchmarks `replaced` had another budget and leave the report, as
+    the runs of definitions that are `outdated` do.
     `delivered` is how many runs an earlier start had to keep outside the store.
     """
 
     missing: Mapping[str, int]
     replaced: tuple[str, ...] = ()
+    outdated: tuple[Outdated, ...] = ()
     delivered: int = 0
 
 

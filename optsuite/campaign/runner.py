@@ -127,7 +127,12 @@ def run_campaign(
                 check = ReuseCheck(stored, curves, pool, ids)
             work = yield from _replayed(studies, stored, recorder, check, must_stop)
             replaced = stored.replaced_by(studies)
-            yield Ready(missing=work.missing(), replaced=replaced, delivered=delivered)
+            yield Ready(
+                missing=work.missing(),
+                replaced=replaced,
+                outdated=stored.outdated(studies),
+                delivered=delivered,
+            )
             stored.delete_unfinished(store, studies, broken)
             with Writer() as writer:
                 scheduler = Scheduler(work, recorder, writer, pool, Guards(curves, ids), ids)

@@ -5,6 +5,7 @@ from typing import Self
 
 import pandas as pd
 
+from optsuite.campaign.outdated import Definitions, Outdated
 from optsuite.campaign.stored_run import StoredRun
 from optsuite.campaign.study import Study
 from optsuite.tracking.query import read_rows
@@ -17,7 +18,6 @@ from optsuite.training.machine import machine_class
 from optsuite.training.results import Run, RunScore
 from optsuite.tuning.search import Proposals
 
-Current = dict[tuple[object, bool], set[object]]
 Pair = tuple[str, str | None]  # a benchmark and an optimizer; None stands for all optimizers
 
 
@@ -151,6 +151,10 @@ class StoredRuns:
                 replaced.add(stored.name[0])
         return tuple(sorted(replaced))
 
+    def outdated(self, studies: Iterable[Study]) -> tuple[Outdated, ...]:
+        """The runs that leave the report since other definitions of these studies are present."""
+        return Definitions(studies).outdated(self.by_fingerprint.values())
+
     def delete_unfinished(
         self, store: Store, studies: Iterable[Study], broken: Collection[Pair] = ()
     ) -> None:
@@ -160,16 +164,16 @@ class StoredRuns:
         until they can be trained again. Failed runs are deleted only if a study tries them again,
         because the cause may be gone.
         """
-        settings, methods = _current(studies)
+        present = Definitions(studies)
         for stored in self._leftover:
-            if stored.status != "FAILED" or (stored.name, stored.is_manual) in methods:
+            if stored.status != "FAILED" or present.include(stored):
                 store.delete(stored.run_id)
         self._leftover = []
         self._repair(store)
         for stored in self.by_fingerprint.values():
             benchmark, _ = stored.name
             is_broken = stored.name in broken or (benchmark, None) in broken
-            if is_broken or not _is_current(stored, settings, methods):
+            if is_broken or not present.are_of(stored):
                 stored.supersede(store)
 
     def delete_duplicates(self, store: Store) -> None:
@@ -193,27 +197,3 @@ class StoredRuns:
                 stored.restore(store, parent)
             elif not stored.is_manual or stored.lr_and_seed in rates:
                 stored.supersede(store)
-
-
-def _current(studies: Iterable[Study]) -> tuple[Current, Current]:
-    """The hashes of the present benchmarks and optimizers, by whether rates are given by hand."""
-    settings: Current = {}
-    methods: Current = {}
-    for study in studies:
-        for own in (study.identity, study.former or study.identity):
-            methods.setdefault((study.name, study.is_manual), set()).add(own.optimizer_hash)
-            # A comparison's definitions also supersede runs at given rates, never the reverse.
-            for is_manual in {study.is_manual, True}:
-                settings.setdefault((study.name[0], is_manual), set()).add(own.benchmark_hash)
-    return settings, methods
-
-
-def _is_current(stored: StoredRun, settings: Current, methods: Current) -> bool:
-    """Whether the run is of a present definition, or the studies do not include its pair."""
-    benchmark, _ = stored.name
-    fingerprint = stored.fingerprint
-    benchmarks = settings.get((benchmark, stored.is_manual))
-    if benchmarks is not None and fingerprint.benchmark_hash not in benchmarks:
-        return False
-    optimizers = methods.get((stored.name, stored.is_manual))
-    return optimizers is None or fingerprint.optimizer_hash in optimizers

@@ -20,6 +20,7 @@ from optsuite.campaign.events import (
     StudyEnded,
     StudyRestarted,
 )
+from optsuite.campaign.outdated import Outdated
 from optsuite.training.results import Run
 
 LONG_SECONDS = 10.0  # the progress within a run is shown if it takes longer
@@ -86,7 +87,7 @@ class Display:
         for one in broken:
             self._say(str(one))
         if broken:
-            self._say("Their earlier results are left out of the report until they can be trained.")
+            self._say("Their earlier results, if any, leave the report until they can be trained.")
         for line in event.notes:
             self._say(line)
         self._costs = event.seconds_per_run
@@ -138,6 +139,8 @@ class Display:
                 f"{names}: earlier results used a different budget and are hidden from the report; "
                 "use another --campaign to keep both"
             )
+        for one in event.outdated:
+            self._say(_outdated(one))
         self._started = time.monotonic()
         self._ready = True
         self._to_do = self._work()
@@ -216,3 +219,16 @@ class Display:
         if seconds < 90:
             return f"{seconds:.0f} s left"
         return f"{seconds / 60:.0f} min left"
+
+
+def _outdated(one: Outdated) -> str:
+    what = f"the benchmark {one.benchmark}"
+    if one.optimizer:
+        what = f"the optimizer {one.optimizer}"
+    changed = {
+        "definition": f"{what} has changed",
+        "environment": f"packages, settings of torch, or the kind of device of {what} have changed",
+    }
+    name = f"{one.benchmark} {one.optimizer}" if one.optimizer else one.benchmark
+    n_runs = "1 run leaves" if one.n_runs == 1 else f"{one.n_runs} runs leave"
+    return f"{name}: {n_runs} the report, because {changed[one.cause]} since"

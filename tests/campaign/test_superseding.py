@@ -3,9 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+import torch
 from conftest import InlinePool
 from suites import tiny
-from support.campaigns import N_SGD, SUITE, go
+from support.campaigns import N_SGD, N_SIGN, SUITE, go
 from support.stores import everything, prepared, run_studies
 
 import optsuite
@@ -75,3 +77,31 @@ def test_budget_that_replaces_another_is_announced(folder: Path, pool: InlinePoo
     assert replaced(replace(SUITE, n_seeds=3)) == [("tiny_line",)]
     assert replaced(replace(SUITE, n_seeds=3)) == [()]
     assert replaced(SUITE) == [("tiny_line",)]
+
+
+def outdated(pool: InlinePool, suite: Suite) -> list[tuple[object, ...]]:
+    """What leaves the report when the suite is run."""
+    (ready,) = (event for event in go(pool, suite) if isinstance(event, Ready))
+    return [(one.benchmark, one.optimizer, one.cause, one.n_runs) for one in ready.outdated]
+
+
+def test_what_leaves_the_report_is_announced_once_with_its_cause(
+    folder: Path, pool: InlinePool
+) -> None:
+    sgd, sign = SUITE.optimizers
+    with_momentum = replace(SUITE, optimizers=(replace(sgd, fixed={"momentum": 0.5}), sign))
+    harder = replace(SUITE, benchmarks=(replace(tiny.BENCHMARK, batch_size=8),))
+    assert outdated(pool, SUITE) == []
+    assert outdated(pool, SUITE) == []
+    assert outdated(pool, with_momentum) == [("tiny_line", "sgd", "definition", N_SGD)]
+    assert outdated(pool, with_momentum) == []
+    assert outdated(pool, harder) == [("tiny_line", None, "definition", N_SGD + N_SIGN)]
+
+
+def test_changed_numerics_of_torch_are_a_changed_environment(
+    folder: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(pool)
+    monkeypatch.setattr(torch, "__version__", torch.__version__ + ".later")
+    other = replace(SUITE)  # prepared again
+    assert outdated(pool, other) == [("tiny_line", None, "environment", N_SGD + N_SIGN)]
