@@ -6,7 +6,6 @@ import math
 import multiprocessing
 import sys
 import traceback
-import warnings
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -153,5 +152,5 @@ def __getattr__(name: str) -> type[Exception]:
     if name not in FORMER_NAMES:
         raise AttributeError(f"module 'optsuite.errors' has no attribute {name!r}")
     error = FORMER_NAMES[name]
-    warnings.warn(f"{name} is now {error.__name__}", DeprecationWarning, stacklevel=2)
+    warn_once(f"{name} is now {error.__name__}")
     return error

@@ -149,7 +149,7 @@ def _rows(
     has_score = table["diverged"] < table["seeds"]
     table["rankable"] = tuned & table["complete"] & same_budget & has_score
     excess = (table["score"] - table["trial_score"]) / table["trial_score"].abs()
-    table["optimism"] = excess.where(tuned)
+    table["optimism"] = excess.where(tuned & excess.abs().lt(math.inf))  # of a score of 0: nan
     table["position"] = table["arm"].map(ARMS.index)
     table[["rank", "gap", "p", "seeds_needed", "prob_improvement"]] = math.nan
     table[["default_lr", "default_gap"]] = math.nan

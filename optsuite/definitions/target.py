@@ -31,10 +31,12 @@ class Target:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             require(number and math.isfinite(value), f"target {name}", value, "a finite number")
         if self.value is not None:
-            direction = "at_most" if self.is_upper else "at_least"
+            directions = ("at_most", "at_least") if self.is_upper else ("at_least", "at_most")
+            guessed, other = (f"{direction}={self.value:g}" for direction in directions)
+            better = "higher" if self.is_upper else "lower"
             warn_once(
-                f"Target({self.metric!r}, {self.value:g}) has no direction; "
-                f"write Target({self.metric!r}, {direction}={self.value:g})"
+                f"Target({self.metric!r}, {self.value:g}) has no direction and counts as "
+                f"{guessed}; write {guessed}, or {other} if {better} is better"
             )
 
     @property

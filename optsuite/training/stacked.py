@@ -7,6 +7,7 @@ for each run. `plain` is the reference, with which a trial before training and a
 compare this engine.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -106,6 +107,8 @@ def _losses(
 
     When losses are yielded, the stack holds their gradients.
     """
+    # Slow operations are no fault of the user's.
+    warnings.filterwarnings("ignore", message="There is a performance drop")
     losses_of = vmap(_loss(benchmark, stack.base), randomness="error")
     x, y = splits.train
     for batch in islice(_batches(len(x), benchmark, runs), benchmark.max_steps):

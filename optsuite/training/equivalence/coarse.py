@@ -14,7 +14,7 @@ from optsuite.training.plain import initial_model
 FINEST = torch.finfo(torch.float32).eps
 
 
-class _Watched(TorchDispatchMode):
+class _Watched(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes the first dtype coarser than float32 among tensors and results of operations."""
 
     found = ""
@@ -45,7 +45,7 @@ def coarse_arithmetic(benchmark: Benchmark, splits: Splits) -> str:
     """
     x, y = (part[: benchmark.batch_size] for part in splits.train)
     model = initial_model(benchmark, 0)
-    watched = _Watched()
+    watched = _Watched()  # type: ignore[no-untyped-call]
     watched.note([*model.parameters(), *model.buffers()])
     inputs = x.clone(), x.clone()
     targets = y.clone(), y.clone()

@@ -237,7 +237,8 @@ def _advanced(stack: Observed) -> dict[int, Measurement]:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        raise NotStackableError(one_line(error).partition(". ")[0][:200]) from error
+        reason = one_line(error).partition(". ")[0][:200]
+        raise NotStackableError(f"torch cannot stack it ({reason})") from error
 
 
 def _middle(spec: OptimizerSpec) -> float:

@@ -77,7 +77,7 @@ def check_benchmark(benchmark: Benchmark, splits: Splits) -> tuple[str, ...]:
             "the mode in which model() returned it"
         )
     notes += check_means(benchmark, other, splits)
-    _check_target(benchmark, splits)
+    notes += _check_target(benchmark, splits)
     return tuple(notes)
 
 
@@ -115,20 +115,28 @@ def _address(tensor: Tensor) -> int | None:
 
 
 @torch.no_grad()
-def _check_target(benchmark: Benchmark, splits: Splits) -> None:
-    """Raise InputError if an untrained model meets a target that does not state its direction."""
+def _check_target(benchmark: Benchmark, splits: Splits) -> list[str]:
+    """A note if an untrained model meets the target.
+
+    Raises InputError if it does not state its direction: the guess was wrong.
+    """
     target = benchmark.target
-    if target is None or target.value is None:
-        return
+    if target is None:
+        return []
     model = initial_model(benchmark, 0)
     split, _, curve = target.metric.partition("/")
     with evaluating(model):
         value = values_of(benchmark, model, getattr(splits, split))[curve]
-    if target.reached({target.metric: value}):
-        raise InputError(
-            f"benchmark {benchmark.name}: its target {target} is met before training "
-            f"({value:.4g}); set at_most={target.value:g} or at_least={target.value:g}"
-        )
+    if not target.reached({target.metric: value}):
+        return []
+    met = f"benchmark {benchmark.name}: its target {target} is met before training ({value:.4g})"
+    if target.value is None:
+        return [f"{met}, so it tells nothing about optimizers"]
+    other = "at_least" if target.is_upper else "at_most"
+    raise InputError(
+        f"{met}; if {'higher' if target.is_upper else 'lower'} is better, write "
+        f"Target({target.metric!r}, {other}={target.value:g})"
+    )
 
 
 def check_pair(benchmark: Benchmark, spec: OptimizerSpec, splits: Splits) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -38,9 +39,10 @@ def test_older_form_of_a_target_keeps_its_meaning_and_warns_once(
         older = [Target("validation/loss", 1.0) for _ in range(3)]
         other = Target("validation/accuracy", 0.5)
     assert caplog.messages == [
-        "Target('validation/loss', 1) has no direction; write Target('validation/loss', at_most=1)",
-        "Target('validation/accuracy', 0.5) has no direction; "
-        "write Target('validation/accuracy', at_least=0.5)",
+        "Target('validation/loss', 1) has no direction and counts as at_most=1; "
+        "write at_most=1, or at_least=1 if higher is better",
+        "Target('validation/accuracy', 0.5) has no direction and counts as at_least=0.5; "
+        "write at_least=0.5, or at_most=0.5 if lower is better",
     ]
     newer = Target("validation/loss", at_most=1.0)
     assert str(older[0]) == str(newer)
@@ -61,8 +63,13 @@ def test_older_form_of_a_target_met_untrained_is_refused() -> None:
     with pytest.raises(
         InputError,
         match=r"target validation/error >= 0.1 is met before training \(0.*"
-        "set at_most=0.1 or at_least=0.1",
+        r"if lower is better, write Target\('validation/error', at_most=0.1\)",
     ):
         notes(guessed)
     assert notes(replace(guessed, target=Target("validation/error", at_most=0.1))) == ()
-    assert notes(replace(guessed, target=Target("validation/error", at_least=0.1))) == ()
+    (met,) = notes(replace(guessed, target=Target("validation/error", at_least=0.1)))
+    assert re.fullmatch(
+        r"benchmark .*: its target validation/error >= 0.1 is met before training \(0.*\), "
+        "so it tells nothing about optimizers",
+        met,
+    )
