@@ -1,7 +1,7 @@
 """What a campaign reports while it runs, for progress displays."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from optsuite.campaign.outdated import Outdated
 from optsuite.campaign.prepare import Skipped
@@ -39,13 +39,13 @@ class Interrupted:
 class Ready:
     """The store has been read: `missing` is how many runs each benchmark still needs.
 
-    The finished studies of the benchmarks `replaced` had another budget and leave the report, as
-    the runs of definitions that are `outdated` do.
+    The finished studies of the benchmarks `replaced` leave the report, because they had another
+    `budget` or `engine`, as the runs of definitions that are `outdated` do.
     `delivered` is how many runs an earlier start had to keep outside the store.
     """
 
     missing: Mapping[str, int]
-    replaced: tuple[str, ...] = ()
+    replaced: Mapping[str, str] = field(default_factory=dict)
     outdated: tuple[Outdated, ...] = ()
     delivered: int = 0
 

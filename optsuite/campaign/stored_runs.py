@@ -138,18 +138,23 @@ class StoredRuns:
                 store.tag(stored.run_id, SUPERSEDED, REFUTED)
                 del self.by_fingerprint[stored.fingerprint]
 
-    def replaced_by(self, studies: Iterable[Study]) -> tuple[str, ...]:
-        """The benchmarks on which these studies replace earlier ones that differ only in budget."""
+    def replaced_by(self, studies: Iterable[Study]) -> dict[str, str]:
+        """What differs, by benchmark, where these studies replace others of their definitions.
+
+        That is the engine or the budget.
+        """
         wanted = {study.name: study for study in studies if not study.is_manual}
-        replaced = set()
+        replaced = {}
         for stored in self.by_fingerprint.values():
             study = wanted.get(stored.name)
             if study is None or stored.kind != "study" or stored.superseded:
                 continue
             own = study.identity
-            if stored.fingerprint != own and stored.fingerprint.basis == own.basis:
-                replaced.add(stored.name[0])
-        return tuple(sorted(replaced))
+            found = stored.fingerprint
+            if found != own and found.basis == own.basis:
+                is_other = isinstance(found, Fingerprint) and found.environment != own.environment
+                replaced[stored.name[0]] = "engine" if is_other else "budget"
+        return replaced
 
     def outdated(self, studies: Iterable[Study]) -> tuple[Outdated, ...]:
         """The runs that leave the report since other definitions of these studies are present."""

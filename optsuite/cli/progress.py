@@ -133,10 +133,10 @@ class Display:
         if event.delivered:
             line = f"Delivered {event.delivered} runs that the store could not take before"
             self._console.print(line, highlight=False)
-        if event.replaced:
-            names = ", ".join(event.replaced)
+        for cause in dict.fromkeys(event.replaced.values()):
+            names = ", ".join(name for name, why in event.replaced.items() if why == cause)
             self._say(
-                f"{names}: earlier results used a different budget and are hidden from the report; "
+                f"{names}: earlier results had another {cause} and leave the report; "
                 "use another --campaign to keep both"
             )
         for one in event.outdated:

@@ -161,7 +161,7 @@ def test_study_of_another_budget_keeps_its_runs_and_identity(
     events = go(pool, longer)
     assert pool.n_trained == 2 + 1
     (ready,) = [event for event in events if isinstance(event, Ready)]
-    assert ready.replaced == ("tiny_line",)
+    assert ready.replaced == {"tiny_line": "budget"}
     assert forms() == {NEW}
     go(pool)
     assert pool.n_trained == 0

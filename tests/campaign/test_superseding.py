@@ -1,5 +1,6 @@
 """Changed definitions and budgets supersede the runs that they concern, and no others."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import optsuite
 from optsuite import OPTIMIZERS, Suite
 from optsuite.analysis.leaderboard import leaderboard
 from optsuite.campaign.events import Ready
+from optsuite.campaign.prepare import prepare
 from optsuite.campaign.runner import missing, studies_of
 from optsuite.tracking.location import tracking_uri
 
@@ -68,15 +70,22 @@ def test_more_trials_reuse_the_first_and_supersede_the_old_rate(
     assert pool.n_trained - n < 2 * 12 + 9
 
 
-def test_budget_that_replaces_another_is_announced(folder: Path, pool: InlinePool) -> None:
-    def replaced(suite: Suite) -> list[tuple[str, ...]]:
-        return [e.replaced for e in go(pool, suite) if isinstance(e, Ready)]
+def test_budget_or_engine_that_replaces_another_is_announced(
+    folder: Path, pool: InlinePool
+) -> None:
+    def replaced(suite: Suite, engine: str = "auto") -> Mapping[str, str]:
+        pool.load(suite)
+        problems, _ = prepare(suite, device="cpu", engine=engine)
+        events = run_studies(pool, studies_of(suite, problems, device="cpu"))
+        (ready,) = (event for event in events if isinstance(event, Ready))
+        return ready.replaced
 
-    assert replaced(SUITE) == [()]
-    assert replaced(SUITE) == [()]
-    assert replaced(replace(SUITE, n_seeds=3)) == [("tiny_line",)]
-    assert replaced(replace(SUITE, n_seeds=3)) == [()]
-    assert replaced(SUITE) == [("tiny_line",)]
+    assert replaced(SUITE) == {}
+    assert replaced(SUITE) == {}
+    assert replaced(replace(SUITE, n_seeds=3)) == {"tiny_line": "budget"}
+    assert replaced(replace(SUITE, n_seeds=3)) == {}
+    assert replaced(SUITE) == {"tiny_line": "budget"}
+    assert replaced(SUITE, engine="plain") == {"tiny_line": "engine"}
 
 
 def outdated(pool: InlinePool, suite: Suite) -> list[tuple[object, ...]]:

@@ -170,7 +170,7 @@ def test_odd_names_are_text_in_a_terminal_while_they_train(
         display.show(
             Prepared(seconds_per_run=dict.fromkeys(ODD, 1.0), n_runs=dict.fromkeys(ODD, 1))
         )
-        display.show(Ready(missing=dict.fromkeys(ODD, 1), replaced=()))
+        display.show(Ready(missing=dict.fromkeys(ODD, 1)))
     shown = capsys.readouterr().out
     assert all(name in shown for name in ODD[:-1])
 
