@@ -6,6 +6,7 @@ import math
 import multiprocessing
 import sys
 import traceback
+import warnings
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -152,5 +153,5 @@ def __getattr__(name: str) -> type[Exception]:
     if name not in FORMER_NAMES:
         raise AttributeError(f"module 'optsuite.errors' has no attribute {name!r}")
     error = FORMER_NAMES[name]
-    warn_once(f"{name} is now {error.__name__}")
+    warnings.warn(f"{name} is now {error.__name__}", DeprecationWarning, stacklevel=2)
     return error

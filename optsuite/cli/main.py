@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+import warnings
 from typing import NoReturn
 
 import click
@@ -37,6 +38,8 @@ def main() -> NoReturn:
     from optsuite.cli.console import guard_output
 
     guard_output()
+    # Python shows this category only for the main script, and suites are other files.
+    warnings.filterwarnings("default", r".* is now \w+$", DeprecationWarning)
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -2,6 +2,7 @@
 
 import functools
 import posixpath
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from torch.optim import Optimizer
 
 from optsuite.definitions.names import LONGEST_PARAM, PARAM_NAME, RUN_PARAMS
 from optsuite.definitions.space import LogUniform
-from optsuite.errors import InputError, one_line, require, require_name, require_rate, warn_once
+from optsuite.errors import InputError, one_line, require, require_name, require_rate
 from optsuite.schedules import Schedule, constant
 
 
@@ -91,7 +92,8 @@ def _init_with_former_fields(self: OptimizerSpec, **fields: Any) -> None:
 
 def _present_field(former: str) -> str:
     present = FORMER_FIELDS[former]
-    warn_once(f"OptimizerSpec: {former} is now {present}")
+    message = f"OptimizerSpec: {former} is now {present}"
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
     return present
 
 

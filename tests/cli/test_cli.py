@@ -36,6 +36,15 @@ def test_list_shows_suite_and_campaigns(empty: Path, call: Call) -> None:
     assert list(empty.iterdir()) == []
 
 
+def test_former_names_in_a_suite_file_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "suite.py"
+    file.write_text("from optsuite.errors import BadInput\nfrom optsuite.benchmarks import SUITE\n")
+    listed = start("list", "--suite", "suite.py", folder=tmp_path)
+    _, err = listed.communicate(timeout=100)
+    told = "suite.py:1: DeprecationWarning: BadInput is now InputError"
+    assert (listed.returncode, told in err) == (0, True), err
+
+
 def store_is_whole(folder: Path) -> None:
     """Assert that the store has the runs of the protocol, each once, and none still running."""
     connection = sqlite3.connect(folder / "mlruns" / "mlflow.db")

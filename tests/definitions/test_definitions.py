@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from optsuite import OPTIMIZERS, Benchmark, LogUniform, OptimizerSpec, Splits, Suite, Target, errors
-from optsuite.errors import FORMER_NAMES, InputError, UnknownNameError, warn_once
+from optsuite.errors import FORMER_NAMES, InputError, UnknownNameError
 from optsuite.training.identity import identify_optimizer
 
 X, Y = torch.zeros(4, 2), torch.zeros(4)
@@ -150,24 +150,21 @@ def test_optimizer_without_a_default_rate_is_allowed() -> None:
     ],
 )
 def test_former_field_of_optimizer_warns_and_has_same_fingerprint(
-    former: str, name: str, value: object, caplog: pytest.LogCaptureFixture
+    former: str, name: str, value: object
 ) -> None:
-    warn_once.cache_clear()
     adam = OPTIMIZERS["adam"]
-    old: OptimizerSpec = replace(adam, **{former: value})  # type: ignore[arg-type]
+    with pytest.warns(DeprecationWarning, match=f"OptimizerSpec: {former} is now {name}"):
+        old: OptimizerSpec = replace(adam, **{former: value})  # type: ignore[arg-type]
     new: OptimizerSpec = replace(adam, **{name: value})  # type: ignore[arg-type]
     assert old == new
     assert identify_optimizer(old) == identify_optimizer(new)
-    assert getattr(old, former) == value
-    assert caplog.messages == [f"OptimizerSpec: {former} is now {name}"]
+    with pytest.warns(DeprecationWarning, match=f"OptimizerSpec: {former} is now {name}"):
+        assert getattr(old, former) == value
 
 
 @pytest.mark.parametrize("former", FORMER_NAMES)
-def test_former_name_of_error_warns_and_is_the_same_error(
-    former: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    warn_once.cache_clear()
-    assert getattr(errors, former) is FORMER_NAMES[former]
-    assert caplog.messages == [f"{former} is now {FORMER_NAMES[former].__name__}"]
+def test_former_name_of_error_warns_and_is_the_same_error(former: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"{former} is now {FORMER_NAMES[former].__name__}"):
+        assert getattr(errors, former) is FORMER_NAMES[former]
     with pytest.raises(AttributeError, match="'Nothing'"):
         errors.Nothing  # noqa: B018
