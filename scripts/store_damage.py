@@ -1,4 +1,4 @@
-"""Ways to damage a store: edits of its database, files and spool, as functions of a folder."""
+"""Ways to damage a store: edits of its database, files and outbox, as functions of a folder."""
 
 import contextlib
 import sqlite3
@@ -44,7 +44,7 @@ TUNED = one("evaluation", "tuned")
 DEFAULT = one("evaluation", "default")
 
 
-# What the spool holds of a run, without its times.
+# What the outbox holds of a run, without its times.
 RECORD: dict[str, object] = {
     "benchmark": "line",
     "name": "x",
@@ -106,21 +106,21 @@ def copied(run: str, *, score: str = "value", fingerprint: str = "value") -> App
 
 
 def waiting(name: str, content: bytes) -> Apply:
-    """A file in the spool."""
+    """A file in the outbox."""
 
     def apply(folder: Path) -> None:
-        path = folder / "mlruns" / "spool" / "mlflow.db" / CAMPAIGN
+        path = folder / "mlruns" / "outbox" / "mlflow.db" / CAMPAIGN
         path.mkdir(parents=True)
         (path / name).write_bytes(content)
 
     return apply
 
 
-def spooled_otherwise(make: Callable[[Path], object]) -> Apply:
-    """Something in the spool that is not a file."""
+def kept_otherwise(make: Callable[[Path], object]) -> Apply:
+    """Something in the outbox that is not a file."""
 
     def apply(folder: Path) -> None:
-        path = folder / "mlruns" / "spool" / "mlflow.db" / CAMPAIGN
+        path = folder / "mlruns" / "outbox" / "mlflow.db" / CAMPAIGN
         path.mkdir(parents=True)
         make(path / "odd.json")
 

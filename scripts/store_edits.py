@@ -15,10 +15,10 @@ from store_damage import (
     copied,
     huge,
     in_mlruns,
+    kept_otherwise,
     metric,
     param,
     reshaped,
-    spooled_otherwise,
     sql,
     tag,
     waiting,
@@ -196,25 +196,25 @@ def _of_files() -> Iterator[tuple[str, Apply]]:
     )
 
 
-def _of_spools() -> Iterator[tuple[str, Apply]]:
-    """Edits of the spool."""
-    yield "spool: empty", waiting("a.json", b"")
-    yield "spool: binary", waiting("a.json", bytes(range(256)))
-    yield "spool: text", waiting("a.json", b"{")
-    yield "spool: a list", waiting("a.json", b"[1, 2]")
-    yield "spool: nothing in it", waiting("a.json", b"{}")
+def _of_outbox() -> Iterator[tuple[str, Apply]]:
+    """Edits of the outbox."""
+    yield "outbox: empty", waiting("a.json", b"")
+    yield "outbox: binary", waiting("a.json", bytes(range(256)))
+    yield "outbox: text", waiting("a.json", b"{")
+    yield "outbox: a list", waiting("a.json", b"[1, 2]")
+    yield "outbox: nothing in it", waiting("a.json", b"{}")
     yield (
-        "spool: of wrong types",
+        "outbox: of wrong types",
         waiting("a.json", json.dumps(RECORD | {"started": "x", "ended": None, "tags": 3}).encode()),
     )
     yield (
-        "spool: of no campaign",
+        "outbox: of no campaign",
         waiting("a.json", json.dumps(RECORD | {"started": 0, "ended": 1}).encode()),
     )
-    yield "spool: a folder", spooled_otherwise(Path.mkdir)
-    yield "spool: a link", spooled_otherwise(lambda path: path.symlink_to("/etc/passwd"))
-    yield "spool: a pipe", spooled_otherwise(os.mkfifo)
-    yield "spool: a gigabyte", spooled_otherwise(huge)
+    yield "outbox: a folder", kept_otherwise(Path.mkdir)
+    yield "outbox: a link", kept_otherwise(lambda path: path.symlink_to("/etc/passwd"))
+    yield "outbox: a pipe", kept_otherwise(os.mkfifo)
+    yield "outbox: a gigabyte", kept_otherwise(huge)
 
 
 def _edits() -> Iterator[tuple[str, Apply]]:
@@ -227,7 +227,7 @@ def _edits() -> Iterator[tuple[str, Apply]]:
     yield from _of_experiments()
     yield from _of_schemas()
     yield from _of_files()
-    yield from _of_spools()
+    yield from _of_outbox()
 
 
 EDITS: Mapping[str, Apply] = dict(_edits())

@@ -1,4 +1,4 @@
-"""Files of others in report folders and spools are neither written, deleted nor followed."""
+"""Files of others in report folders and outboxes are neither written, deleted nor followed."""
 
 import json
 import os
@@ -129,10 +129,10 @@ def test_report_without_manifest_is_ours(tmp_path: Path) -> None:
     assert (tmp_path / "figures" / "mine.svg").exists()
 
 
-def test_link_in_the_spool_is_neither_read_nor_written_through(
+def test_link_in_the_outbox_is_neither_read_nor_written_through(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    own = folder / "mlruns" / "spool" / "mlflow.db" / "c"
+    own = folder / "mlruns" / "outbox" / "mlflow.db" / "c"
     own.mkdir(parents=True)
     (folder / "mine").write_text("{}")
     for name in ("a.json", "reserve", ".reserve.0.new"):

@@ -169,10 +169,10 @@ RECORDS = st.builds(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(RECORDS)
-def test_records_in_spool_are_read_back_equal(
+def test_records_in_outbox_are_read_back_equal(
     tmp_path_factory: pytest.TempPathFactory, record: Record
 ) -> None:
-    folder = tmp_path_factory.mktemp("spool")
+    folder = tmp_path_factory.mktemp("outbox")
     outbox = Outbox(f"sqlite:///{folder}/mlflow.db", "c")
     outbox.keep(record)
     (path,) = outbox.waiting
@@ -186,7 +186,7 @@ def test_records_in_spool_are_read_back_equal(
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_other_files_in_spool_are_not_records(found: object) -> None:
+def test_other_files_in_outbox_are_not_records(found: object) -> None:
     with pytest.raises((TypeError, ValueError)):
         _record(found)
 

@@ -112,7 +112,7 @@ def run_campaign(
     `suite` is the suite's name, `night` the kind of night, if it is one. Unless `trust_store`, one
     stored run of each study is trained again before the stored results count. Stored results of
     `broken` pairs leave the report. Raises StoreUnavailableError if results can no longer be
-    written; the spool then keeps those at hand.
+    written; the outbox then keeps those at hand.
     """
     with campaign_lock(uri, campaign), Outbox(uri, campaign) as outbox, _with_summary(outbox):
         store = open_store(uri)

@@ -27,7 +27,7 @@ from optsuite.training.legacy_fingerprint import FormerFingerprint
 
 FORMER = "schema 2"  # the value of SUPERSEDED for rows that match no current definition
 LIKE = "-".join(["_" * 16] * 3)  # fingerprints of schema 2, for LIKE in SQL: three digests
-KEPT = re.compile(rf'"{FINGERPRINT}": "\w+-\w+-\w+"'.encode())  # the same in a file of the spool
+KEPT = re.compile(rf'"{FINGERPRINT}": "\w+-\w+-\w+"'.encode())  # the same in a file of the outbox
 ANY = f"""
     SELECT runs.run_uuid FROM runs
     JOIN tags AS campaign ON campaign.run_uuid = runs.run_uuid

@@ -21,6 +21,8 @@ from optsuite.tracking.store import Store
 from optsuite.training.results import Measurement
 
 RESERVED_BYTES = 4 * 2**20  # space for a thousand runs, in case the disk fills up
+FOLDER = "outbox"
+FORMER_FOLDER = "spool"  # the name until 0.4, whose files are still delivered
 RESERVE = "reserve"  # the file that takes this space while a campaign runs
 SET_ASIDE = ".odd"
 UNFINISHED = ".*.new"  # left by a kill while a file was written
@@ -45,7 +47,7 @@ class Record:
 
 
 def outbox_campaigns(uri: str) -> list[str]:
-    """The campaigns that have files in the spool."""
+    """The campaigns that have files in an outbox."""
     names: set[str] = set()
     for place in _places(uri):
         names |= {folder.name for folder in place.glob("*") if folder.is_dir()}
@@ -53,10 +55,14 @@ def outbox_campaigns(uri: str) -> list[str]:
 
 
 def _places(uri: str) -> list[Path]:
-    """The folders of the spool of a store, the preferred one first."""
+    """The folders of the outboxes of a store, the preferred one first."""
     path = database_path(uri)
-    beside = [] if path is None else [path.parent / "spool" / path.name]
-    return [*beside, local_state_dir(uri) / "spool"]
+    places = []
+    for name in (FOLDER, FORMER_FOLDER):
+        if path is not None:
+            places.append(path.parent / name / path.name)
+        places.append(local_state_dir(uri) / name)
+    return places
 
 
 class Outbox:
@@ -221,10 +227,10 @@ def _set_aside(path: Path, reason: str) -> None:
 
 
 def _is_linked(folder: Path) -> bool:
-    """Whether the folder of a campaign or one of its parents in the spool is a link."""
+    """Whether the folder of a campaign or one of its parents in the outbox is a link."""
     return any(part.is_symlink() for part in _with_parents(folder))
 
 
 def _with_parents(folder: Path) -> tuple[Path, ...]:
-    """The folder of a campaign, and the two above it that belong to the spool."""
+    """The folder of a campaign, and the two above it that belong to the outbox."""
     return folder, *list(folder.parents)[:2]

@@ -42,7 +42,7 @@ class RunLogger:
     def end(self, ended: RunResult) -> None:
         """Write the rest of the run, and mark it as ended.
 
-        If the store does not take it, keeps it in the spool and raises StoreUnavailableError.
+        If the store does not take it, keeps it in the outbox and raises StoreUnavailableError.
         """
         summary = summarize(self.measurements, ended.outcome, self.target)
         tags: dict[str, str] = {OUTCOME: ended.outcome}

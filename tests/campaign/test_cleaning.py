@@ -229,8 +229,8 @@ def test_trash_is_removed_except_runs_of_other_programs(
     assert reported(folder) == report
 
 
-def test_rejected_files_of_the_spool_stay_unless_asked_for(folder: Path, call: Call) -> None:
-    outbox = folder / "mlruns" / "spool" / "mlflow.db" / "c"
+def test_rejected_files_of_the_outbox_stay_unless_asked_for(folder: Path, call: Call) -> None:
+    outbox = folder / "mlruns" / "outbox" / "mlflow.db" / "c"
     outbox.mkdir(parents=True)
     for name in ("1.odd", "2.json", "reserve", ".3.json.ab.new"):
         (outbox / name).write_text("{}")

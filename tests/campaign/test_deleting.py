@@ -55,7 +55,7 @@ def test_deleted_campaign_is_gone_and_another_is_untouched(database: Path, folde
     checkpoint = checkpoint_folder(tracking_uri()) / f"{fingerprint.rpartition('-')[0]}-abc.pt"
     checkpoint.parent.mkdir()
     checkpoint.write_bytes(b"1")
-    outbox = database.parent / "spool" / "mlflow.db" / "a"
+    outbox = database.parent / "outbox" / "mlflow.db" / "a"
     outbox.mkdir(parents=True)
     for name in ("1.json", "2.odd", "reserve"):
         (outbox / name).write_text("{}")
@@ -222,8 +222,8 @@ def test_night_that_the_next_one_needs_is_refused_without_force(folder: Path) ->
     assert "one" not in campaign_names(tracking_uri())
 
 
-def test_spool_of_a_campaign_without_runs_is_deleted(folder: Path) -> None:
-    outbox = folder / "mlruns" / "spool" / "mlflow.db" / "lost"
+def test_outbox_of_a_campaign_without_runs_is_deleted(folder: Path) -> None:
+    outbox = folder / "mlruns" / "outbox" / "mlflow.db" / "lost"
     outbox.mkdir(parents=True)
     (outbox / "1.json").write_text("{}")
     assert counts(optsuite.clean()) == {"waiting": 1}

@@ -91,11 +91,11 @@ def test_full_disk_keeps_what_was_trained_for_the_next_start(
             return train(task)  # type: ignore[arg-type]
 
         pool.train = filling  # type: ignore[assignment]
-        kept_in = r"\d+ runs are kept in \S+/spool/mlflow.db/c and"
+        kept_in = r"\d+ runs are kept in \S+/outbox/mlflow.db/c and"
         with pytest.raises(StoreUnavailableError, match=rf"database or disk is full; {kept_in}"):
             resume(pool)
         pool.train = train
-        kept = list(Path("mlruns/spool/mlflow.db/c").glob("*.json"))
+        kept = list(Path("mlruns/outbox/mlflow.db/c").glob("*.json"))
         assert kept
         trained = pool.n_trained
         fill(Path("mlruns/more"), 0)  # what had been set aside
@@ -103,7 +103,7 @@ def test_full_disk_keeps_what_was_trained_for_the_next_start(
         full = r"disk is full|No space left on device"
         with pytest.raises((StoreUnavailableError, InputError), match=full):
             resume(pool)
-        assert len(list(Path("mlruns/spool/mlflow.db/c").glob("*.json"))) == len(kept)
+        assert len(list(Path("mlruns/outbox/mlflow.db/c").glob("*.json"))) == len(kept)
         Path("mlruns/filler").unlink()
         Path("mlruns/more").unlink()
         pool.n_trained = 0
@@ -111,7 +111,7 @@ def test_full_disk_keeps_what_was_trained_for_the_next_start(
         assert ready.delivered == len(kept)
         assert trained + pool.n_trained == N_RUNS
         assert is_whole()
-        assert not Path("mlruns/spool").exists()
+        assert not Path("mlruns/outbox").exists()
         pd.testing.assert_frame_equal(leaderboard(optsuite.runs("c")), expected)
 
 

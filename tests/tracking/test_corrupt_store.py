@@ -19,7 +19,7 @@ TOGETHER = (  # edits of unrelated rows
     "tuned: score lower",
     "default: fingerprint lost",
     "tuned: a point edited",
-    "spool: text",
+    "outbox: text",
 )
 REFUSED = (
     "file: empty",
