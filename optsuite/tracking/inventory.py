@@ -11,10 +11,11 @@ from optsuite.tracking.schema import (
     ARM,
     BENCHMARK,
     CAMPAIGN,
-    CLAIMS,
     FINGERPRINT,
     GIVEN_UP,
     KIND,
+    LEASE,
+    LEASED,
     MANUAL_ARMS,
     NIGHT,
     OPTIMIZER,
@@ -30,7 +31,7 @@ from optsuite.tracking.sql import query
 from optsuite.tracking.store import Store
 from optsuite.training.legacy_fingerprint import read_fingerprint
 
-OWNERS = (CAMPAIGN, GIVEN_UP, CLAIMS)  # tags whose value is the campaign that a run belongs to
+OWNERS = (CAMPAIGN, GIVEN_UP, LEASED)  # tags whose value is the campaign that a run belongs to
 WRITTEN = (KIND, BENCHMARK, OPTIMIZER, FINGERPRINT)
 MARKS = (SUPERSEDED, REFUSAL, TRIED, PROPOSED)
 TAGS = (*OWNERS, *WRITTEN, ARM, NIGHT, SUITE, PARENT, *MARKS)
@@ -66,7 +67,7 @@ class InventoryRow:
 
     @property
     def campaign(self) -> str:
-        """The campaign that the run belongs to, or claims."""
+        """The campaign that the run belongs to, or leases."""
         return next(self.texts[name] for name in OWNERS if name in self.texts)
 
     @property
@@ -93,7 +94,7 @@ class InventoryRow:
     def is_current(self) -> bool:
         """Whether the result of the run counts in a report, or may count."""
         counts = self.status in ENDED and SUPERSEDED not in self.texts
-        return counts and not self.is_deleted and self.kind not in ("claim", "report")
+        return counts and not self.is_deleted and self.kind not in (LEASE, "report")
 
     @property
     def fingerprint(self) -> str:
@@ -119,7 +120,7 @@ def basis_of(fingerprint: str) -> object:
 
 
 def inventory(store: Store, campaign: str | None = None) -> list[InventoryRow]:
-    """The runs and claims of a campaign, or of all campaigns if it is None, by start.
+    """The runs and leases of a campaign, or of all campaigns if it is None, by start.
 
     A server does not list the runs in its trash.
     """

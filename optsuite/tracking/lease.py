@@ -1,13 +1,13 @@
-"""One machine at a time works on a campaign: a claim in the store, which expires unless renewed.
+"""A lease lets one machine at a time run a campaign of a store that several machines share.
 
-It complements the lock of a file, for stores that several machines share. A claim is a run with
-tags; it is first wanted, then held. A process that reads a held claim of another, or a wanted one
-that precedes its own, withdraws; if it reads a wanted one that follows its own, it waits until that
-one is withdrawn or held. Claims are written before others are read, so of two processes at least
-one sees the other.
+It complements the lock of a file. A lease is a run with tags in the store; it is first requested,
+then held, and it expires unless its owner renews it. A process that finds the lease of another that
+is held, or was requested before its own, withdraws; if it finds one that was requested later, it
+waits until that one is withdrawn or held. Each process writes its request before it reads those of
+others, so of two at least one sees the other.
 
-Clocks of two machines differ, so `claim_watch` decides which claims have ended. An owner stops by
-its own clocks before another takes its claim over, even if it does not hear of that.
+Clocks of two machines differ, so `lease_expiry` decides which leases have expired. An owner stops
+by its own clocks before another takes its lease over, even if it does not hear of that.
 """
 
 import logging
@@ -25,28 +25,29 @@ from mlflow.exceptions import MlflowException
 
 from optsuite.errors import InputError, StoreUnavailableError, one_line
 from optsuite.files import write_atomically
-from optsuite.tracking.claim_watch import BEAT_SECONDS, EXPIRY_SECONDS, ClaimWatch, beat_of
+from optsuite.tracking.lease_expiry import BEAT_SECONDS, EXPIRY_SECONDS, LeaseExpiry, beat_of
 from optsuite.tracking.location import database_path, local_state_dir
 from optsuite.tracking.schema import (
-    CLAIM_BEAT,
-    CLAIM_MACHINE,
-    CLAIM_OWNER,
-    CLAIM_STATE,
-    CLAIMS,
     KIND,
+    LEASE,
+    LEASE_BEAT,
+    LEASE_MACHINE,
+    LEASE_OWNER,
+    LEASE_STATE,
+    LEASED,
     REPORTS,
     quoted,
 )
 from optsuite.tracking.store import PAGE, Store
 
-WANTED, HELD = "wanted", "held"
+REQUESTED, HELD = "wanted", "held"  # as stored
 MARGIN_SECONDS = 30.0  # an owner stops so long before another may take over
 WAIT_SECONDS = 0.5
 LOGGER = logging.getLogger("optsuite")
 
 
 class Lease:
-    """A held claim, renewed by its own thread until it is lost or given back."""
+    """A held lease, renewed by its own thread until it is lost or given back."""
 
     def __init__(self, store: Store, run_id: str) -> None:
         self._store = store
@@ -83,7 +84,7 @@ class Lease:
             self._store.client.delete_run(self._run_id)
 
     def _renew(self) -> None:
-        """Renew the claim until it is over.
+        """Renew the lease until it is over.
 
         Calls the client itself: this thread must not wait for the retries of the campaign.
         """
@@ -94,10 +95,10 @@ class Lease:
                 if client.get_run(self._run_id).info.lifecycle_stage != "active":
                     self._lost = self._lost or "another machine has taken it over"
                     return
-                client.set_tag(self._run_id, CLAIM_BEAT, repr(time.time()))
+                client.set_tag(self._run_id, LEASE_BEAT, repr(time.time()))
                 self._renewed = before
-            except Exception as error:  # a server may be away for as long as the claim lasts
-                LOGGER.debug("The claim could not be renewed: %s", one_line(error))
+            except Exception as error:  # a server may be away for as long as the lease lasts
+                LOGGER.debug("The lease could not be renewed: %s", one_line(error))
 
 
 @contextmanager
@@ -109,54 +110,54 @@ def lease(store: Store, campaign: str) -> Iterator[Lease | None]:
     if database_path(store.uri) is not None:
         yield None
         return
-    own = Lease(store, _claim(store, campaign))
+    own = Lease(store, _acquire(store, campaign))
     try:
         yield own
     finally:
         own.give_back()
 
 
-def claims(store: Store, campaign: str) -> list[MlflowRun]:
-    """The wanted and held claims on a campaign."""
-    condition = f"tags.`{CLAIMS}` = {quoted(campaign)}"
+def leases(store: Store, campaign: str) -> list[MlflowRun]:
+    """The requested and held leases of a campaign."""
+    condition = f"tags.`{LEASED}` = {quoted(campaign)}"
     where = [store.experiment(REPORTS)]
     return list(store.retry.call(store.client.search_runs, where, condition, max_results=PAGE))
 
 
-def require_unclaimed(store: Store, campaign: str) -> None:
+def require_not_leased(store: Store, campaign: str) -> None:
     """Raise InputError if another machine seems to work on a campaign. Writes nothing."""
     if database_path(store.uri) is not None:
         return
     machine = _machine(store.uri)
-    for claim in store.search(f"tags.`{CLAIMS}` = '{campaign}'"):
-        is_ours = claim.data.tags.get(CLAIM_MACHINE) == machine
-        if not is_ours and time.time() - beat_of(claim) < EXPIRY_SECONDS:
-            raise _taken(campaign, claim)
+    for found in store.search(f"tags.`{LEASED}` = '{campaign}'"):
+        is_ours = found.data.tags.get(LEASE_MACHINE) == machine
+        if not is_ours and time.time() - beat_of(found) < EXPIRY_SECONDS:
+            raise _taken(campaign, found)
 
 
-def _claim(store: Store, campaign: str) -> str:
-    """Write a claim, and hold it once nobody else does. Returns its run."""
+def _acquire(store: Store, campaign: str) -> str:
+    """Request a lease, and hold it once nobody else does. Returns its run."""
     machine = _machine(store.uri)
     tags = {
-        CLAIMS: campaign,
-        KIND: "claim",
-        CLAIM_STATE: WANTED,
-        CLAIM_MACHINE: machine,
-        CLAIM_OWNER: f"process {os.getpid()} on {platform.node()}",
-        CLAIM_BEAT: repr(time.time()),
+        LEASED: campaign,
+        KIND: LEASE,
+        LEASE_STATE: REQUESTED,
+        LEASE_MACHINE: machine,
+        LEASE_OWNER: f"process {os.getpid()} on {platform.node()}",
+        LEASE_BEAT: repr(time.time()),
     }
-    mine = store.create(REPORTS, f"claim on {campaign}", tags, time.time())
-    watch = ClaimWatch(machine)
+    mine = store.create(REPORTS, f"lease of {campaign}", tags, time.time())
+    expiry = LeaseExpiry(machine)
     try:
         while True:
-            others = _others(store, campaign, mine, watch)
-            live = [claim for claim in others if not watch.is_watched(claim)]
-            first = [claim for claim in live if _state(claim) == HELD or claim.info.run_id < mine]
+            others = _others(store, campaign, mine, expiry)
+            live = [other for other in others if not expiry.is_watched(other)]
+            first = [other for other in live if _state(other) == HELD or other.info.run_id < mine]
             if first:
                 raise _taken(campaign, first[0])
-            store.tag(mine, CLAIM_BEAT, repr(time.time()))
+            store.tag(mine, LEASE_BEAT, repr(time.time()))
             if not others:
-                store.tag(mine, CLAIM_STATE, HELD)
+                store.tag(mine, LEASE_STATE, HELD)
                 return mine
             time.sleep(WAIT_SECONDS)
     except BaseException:
@@ -165,18 +166,18 @@ def _claim(store: Store, campaign: str) -> str:
         raise
 
 
-def _others(store: Store, campaign: str, mine: str, watch: ClaimWatch) -> list[MlflowRun]:
-    """The claims of others; those that have ended are deleted instead."""
+def _others(store: Store, campaign: str, mine: str, expiry: LeaseExpiry) -> list[MlflowRun]:
+    """The leases of others; those that have expired are deleted instead."""
     others: list[MlflowRun] = []
-    for claim in claims(store, campaign):
-        if claim.info.run_id == mine:
+    for other in leases(store, campaign):
+        if other.info.run_id == mine:
             continue
-        if watch.has_ended(claim):
-            LOGGER.info("The claim of %s has ended.", claim.data.tags.get(CLAIM_OWNER))
+        if expiry.has_expired(other):
+            LOGGER.info("The lease of %s has expired.", other.data.tags.get(LEASE_OWNER))
             with suppress(MlflowException):  # another machine may have been faster
-                store.delete(claim.info.run_id)
+                store.delete(other.info.run_id)
         else:
-            others.append(claim)
+            others.append(other)
     return others
 
 
@@ -185,18 +186,18 @@ def _clocks() -> tuple[float, float]:
     return time.monotonic(), time.time()
 
 
-def _taken(campaign: str, claim: MlflowRun) -> InputError:
-    owner = claim.data.tags.get(CLAIM_OWNER, "another machine")
-    silent = max(0.0, time.time() - beat_of(claim))
+def _taken(campaign: str, other: MlflowRun) -> InputError:
+    owner = other.data.tags.get(LEASE_OWNER, "another machine")
+    silent = max(0.0, time.time() - beat_of(other))
     return InputError(
-        f"campaign: got {campaign!r}, which is being run by {owner}, "
+        f"campaign {campaign!r} is being run by {owner}, "
         f"last heard of {silent:.0f} seconds ago; use another --campaign, or wait for it to end "
-        f"(a claim expires after {EXPIRY_SECONDS:.0f} seconds of silence)"
+        f"(a lease expires {EXPIRY_SECONDS:.0f} seconds after its last renewal)"
     )
 
 
-def _state(claim: MlflowRun) -> str:
-    return str(claim.data.tags.get(CLAIM_STATE, HELD))
+def _state(found: MlflowRun) -> str:
+    return str(found.data.tags.get(LEASE_STATE, HELD))
 
 
 def _machine(uri: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 SCHEMA_VERSION = "3"  # of the sealed parts of a run, see `tracking.seal`
 
 # Tags that identify a run.
-KIND = "optsuite.kind"  # study, trial, evaluation; report and claim are not runs of training
+KIND = "optsuite.kind"  # study, trial, evaluation; reports and leases are not runs of training
 ARM = "optsuite.arm"
 BENCHMARK = "optsuite.benchmark"
 OPTIMIZER = "optsuite.optimizer"
@@ -38,12 +38,13 @@ GIVEN_UP = "optsuite.given_up"  # replaces CAMPAIGN while the rows of the campai
 SCHEMA = "optsuite.schema"  # the SCHEMA_VERSION of a sealed run
 SEAL = "optsuite.seal"  # tells whether anything of the run has been edited since
 
-# Tags of claims on a campaign, see `tracking.lease`.
-CLAIMS = "optsuite.claims"  # the campaign that a process works on, or wants to
-CLAIM_STATE = "optsuite.claim.state"
-CLAIM_MACHINE = "optsuite.claim.machine"
-CLAIM_OWNER = "optsuite.claim.owner"
-CLAIM_BEAT = "optsuite.claim.beat"
+# Tags of leases of a campaign, see `tracking.lease`.
+LEASE = "claim"  # the kind of a lease, as stored
+LEASED = "optsuite.claims"  # the campaign that a process works on, or wants to
+LEASE_STATE = "optsuite.claim.state"
+LEASE_MACHINE = "optsuite.claim.machine"
+LEASE_OWNER = "optsuite.claim.owner"
+LEASE_BEAT = "optsuite.claim.beat"
 
 MANUAL_ARMS = ("manual", "given")  # of runs at rates given by hand; "given" until version 0.2
 REPORTS = "reports"  # the experiment of the report runs; every other is named after its benchmark

@@ -1,6 +1,6 @@
-"""Two machines claim one campaign, and one of them gets it.
+"""Two machines request one campaign, and one of them gets it.
 
-A claim is a run of the store, so no test here needs a server.
+A lease is a run of the store, so no test here needs a server.
 """
 
 import contextlib
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from optsuite.errors import InputError, StoreUnavailableError
-from optsuite.tracking import claim_watch, lease
+from optsuite.tracking import lease, lease_expiry
 from optsuite.tracking.location import tracking_uri
-from optsuite.tracking.schema import CLAIM_BEAT
+from optsuite.tracking.schema import LEASE_BEAT
 from optsuite.tracking.store import Store, open_store
 
 
@@ -27,41 +27,41 @@ def store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 def on(machine: str, store: Store) -> str:
-    """The result of a claim from a machine: its run, or why it was refused."""
+    """The result of a request from a machine: its run, or why it was refused."""
     found: list[str] = []
 
-    def claim() -> None:
+    def acquire() -> None:
         try:
-            found.append(lease._claim(store, "c"))
+            found.append(lease._acquire(store, "c"))
         except InputError as error:
             found.append(str(error))
 
-    thread = threading.Thread(target=claim, name=machine)
+    thread = threading.Thread(target=acquire, name=machine)
     thread.start()
     thread.join()
     return found[0]
 
 
-def test_claimed_campaign_is_refused_until_given_back(store: Store) -> None:
+def test_leased_campaign_is_refused_until_given_back(store: Store) -> None:
     first = on("one", store)
-    assert "campaign: got 'c', which is being run by process" in on("two", store)
-    assert [claim.info.run_id for claim in lease.claims(store, "c")] == [first]
+    assert "campaign 'c' is being run by process" in on("two", store)
+    assert [one.info.run_id for one in lease.leases(store, "c")] == [first]
     store.delete(first)
-    assert on("two", store) in [claim.info.run_id for claim in lease.claims(store, "c")]
+    assert on("two", store) in [one.info.run_id for one in lease.leases(store, "c")]
 
 
-def test_claim_of_a_gone_process_of_this_machine_is_taken_over(store: Store) -> None:
+def test_lease_of_a_gone_process_of_this_machine_is_taken_over(store: Store) -> None:
     """The process is gone because its lock of the file is free."""
     first = on("one", store)
     assert on("one", store) not in ("", first)
-    assert len(lease.claims(store, "c")) == 1
+    assert len(lease.leases(store, "c")) == 1
 
 
-def test_claim_without_renewal_expires_and_its_owner_notices(
+def test_lease_without_renewal_expires_and_its_owner_notices(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(claim_watch, "WATCH_SECONDS", 0.1)
+    monkeypatch.setattr(lease_expiry, "WATCH_SECONDS", 0.1)
     first = on("one", store)
     own = lease.Lease(store, first)
     time.sleep(0.3)
@@ -72,8 +72,8 @@ def test_claim_without_renewal_expires_and_its_owner_notices(
     with pytest.raises(StoreUnavailableError, match="another machine has taken it over"):
         own.require()
     second = on("two", store)
-    store.tag(second, CLAIM_BEAT, repr(time.time() - 200))
-    assert on("three", store) in [claim.info.run_id for claim in lease.claims(store, "c")]
+    store.tag(second, LEASE_BEAT, repr(time.time() - 200))
+    assert on("three", store) in [one.info.run_id for one in lease.leases(store, "c")]
 
 
 def wait_for_loss(own: lease.Lease) -> bool:
@@ -84,29 +84,29 @@ def wait_for_loss(own: lease.Lease) -> bool:
 
 
 @pytest.mark.parametrize("skew", [-200.0, 3_600.0])
-def test_live_claim_with_different_clocks_is_not_taken_over(
+def test_live_lease_with_different_clocks_is_not_taken_over(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, skew: float
 ) -> None:
-    """The clock of the claiming machine is wrong by `skew` seconds."""
-    monkeypatch.setattr(claim_watch, "WATCH_SECONDS", 20.0)
+    """The clock of the requesting machine is wrong by `skew` seconds."""
+    monkeypatch.setattr(lease_expiry, "WATCH_SECONDS", 20.0)
     first = on("one", store)
-    store.tag(first, CLAIM_BEAT, repr(time.time() + skew))
-    renewal = threading.Timer(0.3, lambda: store.tag(first, CLAIM_BEAT, repr(time.time() + skew)))
+    store.tag(first, LEASE_BEAT, repr(time.time() + skew))
+    renewal = threading.Timer(0.3, lambda: store.tag(first, LEASE_BEAT, repr(time.time() + skew)))
     renewal.start()
-    assert "campaign: got 'c', which is being run by process" in on("two", store)
+    assert "campaign 'c' is being run by process" in on("two", store)
     renewal.join()
-    assert [claim.info.run_id for claim in lease.claims(store, "c")] == [first]
+    assert [one.info.run_id for one in lease.leases(store, "c")] == [first]
     assert any("waiting" in message for message in caplog.messages)
 
 
-def test_claim_from_the_future_without_renewal_ends_by_our_clock(
+def test_lease_from_the_future_without_renewal_ends_by_our_clock(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = on("one", store)
-    store.tag(first, CLAIM_BEAT, repr(time.time() + 86_400))
-    monkeypatch.setattr(claim_watch, "EXPIRY_SECONDS", 0.3)
+    store.tag(first, LEASE_BEAT, repr(time.time() + 86_400))
+    monkeypatch.setattr(lease_expiry, "EXPIRY_SECONDS", 0.3)
     assert on("two", store) not in ("", first)
-    assert len(lease.claims(store, "c")) == 1
+    assert len(lease.leases(store, "c")) == 1
 
 
 @pytest.mark.parametrize("clock", ["monotonic", "time"])
@@ -124,21 +124,21 @@ def test_machine_after_sleep_or_cut_off_stops_by_itself(
     monkeypatch.undo()
     assert own.is_lost
     own.give_back()
-    assert lease.claims(store, "c") == []
+    assert lease.leases(store, "c") == []
 
 
-def test_simultaneous_claims_have_one_winner(store: Store) -> None:
+def test_simultaneous_requests_have_one_winner(store: Store) -> None:
     for _ in range(3):
         names = [f"m{i}" for i in range(3)]
         gate = threading.Barrier(len(names))
         won: list[str] = []
 
-        def claim(gate: threading.Barrier = gate, won: list[str] = won) -> None:
+        def acquire(gate: threading.Barrier = gate, won: list[str] = won) -> None:
             gate.wait()
             with contextlib.suppress(InputError):
-                won.append(lease._claim(store, "c"))
+                won.append(lease._acquire(store, "c"))
 
-        threads = [threading.Thread(target=claim, name=name) for name in names]
+        threads = [threading.Thread(target=acquire, name=name) for name in names]
         for thread in threads:
             thread.start()
         for thread in threads:

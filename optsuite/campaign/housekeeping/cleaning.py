@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from optsuite.campaign.housekeeping.deletion import purge_claims
+from optsuite.campaign.housekeeping.deletion import purge_leases
 from optsuite.campaign.housekeeping.leftovers import checkpoints, orphans, remove
 from optsuite.campaign.housekeeping.obsolete import Obsolete, obsolete
 from optsuite.campaign.housekeeping.removal import Removal, Tally
@@ -18,7 +18,7 @@ from optsuite.errors import InputError
 from optsuite.tracking.campaigns import require_campaign
 from optsuite.tracking.cleaning import purge, shrink, sizes
 from optsuite.tracking.inventory import InventoryRow, basis_of, inventory
-from optsuite.tracking.lease import lease, require_unclaimed
+from optsuite.tracking.lease import lease, require_not_leased
 from optsuite.tracking.location import store_exists
 from optsuite.tracking.outbox import Outbox, outbox_campaigns
 from optsuite.tracking.store import Store, open_store
@@ -95,7 +95,7 @@ class _Cleaning:
         set_aside = outbox.set_aside if self._takes_rejected else []
         if self._dry_run or not (found.runs or locks or outbox.litter or set_aside):
             require_free(self._uri, name)
-            require_unclaimed(self._store, name)
+            require_not_leased(self._store, name)
             self._count(found, outbox, locks)
             return
         with campaign_lock(self._uri, name):
@@ -115,7 +115,7 @@ class _Cleaning:
             self._count(found, outbox, locks)
             check = own.require if own else lambda: None
             self._left += purge(self._store, found.runs, check)
-        purge_claims(self._store, name)
+        purge_leases(self._store, name)
 
     def _obsolete(self, runs: Sequence[InventoryRow]) -> Obsolete:
         return obsolete(runs, frozenset(checkpoints(self._uri).values()))

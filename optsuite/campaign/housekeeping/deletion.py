@@ -11,11 +11,11 @@ from optsuite.errors import InputError
 from optsuite.tracking.campaigns import require_campaign
 from optsuite.tracking.cleaning import give_up, purge, shrink, sizes
 from optsuite.tracking.inventory import InventoryRow, inventory
-from optsuite.tracking.lease import lease, require_unclaimed
+from optsuite.tracking.lease import lease, require_not_leased
 from optsuite.tracking.location import store_exists
 from optsuite.tracking.nights import needed, nights
 from optsuite.tracking.outbox import Outbox, outbox_campaigns
-from optsuite.tracking.schema import CAMPAIGN, NIGHT, SUITE
+from optsuite.tracking.schema import CAMPAIGN, LEASE, NIGHT, SUITE
 from optsuite.tracking.store import Store, open_store
 
 
@@ -43,7 +43,7 @@ def delete_campaign(
         _require_unneeded(store, campaign, runs)
     if dry_run:
         require_free(uri, campaign)
-        require_unclaimed(store, campaign)
+        require_not_leased(store, campaign)
         found = _Holdings.found(store, campaign)
         tally = found.tally(sizes(store), lock_files(uri, campaign))
         return Removal(dry_run=True, parts=tally.parts, trash_only=not store.is_database)
@@ -64,7 +64,7 @@ class _Holdings:
     @classmethod
     def found(cls, store: Store, campaign: str) -> "_Holdings":
         everything = inventory(store)
-        runs = [run for run in everything if run.campaign == campaign and not _is_live_claim(run)]
+        runs = [run for run in everything if run.campaign == campaign and not _is_live_lease(run)]
         others = [run for run in everything if run.campaign != campaign and not run.is_deleted]
         ours = [run for run in runs if run.is_ours]
         return cls(
@@ -107,7 +107,7 @@ def _delete(store: Store, campaign: str, locks: Sequence[Path], *, force: bool) 
             give_up(store, [run for run in found.runs if CAMPAIGN in run.texts])
         remove(found.checkpoints)
         left = purge(store, found.runs, own.require if own else lambda: None)
-    purge_claims(store, campaign)
+    purge_leases(store, campaign)
     shrunk = shrink(store)
     remove(lock_files(store.uri, campaign))
     return Removal(
@@ -119,15 +119,15 @@ def _delete(store: Store, campaign: str, locks: Sequence[Path], *, force: bool) 
     )
 
 
-def purge_claims(store: Store, campaign: str) -> None:
-    """Remove the ended claims on a campaign, including ours."""
+def purge_leases(store: Store, campaign: str) -> None:
+    """Remove the ended leases of a campaign, including ours."""
     if store.is_database:
         runs = inventory(store, campaign)
-        purge(store, [run for run in runs if run.kind == "claim" and run.is_deleted])
+        purge(store, [run for run in runs if run.kind == LEASE and run.is_deleted])
 
 
-def _is_live_claim(run: InventoryRow) -> bool:
-    return run.kind == "claim" and not run.is_deleted
+def _is_live_lease(run: InventoryRow) -> bool:
+    return run.kind == LEASE and not run.is_deleted
 
 
 def _require_unneeded(store: Store, campaign: str, runs: Sequence[InventoryRow]) -> None:

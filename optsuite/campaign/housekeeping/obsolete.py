@@ -5,7 +5,16 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from optsuite.tracking.inventory import InventoryRow
-from optsuite.tracking.schema import GIVEN_UP, NIGHT, PARENT, PROPOSED, REFUSAL, SUPERSEDED, TRIED
+from optsuite.tracking.schema import (
+    GIVEN_UP,
+    LEASE,
+    NIGHT,
+    PARENT,
+    PROPOSED,
+    REFUSAL,
+    SUPERSEDED,
+    TRIED,
+)
 
 UNFINISHED = ("RUNNING", "SCHEDULED", "KILLED")
 
@@ -91,7 +100,7 @@ def _why(run: InventoryRow, current: _Current, resumable: Set[str]) -> str:
     is_study_of_night = run.kind == "study" and NIGHT in run.texts
     if run.is_deleted:
         return "trash"
-    if run.kind in ("claim", "report") or is_study_of_night:  # such a study names its night
+    if run.kind in (LEASE, "report") or is_study_of_night:  # such a study names its night
         return ""
     if run.status in UNFINISHED:
         resumes = run.fingerprint in resumable and not current.fingerprints[run.fingerprint]
