@@ -7,24 +7,28 @@ from dataclasses import dataclass, field, replace
 from optsuite.campaign.stored_curves import Curve, ReadCurves, furthest_step
 from optsuite.campaign.study import Study
 from optsuite.execution.pool import Task
-from optsuite.training.equivalence.agreement import differ, outgrown, parted
+from optsuite.training.equivalence.agreement import (
+    differ,
+    disagreement,
+    disagreement_beyond_rounding,
+)
 from optsuite.training.results import Measurement, Run
 
 SHARE = 1 / 50  # of the cost of the study's training
 # The cost of a plain step, relative to a stacked run's share; `make speed` measured 1.5 to 2.4.
 PLAIN_COST = 2.0
 # Rounding alone can divert a run at once, if a ReLU unit at zero passes or does not. That happened
-# in 3 of 108 runs (12 at each tuned rate of `smoke`, one nudge, 2026-11-26, torch 2.15); with a
-# faulty stack, all runs part.
-RUNS = 3  # must part before a stack is refused
-NUDGES = 4  # are tried for each run
+# in 3 of 108 runs (12 at each tuned rate of `smoke`, one perturbation, 2026-11-26, torch 2.15);
+# with a faulty stack, all runs disagree.
+RUNS = 3  # must disagree before a stack is refused
+N_PERTURBED = 4  # are tried for each run
 
 
 @dataclass
 class Guard:
     """One study under comparison: a run in the plain loop beside the curve from its stack.
 
-    `waiting` are evaluations to train next if those before have parted.
+    `waiting` are evaluations to train next if those before have disagreed.
     """
 
     study: Study
@@ -32,41 +36,51 @@ class Guard:
     stacked: Curve
     waiting: list[tuple[Run, Curve]]
     plain: list[Measurement] = field(default_factory=list)
-    nudged: list[list[Measurement]] = field(default_factory=list)
-    parted: list[str] = field(default_factory=list)
+    perturbed: list[list[Measurement]] = field(default_factory=list)
+    disagreements: list[str] = field(default_factory=list)
 
     def add(self, measurement: Measurement) -> None:
         """Record a measurement of the current run."""
-        curve = self.nudged[-1] if self.nudged else self.plain
+        curve = self.perturbed[-1] if self.perturbed else self.plain
         curve.append(measurement)
 
     def advance(self, ids: Iterator[int]) -> bool:
-        """Switch to the next run if more are needed for a verdict, else return False."""
+        """Switch to the next run if more are needed, else return False."""
         until = self.task.until
         stacked = [m for m in self.stacked if until is None or m.step <= until]
-        reason = parted(self.plain, stacked)
+        reason = disagreement(self.plain, stacked)
         if not reason and differ(self.plain, stacked):
-            reason = outgrown(self.plain, self.nudged, stacked) if self.nudged else "not nudged"
-            if reason and len(self.nudged) < NUDGES:
-                self.nudged.append([])
-                self.task = replace(self.task, id=next(ids), nudge=len(self.nudged))
+            reason = self._unexplained(stacked)
+            if reason and len(self.perturbed) < N_PERTURBED:
+                self.perturbed.append([])
+                self.task = replace(self.task, id=next(ids), perturbation=len(self.perturbed))
                 return True
         if not reason:
-            self.parted = []
+            self.disagreements = []
             return False
+        return self._advance_run(reason, ids)
+
+    def _unexplained(self, stacked: Curve) -> str:
+        """Where the stack differs by more than perturbed runs do, as a clause, or empty."""
+        if not self.perturbed:
+            return "no perturbed run has been trained yet"
+        return disagreement_beyond_rounding(self.plain, self.perturbed, stacked)
+
+    def _advance_run(self, reason: str, ids: Iterator[int]) -> bool:
+        """Note that the run disagrees, and switch to the next one; return False if none is left."""
         run = self.task.runs[0]
-        self.parted.append(f"at lr={run.lr:.3g}, seed {run.seed}, {reason}")
+        self.disagreements.append(f"at lr={run.lr:.3g}, seed {run.seed}, {reason}")
         if not self.waiting:
             return False
         run, self.stacked = self.waiting.pop()
-        self.plain, self.nudged = [], []
-        self.task = replace(self.task, id=next(ids), runs=(run,), nudge=0)
+        self.plain, self.perturbed = [], []
+        self.task = replace(self.task, id=next(ids), runs=(run,), perturbation=0)
         return True
 
     @property
     def reason(self) -> str:
         """What is wrong with the stack, in a clause; empty if one of its runs agrees."""
-        return self.parted[0] if self.parted else ""
+        return self.disagreements[0] if self.disagreements else ""
 
 
 class Guards:

@@ -13,7 +13,7 @@ from optsuite.campaign.stored_curves import Curve, ReadCurves, furthest_step
 from optsuite.campaign.stored_runs import StoredRuns
 from optsuite.campaign.study import Study
 from optsuite.execution.pool import Pool, RunUpdate, TaskLost
-from optsuite.training.equivalence.agreement import parted, repeats
+from optsuite.training.equivalence.agreement import disagreement, repeats
 from optsuite.training.results import Measurement, Run, RunResult
 
 SHARE = 0.03  # of the training that reuse saves, spent on checking a study
@@ -140,7 +140,7 @@ class ReuseCheck:
         if ends_alike and repeats(stored, first):
             self.decisions[check.study] = ReuseDecision(keep=True)
             return
-        beyond_noise = parted(stored, first)
+        beyond_noise = disagreement(stored, first)
         if not beyond_noise and not ends_alike:
             beyond_noise = "it ends at another step"
         mark, is_here = self._stored_runs.reuse_of(check.study)

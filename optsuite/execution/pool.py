@@ -23,8 +23,8 @@ class Task:
     `timeout_seconds` is lost. Training takes about `memory_bytes` of the device.
 
     With `until`, the task checks stored results: its single run is measured up to that step only,
-    and neither uses nor saves checkpoints. With a `nudge` from 1 on, initial weights are perturbed
-    by rounding errors, different for each number, to show how far those grow.
+    and neither uses nor saves checkpoints. With a `perturbation` from 1 on, which is a seed,
+    initial weights are perturbed by rounding errors, to show how far those grow.
     """
 
     id: int
@@ -36,7 +36,7 @@ class Task:
     exclusive: bool = False
     memory_bytes: int = 0
     until: int | None = None
-    nudge: int = 0
+    perturbation: int = 0
 
     def __post_init__(self) -> None:
         assert self.until is None or len(self.runs) == 1

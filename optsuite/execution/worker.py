@@ -27,7 +27,7 @@ from optsuite.training.canonical.descriptions import Descriptions, Identity, dif
 from optsuite.training.checkpoint import Checkpoints
 from optsuite.training.device import is_host
 from optsuite.training.engines import ENGINES
-from optsuite.training.equivalence.agreement import nudged
+from optsuite.training.equivalence.agreement import perturbed
 from optsuite.training.identity import identify_benchmark, identify_optimizer
 from optsuite.training.numerics import fit
 from optsuite.training.repeatable import make_repeatable
@@ -181,8 +181,10 @@ def trainer(
         spec, its = optimizer(task.runs[0].optimizer)
         _check_identity(f"benchmark {benchmark.name}", task.definition.benchmark, own)
         _check_identity(f"optimizer {spec.name}", task.definition.optimizer, its)
-        if task.nudge:
-            benchmark = replace(benchmark, model=partial(nudged, benchmark.model, seed=task.nudge))
+        if task.perturbation:
+            benchmark = replace(
+                benchmark, model=partial(perturbed, benchmark.model, seed=task.perturbation)
+            )
         train_runs = _train_runs(task, checkpoints)
         return train_runs(benchmark, spec, task.runs, splits, device=device)
 

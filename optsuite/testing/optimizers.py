@@ -96,8 +96,8 @@ class OptimizerContract:
         plain = train(self.problem, self.spec, splits, runs)
         stacked = train(self.problem, self.spec, splits, runs, engine=chosen.engine)
         for (lr, seed), one, other in zip(runs, plain, stacked, strict=True):
-            parted = _first_difference(one.curve, other.curve)
-            expect(not parted, f"lr={lr:g} seed={seed}: stacked and plain runs differ at {parted}")
+            step = _first_difference(one.curve, other.curve)
+            expect(not step, f"lr={lr:g} seed={seed}: stacked and plain runs differ at {step}")
 
     def test_run_resumed_from_checkpoint_has_same_curve(self) -> None:
         """A run that is killed halfway and resumed has the curve of an uninterrupted one."""

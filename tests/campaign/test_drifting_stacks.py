@@ -12,7 +12,7 @@ from support.restarts import N_SGD, N_SIGN, SUITE, go, resume
 from support.stores import drifting, everything, run_studies
 
 from optsuite.campaign.events import Event, StudyRestarted
-from optsuite.campaign.guard import NUDGES, RUNS
+from optsuite.campaign.guard import N_PERTURBED, RUNS
 from optsuite.campaign.prepare import prepare
 from optsuite.campaign.runner import manual_study
 from optsuite.execution.pool import Task
@@ -36,18 +36,22 @@ def test_stacked_studies_are_compared_with_the_plain_loop_once(
 
 
 @pytest.mark.parametrize(
-    ("drift", "seeds", "is_refused", "n_nudged"),
-    [(1e-2, range(9), True, RUNS * NUDGES), (1e-4, range(9), False, 0), (1e-2, [0], False, NUDGES)],
+    ("drift", "seeds", "is_refused", "n_perturbed"),
+    [
+        (1e-2, range(9), True, RUNS * N_PERTURBED),
+        (1e-4, range(9), False, 0),
+        (1e-2, [0], False, N_PERTURBED),
+    ],
     ids=["all runs drift", "rounding", "one run is thrown off its course"],
 )
-def test_stacks_that_drift_are_told_from_rounding_by_nudged_runs(
+def test_stacks_that_drift_are_told_from_rounding_by_perturbed_runs(
     folder: Path,
     pool: InlinePool,
     monkeypatch: pytest.MonkeyPatch,
     drift: float,
     seeds: Sequence[int],
     is_refused: bool,
-    n_nudged: int,
+    n_perturbed: int,
 ) -> None:
     monkeypatch.setattr(random.SystemRandom, "sample", lambda self, curves, k: curves[:k][::-1])
     suite = replace(SUITE, n_seeds=4)
@@ -57,8 +61,8 @@ def test_stacks_that_drift_are_told_from_rounding_by_nudged_runs(
     pool.train = drifting(train, 1 + drift, seeds)
     events = resume(pool, suite)
     assert any(isinstance(event, StudyRestarted) for event in events) == is_refused
-    nudges = [task.nudge for task in pool.checks if task.nudge]
-    assert nudges == list(range(1, NUDGES + 1)) * (n_nudged // NUDGES)
+    seeds_used = [task.perturbation for task in pool.checks if task.perturbation]
+    assert seeds_used == list(range(1, N_PERTURBED + 1)) * (n_perturbed // N_PERTURBED)
 
 
 def test_failed_plain_run_refuses_no_stack(

@@ -186,10 +186,10 @@ def test_refusal_to_stack_is_remembered(folder: Path, pool: InlinePool) -> None:
     for row in list(raw()):
         tags = {SUPERSEDED: REFUTED}
         if row["kind"] == "study":
-            tags[REFUSAL] = "it parted"
+            tags[REFUSAL] = "it disagreed"
         store.log(row["run_id"], tags=tags, time=0.0)
     asked = studies(SUITE)
-    expected = [("plain", "it parted")] * 2
+    expected = [("plain", "it disagreed")] * 2
     assert [(study.plan.engine, study.plan.reason) for study in asked] == expected
     go(pool, own=asked)
     assert pool.n_trained == N_RUNS

@@ -36,9 +36,9 @@ FEW = 3  # examples that may fall on the other side of a threshold
 TINY = 1e-6
 # Times the loss before training: no score is found above, and curves there need not agree.
 HUGE = 10
-# Units in the last place by which a nudged run starts elsewhere: more than reordered sums cause.
-NUDGE = 8
-# Up to so many times the growth of a nudge is rounding too, because engines round at every step.
+# Units in the last place by which a perturbed run starts elsewhere: more than reordered sums cause.
+PERTURBATION = 8
+# Up to so many times the growth of a perturbation is rounding too: engines round at every step.
 GROWN = 30
 # Relative: closer losses need no explanation. Engines differ in the fifth digit after 100 steps.
 EQUAL = 1e-3
@@ -54,7 +54,7 @@ def repeats(expected: Iterable[Measurement], received: Iterable[Measurement]) ->
     return bool(found) and all(known.get(step) == bits for step, bits in found.items())
 
 
-def parted(
+def disagreement(
     expected: Iterable[Measurement],
     received: Iterable[Measurement],
     *,
@@ -98,18 +98,18 @@ def tolerance(step: int, eps: float) -> float:
     return min(SATURATED, SATURATED * (step / SATURATION) ** 2 + ROUNDING * eps)
 
 
-def nudged(make: Callable[[], nn.Module], *, seed: int) -> nn.Module:
-    """The model that `make` returns, each weight moved by NUDGE units in the last place.
+def perturbed(make: Callable[[], nn.Module], *, seed: int) -> nn.Module:
+    """The model that `make` returns, each weight moved by PERTURBATION units in the last place.
 
     `seed` decides the directions.
     """
     model = make()
-    nudge(model, lambda dtype: NUDGE * torch.finfo(dtype).eps, seed=seed)
+    perturb(model, lambda dtype: PERTURBATION * torch.finfo(dtype).eps, seed=seed)
     return model
 
 
 @torch.no_grad()
-def nudge(model: nn.Module, relative: Callable[[torch.dtype], float], *, seed: int) -> None:
+def perturb(model: nn.Module, relative: Callable[[torch.dtype], float], *, seed: int) -> None:
     """Move every weight up or down by the fraction `relative(dtype)`; `seed` decides directions."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
@@ -119,7 +119,7 @@ def nudge(model: nn.Module, relative: Callable[[torch.dtype], float], *, seed: i
 
 
 def differ(plain: Iterable[Measurement], other: Iterable[Measurement]) -> bool:
-    """Whether losses differ so much, at any step, that only nudges can rule out an error."""
+    """Whether losses differ so much, at any step, that perturbed runs must rule out an error."""
     own, received = _by_step(plain), _by_step(other)
     for step in own.keys() | received.keys():
         for _, pair in _losses(own.get(step, {}), received.get(step, {})):
@@ -128,34 +128,34 @@ def differ(plain: Iterable[Measurement], other: Iterable[Measurement]) -> bool:
     return False
 
 
-def outgrown(
+def disagreement_beyond_rounding(
     plain: Iterable[Measurement],
-    nudged: Iterable[Iterable[Measurement]],
+    perturbed: Iterable[Iterable[Measurement]],
     other: Iterable[Measurement],
 ) -> str:
-    """Where a run differs from the plain one by far more than any nudge does, as a clause.
+    """Where a run differs from the plain one by far more than any perturbed run does, as a clause.
 
     Empty if it does not. Judges the losses up to the first step at which both runs have exploded,
-    or only a nudged one has. After the last measurement of a run, its loss counts as not finite.
+    or only a perturbed one has. After the last measurement of a run, its loss counts as not finite.
     """
     own, received = _by_step(plain), _by_step(other)
-    moved = list(map(_by_step, nudged))
+    moved = list(map(_by_step, perturbed))
     steps = sorted(own.keys() | received.keys())
     if not steps:
         return ""
     initial = abs(own[steps[0]].get("validation/loss", 1.0))
     huge = HUGE * initial
-    nudge_explodes = any(_exceeds(one, steps, huge) for one in moved)
+    perturbed_explodes = any(_exceeds(one, steps, huge) for one in moved)
     grown = EQUAL
     for step in steps:
         for curve, pair in _losses(own.get(step, {}), received.get(step, {})):
-            if min(pair) > huge or (nudge_explodes and max(pair) > huge):
+            if min(pair) > huge or (perturbed_explodes and max(pair) > huge):
                 return ""
             scale = _scale(pair, initial)
-            nudged_losses = [one.get(step, {}).get(curve, math.inf) for one in moved]
-            largest = max(abs(loss - pair[0]) for loss in nudged_losses)
+            perturbed_losses = [one.get(step, {}).get(curve, math.inf) for one in moved]
+            largest = max(abs(loss - pair[0]) for loss in perturbed_losses)
             grown = max(grown, GROWN * largest / max(scale, TINY * initial))
-            exploded = not nudge_explodes and pair[1] > huge > pair[0]
+            exploded = not perturbed_explodes and pair[1] > huge > pair[0]
             if exploded or not _close(pair, grown * scale + TINY * initial):
                 return (
                     f"{curve} at step {step} is {_against(pair)}, "

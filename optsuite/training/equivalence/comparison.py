@@ -10,7 +10,7 @@ from optsuite.training.equivalence.twin import Observed, Twin
 from optsuite.training.numerics import has_fractions
 from optsuite.training.results import Measurement, RunResult
 
-CHAOS = 10.0  # engines may differ by so many times the distance of a twin
+CHAOS = 10.0  # engines may differ by so many times the distance of a perturbed run
 # At small rates they may differ by no more. What is chaotic there, such as SOAP's eigenvectors, is
 # decided by rounding.
 CALM = 1e-5
@@ -20,13 +20,13 @@ ALONE = f"{UNEQUAL}: some diverge in only one of the engines"
 
 Row = Mapping[int, Measurement]
 Snapshot = Mapping[str, Tensor]
-Triple = tuple[Snapshot, Snapshot, Snapshot]  # plain, stacked, and the twin in the stack
+Triple = tuple[Snapshot, Snapshot, Snapshot]  # plain, stacked, and the perturbed run in the stack
 
 
 class Comparison:
     """Compares the first `n` runs of a stack with plain ones.
 
-    The next `n` runs of the stack are their twins, with perturbed weights. The first half of the
+    The next `n` runs of the stack are the same with perturbed weights. The first half of the
     `n` runs has a small rate, the second half a large one.
     """
 
@@ -38,16 +38,16 @@ class Comparison:
         self._alone: set[int] = set()
         # By run: tensors that are infinite before training, such as masks.
         self._large: dict[int, set[str]] = {}
-        # By run and name: the largest relative distance of the twin so far.
-        self._parted: dict[int, dict[str, float]] = {index: {} for index in range(n)}
+        # By run and name: the largest relative distance of the perturbed run so far.
+        self._differences: dict[int, dict[str, float]] = {index: {} for index in range(n)}
         self._buffers: dict[int, Mapping[str, int]] = {}
 
-    def parted(
+    def disagreement(
         self, plains: Sequence[Observed], expected: Sequence[Row], stack: Observed, received: Row
     ) -> str:
         """Where they differ by more than rounding explains, as a clause; empty if they agree."""
         for index in sorted(self._live):
-            clause = self._lost_buffer(index, stack.models[index]) or self._run_parted(
+            clause = self._lost_buffer(index, stack.models[index]) or self._of_run(
                 index, plains[index], expected[index].get(0), stack, received
             )
             if clause:
@@ -58,7 +58,7 @@ class Comparison:
         """What is still unexplained after the last comparison, as a clause; empty if nothing is."""
         return ALONE if self._alone else ""
 
-    def _run_parted(
+    def _of_run(
         self,
         index: int,
         training: Observed,
@@ -67,39 +67,39 @@ class Comparison:
         received: Row,
     ) -> str:
         """Where one run differs between its plain `training` and the stack, as a clause."""
-        twin_index = index + self._n
+        perturbed_index = index + self._n
         plain = _tensors(training.models[0])
         view = _tensors(stack.models[index])
-        twin = _tensors(stack.models[twin_index])
+        perturbed = _tensors(stack.models[perturbed_index])
         if index not in self._large:
             dtype = self._twin.dtype
             self._large[index] = {name for name in plain if _has_overflowed(plain, {name}, dtype)}
         plain_over = self._is_over(index, plain, measured, training.ended.get(0))
         view_over = self._is_over(index, view, received.get(index), stack.ended.get(index))
-        twin_over = self._is_over(
-            index, twin, received.get(twin_index), stack.ended.get(twin_index)
+        perturbed_over = self._is_over(
+            index, perturbed, received.get(perturbed_index), stack.ended.get(perturbed_index)
         )
-        if self._is_alone(index, plain_over, view_over, twin_over):
+        if self._is_alone(index, plain_over, view_over, perturbed_over):
             if index in self._alone:
                 return ALONE
             self._alone.add(index)
             return ""
         self._alone.discard(index)
-        chaos_is_unknown = twin_over and not self._is_small(index)
+        chaos_is_unknown = perturbed_over and not self._is_small(index)
         if plain_over or view_over or chaos_is_unknown or measured is None:
             self._live.discard(index)
             return ""
-        clause = self._tensors_parted(index, (plain, view, twin))
-        return clause or self._losses_parted(index, measured, received)
+        clause = self._of_tensors(index, (plain, view, perturbed))
+        return clause or self._of_losses(index, measured, received)
 
     def _is_small(self, index: int) -> bool:
         return index < self._n // 2
 
-    def _is_alone(self, index: int, plain: bool, view: bool, twin: bool) -> bool:
-        """Whether only one engine has diverged, and the chaos of the twin does not explain it."""
-        if plain == view or twin != view:
+    def _is_alone(self, index: int, plain: bool, view: bool, perturbed: bool) -> bool:
+        """Whether only one engine has diverged, and the perturbed run does not explain it."""
+        if plain == view or perturbed != view:
             return False
-        most = max(self._parted[index].values(), default=0.0)
+        most = max(self._differences[index].values(), default=0.0)
         return self._is_small(index) or CHAOS * most < 1
 
     def _is_over(
@@ -124,8 +124,8 @@ class Comparison:
                 return f"its forward reassigns the buffer {name}"
         return ""
 
-    def _tensors_parted(self, index: int, tensors: Triple) -> str:
-        plain, view, twin = tensors
+    def _of_tensors(self, index: int, tensors: Triple) -> str:
+        plain, view, perturbed = tensors
         buffers = self._buffers[index]
         sizes = {name: _size(tensor) for name, tensor in plain.items() if has_fractions(tensor)}
         largest = 0.0
@@ -145,28 +145,28 @@ class Comparison:
             # about the scale of weights.
             scale = max(sizes[name], largest if name in buffers else largest_weight)
             difference = _distance(view[name], expected)
-            chaos = _distance(twin[name], view[name])
+            chaos = _distance(perturbed[name], view[name])
             if scale:
                 difference, chaos = difference / scale, chaos / scale
             if not self._is_allowed(index, name, difference, chaos, self._twin.floor):
                 return f"{UNEQUAL}: {name} differs by a relative {difference:.1g}"
         return ""
 
-    def _losses_parted(self, index: int, plain: Measurement, received: Row) -> str:
+    def _of_losses(self, index: int, plain: Measurement, received: Row) -> str:
         view_values = _values(received, index)
-        twin_values = _values(received, index + self._n)
+        perturbed_values = _values(received, index + self._n)
         floor = min(0.5, OF_LOSS * self._twin.floor)
         for name in sorted(plain.values.keys() | view_values.keys()):
             if not name.endswith("/loss"):
                 continue
             expected = plain.values.get(name, math.inf)
             view = view_values.get(name, math.inf)
-            twin = twin_values.get(name, math.inf)
+            perturbed = perturbed_values.get(name, math.inf)
             scale = abs(expected) or 1.0
             if not math.isfinite(scale):
                 scale = abs(view) if math.isfinite(view) else 1.0
             difference = _relative(view, expected, scale)
-            chaos = _relative(twin, view, scale)
+            chaos = _relative(perturbed, view, scale)
             if not self._is_allowed(index, name, difference, chaos, floor):
                 return f"{UNEQUAL}: {name} at step {plain.step} differs"
         return ""
@@ -180,8 +180,8 @@ class Comparison:
                 self._live.discard(index)  # later differences prove nothing
                 return True
             chaos = math.inf
-        most = max(self._parted[index].get(name, 0.0), chaos)
-        self._parted[index][name] = most
+        most = max(self._differences[index].get(name, 0.0), chaos)
+        self._differences[index][name] = most
         by_chaos = CHAOS * most
         if is_small:
             by_chaos = min(by_chaos, max(CALM, floor))

@@ -1,8 +1,8 @@
 """Whether stacked runs equal plain ones: both engines train the same runs, which are compared.
 
 The runs are two seeds at a small rate and two at the top of the interval. Beside each, the stack
-trains a twin with slightly different initial weights: where twins diverge from each other, as chaos
-at high rates makes them, engines may differ too.
+trains the same run with slightly perturbed initial weights: where these two diverge from each
+other, as chaos at high rates makes them, engines may differ too.
 """
 
 import math
@@ -17,7 +17,7 @@ from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.errors import InputError, one_line
 from optsuite.training import plain, stacked
 from optsuite.training.device import trial_device
-from optsuite.training.equivalence.agreement import TINY, nudge
+from optsuite.training.equivalence.agreement import TINY, perturb
 from optsuite.training.equivalence.comparison import Comparison
 from optsuite.training.equivalence.definition_state import DefinitionState
 from optsuite.training.equivalence.flat_trial import why_not_flat
@@ -188,11 +188,11 @@ def _why_not(
         watches.append(watch)
         plains.append(_watched(twin, spec, run, watch))
 
-    def perturb(index: int, model: nn.Module) -> None:
+    def change(index: int, model: nn.Module) -> None:
         if index >= len(runs):
-            nudge(model, lambda dtype: twin.perturbation, seed=index)
+            perturb(model, lambda dtype: twin.perturbation, seed=index)
 
-    stack = Observed(engine, twin, spec, runs * 2, change=perturb)
+    stack = Observed(engine, twin, spec, runs * 2, change=change)
     comparison = Comparison(twin, len(runs))
     for _ in range(2 + twin.benchmark.max_steps // twin.benchmark.eval_every):
         if time.monotonic() > deadline:
@@ -204,8 +204,8 @@ def _why_not(
             received = _advanced(stack)
         except NotStackableError as error:
             return str(error)
-        if parted := comparison.parted(plains, expected, stack, received):
-            return parted
+        if reason := comparison.disagreement(plains, expected, stack, received):
+            return reason
     if left := comparison.left():
         return left
     for watch, view in zip(watches, stack.models, strict=False):

@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from optsuite.training.equivalence.agreement import (
-    NUDGE,
+    PERTURBATION,
     differ,
-    nudged,
-    outgrown,
-    parted,
+    disagreement,
+    disagreement_beyond_rounding,
+    perturbed,
     repeats,
     tolerance,
 )
@@ -38,12 +38,12 @@ def test_curve_whose_store_drops_the_sign_of_zero_repeats() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_weights_of_any_dtype_are_all_nudged(dtype: torch.dtype) -> None:
+def test_weights_of_any_dtype_are_all_perturbed(dtype: torch.dtype) -> None:
     model = nn.Linear(3, 2).to(dtype)
     before = model.weight.detach().clone()
-    nudged(lambda: model, seed=1)
+    perturbed(lambda: model, seed=1)
     moved = (model.weight.detach() / before - 1).abs() / torch.finfo(dtype).eps
-    assert torch.all((moved >= NUDGE - 2) & (moved <= NUDGE + 2))
+    assert torch.all((moved >= PERTURBATION - 2) & (moved <= PERTURBATION + 2))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_curve_with_different_bits_does_not_repeat(received: list[Measurement]) 
 
 
 def test_curve_of_a_counter_in_forward_is_named_at_its_step() -> None:
-    clause = parted(curve(LOSS), curve(LOSS | {60: 0.669}))
+    clause = disagreement(curve(LOSS), curve(LOSS | {60: 0.669}))
     assert clause == "validation/loss at step 60 is 0.669 instead of 0.057"
 
 
@@ -80,8 +80,8 @@ def test_curve_of_a_counter_in_forward_is_named_at_its_step() -> None:
 def test_difference_beyond_rounding_is_named(
     expected: Mapping[int, float], received: Mapping[int, float]
 ) -> None:
-    assert parted(curve(expected), curve(received))
-    assert parted(curve(received), curve(expected))
+    assert disagreement(curve(expected), curve(received))
+    assert disagreement(curve(received), curve(expected))
 
 
 @pytest.mark.parametrize(
@@ -108,15 +108,15 @@ def test_difference_beyond_rounding_is_named(
 def test_difference_within_rounding_agrees(
     expected: Mapping[int, float], received: Mapping[int, float]
 ) -> None:
-    assert parted(curve(expected), curve(received)) == ""
-    assert parted(curve(received), curve(expected)) == ""
+    assert disagreement(curve(expected), curve(received)) == ""
+    assert disagreement(curve(received), curve(expected)) == ""
 
 
 def test_metric_that_counts_may_differ_by_a_few_examples() -> None:
     expected = curve({0: 0.1, 5: 0.5}, "validation/accuracy")
     received = curve({0: 0.1, 5: 0.508}, "validation/accuracy")
-    assert parted(expected, received, examples=360) == ""
-    assert parted(expected, received, examples=10_000)
+    assert disagreement(expected, received, examples=360) == ""
+    assert disagreement(expected, received, examples=10_000)
 
 
 def test_tolerance_grows_with_steps_and_saturates() -> None:
@@ -139,15 +139,23 @@ SPREAD = {0: 2.0, 20: 1.0, 80: 0.6, 160: 0.2, 240: 0.3}
     ],
     ids=["explodes", "is not finite", "ends"],
 )
-def test_stack_that_explodes_where_no_nudge_does_has_outgrown(stack: Mapping[int, float]) -> None:
+def test_stack_that_explodes_where_no_perturbed_run_does_disagrees(
+    stack: Mapping[int, float],
+) -> None:
     assert differ(curve(CALM), curve(stack))
-    assert outgrown(curve(CALM), [curve(SPREAD)] * 2, curve(stack))
+    assert disagreement_beyond_rounding(curve(CALM), [curve(SPREAD)] * 2, curve(stack))
 
 
-def test_stack_that_explodes_where_a_nudge_does_too_has_not_outgrown() -> None:
+def test_stack_that_explodes_where_a_perturbed_run_does_too_does_not_disagree() -> None:
     exploded = CALM | {160: 1e6, 240: 1e9}
-    assert not outgrown(curve(CALM), [curve(SPREAD), curve(exploded)], curve(exploded))
-    assert not outgrown(curve(CALM), [curve(SPREAD), curve({0: 2.0, 20: 1.0})], curve(exploded))
-    assert not outgrown(curve(exploded), [curve(exploded)], curve(exploded | {160: 1e5}))
-    assert not outgrown(curve(CALM), [curve(SPREAD)], curve(SPREAD))
+    assert not disagreement_beyond_rounding(
+        curve(CALM), [curve(SPREAD), curve(exploded)], curve(exploded)
+    )
+    assert not disagreement_beyond_rounding(
+        curve(CALM), [curve(SPREAD), curve({0: 2.0, 20: 1.0})], curve(exploded)
+    )
+    assert not disagreement_beyond_rounding(
+        curve(exploded), [curve(exploded)], curve(exploded | {160: 1e5})
+    )
+    assert not disagreement_beyond_rounding(curve(CALM), [curve(SPREAD)], curve(SPREAD))
     assert not differ(curve(CALM), curve(CALM))

@@ -225,7 +225,7 @@ def test_known_plan_needs_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "choose", refuse)
     known = ("stacked", "")
     assert plan(BENCHMARK, spec(), tiny.line(), device="cpu", known=known) == fresh
-    refused = plan(BENCHMARK, spec(), tiny.line(), device="cpu", known=("plain", "it parted"))
-    assert (refused.engine, refused.reason, refused.max_stack) == ("plain", "it parted", 1)
+    refused = plan(BENCHMARK, spec(), tiny.line(), device="cpu", known=("plain", "it disagreed"))
+    assert (refused.engine, refused.reason, refused.max_stack) == ("plain", "it disagreed", 1)
     asked = plan(BENCHMARK, spec(), tiny.line(), device="cpu", engine="plain", known=known)
     assert (asked.engine, asked.reason) == ("plain", "as asked")
