@@ -67,7 +67,8 @@ def test_folder_of_the_user_is_left_unchanged(tmp_path: Path, make: Callable[[Pa
     make(folder)
     before = contents(tmp_path)
     with pytest.raises(
-        InputError, match=r"report folder: got .*; nothing is changed there; allowed: another --out"
+        InputError,
+        match=r"report folder .* cannot be used, .* nothing is changed there; choose another --out",
     ) as error:
         made(folder, *seeds("a", [1.0, 2.0]))
     assert "\n" not in str(error.value)

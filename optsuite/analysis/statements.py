@@ -199,8 +199,8 @@ STANDINGS = {
     "tied": "tied",
     "alone": "best",
     "leads": "leads",
-    "open": "maybe",
-    "worse": "beaten",
+    "open": "open",
+    "worse": "worse",
 }
 CERTAINTIES = {"certain": "certain", "tie": "a tie", "open": "open", "": ""}
 VERSUS_TUNED: Mapping[str, Callable[[float], str]] = {

@@ -106,7 +106,7 @@ def _require_free(port: int) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             raise InputError(
-                f"port: got {port}, which cannot be used ({error.strerror}); allowed: a free --port"
+                f"port {port} cannot be used ({error.strerror}); choose another --port"
             ) from None
 
 

@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -38,8 +37,6 @@ from optsuite.training.validation.definitions import load_splits
 EXIT_OUT_OF_MEMORY = 12  # the exit code: ENOMEM
 MEMORY_SHARE = 0.9  # of the machine's memory: a greedy worker fails before the machine does
 SEND_SECONDS = 0.25  # updates are batched: each message costs the busy driver some milliseconds
-# A warning of torch that users cannot act on.
-SLOW_VMAP = "There is a performance drop because we have not yet implemented the batching rule"
 Train = Callable[[Task], Iterator[tuple[int, Measurement | RunResult]]]
 
 
@@ -65,7 +62,6 @@ def serve(
     os.environ.update(environment)
     if is_host(device):
         limit_memory(memory_bytes)
-    warnings.filterwarnings("ignore", SLOW_VMAP)
     train = trainer(partial(suite_from, suite), device, checkpoints)
     # The first step makes torch import half of itself: do it before a task waits for it.
     torch.optim.SGD([torch.zeros(1)], lr=0.0).step()

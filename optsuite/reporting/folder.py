@@ -172,8 +172,8 @@ def _require_no_link(path: Path) -> None:
 
 
 def _refused(path: Path, why: str) -> InputError:
-    remedy = "nothing is changed there; allowed: another --out, new or empty"
-    return InputError(f"report folder: got {path}, {why}; {remedy}")
+    remedy = "nothing is changed there; choose another --out, new or empty"
+    return InputError(f"report folder {path} cannot be used, {why}; {remedy}")
 
 
 def _hash(content: bytes) -> str:

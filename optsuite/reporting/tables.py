@@ -18,7 +18,7 @@ MARKS: Mapping[str, str] = {
     "alone": "best",
     "leads": "open",
     "open": "open",
-    "worse": "lost",
+    "worse": "worse",
 }
 
 
@@ -77,7 +77,7 @@ def _cell(column: Column, row: Row, benchmark: str, links: Links) -> Cell:
         case "rank" | "optimizer":
             return Cell(text, link=links.study(benchmark, name))
         case "verdict":
-            mark = MARKS.get(row["verdict"], "lost")
+            mark = MARKS.get(row["verdict"], "worse")
             return Cell(text, link=links.study(benchmark, name), kind=f"wrap mark {mark}")
         case "lr" if arm == "tuned":
             return Cell(text, key=number(row["lr"]), link=links.runs(benchmark, name, kind="trial"))

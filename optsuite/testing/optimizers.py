@@ -2,13 +2,11 @@
 
 import math
 import tempfile
-import warnings
 from pathlib import Path
 from typing import ClassVar
 
 from optsuite.definitions.benchmark import Benchmark
 from optsuite.definitions.optimizer import OptimizerSpec
-from optsuite.execution.worker import SLOW_VMAP
 from optsuite.testing.problem import CLUSTERS
 from optsuite.testing.training import (
     Curve,
@@ -85,9 +83,7 @@ class OptimizerContract:
     def test_stacked_equals_plain_or_falls_back_with_reason(self) -> None:
         """If runs can be stacked, they train as they do one by one."""
         splits = fitted_splits(self.problem)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", SLOW_VMAP)
-            chosen = plan(self.problem, self.spec, splits, device="cpu", engine="stacked")
+        chosen = plan(self.problem, self.spec, splits, device="cpu", engine="stacked")
         if chosen.engine == "plain":
             expect(bool(chosen.reason), "its runs are not stacked, and no reason is given")
             return

@@ -1,7 +1,6 @@
 """Trains a few runs for a contract: their measurements, and how each run ended."""
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +8,6 @@ import torch
 
 from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
-from optsuite.execution.worker import SLOW_VMAP
 from optsuite.training.checkpoint import Checkpoint
 from optsuite.training.engines import ENGINES, PLAIN
 from optsuite.training.numerics import fit
@@ -120,9 +118,7 @@ def _updates(
     engine: Callable[[], Iterator[tuple[int, Measurement | RunResult]]],
 ) -> Iterator[tuple[int, Measurement | RunResult]]:
     make_repeatable()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", SLOW_VMAP)
-        yield from engine()
+    yield from engine()
 
 
 def _run(benchmark: Benchmark, spec: OptimizerSpec, lr: float, seed: int) -> Run:

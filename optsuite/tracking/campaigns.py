@@ -41,7 +41,7 @@ def require_campaign(uri: str, campaign: str) -> None:
     names = campaign_names(uri) if store_exists(uri) else []
     if not names:
         raise InputError(
-            f"campaign: got {campaign!r}, there is no campaign yet in {redact(uri)}; "
+            f"campaign {campaign!r} does not exist: there is no campaign yet in {redact(uri)}; "
             "'optsuite run' creates one"
         )
     if campaign not in names:

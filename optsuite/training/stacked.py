@@ -32,6 +32,9 @@ from optsuite.training.stack import PAD_TO, Stack
 from optsuite.training.stepper import FlatStepper, Stepper, ViewsStepper
 from optsuite.training.train_step import eval_mode, without_draws
 
+# A warning of torch that users cannot act on.
+SLOW_VMAP = "There is a performance drop because we have not yet implemented the batching rule"
+
 
 def train(
     benchmark: Benchmark,
@@ -107,8 +110,7 @@ def _losses(
 
     When losses are yielded, the stack holds their gradients.
     """
-    # Slow operations are no fault of the user's.
-    warnings.filterwarnings("ignore", message="There is a performance drop")
+    warnings.filterwarnings("ignore", SLOW_VMAP)
     losses_of = vmap(_loss(benchmark, stack.base), randomness="error")
     x, y = splits.train
     for batch in islice(_batches(len(x), benchmark, runs), benchmark.max_steps):

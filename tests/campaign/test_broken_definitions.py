@@ -37,7 +37,7 @@ def test_broken_benchmarks_are_reported_by_name_and_the_others_finish(
         return next(line for line in lines if line.startswith(start))
 
     assert "Broken not_a_number: benchmark not_a_number: its loss, given outputs" in out
-    assert "returned nan, allowed: a finite number before training" in out
+    assert "returned nan before training; it must be finite there" in out
     given = "given outputs (16, 2) and targets (16, 1),"
     assert f"Broken wrong_shape: benchmark wrong_shape: its loss, {given}" in out
     for optimizer in ("sgd", "adam"):

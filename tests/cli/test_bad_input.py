@@ -67,9 +67,9 @@ BAD_INPUT = [
     ((*TRAIN, "0.1", "--seeds", "1,1"), "--seeds: got '1,1'"),
     (("train", "digits_mlp", "adam"), "Missing option '--lr'"),
     (("train", "digits_mlp", "adm", "--lr", "0.1"), "optimizer: got 'adm'"),
-    (("report",), "campaign: got 'default', there is no campaign yet"),
-    (("report", "--campaign", "nope"), "campaign: got 'nope', there is no campaign yet"),
-    (("ui",), "campaign: got 'default', there is no campaign yet"),
+    (("report",), "campaign 'default' does not exist: there is no campaign yet"),
+    (("report", "--campaign", "nope"), "campaign 'nope' does not exist: there is no campaign yet"),
+    (("ui",), "campaign 'default' does not exist: there is no campaign yet"),
     (("ui", "--port", "0"), "Invalid value for '--port'"),
 ]
 

@@ -29,7 +29,7 @@ def test_address_without_a_cluster_gets_one_line(
     with socket.create_server(("127.0.0.1", 0)) as server:
         if address == "mute":
             address = f"127.0.0.1:{server.getsockname()[1]}"
-        message = rf"--ray: got '{address}', which cannot be reached \(.*\); allowed: auto, or HOST"
+        message = rf"--ray: the cluster '{address}' cannot be reached \(.*\); give auto, or HOST"
         started = time.monotonic()
         with pytest.raises(InputError, match=message):
             open_ray(address)

@@ -45,8 +45,8 @@ def connect(address: str, n_cpus: int) -> bool:
             ray.init(address=where, **QUIET)
     except Exception as error:
         raise InputError(
-            f"--ray: got {address!r}, which cannot be reached ({one_line(error)}); "
-            "allowed: auto, or HOST:PORT of the head of a cluster that this machine is a node of"
+            f"--ray: the cluster {address!r} cannot be reached ({one_line(error)}); "
+            "give auto, or HOST:PORT of the head of a cluster that this machine is a node of"
         ) from error
     return True
 

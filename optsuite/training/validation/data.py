@@ -83,7 +83,7 @@ def _check_validation(benchmark: Benchmark, model: nn.Module, split: Split) -> N
                 return
     raise InputError(
         f"benchmark {benchmark.name}: its loss on the validation split is {value.item()} before "
-        "training, allowed: a finite number; are all its labels ignored?"
+        "training, where it must be finite; are all its labels ignored?"
     )
 
 

@@ -25,7 +25,7 @@ def check_training(benchmark: Benchmark, model: nn.Module, splits: Splits) -> No
     with error_context(f"{where}: its loss, {given},"):
         loss = _scalar(call_loss(benchmark.loss, outputs, y))
         if not loss.isfinite():
-            raise InputError(f"returned {loss.item()}, allowed: a finite number before training")
+            raise InputError(f"returned {loss.item()} before training; it must be finite there")
         backward(benchmark.loss, loss, outputs, y)
 
 
