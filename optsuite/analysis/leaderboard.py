@@ -12,10 +12,9 @@ import pandas as pd
 from optsuite.analysis.columns import Column, columns_for
 from optsuite.analysis.rows import failed_row, metrics_of, rows_of
 from optsuite.analysis.verdicts import Unranked, ranked, warnings
-from optsuite.definitions.suite import TOLERANCE
+from optsuite.definitions.suite import BUDGET, TOLERANCE
 from optsuite.statistics.differences import Verdict, compare, probability_of_improvement
 
-BUDGET = ("n_trials", "n_tuning_seeds", "n_seeds")
 ARMS = ("tuned", "default", "manual")  # in the order of the table
 OF_STUDY = ("optimizer", *BUDGET, "at_edge", "n_tied", "reuse")  # what its rows take from a study
 

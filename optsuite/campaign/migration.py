@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from optsuite.campaign.study import Study
+from optsuite.definitions.suite import BUDGET
 from optsuite.tracking.legacy_rows import FORMER, former_rows
 from optsuite.tracking.schema import FINGERPRINT, MANUAL_ARMS, REFUTED, SUPERSEDED
 from optsuite.tracking.seal import resealed
@@ -20,7 +21,6 @@ from optsuite.training.legacy_fingerprint import FormerFingerprint, engine_of, e
 
 Row = Mapping[Any, Any]
 Named = Mapping[tuple[str, str], Study]  # by benchmark and optimizer
-COUNTS = ("n_trials", "n_tuning_seeds", "n_seeds")  # of a budget
 
 
 def migrate(store: Store, campaign: str, studies: Sequence[Study]) -> None:
@@ -105,7 +105,7 @@ def _new_fingerprint(row: Row, study: Study) -> Fingerprint | None:
 def _of_study(row: Row, former: FormerFingerprint, study: Study) -> Fingerprint | None:
     """A study's own fingerprint with the budget of the row; None if it searched other rates."""
     try:
-        budget: dict[str, object] = {name: int(float(row[name])) for name in COUNTS}
+        budget: dict[str, object] = {name: int(float(row[name])) for name in BUDGET}
         budget["tolerance"] = float(row["tolerance"])
     except (TypeError, ValueError):
         return None

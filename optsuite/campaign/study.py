@@ -9,7 +9,7 @@ import numpy as np
 
 from optsuite.campaign.prepare import Problem
 from optsuite.definitions.optimizer import OptimizerSpec
-from optsuite.definitions.suite import Suite
+from optsuite.definitions.suite import BUDGET, Suite
 from optsuite.execution.pool import Task
 from optsuite.schedules import schedule_name
 from optsuite.statistics.seeds import interquartile_mean
@@ -171,13 +171,7 @@ class Study:
 
     def budget(self) -> dict[str, object]:
         """The part of the protocol that must be the same for all optimizers of a table."""
-        suite = self.suite
-        return {
-            "n_trials": suite.n_trials,
-            "n_tuning_seeds": suite.n_tuning_seeds,
-            "n_seeds": suite.n_seeds,
-            "tolerance": suite.tolerance,
-        }
+        return {name: getattr(self.suite, name) for name in (*BUDGET, "tolerance")}
 
     def result_params(self) -> dict[str, object]:
         """The results of the tuning, as params."""

@@ -8,6 +8,7 @@ from optsuite.errors import require, require_count, require_name
 
 MOST_TRIALS, MOST_SEEDS = 1_000, 1_000  # more is a typing error
 TOLERANCE = 0.01  # differences below 1 % of the better score do not matter, however certain
+BUDGET = ("n_trials", "n_tuning_seeds", "n_seeds")  # the fields that say how many runs there are
 FIRST_TUNING_SEED = 1_000  # evaluation seeds are 0, 1, ...; the two ranges never overlap
 
 

@@ -11,6 +11,7 @@ from optsuite.tracking.schema import (
     ARM,
     BENCHMARK,
     CAMPAIGN,
+    ENDED,
     FINGERPRINT,
     GIVEN_UP,
     KIND,
@@ -36,7 +37,6 @@ WRITTEN = (KIND, BENCHMARK, OPTIMIZER, FINGERPRINT)
 MARKS = (SUPERSEDED, REFUSAL, TRIED, PROPOSED)
 TAGS = (*OWNERS, *WRITTEN, ARM, NIGHT, SUITE, PARENT, *MARKS)
 PARAMS = ("engine", "engine_reason")
-ENDED = ("FINISHED", "FAILED")
 RUNS = """
     SELECT runs.run_uuid AS run_id, runs.status, runs.start_time, runs.artifact_uri,
         runs.lifecycle_stage AS stage, experiments.lifecycle_stage AS stage_of_experiment

@@ -14,13 +14,14 @@ from optsuite.tracking.retry import UNREADABLE
 from optsuite.tracking.rows import chunks
 from optsuite.tracking.schema import (
     CAMPAIGN,
+    ENDED,
     FINGERPRINT,
     NUMBERS,
     REFUTED,
     having,
 )
 from optsuite.tracking.seal import flaw_of_seal
-from optsuite.tracking.soundness import ENDED, flaw
+from optsuite.tracking.soundness import flaw
 from optsuite.tracking.sql import ask
 from optsuite.tracking.store import Store, open_store
 from optsuite.training.legacy_fingerprint import FormerFingerprint

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from optsuite.errors import one_line, require_name
 from optsuite.files import write_atomically
 from optsuite.tracking.location import database_path, local_state_dir
-from optsuite.tracking.schema import CAMPAIGN
+from optsuite.tracking.schema import CAMPAIGN, ENDED
 from optsuite.tracking.store import Store
 from optsuite.training.results import Measurement
 
@@ -25,7 +25,7 @@ FOLDER = "outbox"
 FORMER_FOLDER = "spool"  # the name until 0.4, whose files are still delivered
 RESERVE = "reserve"  # the file that takes this space while a campaign runs
 SET_ASIDE = ".odd"
-UNFINISHED = ".*.new"  # left by a kill while a file was written
+PARTIAL = ".*.new"  # left by a kill while a file was written
 LARGEST_BYTES = 2**28  # more than a run of a million measurements takes
 OPEN_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK  # follow no link, wait for no pipe
 LOGGER = logging.getLogger("optsuite")
@@ -107,7 +107,7 @@ class Outbox:
     @property
     def litter(self) -> list[Path]:
         """The files that a killed process has left, if the campaign's lock is held."""
-        return self._matching(RESERVE, UNFINISHED)
+        return self._matching(RESERVE, PARTIAL)
 
     def summary(self) -> str:
         """What happened to the runs that the store did not take, as the end of a message."""
@@ -196,7 +196,7 @@ def _record(found: object) -> Record:
     times = {str(measurement.step): measurement.time for measurement in measurements}
     _require_numbers({"started": record.started, "ended": record.ended, **times})
     require_name("benchmark", record.benchmark)
-    if record.status not in ("FINISHED", "FAILED") or not isinstance(record.name, str):
+    if record.status not in ENDED or not isinstance(record.name, str):
         raise ValueError(f"its status is {record.status!r}")
     return replace(record, measurements=measurements)
 

@@ -15,6 +15,7 @@ from optsuite.tracking.schema import (
     CURVES,
     NUMBERS,
     REFUTED,
+    UNFINISHED,
     metric_columns,
 )
 from optsuite.tracking.seal import flaw_of_seal, newer
@@ -22,7 +23,6 @@ from optsuite.tracking.soundness import Damaged, damaged, flaw
 from optsuite.tracking.sql import DELETED, NUMBER, OF_RUNS, query
 from optsuite.tracking.store import Store
 
-UNFINISHED = ("RUNNING", "SCHEDULED", "KILLED")
 ORDER = ["benchmark", "optimizer", "kind", "arm", "lr", "seed", "run_id"]
 
 

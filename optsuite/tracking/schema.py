@@ -8,6 +8,10 @@ from collections.abc import Iterable
 
 SCHEMA_VERSION = "3"  # of the sealed parts of a run, see `tracking.seal`
 
+# The statuses of a run, as MLflow names them.
+ENDED = ("FINISHED", "FAILED")
+UNFINISHED = ("RUNNING", "SCHEDULED", "KILLED")
+
 # Tags that identify a run.
 KIND = "optsuite.kind"  # study, trial, evaluation; reports and leases are not runs of training
 ARM = "optsuite.arm"

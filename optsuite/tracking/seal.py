@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from optsuite.tracking.schema import (
+    ENDED,
     FINGERPRINT,
     SCHEMA,
     SCHEMA_VERSION,
@@ -23,7 +24,6 @@ LONGEST = 500  # characters of a text that are sealed: stores truncate long text
 LARGEST = 1e30  # larger values count as this one, because their sums would overflow
 LARGEST_NUMBER = 1e300  # the same for single numbers, because stores do not hold infinity
 CLOSE = 1e-9  # relative: sums of curves depend on the order of their terms
-SEALED_STATUSES = ("FINISHED", "FAILED")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ def flaw_of_seal(row: Mapping[Any, Any]) -> str:
     Curves are checked only in rows with POINTS. Rows that are older than seals have neither a
     schema nor a class of machine; they are not checked.
     """
-    if row["status"] not in SEALED_STATUSES:
+    if row["status"] not in ENDED:
         return ""
     if isinstance(row["seal"], str):
         names = [*SEALED]

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from optsuite.errors import InputError, require_name
-from optsuite.tracking.schema import MANUAL_ARMS
+from optsuite.tracking.schema import ENDED, MANUAL_ARMS, UNFINISHED
 from optsuite.training.legacy_fingerprint import AnyFingerprint, names_run, read_fingerprint
 
 Row = Mapping[Any, Any]
-STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
-ENDED = ("FINISHED", "FAILED")
 ARMS = {"trial": (None,), "evaluation": ("tuned", "default", *MANUAL_ARMS), "study": (None,)}
 OUTCOMES = {"FINISHED": ("finished", "diverged"), "FAILED": ("failed",)}
 WRITTEN = ("kind", "benchmark", "optimizer", "fingerprint")  # every run of optsuite has one of them
@@ -72,7 +70,7 @@ def flaw(row: Row, numbers: Sequence[str]) -> str:
 
     `numbers` are the names of the columns that must hold numbers.
     """
-    if row["status"] not in STATUSES:
+    if row["status"] not in (*ENDED, *UNFINISHED):
         return f"its status is {row['status']!r}"
     if row["status"] not in ENDED or row["kind"] == "report":
         return ""

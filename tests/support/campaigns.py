@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from conftest import InlinePool
 from suites import tiny
@@ -15,13 +16,17 @@ SUITE = replace(tiny.SUITE, n_trials=9, n_seeds=2)
 N_SGD, N_SIGN = 9 + 2 + 2, 9 + 2  # the optimizer of the suite has no default rate
 
 
-def go(pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = never) -> list[Event]:
+def go(
+    pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = never, **options: Any
+) -> list[Event]:
     """Run the suite in the current folder and return the events."""
     pool.load(suite)
-    return resume(pool, suite, stop)
+    return resume(pool, suite, stop, **options)
 
 
-def resume(pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = never) -> list[Event]:
+def resume(
+    pool: InlinePool, suite: Suite = SUITE, stop: Callable[[], bool] = never, **options: Any
+) -> list[Event]:
     """The same with the training function that the pool already has."""
     studies = studies_of(suite, prepared(suite), device="cpu")
-    return run_studies(pool, studies, suite=suite.name, stop=stop)
+    return run_studies(pool, studies, suite=suite.name, stop=stop, **options)

@@ -7,9 +7,7 @@ from suites import tiny
 
 from optsuite import Suite
 from optsuite.campaign.events import Event
-from optsuite.campaign.prepare import prepare
-from optsuite.campaign.runner import studies_of
-from support.stores import run_studies
+from support import campaigns
 
 SUITE = replace(tiny.SUITE, n_trials=4, n_seeds=2)
 N_SGD, N_SIGN = 4 + 2 + 2, 4 + 2
@@ -23,5 +21,5 @@ def go(pool: InlinePool, suite: Suite = SUITE, *, trust_store: bool = False) -> 
 def resume(pool: InlinePool, suite: Suite = SUITE, *, trust_store: bool = False) -> list[Event]:
     """The same with the training function that the pool already has."""
     pool.n_trained, pool.checks = 0, []
-    studies = studies_of(suite, prepare(suite, device="cpu")[0], device="cpu")
-    return run_studies(pool, studies, suite=suite.name, trust_store=trust_store)
+    fresh = replace(suite)  # prepared again, since tests change what its definitions read
+    return campaigns.resume(pool, fresh, trust_store=trust_store)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from optsuite.campaign.housekeeping.obsolete import UNFINISHED
 from optsuite.tracking.inventory import InventoryRow, basis_of
 from optsuite.tracking.location import checkpoint_folder
+from optsuite.tracking.schema import UNFINISHED
 
 NAME = re.compile(r"\.?([0-9a-z_-]+)\.(pt|trial)(\..*\.new)?")
 # A run is in the store after its second measurement, which never takes a day.

@@ -14,9 +14,8 @@ from optsuite.tracking.schema import (
     REFUSAL,
     SUPERSEDED,
     TRIED,
+    UNFINISHED,
 )
-
-UNFINISHED = ("RUNNING", "SCHEDULED", "KILLED")
 
 
 @dataclass(frozen=True, kw_only=True)
