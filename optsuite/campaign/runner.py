@@ -126,13 +126,7 @@ def run_campaign(
             if not trust_store:
                 check = ReuseCheck(stored, curves, pool, ids)
             work = yield from _replayed(studies, stored, recorder, check, must_stop)
-            replaced = stored.replaced_by(studies)
-            yield Ready(
-                missing=work.missing(),
-                replaced=replaced,
-                outdated=stored.outdated(studies),
-                delivered=delivered,
-            )
+            yield _ready(work, stored, delivered)
             stored.delete_unfinished(store, studies, broken)
             with Writer() as writer:
                 scheduler = Scheduler(work, recorder, writer, pool, Guards(curves, ids), ids)
@@ -143,6 +137,16 @@ def run_campaign(
             if store.retry.has_waited:
                 # A write that seemed to fail may have succeeded, and was repeated.
                 StoredRuns.read(store, campaign).delete_duplicates(store)
+
+
+def _ready(work: Replay, stored: StoredRuns, delivered: int) -> Ready:
+    """What the store holds, before anything is changed in it."""
+    return Ready(
+        missing=work.missing(),
+        replaced=stored.replaced_by(work.studies),
+        outdated=stored.outdated(work.studies),
+        delivered=delivered,
+    )
 
 
 def _must_stop(stop: Callable[[], bool], own: Lease | None) -> bool:

@@ -20,7 +20,7 @@ from benchmarks import SUITE
 from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.training import plain, stacked
-from optsuite.training.equivalence.agreement import parted
+from optsuite.training.equivalence.agreement import disagreement
 from optsuite.training.results import Measurement, Run
 
 SEEDS = 2
@@ -50,7 +50,7 @@ def main() -> None:
     of = f"{SEEDS} seeds, {n_optimizers} optimizers and all loss curves"
     print(f"Median / 90 % / 99 % / largest of {of}\n")
     print(tabulate(table(found), headers="keys", tablefmt="github"))
-    print("\n" + "\n".join(clauses or ["None of them has parted."]))
+    print("\n" + "\n".join(clauses or ["None of them has disagreement."]))
 
 
 def compare(
@@ -60,7 +60,7 @@ def compare(
     found: Mapping[tuple[str, int], list[float]],
     clauses: list[str],
 ) -> None:
-    """Train by both engines at each rate, and add their differences and the result of `parted`."""
+    """Train by both engines at each rate, and add their differences and the result of `disagreement`."""
     middle = spec.default_lr or (spec.lr.low * spec.lr.high) ** 0.5
     rates = {
         "lowest": spec.lr.low,
@@ -83,7 +83,7 @@ def compare(
             kind = list(rates)[index // SEEDS]
             for name, step, difference in differences(expected[index], received[index], examples):
                 found[f"{kind}: {name}", step].append(difference)
-            if clause := parted(expected[index], received[index], examples=examples):
+            if clause := disagreement(expected[index], received[index], examples=examples):
                 clauses.append(
                     f"{benchmark.name} {spec.name} at {run.lr:g}, seed {run.seed}: {clause}"
                 )
