@@ -50,7 +50,7 @@ def main() -> None:
     of = f"{SEEDS} seeds, {n_optimizers} optimizers and all loss curves"
     print(f"Median / 90 % / 99 % / largest of {of}\n")
     print(tabulate(table(found), headers="keys", tablefmt="github"))
-    print("\n" + "\n".join(clauses or ["None of them has disagreement."]))
+    print("\n" + "\n".join(clauses or ["None of them disagrees."]))
 
 
 def compare(
@@ -60,7 +60,7 @@ def compare(
     found: Mapping[tuple[str, int], list[float]],
     clauses: list[str],
 ) -> None:
-    """Train by both engines at each rate, and add their differences and the result of `disagreement`."""
+    """Train by both engines at each rate; add their differences, and any `disagreement`."""
     middle = spec.default_lr or (spec.lr.low * spec.lr.high) ** 0.5
     rates = {
         "lowest": spec.lr.low,
