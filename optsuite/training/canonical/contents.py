@@ -5,18 +5,22 @@ import sys
 from types import MappingProxyType
 from typing import Any
 
+from optsuite.training.canonical.imports import closure
+from optsuite.training.canonical.own_code import home_of_module
 from optsuite.training.canonical.replaced import is_plain
 
 
 def contents(part: str) -> dict[str, list[Any]]:
     """The functions, classes, registries and plain values of a part of optsuite, by name.
 
-    The name of its file plays no role; a name that several files define has several values.
+    The name of its file plays no role; a name that several files define has several values. Only
+    the modules that the part itself imports count, whatever else this process has loaded.
     """
     whole = f"optsuite.{part}"
-    importlib.import_module(whole)
+    package = importlib.import_module(whole)
+    imported = {name for name, _ in closure([home_of_module(vars(package))])}
     found: dict[str, list[Any]] = {}
-    for name in sorted(sys.modules):
+    for name in sorted(imported & sys.modules.keys()):
         if name != whole and not name.startswith(f"{whole}."):
             continue
         for key, value in vars(sys.modules[name]).items():

@@ -65,9 +65,17 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [edit.write(folder / edit.name, after=False).parent for edit in lasting[::8]]
 
 
-def test_another_process_finds_the_same_whatever_its_hash_seed(folders: list[Path]) -> None:
+LOADING_MORE = """
+import runpy, optsuite.data.generated, optsuite.models.signals
+runpy.run_module("support.identities", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_another_process_finds_the_same_whatever_its_hash_seed_and_what_it_has_loaded(
+    folders: list[Path],
+) -> None:
     environment = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-m", "support.identities", *map(str, folders)]
+    command = [sys.executable, "-c", LOADING_MORE, *map(str, folders)]
     done = subprocess.run(command, env=environment, capture_output=True, check=True)
     there = json.loads(done.stdout)
     assert [folder.name for folder in folders if there[str(folder)] != digests(folder)] == []
