@@ -28,31 +28,30 @@ def test_broken_benchmarks_are_reported_by_name_and_the_others_finish(
     names = (*breaking, "tiny_line")
     assert set(names) <= {benchmark.name for benchmark in broken.SUITE.benchmarks}
     (empty.parent / "night.py").write_text(BROKEN_SUITE.format(names=names))
-    code, out, err = call("run", "--suite", str(empty.parent / "night.py"), "--workers", "2")
+    suite = str(empty.parent / "night.py")
+    code, out, err = call("run", "--suite", suite, "-o", "sgd", "--workers", "2")
     assert (code, err) == (1, "")
     lines = out.splitlines()
 
-    def stopped(benchmark: str, optimizer: str) -> str:
-        start = f"{benchmark} {optimizer} stopped: "
+    def stopped(benchmark: str) -> str:
+        start = f"{benchmark} sgd stopped: "
         return next(line for line in lines if line.startswith(start))
 
     assert "Broken not_a_number: benchmark not_a_number: its loss, given outputs" in out
     assert "returned nan before training; it must be finite there" in out
     given = "given outputs (16, 2) and targets (16, 1),"
     assert f"Broken wrong_shape: benchmark wrong_shape: its loss, {given}" in out
-    for optimizer in ("sgd", "adam"):
-        raised = "failed: ValueError: no more (broken.py, line "
-        assert raised in stopped("raises", optimizer)
-        assert "failed: it reported nothing for 8 seconds" in stopped("never_ends", optimizer)
-        assert "failed: its worker died with exit code 3" in stopped("dies", optimizer)
+    assert "failed: ValueError: no more (broken.py, line " in stopped("raises")
+    assert "failed: it reported nothing for 8 seconds" in stopped("never_ends")
+    assert "failed: its worker died with exit code 3" in stopped("dies")
     runs = optsuite.runs()
     sound = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")]
     assert set(sound["benchmark"]) == {"dies_once", "tiny_line"}
-    assert len(sound) == 4
+    assert len(sound) == 2
     assert (empty / "died").exists()
     page = Path("mlruns/report/index.html").read_text()
     assert "Broken wrong_shape" in page
-    code, _, err = call("run", "--suite", str(empty.parent / "night.py"), "-b", "wrong_shape")
+    code, _, err = call("run", "--suite", suite, "-b", "wrong_shape")
     assert (code, err.count("\n")) == (2, 1)  # asked for by name, it is an error
 
 
