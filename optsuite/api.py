@@ -42,6 +42,8 @@ def run(
     optimizers: Sequence[str | OptimizerSpec] = (),
     n_trials: int | None = None,
     n_seeds: int | None = None,
+    first_seed: int | None = None,
+    first_tuning_seed: int | None = None,
     campaign: str = "default",
     options: ExecutionOptions = DEFAULT_OPTIONS,
     report_folder: Path = REPORT,
@@ -50,10 +52,17 @@ def run(
     """Tune every optimizer on every benchmark, evaluate it on fresh seeds, and write a report.
 
     `suite` is a Suite, or the name, file or module of one. `benchmarks` and `optimizers` select
-    from it by name; an OptimizerSpec is added to it. Results that the campaign already holds are
-    reused. `listener` is called with each event of `optsuite.campaign.events`.
+    from it by name; an OptimizerSpec is added to it. Numbers replace those of the suite. Results
+    that the campaign already holds are reused. `listener` is called with each event of
+    `optsuite.campaign.events`.
     """
-    chosen = select_from(suite, benchmarks, optimizers, n_trials, n_seeds)
+    protocol = {
+        "n_trials": n_trials,
+        "n_seeds": n_seeds,
+        "first_seed": first_seed,
+        "first_tuning_seed": first_tuning_seed,
+    }
+    chosen = select_from(suite, benchmarks, optimizers, protocol)
     with open_session(chosen, campaign=campaign, options=options, listener=listener) as session:
         studies = studies_of(chosen.suite, session.problems, device=options.device)
         outcome = session.run(studies, notes=chosen.notes())
@@ -75,11 +84,19 @@ def preview(
     optimizers: Sequence[str | OptimizerSpec] = (),
     n_trials: int | None = None,
     n_seeds: int | None = None,
+    first_seed: int | None = None,
+    first_tuning_seed: int | None = None,
     campaign: str = "default",
     options: ExecutionOptions = DEFAULT_OPTIONS,
 ) -> Preview:
     """Show what `run` would train with these arguments, without training or writing anything."""
-    chosen = select_from(suite, benchmarks, optimizers, n_trials, n_seeds)
+    protocol = {
+        "n_trials": n_trials,
+        "n_seeds": n_seeds,
+        "first_seed": first_seed,
+        "first_tuning_seed": first_tuning_seed,
+    }
+    chosen = select_from(suite, benchmarks, optimizers, protocol)
     with open_session(chosen, campaign=campaign, options=options) as session:
         studies = studies_of(chosen.suite, session.problems, device=options.device)
         missing = session.missing(studies)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from optsuite.definitions.benchmark import Benchmark
 from optsuite.definitions.optimizer import OptimizerSpec
@@ -192,11 +193,11 @@ def select(
     *,
     benchmarks: Sequence[str] = (),
     optimizers: Sequence[str] = (),
-    n_trials: int | None = None,
-    n_seeds: int | None = None,
+    protocol: Mapping[str, int | None] = {},
 ) -> Suite:
-    """The named part of a suite, by default all of it, with the given numbers of its protocol.
+    """The named part of a suite, by default all of it, with other numbers in its protocol.
 
+    `protocol` has fields of Suite, such as n_seeds; those that are None stay as they are.
     The optimizer "all" stands for all installed ones of the suite and the registry; "all+cosine"
     for those of them that take a schedule, with this one.
     """
@@ -214,12 +215,15 @@ def select(
     for spec in specs:
         for name in spec.special_cases:
             find_optimizer(suite, name)
+    numbers: dict[str, Any] = {}
+    for name, number in protocol.items():
+        if number is not None:
+            numbers[name] = number
     named = tuple(find_benchmark(suite, name) for name in dict.fromkeys(benchmarks))
     return replace(
         suite,
         benchmarks=named or suite.benchmarks,
         optimizers=tuple({spec.name: spec for spec in specs}.values()),
         on_request=(),
-        n_trials=suite.n_trials if n_trials is None else n_trials,
-        n_seeds=suite.n_seeds if n_seeds is None else n_seeds,
+        **numbers,
     )

@@ -173,6 +173,7 @@ COLUMNS = (
     Column(name="seeds", of=lambda seeds: len(seeds.trained), is_count=True),
     Column(name="trials", is_count=True),
     Column(name="tuning_seeds", is_count=True),
+    Column(name="confirmation_seeds", is_count=True),
     Column(
         name="diverged",
         of=lambda seeds: (seeds.trained["outcome"] == "diverged").sum(),

@@ -74,7 +74,7 @@ def comparison(runs: pd.DataFrame) -> Comparison:
     evaluations = runs[runs["kind"] == "evaluation"]
     evaluations = evaluations.sort_values(["benchmark", "optimizer", "arm", "lr", "seed"])
     studies = runs[runs["kind"] == "study"]
-    trials = runs[runs["kind"] == "trial"]
+    trials = runs[runs["kind"].isin(["trial", "confirmation"])]
     failed = studies.loc[studies["outcome"] == "failed", "benchmark"]
     tables, used = [], [evaluations[:0]]
     scores: dict[str, pd.DataFrame] = {}
@@ -138,6 +138,7 @@ def _rows(
     tuned = table["arm"] == "tuned"
     table["trials"] = table["n_trials"].where(tuned)
     table["tuning_seeds"] = table["n_tuning_seeds"].where(tuned)
+    table["confirmation_seeds"] = table["n_confirmation_seeds"].where(tuned)
     # Without a finished study, at_edge and same_budget are nan.
     table["at_edge"] = tuned & (table["at_edge"] == True)  # noqa: E712
     table["reuse"] = table["reuse"].astype("object").where(tuned).fillna("")

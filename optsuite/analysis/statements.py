@@ -118,7 +118,7 @@ def overall(ranks: pd.DataFrame) -> str:
 
 
 def protocol(budgets: pd.DataFrame) -> str:
-    """The budget of a comparison, from the columns n_trials and n_seeds of its finished studies."""
+    """The budget of a comparison, from the columns BUDGET of its finished studies."""
     if budgets.empty:
         return "No study is complete yet."
     if len(budgets.drop_duplicates()) > 1:
@@ -126,10 +126,16 @@ def protocol(budgets: pd.DataFrame) -> str:
             "Not all studies had the same numbers of trials and seeds; "
             "only those that had are ranked against each other."
         )
-    n_trials, n_seeds = budgets["n_trials"].iloc[0], budgets["n_seeds"].iloc[0]
+    budget = budgets.iloc[0]
+    confirmed = ""
+    if budget["n_confirmation_seeds"]:
+        confirmed = (
+            f", the best of them confirmed on {budget['n_confirmation_seeds']:.0f} more seeds"
+        )
     return (
-        f"Every optimizer had the same steps, {n_trials:.0f} trials to tune its learning rate on "
-        f"validation data, and {n_seeds:.0f} fresh seeds, the same for all. "
+        f"Every optimizer had the same steps, {budget['n_trials']:.0f} trials to tune its learning "
+        f"rate on validation data{confirmed}, and {budget['n_seeds']:.0f} fresh seeds, the same "
+        "for all. "
         "A lower score is better."
     )
 
@@ -168,6 +174,8 @@ def _open(row: Row) -> str:
 
 def _other_budget(row: Row) -> str:
     tuning = f"{row['trials']} trials on {row['tuning_seeds']} tuning seeds"
+    if pd.notna(row["confirmation_seeds"]) and row["confirmation_seeds"]:
+        tuning += f", the best on {row['confirmation_seeds']} more"
     return f"not ranked: {tuning}, {row['seeds']} seeds"
 
 

@@ -73,7 +73,8 @@ class RunEnded:
 class StudyEnded:
     """A study is tuned and evaluated, or had to stop; then `error` is the reason in one line.
 
-    `score` is the interquartile mean of its evaluations, nan without any.
+    `score` is the interquartile mean of its evaluations, nan without any. `n_unneeded` is how many
+    of its expected runs it did without: fewer rates than usual were worth a confirmation.
     """
 
     benchmark: str
@@ -81,6 +82,7 @@ class StudyEnded:
     lr: float | None
     score: float
     reused: bool
+    n_unneeded: int = 0
     error: str | None = None
 
 

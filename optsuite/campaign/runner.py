@@ -30,6 +30,7 @@ from optsuite.tracking.location import store_exists
 from optsuite.tracking.outbox import Outbox
 from optsuite.tracking.query import read_runs
 from optsuite.tracking.store import Store, open_store
+from optsuite.tuning.confirmation import most_runs
 from optsuite.tuning.protocol import Requests, evaluate_at, train_at, tune_and_evaluate
 from optsuite.tuning.search import Proposals
 
@@ -64,7 +65,8 @@ def _study(
     if lr is None:
         ask = partial(tune_and_evaluate, name, spec, suite, proposals)
         n_arms = 1 if spec.default_lr is None else 2
-        n_runs = suite.n_trials * suite.n_tuning_seeds + suite.n_seeds * n_arms
+        n_tuning = suite.n_trials * suite.n_tuning_seeds + most_runs(suite)
+        n_runs = n_tuning + suite.n_seeds * n_arms
     else:
         ask = partial(evaluate_at, name, spec, suite, lr)
         n_runs = suite.n_seeds

@@ -112,6 +112,7 @@ class Scheduler:
             lr=study.lr,
             score=study.score(),
             reused=study not in self._trained,
+            n_unneeded=study.n_unneeded,
             error=study.error,
         )
 

@@ -1,6 +1,6 @@
 """The part of a suite that a caller asks for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from optsuite.definitions.optimizer import OptimizerSpec
@@ -32,13 +32,12 @@ def select_from(
     suite: str | Suite,
     benchmarks: Sequence[str] = (),
     optimizers: Sequence[str | OptimizerSpec] = (),
-    n_trials: int | None = None,
-    n_seeds: int | None = None,
+    protocol: Mapping[str, int | None] = {},
 ) -> Selection:
     """Select from a Suite, or from the suite with this name, file or module. Raises InputError.
 
     Without names, everything is selected. An OptimizerSpec replaces the suite's optimizer of the
-    same name, or is added to the suite.
+    same name, or is added to the suite. `protocol` is that of `registry.select`.
     """
     source = suite
     whole = load_suite(suite) if isinstance(suite, str) else suite
@@ -54,8 +53,7 @@ def select_from(
         whole,
         benchmarks=benchmarks,
         optimizers=optimizer_names,
-        n_trials=n_trials,
-        n_seeds=n_seeds,
+        protocol=protocol,
     )
     required = benchmarks
     if not benchmarks and len(chosen.benchmarks) == 1:

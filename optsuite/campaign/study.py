@@ -86,6 +86,11 @@ class Study:
         return self.tuned.lr if self.tuned else None
 
     @property
+    def n_unneeded(self) -> int:
+        """How many of its expected runs a tuned study did without."""
+        return self.n_runs - len(self.answers) if self.tuned else 0
+
+    @property
     def identity(self) -> Fingerprint:
         """The fingerprint of the study's own run: its definition, interval and budget."""
         own_task = self.own_task(self.budget())
@@ -171,7 +176,8 @@ class Study:
 
     def budget(self) -> dict[str, object]:
         """The part of the protocol that must be the same for all optimizers of a table."""
-        return {name: getattr(self.suite, name) for name in (*BUDGET, "tolerance")}
+        names = (*BUDGET, "tolerance", "first_seed", "first_tuning_seed")
+        return {name: getattr(self.suite, name) for name in names}
 
     def result_params(self) -> dict[str, object]:
         """The results of the tuning, as params."""

@@ -35,6 +35,8 @@ def _budget(suite: Suite) -> str:
     """How many runs each optimizer gets on a benchmark."""
     seeds = "tuning seeds" if suite.n_tuning_seeds > 1 else "tuning seed"
     tuning = f"{suite.n_trials} trials on {suite.n_tuning_seeds} {seeds}"
+    if suite.n_confirmation_seeds:
+        tuning += f", the best confirmed on {suite.n_confirmation_seeds} more"
     return f"{tuning}, {suite.n_seeds} evaluation seeds"
 
 

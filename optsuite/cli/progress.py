@@ -166,7 +166,7 @@ class Display:
         self._left[run.benchmark] -= 1
         self._under_way.pop(run, None)
         if self._bars:
-            doing = "tuning" if run.kind == "trial" else "evaluating"
+            doing = "evaluating" if run.kind == "evaluation" else "tuning"
             self._bars.update(self._tasks[run.benchmark], advance=1, now=f"{doing} {run.optimizer}")
             self._bars.update(self._tasks[""], advance=1, now=self._time_left())
         self._doing = f"{run.benchmark} {run.optimizer} under way"
@@ -178,6 +178,8 @@ class Display:
 
     def _on_study_ended(self, event: StudyEnded) -> None:
         what = f"{event.benchmark} {event.optimizer}"
+        self._left[event.benchmark] -= event.n_unneeded
+        self._totals[event.benchmark] -= event.n_unneeded
         if event.error is not None:
             line = f"{what} stopped: {event.error}"
             self._console.print(line, style="red", markup=False, highlight=False)

@@ -30,6 +30,12 @@ from optsuite.execution.options import ExecutionOptions
     help="Learning rates tried for each optimizer.",
 )
 @click.option("--seeds", type=click.IntRange(1, 1_000), help="Fresh seeds that the table uses.")
+@click.option("--first-seed", type=click.IntRange(0), help="Where these seeds begin.  [default: 0]")
+@click.option(
+    "--first-tuning-seed",
+    type=click.IntRange(0),
+    help="Where the seeds for tuning begin; other ones tune anew.  [default: 1000]",
+)
 @CAMPAIGN
 @execution_options
 @click.option("--dry-run", is_flag=True, help="Show what would be trained, and train nothing.")
@@ -39,6 +45,8 @@ def run(
     optimizers: tuple[str, ...],
     trials: int | None,
     seeds: int | None,
+    first_seed: int | None,
+    first_tuning_seed: int | None,
     campaign: str,
     options: ExecutionOptions,
     dry_run: bool,
@@ -59,6 +67,8 @@ def run(
         "optimizers": optimizers,
         "n_trials": trials,
         "n_seeds": seeds,
+        "first_seed": first_seed,
+        "first_tuning_seed": first_tuning_seed,
         "campaign": campaign,
         "options": options,
     }

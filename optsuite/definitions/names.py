@@ -12,7 +12,10 @@ OF_VERSIONS = {"optsuite_version", "torch_version", "mlflow_version", "optuna_ve
 OF_STUDIES = {
     "n_trials",
     "n_tuning_seeds",
+    "n_confirmation_seeds",
     "n_seeds",
+    "first_seed",
+    "first_tuning_seed",
     "tolerance",
     "lr_low",
     "lr_high",

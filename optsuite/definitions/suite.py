@@ -8,8 +8,10 @@ from optsuite.errors import require, require_count, require_name
 
 MOST_TRIALS, MOST_SEEDS = 1_000, 1_000  # more is a typing error
 TOLERANCE = 0.01  # differences below 1 % of the better score do not matter, however certain
-BUDGET = ("n_trials", "n_tuning_seeds", "n_seeds")  # the fields that say how many runs there are
-FIRST_TUNING_SEED = 1_000  # evaluation seeds are 0, 1, ...; the two ranges never overlap
+# The fields that say how many runs there are.
+BUDGET = ("n_trials", "n_tuning_seeds", "n_confirmation_seeds", "n_seeds")
+FIRST_SEED, FIRST_TUNING_SEED = 0, 1_000
+LARGEST_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +21,10 @@ class Suite:
     `on_request` are benchmarks that run only when named, because they need a download or hours.
     Differences of less than `tolerance`, a fraction of the better score, do not count, however
     certain.
+
+    Each of `n_trials` rates is trained on `n_tuning_seeds`; the best few are then confirmed on
+    `n_confirmation_seeds` more, unless that is 0. The table uses `n_seeds` others. To tune again
+    with other seeds, change `first_seed` and `first_tuning_seed`.
     """
 
     name: str
@@ -27,7 +33,10 @@ class Suite:
     on_request: tuple[Benchmark, ...] = ()
     n_trials: int = 16
     n_tuning_seeds: int = 1
+    n_confirmation_seeds: int = 4
     n_seeds: int = 12
+    first_seed: int = FIRST_SEED
+    first_tuning_seed: int = FIRST_TUNING_SEED
     tolerance: float = TOLERANCE
 
     def __post_init__(self) -> None:
@@ -47,16 +56,36 @@ class Suite:
             require(is_unique, f"{where}: names of {part}", names, "each name once")
         require_count(f"{where}: n_trials", self.n_trials, high=MOST_TRIALS)
         require_count(f"{where}: n_tuning_seeds", self.n_tuning_seeds, high=MOST_SEEDS)
-        require_count(f"{where}: n_seeds", self.n_seeds, high=FIRST_TUNING_SEED)
+        require_count(
+            f"{where}: n_confirmation_seeds", self.n_confirmation_seeds, low=0, high=MOST_SEEDS
+        )
+        require_count(f"{where}: n_seeds", self.n_seeds, high=MOST_SEEDS)
+        for name in ("first_seed", "first_tuning_seed"):
+            require_count(f"{where}: {name}", getattr(self, name), low=0, high=LARGEST_SEED)
+        self._require_disjoint_seeds()
         number = isinstance(self.tolerance, int | float) and 0 <= self.tolerance < 1
         require(number, f"{where}: tolerance", self.tolerance, "a number from 0 to below 1")
 
     @property
     def seeds(self) -> range:
         """The evaluation seeds: fresh, never seen while the learning rate is tuned."""
-        return range(self.n_seeds)
+        return range(self.first_seed, self.first_seed + self.n_seeds)
 
     @property
     def tuning_seeds(self) -> range:
         """The seeds of every trial, disjoint from the evaluation seeds."""
-        return range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.n_tuning_seeds)
+        return range(self.first_tuning_seed, self.first_tuning_seed + self.n_tuning_seeds)
+
+    @property
+    def confirmation_seeds(self) -> range:
+        """The seeds on which the best trials are confirmed: those that follow `tuning_seeds`."""
+        first = self.tuning_seeds.stop
+        return range(first, first + self.n_confirmation_seeds)
+
+    def _require_disjoint_seeds(self) -> None:
+        """Raise InputError if a rate would be chosen and judged on the same seed."""
+        tuning = range(self.tuning_seeds.start, self.confirmation_seeds.stop)
+        is_apart = self.seeds.stop <= tuning.start or tuning.stop <= self.seeds.start
+        allowed = f"no seed of {tuning.start} to {tuning.stop - 1}, on which rates are tuned"
+        evaluated = f"{self.seeds.start} to {self.seeds.stop - 1}"
+        require(is_apart, f"suite {self.name}: evaluation seeds", evaluated, allowed)

@@ -12,6 +12,7 @@ from optsuite.analysis.leaderboard import Comparison, tolerance
 from optsuite.analysis.overall import win_tie_loss
 from optsuite.analysis.time_to_target import difficulty
 from optsuite.analysis.verdicts import certainty
+from optsuite.definitions.suite import BUDGET
 from optsuite.reporting.figures import Drawing
 from optsuite.reporting.tables import Cell, Grid, leaderboard_grid, plain_grid, standings_grid
 from optsuite.tracking.links import Links
@@ -76,7 +77,7 @@ def render(template: str, **values: object) -> str:
 
 def _protocol(runs: pd.DataFrame) -> str:
     studies = runs[(runs["kind"] == "study") & (runs["outcome"] == "finished")]
-    return statements.protocol(studies[["n_trials", "n_seeds"]])
+    return statements.protocol(studies[list(BUDGET)])
 
 
 def name_of(benchmark: str) -> str:
@@ -157,7 +158,7 @@ def cost_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _runs_table(runs: pd.DataFrame) -> Grid:
     """How many runs there were, by benchmark, kind and arm, and how long they took."""
-    trained = runs[runs["kind"].isin(["trial", "evaluation"])]
+    trained = runs[runs["kind"].isin(["trial", "confirmation", "evaluation"])]
     trained = trained.assign(arm=trained["arm"].fillna(""))
     seconds = "seconds of runs, which share stacks"
     rows = []

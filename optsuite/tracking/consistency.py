@@ -64,7 +64,7 @@ def incomplete(rows: Sequence[Row]) -> Iterator[str]:
     n_runs: dict[str, Counter[str]] = {}
     for row in rows:
         if row["kind"] != "study" and row["parent"]:
-            n_runs.setdefault(row["parent"], Counter())[row["arm"] or "trial"] += 1
+            n_runs.setdefault(row["parent"], Counter())[row["arm"] or row["kind"]] += 1
     for row in rows:
         if row["kind"] != "study" or row["status"] != "FINISHED" or math.isnan(row["n_seeds"]):
             continue

@@ -59,6 +59,9 @@ def typed(rows: pd.DataFrame) -> pd.DataFrame:
         columns[name] = pd.Series(texts, index=frame.index, dtype="object")
     for name in (*NUMBERS, *metrics):
         columns[name] = _numbers(frame[name])
+    # Studies of before 0.4 confirmed nothing.
+    confirmed = columns["n_confirmation_seeds"].fillna(0.0)
+    columns["n_confirmation_seeds"] = confirmed.where(columns["n_seeds"].notna())
     return frame.assign(**columns)
 
 

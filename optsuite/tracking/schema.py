@@ -13,7 +13,7 @@ ENDED = ("FINISHED", "FAILED")
 UNFINISHED = ("RUNNING", "SCHEDULED", "KILLED")
 
 # Tags that identify a run.
-KIND = "optsuite.kind"  # study, trial, evaluation; reports and leases are not runs of training
+KIND = "optsuite.kind"  # that of a training run, study, report, or LEASE
 ARM = "optsuite.arm"
 BENCHMARK = "optsuite.benchmark"
 OPTIMIZER = "optsuite.optimizer"
@@ -25,7 +25,7 @@ PASSED = "optsuite.good"  # whether that nightly run passed
 OUTCOME = "optsuite.outcome"
 ERROR = "optsuite.error"
 FINGERPRINT = "optsuite.fingerprint"  # what determines the run
-PARENT = "mlflow.parentRunId"  # the study of a trial or an evaluation
+PARENT = "mlflow.parentRunId"  # the study of a run
 COMMIT = "mlflow.source.git.commit"
 RUN_NAME = "mlflow.runName"
 
@@ -73,7 +73,10 @@ NUMBER_PARAMS = (
     "max_steps",
     "n_trials",
     "n_tuning_seeds",
+    "n_confirmation_seeds",
     "n_seeds",
+    "first_seed",
+    "first_tuning_seed",
     "tolerance",
     "lr_low",
     "lr_high",

@@ -13,7 +13,12 @@ from optsuite.tracking.schema import ENDED, MANUAL_ARMS, UNFINISHED
 from optsuite.training.legacy_fingerprint import AnyFingerprint, names_run, read_fingerprint
 
 Row = Mapping[Any, Any]
-ARMS = {"trial": (None,), "evaluation": ("tuned", "default", *MANUAL_ARMS), "study": (None,)}
+ARMS = {
+    "trial": (None,),
+    "confirmation": (None,),
+    "evaluation": ("tuned", "default", *MANUAL_ARMS),
+    "study": (None,),
+}
 OUTCOMES = {"FINISHED": ("finished", "diverged"), "FAILED": ("failed",)}
 WRITTEN = ("kind", "benchmark", "optimizer", "fingerprint")  # every run of optsuite has one of them
 OF_FINISHED = ("score", "initial/validation_loss", "best/step")

@@ -8,14 +8,14 @@ from typing import Literal
 from optsuite.definitions.target import Target
 from optsuite.errors import require_count, require_rate
 
-Kind = Literal["trial", "evaluation"]
+Kind = Literal["trial", "confirmation", "evaluation"]
 Arm = Literal["tuned", "default", "manual"]
 Outcome = Literal["finished", "diverged", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One training, named by what determines it. Trials have no arm."""
+    """One training, named by what determines it. Only evaluations have an arm."""
 
     benchmark: str
     optimizer: str

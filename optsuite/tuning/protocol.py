@@ -6,6 +6,7 @@ from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.suite import Suite
 from optsuite.training.results import Arm, Run, RunScore
 from optsuite.training.stack import PAD_TO
+from optsuite.tuning.confirmation import confirm
 from optsuite.tuning.search import Proposals, Tuned, tune
 
 Requests = Generator[list[Run], list[RunScore], Tuned | None]
@@ -14,11 +15,11 @@ Requests = Generator[list[Run], list[RunScore], Tuned | None]
 def tune_and_evaluate(
     benchmark: str, spec: OptimizerSpec, suite: Suite, proposals: Proposals
 ) -> Requests:
-    """The whole protocol of a pair: tune on the tuning seeds, then evaluate on fresh ones.
+    """The whole protocol of a pair: search, confirm, then evaluate on fresh seeds.
 
     Evaluations at the default rate need no tuned rate, so they fill up the stacks of the rounds.
     """
-    tuning = tune(benchmark, spec, suite, proposals)
+    tuning = _tune_and_confirm(benchmark, spec, suite, proposals)
     remaining = default_runs(benchmark, spec, suite)
     requested = next(tuning)
     while True:
@@ -32,6 +33,13 @@ def tune_and_evaluate(
             tuned: Tuned = stop.value
             yield tuned_runs(benchmark, spec, suite, tuned.lr) + remaining
             return tuned
+
+
+def _tune_and_confirm(
+    benchmark: str, spec: OptimizerSpec, suite: Suite, proposals: Proposals
+) -> Generator[list[Run], list[RunScore], Tuned]:
+    searched = yield from tune(benchmark, spec, suite, proposals)
+    return (yield from confirm(benchmark, spec, suite, searched))
 
 
 def train_at(benchmark: str, spec: OptimizerSpec, lr: float, seeds: Iterable[int]) -> Requests:

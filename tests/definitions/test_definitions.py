@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from suites import tiny
 from torch import nn
 
 from optsuite import OPTIMIZERS, Benchmark, LogUniform, OptimizerSpec, Splits, Suite, Target, errors
@@ -168,3 +169,40 @@ def test_former_name_of_error_warns_and_is_the_same_error(former: str) -> None:
         assert getattr(errors, former) is FORMER_NAMES[former]
     with pytest.raises(AttributeError, match="'Nothing'"):
         errors.Nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"first_seed": 1000},
+        {"first_seed": 990, "n_seeds": 12},
+        {"first_seed": 1004, "n_tuning_seeds": 1, "n_confirmation_seeds": 4},
+        {"first_tuning_seed": 11},
+        {"n_seeds": 1000, "first_tuning_seed": 999},
+        {"first_seed": 900, "first_tuning_seed": 10, "n_tuning_seeds": 895},
+    ],
+)
+def test_seeds_for_tuning_that_are_evaluated_too_are_refused(numbers: dict[str, Any]) -> None:
+    pattern = r"suite tiny: evaluation seeds: got '\d+ to \d+', allowed: no seed of \d+ to \d+, on"
+    with pytest.raises(InputError, match=pattern):
+        replace(tiny.SUITE, **({"n_seeds": 12} | numbers))
+
+
+def test_suite_says_where_its_seeds_begin() -> None:
+    suite = replace(
+        tiny.SUITE,
+        first_seed=5000,
+        n_seeds=3,
+        first_tuning_seed=9000,
+        n_tuning_seeds=2,
+        n_confirmation_seeds=4,
+    )
+    assert list(suite.seeds) == [5000, 5001, 5002]
+    assert list(suite.tuning_seeds) == [9000, 9001]
+    assert list(suite.confirmation_seeds) == [9002, 9003, 9004, 9005]
+    below = replace(suite, first_tuning_seed=4994)  # up to 4999
+    assert below.confirmation_seeds.stop == below.seeds.start
+    wrong: dict[str, Any] = {"first_seed": -1, "first_tuning_seed": 2**31}
+    for name, number in wrong.items():
+        with pytest.raises(InputError, match=f"{name}: got .*, allowed: a whole number"):
+            replace(suite, **{name: number})

@@ -55,5 +55,6 @@ SUITE = Suite(
         OptimizerSpec(name="sign", build=sign_descent, lr=LogUniform(low=1e-4, high=1e0)),
     ),
     n_trials=10,
+    n_confirmation_seeds=0,
     n_seeds=3,
 )

@@ -7,6 +7,7 @@ from typing import Any
 from suites import tiny
 
 from optsuite import Suite
+from optsuite.campaign.migration import COUNTS
 from optsuite.campaign.prepare import prepare
 from optsuite.campaign.runner import studies_of
 from optsuite.campaign.study import Study
@@ -54,7 +55,8 @@ def make_former(suite: Suite, own: list[Study] | None = None) -> None:
         if arm == "manual":
             arm = "given"  # as schema 2 calls it
             store.tag(row["run_id"], ARM, arm)
-        rest = digest(*study.own_task(study.budget()), engine)
+        budget = {name: study.budget()[name] for name in (*COUNTS, "tolerance")}
+        rest = digest(*study.own_task(budget), engine)
         if row["kind"] != "study":
             rest = digest(float(row["lr"]), int(row["seed"]), row["kind"], arm, engine)
         former = FormerFingerprint(

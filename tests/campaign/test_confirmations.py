@@ -1,0 +1,106 @@
+"""Campaigns confirm the best trials: such runs are stored, reused, counted and reported."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import TINY, InlinePool
+from suites import tiny
+from support.campaigns import go
+from support.commands import Call
+from support.stores import everything
+
+import optsuite
+from optsuite.analysis.leaderboard import leaderboard
+from optsuite.campaign.events import Ready, StudyEnded
+
+SUITE = replace(tiny.SUITE, n_trials=9, n_seeds=2, n_confirmation_seeds=3)
+N_CONFIRMATIONS = 4 * 3
+N_RUNS = (9 + 2 + 2 + N_CONFIRMATIONS) + (9 + 2 + N_CONFIRMATIONS)
+
+
+def test_confirmations_are_runs_of_their_own_kind_on_seeds_of_their_own(
+    folder: Path, pool: InlinePool
+) -> None:
+    go(pool, SUITE)
+    runs = optsuite.runs("c")
+    counts = runs.groupby(["optimizer", "kind"]).size().unstack()
+    assert counts["confirmation"].tolist() == [N_CONFIRMATIONS] * 2
+    assert counts["trial"].tolist() == [9, 9]
+    assert pool.n_trained == N_RUNS
+    for _, own in runs.groupby("optimizer"):
+        confirmed = own[own["kind"] == "confirmation"]
+        assert set(confirmed["seed"]) == {1001, 1002, 1003}
+        assert confirmed["arm"].isna().all()
+        assert set(confirmed["lr"]) <= set(own.loc[own["kind"] == "trial", "lr"])
+        both = own[own["kind"].isin(["trial", "confirmation"])]
+        means = both[both["lr"].isin(confirmed["lr"])].groupby("lr")["score"].mean()
+        (tuned,) = set(own.loc[own["arm"] == "tuned", "lr"])
+        assert tuned == means.idxmin()
+    table = leaderboard(runs).set_index(["optimizer", "arm"])
+    assert table.loc[("sgd", "tuned"), "confirmation_seeds"] == 3
+
+
+def test_finished_confirmations_are_reused_and_other_seeds_tune_anew(
+    folder: Path, pool: InlinePool
+) -> None:
+    go(pool, SUITE)
+    expected = leaderboard(optsuite.runs("c"))
+    pool.n_trained = 0
+    (ready,) = [event for event in go(pool, SUITE) if isinstance(event, Ready)]
+    assert (pool.n_trained, set(ready.missing.values())) == (0, {0})
+    go(pool, replace(SUITE, n_confirmation_seeds=0))
+    assert pool.n_trained <= 4  # evaluations at other rates
+    pool.n_trained = 0
+    go(pool, SUITE)
+    assert pool.n_trained == 0
+    assert leaderboard(optsuite.runs("c")).equals(expected)
+    again = replace(SUITE, first_seed=500, first_tuning_seed=700)
+    go(pool, again)
+    assert pool.n_trained == N_RUNS
+    runs = optsuite.runs("c")
+    assert set(runs.loc[runs["kind"] == "evaluation", "seed"]) == {500, 501}
+    assert set(runs.loc[runs["kind"] == "trial", "seed"]) == {700}
+    assert set(everything()["seed"]) >= {0, 1, 1000}  # superseded, not deleted
+
+
+@pytest.mark.parametrize("at", [10, 17, 22, 25, 31])
+def test_campaign_that_was_interrupted_while_confirming_ends_with_the_same_table(
+    folder: Path, pool: InlinePool, at: int
+) -> None:
+    go(pool, SUITE, stop=lambda: pool.n_trained >= at)
+    pool.clear()
+    go(pool, SUITE)
+    table = leaderboard(optsuite.runs("c"))
+    assert len(optsuite.runs("c").query("kind != 'study'")) == N_RUNS
+    go(pool, SUITE, campaign="whole")
+    assert leaderboard(optsuite.runs("whole")).equals(table)
+
+
+def test_study_with_fewer_rates_to_confirm_says_how_many_runs_it_did_without(
+    folder: Path, pool: InlinePool
+) -> None:
+    few = replace(SUITE, n_trials=2)  # of which one diverges
+    events = go(pool, few)
+    n_unneeded = {e.optimizer: e.n_unneeded for e in events if isinstance(e, StudyEnded)}
+    assert n_unneeded == {"sgd": 2 * 3, "sign": 0}
+    assert len(optsuite.runs("c").query("kind == 'confirmation'")) == 2 * 3
+
+
+def test_command_tells_how_rates_are_confirmed(empty: Path, call: Call) -> None:
+    suite = empty / "suite.py"
+    suite.write_text(
+        f"{TINY.read_text()}\nfrom dataclasses import replace\n"
+        "SUITE = replace(SUITE, n_trials=3, n_confirmation_seeds=2)\n"
+    )
+    run = ("run", "--suite", "suite.py", "--workers", "1")
+    code, out, _ = call("list", "--suite", "suite.py")
+    assert "3 trials on 1 tuning seed, the best confirmed on 2 more, 3 evaluation seeds" in out
+    code, out, err = call(*run, "--first-seed", "40", "--first-tuning-seed", "60")
+    assert code == 0, err
+    page = Path("mlruns/report/index.html").read_text()
+    assert "validation data, the best of them confirmed on 2 more seeds, and 3 fresh seeds" in page
+    assert ">confirmation</td>" in page  # in the table of runs
+    assert set(optsuite.runs("default").query("kind == 'evaluation'")["seed"]) == {40, 41, 42}
+    code, _, err = call(*run, "--first-seed", "60", "--first-tuning-seed", "60")
+    assert (code, "on which rates are tuned" in err) == (2, True)
