@@ -9,7 +9,7 @@ from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.errors import InputError, location, one_line
 from optsuite.tracking.plans import Plans, decided
 from optsuite.training.canonical.descriptions import Descriptions, Identity
-from optsuite.training.equivalence.trial import LACKS, rates_tried
+from optsuite.training.equivalence.check import LACKS, rates_tried
 from optsuite.training.identity import Definition, identify_optimizer
 from optsuite.training.legacy_fingerprint import FormerDescriptions, Formers
 from optsuite.training.plan import Plan, plan
@@ -17,7 +17,7 @@ from optsuite.training.train_step import is_out_of_memory
 from optsuite.training.validation.contexts import error_context, time_limit
 from optsuite.training.validation.definitions import check_pair
 
-TRIAL_TIMEOUT_SECONDS = 600  # a few steps of the largest model on a slow machine
+TRYING_TIMEOUT_SECONDS = 600  # a few steps of the largest model on a slow machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def plan_optimizers(
     for spec in conditions.specs:
         pair = f"optimizer {spec.name} on benchmark {benchmark.name}"
         try:
-            with time_limit(TRIAL_TIMEOUT_SECONDS):
+            with time_limit(TRYING_TIMEOUT_SECONDS):
                 identity = identify_optimizer(spec, conditions.described)
                 planned.definitions[spec.name] = identity
                 check_pair(benchmark, spec, splits)
@@ -83,7 +83,7 @@ def time_run(
         while spec.name in planned.plans:
             own = planned.plans[spec.name]
             try:
-                with error_context(what), time_limit(TRIAL_TIMEOUT_SECONDS):
+                with error_context(what), time_limit(TRYING_TIMEOUT_SECONDS):
                     return seconds_per_run(benchmark, spec, splits, own.engine)
             except InputError as error:
                 if own.stacks and is_out_of_memory(error.__cause__ or error):

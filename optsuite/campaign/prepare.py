@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 from optsuite.campaign.planning import (
-    TRIAL_TIMEOUT_SECONDS,
+    TRYING_TIMEOUT_SECONDS,
     Conditions,
     plan_optimizers,
     time_run,
@@ -156,7 +156,7 @@ def _try(benchmark: Benchmark, conditions: Conditions) -> tuple[Problem, list[Sk
         if seconds_to_load < REPEAT_SECONDS:
             check_repeatable(benchmark, given)
     specs, device = conditions.specs, conditions.device
-    with time_limit(TRIAL_TIMEOUT_SECONDS):
+    with time_limit(TRYING_TIMEOUT_SECONDS):
         fitted = fit(benchmark, given, device=device)
         splits = fitted.splits
         seen = {"dtype": fitted.dtype, "device": device}

@@ -23,7 +23,7 @@ from optsuite.tracking.schema import (
 )
 from optsuite.tracking.seal import Points, sealed
 from optsuite.tracking.store import Store
-from optsuite.training.equivalence.trial import rates_tried
+from optsuite.training.equivalence.check import rates_tried
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.machine import machine_class
 from optsuite.training.results import Measurement

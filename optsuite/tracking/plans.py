@@ -49,7 +49,7 @@ Plans = Mapping[Basis | FormerBasis, Sequence[Known]]
 def read_plans(uri: str, campaign: str) -> Plans:
     """The decisions of earlier studies, by the basis of their fingerprints.
 
-    Includes studies that were stacked, because a trial had allowed it for some rates, and studies
+    Includes studies that were stacked, because a check had allowed it for some rates, and studies
     whose stacked runs were refused afterwards, which holds for all rates. Leaves out other plain
     studies: an option of that start may have been the reason. Empty if the store cannot be read:
     opening it for writing reports why.

@@ -42,7 +42,7 @@ def is_host(device: str) -> bool:
     return kind_of(device) == "cpu"
 
 
-def trial_device(device: str) -> str:
+def device_of_checks(device: str) -> str:
     """Where stacks for a device are tried: on the device itself if it is CUDA, else on the CPU."""
     return device if kind_of(device) == "cuda" else "cpu"
 

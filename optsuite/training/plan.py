@@ -12,8 +12,8 @@ from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.training.device import is_host, stack_limits
 from optsuite.training.engines import ENGINES
+from optsuite.training.equivalence.check import check_repeats, choose
 from optsuite.training.equivalence.coarse import coarse_arithmetic
-from optsuite.training.equivalence.trial import check_repeats, choose
 from optsuite.training.plain import CHUNK, initial_model
 from optsuite.training.results import Run
 
@@ -68,10 +68,10 @@ def plan(
     engine: str = "auto",
     known: tuple[str, str] | None = None,
 ) -> Plan:
-    """Choose the plain engine if asked for, else a stacked one if a trial shows that it is equal.
+    """Choose the plain engine if asked for, else a stacked one if a check shows that it is equal.
 
     With `auto`, stacking must also pay. `known` is an engine with its reason, decided earlier by a
-    trial or its result; then no trial is made. Raises InputError if runs depend on what was trained
+    check or its result; then no check is made. Raises InputError if runs depend on what was trained
     before them.
     """
     run_bytes, measuring_bytes = needed_bytes(benchmark, splits)
@@ -99,7 +99,7 @@ def _check_repeats_briefly(benchmark: Benchmark, spec: OptimizerSpec, splits: Sp
 def _why_plain(
     benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: str, engine: str
 ) -> str:
-    """Why runs are not stacked, whatever a trial would show; empty if a trial decides."""
+    """Why runs are not stacked, whatever a check would show; empty if a check decides."""
     if engine == "plain":
         return "as asked"
     if engine == "auto" and is_host(device):

@@ -3,7 +3,7 @@
 The runs differ in rates, seeds, or both. `vmap` runs the model over the first dimension of the
 stacked tensors, and one backward pass gives all gradients. An optimizer whose step is elementwise
 and proportional to its rate steps the flat tensor as a whole; any other optimizer has an instance
-for each run. `plain` is the reference, with which a trial before training and a contract test
+for each run. `plain` is the reference, with which a check before training and a contract test
 compare this engine.
 """
 

@@ -25,7 +25,7 @@ from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.plans import read_plans
 from optsuite.tracking.schema import PROPOSED, TRIED
 from optsuite.tracking.store import open_store
-from optsuite.training.equivalence.trial import rates_tried
+from optsuite.training.equivalence.check import rates_tried
 from optsuite.training.results import Measurement, RunResult
 from optsuite.tuning import search as tuning
 

@@ -23,7 +23,7 @@ class Obsolete:
     """Runs that can be removed, by reason, and obsolete-looking runs that must stay.
 
     `unreplaced` runs are superseded but not replaced: their definition may be broken only for now.
-    `remembered` studies hold what later starts need, such as the engine that a trial found.
+    `remembered` studies hold what later starts need, such as the engine that a check found.
     """
 
     superseded: list[InventoryRow]

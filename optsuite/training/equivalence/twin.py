@@ -1,4 +1,4 @@
-"""A benchmark as trials train it: in float64 if possible, on few examples, its models exposed."""
+"""A benchmark as checks of engines train it: in float64 if possible, on few examples."""
 
 import copy
 import functools
@@ -15,7 +15,7 @@ from optsuite.training.plain import initial_model
 from optsuite.training.results import Measurement, Run, RunResult
 
 N_BATCHES = 16  # of training data: enough for their order to matter
-MEASURED = 64  # examples of the other splits: trials compare how engines measure, at little cost
+MEASURED = 64  # examples of the other splits: checks compare how engines measure, at little cost
 
 Updates = Iterator[tuple[int, Measurement | RunResult]]
 
@@ -39,7 +39,7 @@ class Twin:
 
     @property
     def floor(self) -> float:
-        """The relative difference to which rounding adds up in a trial without any chaos."""
+        """The relative difference to which rounding adds up in a check without any chaos."""
         return max(1e-9, 1e3 * torch.finfo(self.dtype).eps)
 
     @property
@@ -48,7 +48,7 @@ class Twin:
         return max(1e-10, 16 * torch.finfo(self.dtype).eps)
 
     def model(self, seed: int) -> nn.Module:
-        """The initial model of a seed, on the device and in the dtype of the trial."""
+        """The initial model of a seed, on the device and in the dtype of the check."""
         return self.converted(initial_model(self.benchmark, seed)).to(self.device)
 
     def converted(self, model: nn.Module) -> nn.Module:

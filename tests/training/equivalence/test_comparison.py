@@ -14,9 +14,9 @@ from torch._C._functorch import is_batchedtensor
 from optsuite import Benchmark, LogUniform, OptimizerSpec
 from optsuite.definitions.benchmark import Splits
 from optsuite.training import stacked
-from optsuite.training.equivalence import trial
+from optsuite.training.equivalence import check
+from optsuite.training.equivalence.check import LACKS, _why_not
 from optsuite.training.equivalence.comparison import ALONE
-from optsuite.training.equivalence.trial import LACKS, _why_not
 from optsuite.training.equivalence.twin import Twin, twins
 from optsuite.training.plan import plan
 from optsuite.training.results import Measurement, Run, RunResult
@@ -105,7 +105,7 @@ def test_difference_beside_a_large_buffer_is_still_found(value: float) -> None:
         (TimeoutError("it did not end within 600 seconds"), "time"),
     ],
 )
-def test_trial_that_lacks_memory_or_time_trains_plainly(error: Exception, lack: str) -> None:
+def test_check_that_lacks_memory_or_time_trains_plainly(error: Exception, lack: str) -> None:
     class Large(nn.Linear):
         def forward(self, x: Tensor) -> Tensor:
             if is_batchedtensor(x):
@@ -117,7 +117,7 @@ def test_trial_that_lacks_memory_or_time_trains_plainly(error: Exception, lack: 
     assert (chosen.engine, chosen.reason) == ("plain", LACKS.format(lack))
 
 
-def test_trial_past_its_deadline_trains_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "TRIAL_SECONDS", -1.0)
+def test_check_past_its_deadline_trains_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "CHECK_SECONDS", -1.0)
     chosen = plan(BENCHMARK, spec(), tiny.line(), device="cpu", engine="stacked")
     assert (chosen.engine, chosen.reason) == ("plain", LACKS.format("time"))

@@ -16,7 +16,7 @@ from torch import nn
 
 from benchmarks import SUITE
 from optsuite import OPTIMIZERS, models
-from optsuite.training.equivalence.flat_trial import NOT_AS_DECLARED
+from optsuite.training.equivalence.flat_check import NOT_AS_DECLARED
 from optsuite.training.plan import max_stack, needed_bytes, plan, step_flops
 
 ROOT = Path(__file__).parents[3]

@@ -29,7 +29,7 @@ from optsuite.reporting.write import _csv
 from optsuite.training import stacked
 from optsuite.training.canonical.descriptions import Descriptions, Identity
 from optsuite.training.engines import PLAIN, STACKED
-from optsuite.training.equivalence.trial import LACKS
+from optsuite.training.equivalence.check import LACKS
 from optsuite.training.identity import define, identify_optimizer
 from optsuite.training.results import Run, RunResult
 

@@ -16,11 +16,11 @@ from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.errors import InputError, one_line
 from optsuite.training import plain, stacked
-from optsuite.training.device import trial_device
+from optsuite.training.device import device_of_checks
 from optsuite.training.equivalence.agreement import TINY, perturb
 from optsuite.training.equivalence.comparison import Comparison
 from optsuite.training.equivalence.definition_state import DefinitionState
-from optsuite.training.equivalence.flat_trial import why_not_flat
+from optsuite.training.equivalence.flat_check import why_not_flat
 from optsuite.training.equivalence.twin import (
     CannotRunError,
     Observed,
@@ -37,8 +37,8 @@ from optsuite.training.train_step import is_out_of_memory
 
 STEPS = 50  # enough for anything done every few, every ten or after twenty steps
 EVERY = 7  # steps between comparisons; coprime to usual intervals
-TRIAL_SECONDS = 300  # less than the time limit for trying an optimizer, which would end the trial
-LACKS = "the trial of stacks needs more {} than is available"
+CHECK_SECONDS = 300  # less than the time limit for trying an optimizer, which would end the check
+LACKS = "the check of stacks needs more {} than is available"
 
 Values = Mapping[str, float]
 Update = Measurement | RunResult
@@ -51,7 +51,7 @@ def choose(
 
     Raises InputError if the runs of the benchmark depend on what was trained before them.
     """
-    on = trial_device(device)
+    on = device_of_checks(device)
     check_repeats(benchmark, spec, splits, n_steps=STEPS // 4, device=on)
     try:
         return _tried(benchmark, spec, splits, on)
@@ -66,8 +66,8 @@ def choose(
 def _tried(
     benchmark: Benchmark, spec: OptimizerSpec, splits: Splits, device: str
 ) -> tuple[str, str]:
-    """The same, without the check. Raises if memory is short, or after TRIAL_SECONDS."""
-    deadline = time.monotonic() + TRIAL_SECONDS
+    """The same, without the check. Raises if memory is short, or after CHECK_SECONDS."""
+    deadline = time.monotonic() + CHECK_SECONDS
     before = DefinitionState(benchmark, spec)
     if unfit := _shared(benchmark):
         return "plain", unfit
@@ -89,7 +89,7 @@ def _tried(
 
 
 def rates_tried(spec: OptimizerSpec) -> tuple[float, float]:
-    """The lowest and the highest rate that a trial covers: the interval and the default rate."""
+    """The lowest and the highest rate that a check covers: the interval and the default rate."""
     rates = [spec.lr.low, spec.lr.high]
     if spec.default_lr:
         rates.append(spec.default_lr)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from suites import tiny
 from support import odd_models, odd_optimizers, stateful
-from support.trials import BENCHMARK, DEEP, over_parameters, planned, spec
+from support.checks import BENCHMARK, DEEP, over_parameters, planned, spec
 from torch import nn
 from torch.optim import Adam
 
@@ -19,9 +19,9 @@ from optsuite import Benchmark, LogUniform
 from optsuite.campaign.prepare import prepare
 from optsuite.errors import InputError
 from optsuite.training import plain
-from optsuite.training.equivalence import trial
-from optsuite.training.equivalence.flat_trial import NOT_AS_DECLARED
-from optsuite.training.equivalence.trial import check_repeats
+from optsuite.training.equivalence import check
+from optsuite.training.equivalence.check import check_repeats
+from optsuite.training.equivalence.flat_check import NOT_AS_DECLARED
 from optsuite.training.plan import plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
@@ -222,7 +222,7 @@ def test_known_plan_needs_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
 
     fresh = plan(BENCHMARK, spec(), tiny.line(), device="cpu", engine="stacked")
     monkeypatch.setattr(plain, "train", refuse)
-    monkeypatch.setattr(trial, "choose", refuse)
+    monkeypatch.setattr(check, "choose", refuse)
     known = ("stacked", "")
     assert plan(BENCHMARK, spec(), tiny.line(), device="cpu", known=known) == fresh
     refused = plan(BENCHMARK, spec(), tiny.line(), device="cpu", known=("plain", "it disagreed"))
