@@ -44,6 +44,7 @@ SUITE = replace(
     on_request=(),
     optimizers=tuple(OPTIMIZERS[name] for name in NAMES),
     n_trials=4,
+    n_confirmation_seeds=0,
 )
 
 

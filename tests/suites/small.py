@@ -15,5 +15,6 @@ SUITE = Suite(
     ),
     optimizers=(OPTIMIZERS["momentum"], OPTIMIZERS["sgd"]),
     n_trials=12,
+    n_confirmation_seeds=0,
     n_seeds=6,
 )

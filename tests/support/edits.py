@@ -40,6 +40,7 @@ SUITE = Suite(
         OptimizerSpec(name="own", build=build, lr=LogUniform(low=1e-3, high=1.0)),
     ),
     n_trials=8,
+    n_confirmation_seeds=0,
     n_seeds=4,
 )
 """

@@ -96,7 +96,7 @@ def test_live_lease_with_different_clocks_is_not_taken_over(
     assert "campaign 'c' is being run by process" in on("two", store)
     renewal.join()
     assert [one.info.run_id for one in lease.leases(store, "c")] == [first]
-    assert any("waiting" in message for message in caplog.messages)
+    assert any("checking for" in message for message in caplog.messages)
 
 
 def test_lease_from_the_future_without_renewal_ends_by_our_clock(

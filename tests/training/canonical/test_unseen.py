@@ -57,6 +57,7 @@ SUITE = Suite(
     benchmarks=(BENCHMARK,),
     optimizers=(OPTIMIZERS["momentum"],),
     n_trials=2,
+    n_confirmation_seeds=0,
     n_seeds=2,
 )
 """
