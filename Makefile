@@ -28,14 +28,14 @@ bench: $(READY)
 report ui nightly: $(READY)
 	@$(BIN)/optsuite $@ $(ARGS)
 
-# Two processes, each a file at a time: its tests may share a cluster, a server or a browser. In the
+# Three processes, each a file at a time: its tests may share a cluster, a server or a browser. In the
 # order of the folders, because the slowest files have few tests, and xdist would put those last.
 test: $(READY)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # What runs in this process: that of workers and of commands in processes of their own is not counted.
 coverage: $(READY)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered $(ARGS)
 
 speed: $(READY)
 	@PYTHONPATH=.:tests:scripts $(BIN)/python -m speed $(ARGS)
