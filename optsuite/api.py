@@ -154,12 +154,19 @@ def report(campaign: str = "default", *, report_folder: Path = REPORT) -> Report
 
 
 def compare(before: str, after: str) -> CampaignChanges:
-    """Compare two campaigns."""
+    """Compare two campaigns. Raises InputError if they have no evaluation seed in common."""
     uri = tracking_uri()
     for campaign in (before, after):
         require_campaign(uri, campaign)
     store = open_store(uri)
-    return compare_campaigns(read_runs(store, before), read_runs(store, after))
+    runs = [read_runs(store, campaign) for campaign in (before, after)]
+    old, new = (set(own.loc[own["kind"] == "evaluation", "seed"]) for own in runs)
+    if old and new and not old & new:
+        raise InputError(
+            f"campaigns {before} and {after} evaluated no seed in common, so their runs are not "
+            "paired; run one of them with the --first-seed of the other"
+        )
+    return compare_campaigns(*runs)
 
 
 def nightly(

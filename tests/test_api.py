@@ -100,6 +100,14 @@ def test_train_compare_report_and_nightly_from_python(folder: Path) -> None:
     assert trained.leaderboard[["verdict", "seeds"]].to_numpy().tolist() == [["manual", 2]]
     for night in ("one", "two"):
         result = optsuite.nightly(SMALL, campaign=night, options=ONE)
+    on_tuning = replace(SMALL, first_seed=1000, first_tuning_seed=5000)
+    on_others = replace(SMALL, first_seed=50)
+    for suite, reason in (
+        (on_tuning, "tuned its rates on seeds of this one"),
+        (on_others, "evaluated none of the seeds of this one"),
+    ):
+        with pytest.raises(InputError, match=f"night one {reason}; use --retune"):
+            optsuite.nightly(suite, campaign="three", options=ONE)
     assert (result.state, result.baseline) == ("compared", "one")
     assert result.page is not None
     assert optsuite.compare("one", "two").is_worse == (result.outcome == "failed")

@@ -16,7 +16,14 @@ from optsuite.definitions.suite import BUDGET, TOLERANCE
 from optsuite.statistics.differences import Verdict, compare, probability_of_improvement
 
 ARMS = ("tuned", "default", "manual")  # in the order of the table
-OF_STUDY = ("optimizer", *BUDGET, "at_edge", "n_tied", "reuse")  # what its rows take from a study
+OF_STUDY = (
+    "optimizer",
+    *BUDGET,
+    "at_edge",
+    "n_tied",
+    "n_confirmed",
+    "reuse",
+)  # what its rows take from a study
 
 Pairs = dict[tuple[str, str], Verdict]
 Row = dict[Any, Any]
@@ -138,7 +145,8 @@ def _rows(
     tuned = table["arm"] == "tuned"
     table["trials"] = table["n_trials"].where(tuned)
     table["tuning_seeds"] = table["n_tuning_seeds"].where(tuned)
-    table["confirmation_seeds"] = table["n_confirmation_seeds"].where(tuned)
+    confirmed = table["n_confirmation_seeds"].where(table["n_confirmed"] > 0, 0.0)
+    table["confirmation_seeds"] = confirmed.where(tuned)
     # Without a finished study, at_edge and same_budget are nan.
     table["at_edge"] = tuned & (table["at_edge"] == True)  # noqa: E712
     table["reuse"] = table["reuse"].astype("object").where(tuned).fillna("")

@@ -128,7 +128,7 @@ def protocol(budgets: pd.DataFrame) -> str:
         )
     budget = budgets.iloc[0]
     confirmed = ""
-    if budget["n_confirmation_seeds"]:
+    if budget["n_confirmation_seeds"] and budget["n_trials"] > 1:
         confirmed = (
             f", the best of them confirmed on {budget['n_confirmation_seeds']:.0f} more seeds"
         )

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from optsuite.campaign.study import Study
-from optsuite.definitions.suite import FIRST_SEED, FIRST_TUNING_SEED
 from optsuite.tracking.legacy_rows import FORMER, former_rows
 from optsuite.tracking.schema import FINGERPRINT, MANUAL_ARMS, REFUTED, SUPERSEDED
 from optsuite.tracking.seal import resealed
@@ -20,11 +19,6 @@ from optsuite.training.identity import digest, run_digest
 from optsuite.training.legacy_fingerprint import FormerFingerprint, engine_of, engines
 
 COUNTS = ("n_trials", "n_tuning_seeds", "n_seeds")  # the budget of a study of schema 2
-ADDED = {
-    "n_confirmation_seeds": 0,
-    "first_seed": FIRST_SEED,
-    "first_tuning_seed": FIRST_TUNING_SEED,
-}
 Row = Mapping[Any, Any]
 Named = Mapping[tuple[str, str], Study]  # by benchmark and optimizer
 
@@ -115,10 +109,9 @@ def _of_study(row: Row, former: FormerFingerprint, study: Study) -> Fingerprint 
         former_budget["tolerance"] = float(row["tolerance"])
     except (TypeError, ValueError):
         return None
-    budget = {name: former_budget.get(name, ADDED.get(name)) for name in study.budget()}
+    task = study.own_task(former_budget)
     for engine in ENGINES:
-        if former.run == digest(*study.own_task(former_budget), engine):
-            task = study.own_task(budget)
+        if former.run == digest(*task, engine):
             return study.definition.named(digest(*task), engine=engine)
     return None
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from optsuite.campaign.prepare import Problem
 from optsuite.definitions.optimizer import OptimizerSpec
-from optsuite.definitions.suite import BUDGET, Suite
+from optsuite.definitions.suite import BUDGET, FIRST_SEED, FIRST_TUNING_SEED, Suite
 from optsuite.execution.pool import Task
 from optsuite.schedules import schedule_name
 from optsuite.statistics.seeds import interquartile_mean
@@ -25,6 +25,12 @@ from optsuite.tuning.search import SEARCH, Proposals, Tuned
 STARTING_SECONDS = 60.0
 # Times the estimate until a worker counts as hung: optimizers differ in speed, machines in load.
 TIMEOUT_FACTOR = 20.0
+# Parts of the budget since 0.4, and the values that leave the identity of a study as it was before.
+LATER: Mapping[str, tuple[object, ...]] = {
+    "n_confirmation_seeds": (None, 0),
+    "first_seed": (None, FIRST_SEED),
+    "first_tuning_seed": (None, FIRST_TUNING_SEED),
+}
 Curves = Mapping[str, Mapping[int, float]]
 
 
@@ -100,7 +106,9 @@ class Study:
         """What determines the study's own run besides its definition, with this budget."""
         spec = self.spec
         searched = (SEARCH, spec.lr.low, spec.lr.high, spec.default_lr, spec.special_cases)
-        return ("study", *searched, *budget.values())
+        first = [number for name, number in budget.items() if name not in LATER]
+        later = [f"{name}={budget[name]}" for name in LATER if budget.get(name) not in LATER[name]]
+        return ("study", *searched, *first, *later)
 
     def task(
         self,
@@ -191,6 +199,8 @@ class Study:
         }
         if self.tuned.n_tied > 1:
             found["n_tied"] = self.tuned.n_tied
+        if self.tuned.n_confirmed:
+            found["n_confirmed"] = self.tuned.n_confirmed
         if self.spec.special_cases:
             found["includes"] = json.dumps(self.spec.special_cases)
         return found

@@ -23,6 +23,7 @@ from optsuite.campaign.events import (
 from optsuite.campaign.outdated import Outdated
 from optsuite.training.results import Run
 
+REPLACING = {"budget": "budget or other seeds", "engine": "engine"}
 LONG_SECONDS = 10.0  # the progress within a run is shown if it takes longer
 LINE_SECONDS = 30.0  # without a terminal, print a line at least this often
 
@@ -136,7 +137,7 @@ class Display:
         for cause in dict.fromkeys(event.replaced.values()):
             names = ", ".join(name for name, why in event.replaced.items() if why == cause)
             self._say(
-                f"{names}: earlier results had another {cause} and leave the report; "
+                f"{names}: earlier results had another {REPLACING[cause]} and leave the report; "
                 "use another --campaign to keep both"
             )
         for one in event.outdated:

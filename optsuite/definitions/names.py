@@ -22,6 +22,7 @@ OF_STUDIES = {
     "at_edge",
     "includes",
     "n_tied",
+    "n_confirmed",
 }
 # The params of a run in the store, besides fixed hyperparameters.
 RUN_PARAMS = OF_RUNS | OF_MACHINES | OF_VERSIONS | OF_STUDIES

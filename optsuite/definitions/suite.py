@@ -62,7 +62,7 @@ class Suite:
         require_count(f"{where}: n_seeds", self.n_seeds, high=MOST_SEEDS)
         for name in ("first_seed", "first_tuning_seed"):
             require_count(f"{where}: {name}", getattr(self, name), low=0, high=LARGEST_SEED)
-        self._require_disjoint_seeds()
+        self._require_usable_seeds()
         number = isinstance(self.tolerance, int | float) and 0 <= self.tolerance < 1
         require(number, f"{where}: tolerance", self.tolerance, "a number from 0 to below 1")
 
@@ -82,8 +82,15 @@ class Suite:
         first = self.tuning_seeds.stop
         return range(first, first + self.n_confirmation_seeds)
 
-    def _require_disjoint_seeds(self) -> None:
-        """Raise InputError if a rate would be chosen and judged on the same seed."""
+    def _require_usable_seeds(self) -> None:
+        """Raise InputError for seeds that are too large, or for tuning and for evaluation."""
+        for name, last in (
+            ("first_seed", self.seeds.stop - 1),
+            ("first_tuning_seed", self.confirmation_seeds.stop - 1),
+        ):
+            most = f"one whose seeds end at {LARGEST_SEED}, the largest, or before"
+            value = getattr(self, name)
+            require(last <= LARGEST_SEED, f"suite {self.name}: {name}", value, most)
         tuning = range(self.tuning_seeds.start, self.confirmation_seeds.stop)
         is_apart = self.seeds.stop <= tuning.start or tuning.stop <= self.seeds.start
         allowed = f"no seed of {tuning.start} to {tuning.stop - 1}, on which rates are tuned"

@@ -5,10 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
+
 from optsuite.analysis.changes import CampaignChanges, compare_campaigns
 from optsuite.campaign.events import NightStarted
 from optsuite.campaign.runner import studies_of
 from optsuite.campaign.session import Outcome, Session
+from optsuite.definitions.suite import Suite
 from optsuite.errors import InputError
 from optsuite.nights.remeasure import confirmed
 from optsuite.reporting.folder import add_file
@@ -97,9 +100,27 @@ def _train(session: Session, store: Store, *, retune: bool) -> Outcome:
     kind, tuned = _kind_of(store, suite.name, campaign, retune=retune)
     rates_of = tuned.campaign if tuned else None
     session.listener(NightStarted(campaign=campaign, rates_of=rates_of))
+    if tuned:
+        _require_fitting_seeds(read_runs(store, tuned.campaign), tuned.campaign, suite)
     known = rates(store, tuned)
     studies = studies_of(suite, session.problems, device=device, rates=known)
     return session.run(studies, night=kind)
+
+
+def _require_fitting_seeds(runs: pd.DataFrame, night: str, suite: Suite) -> None:
+    """Raise InputError if the rates of a night cannot be evaluated on the suite's seeds.
+
+    They would be judged on seeds that chose them, or on none that the night evaluated.
+    """
+    is_evaluation = runs["kind"] == "evaluation"
+    tuning = set(runs.loc[runs["kind"].isin(["trial", "confirmation"]), "seed"])
+    evaluated = set(runs.loc[is_evaluation, "seed"])
+    own = set(suite.seeds)
+    remedy = "use --retune, or the first_seed of that night"
+    if own & tuning:
+        raise InputError(f"night {night} tuned its rates on seeds of this one; {remedy}")
+    if evaluated and not own & evaluated:
+        raise InputError(f"night {night} evaluated none of the seeds of this one; {remedy}")
 
 
 def _kind_of(store: Store, suite: str, campaign: str, *, retune: bool) -> tuple[str, Night | None]:

@@ -73,10 +73,11 @@ def incomplete(rows: Sequence[Row]) -> Iterator[str]:
             "tuned": row["n_seeds"],
             "default": row["n_seeds"],
             "trial": row["n_trials"] * row["n_tuning_seeds"],
+            "confirmation": row["n_confirmed"] * row["n_confirmation_seeds"],
         }
         for name, n in wanted.items():
-            if n > found[name] and (name == "tuned" or found[name]):
-                of = "trials" if name == "trial" else f"{name} evaluations"
+            if n > found[name] and (name in ("tuned", "confirmation") or found[name]):
+                of = f"{name}s" if name in ("trial", "confirmation") else f"{name} evaluations"
                 has = f"{row['benchmark']} {row['optimizer']} has {found[name]} of {n:.0f} {of}"
                 yield f"{has}; 'optsuite run' trains the missing ones"
 

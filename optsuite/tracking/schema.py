@@ -81,6 +81,7 @@ NUMBER_PARAMS = (
     "lr_low",
     "lr_high",
     "n_tied",
+    "n_confirmed",
 )
 UNREAD_PARAMS = ("optimizer", "schedule", "seed", "batch_size", "dtype", "cast")
 AT_EDGE = "at_edge"

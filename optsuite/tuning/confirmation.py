@@ -21,8 +21,9 @@ def confirm(
 ) -> Generator[list[Run], list[RunScore], Tuned]:
     """Train the best rates of a search on the confirmation seeds; the lowest mean wins.
 
-    The mean is over the tuning seeds and the confirmation seeds. Where means tie, the middle of the
-    plateau wins. Nothing is trained if a single rate is left, or none has finished.
+    The mean is over the tuning seeds and the confirmation seeds. Where means tie, the choice of the
+    search, the middle of its plateau, wins if it is among them. Nothing is trained if a single rate
+    is left, or none has finished.
     """
     rates = finalists(tuned.trials, tuned.interval)
     if suite.n_confirmation_seeds == 0 or len(rates) < 2:
@@ -36,14 +37,21 @@ def confirm(
             runs.append(run)
     scores = yield runs
     confirmed = _confirmed(tuned.trials, rates, scores, suite)
-    best = best_rate(confirmed)
-    n_tied = tuned.n_tied if len(tied(confirmed)) > 1 else 1
-    return replace(tuned, lr=best, at_edge=edge(tuned.interval, best) != 0, n_tied=n_tied)
+    equal = tied(confirmed)
+    best = tuned.lr if tuned.lr in equal else best_rate(confirmed)
+    return replace(
+        tuned,
+        lr=best,
+        at_edge=edge(tuned.interval, best) != 0,
+        n_tied=max(1, len(equal)),
+        n_confirmed=len(rates),
+    )
 
 
 def most_runs(suite: Suite) -> int:
     """The most runs that the confirmation of a study takes."""
-    return min(N_FINALISTS, suite.n_trials) * suite.n_confirmation_seeds
+    n_rates = min(N_FINALISTS, suite.n_trials)
+    return n_rates * suite.n_confirmation_seeds if n_rates > 1 else 0
 
 
 def finalists(trials: Sequence[Trial], interval: LogUniform) -> list[float]:
@@ -71,13 +79,19 @@ def finalists(trials: Sequence[Trial], interval: LogUniform) -> list[float]:
 def _confirmed(
     trials: Sequence[Trial], rates: Sequence[float], scores: Sequence[RunScore], suite: Suite
 ) -> list[Trial]:
-    """The rates with their means over all seeds. A diverged run counts as its initial loss."""
-    first = {trial.lr: trial.score for trial in trials}
+    """All rates with their means over all seeds, in which a diverged run counts its initial loss.
+
+    Rates that were not confirmed have no score: they part plateaus.
+    """
     n = suite.n_confirmation_seeds
     confirmed = []
-    for position, lr in enumerate(rates):
-        own = [first[lr]] * suite.n_tuning_seeds
-        for score in scores[position * n : (position + 1) * n]:
-            own.append(score.value if score.outcome == "finished" else score.initial_loss)
-        confirmed.append(Trial(lr=lr, score=float(np.mean(own))))
+    for trial in trials:
+        mean = math.nan
+        if trial.lr in rates:
+            own = [trial.score] * suite.n_tuning_seeds
+            first = rates.index(trial.lr) * n
+            for score in scores[first : first + n]:
+                own.append(score.value if score.outcome == "finished" else score.initial_loss)
+            mean = float(np.mean(own))
+        confirmed.append(Trial(lr=trial.lr, score=mean))
     return confirmed

@@ -41,7 +41,8 @@ class Trial:
 class Tuned:
     """The result of a study: the best rate, the last interval, whether the rate is at its edge.
 
-    `n_tied` trials have the best score, including the best one.
+    `n_tied` rates have the best score, including the best one; `n_confirmed` are how many were
+    confirmed on more seeds.
     """
 
     lr: float
@@ -49,6 +50,7 @@ class Tuned:
     at_edge: bool
     trials: tuple[Trial, ...]
     n_tied: int = 1
+    n_confirmed: int = 0
 
 
 class Proposals(dict[str, list[float]]):

@@ -8,11 +8,15 @@ from conftest import TINY, InlinePool
 from suites import tiny
 from support.campaigns import go
 from support.commands import Call
-from support.stores import everything
+from support.stores import everything, prepared
 
 import optsuite
 from optsuite.analysis.leaderboard import leaderboard
 from optsuite.campaign.events import Ready, StudyEnded
+from optsuite.campaign.runner import studies_of
+from optsuite.errors import InputError
+from optsuite.tracking.location import tracking_uri
+from optsuite.tracking.store import open_store
 
 SUITE = replace(tiny.SUITE, n_trials=9, n_seeds=2, n_confirmation_seeds=3)
 N_CONFIRMATIONS = 4 * 3
@@ -62,6 +66,39 @@ def test_finished_confirmations_are_reused_and_other_seeds_tune_anew(
     assert set(runs.loc[runs["kind"] == "evaluation", "seed"]) == {500, 501}
     assert set(runs.loc[runs["kind"] == "trial", "seed"]) == {700}
     assert set(everything()["seed"]) >= {0, 1, 1000}  # superseded, not deleted
+
+
+def test_suite_that_confirms_nothing_has_the_identity_of_before(
+    folder: Path, pool: InlinePool
+) -> None:
+    (former, *_) = studies_of(tiny.SUITE, prepared(tiny.SUITE), device="cpu")
+    numbers = {"n_trials": 10, "n_tuning_seeds": 1, "n_seeds": 3, "tolerance": 0.01}
+    assert former.own_task(former.budget()) == former.own_task(numbers)
+    for change in ({"n_confirmation_seeds": 2}, {"first_seed": 9}, {"first_tuning_seed": 99}):
+        assert former.own_task(former.budget() | change) != former.own_task(numbers)
+
+
+def test_lost_confirmations_are_told(
+    folder: Path, pool: InlinePool, caplog: pytest.LogCaptureFixture
+) -> None:
+    go(pool, SUITE)
+    store = open_store(tracking_uri())
+    lost = optsuite.runs("c").query("kind == 'confirmation' and optimizer == 'sgd'")["run_id"]
+    store.delete(lost.iloc[0])
+    optsuite.runs("c")
+    assert "tiny_line sgd has 11 of 12 confirmations; 'optsuite run' trains" in caplog.text
+    pool.n_trained = 0
+    go(pool, SUITE)
+    assert pool.n_trained == 1
+
+
+def test_campaigns_without_a_seed_in_common_are_not_compared(
+    folder: Path, pool: InlinePool
+) -> None:
+    go(pool, SUITE, campaign="one")
+    go(pool, replace(SUITE, first_seed=50), campaign="two")
+    with pytest.raises(InputError, match="evaluated no seed in common"):
+        optsuite.compare("one", "two")
 
 
 @pytest.mark.parametrize("at", [10, 17, 22, 25, 31])

@@ -188,6 +188,21 @@ def test_seeds_for_tuning_that_are_evaluated_too_are_refused(numbers: dict[str, 
         replace(tiny.SUITE, **({"n_seeds": 12} | numbers))
 
 
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"first_seed": 2**31 - 1},
+        {"first_tuning_seed": 2**31 - 1, "n_confirmation_seeds": 1},
+        {"first_tuning_seed": 2**31 - 3, "n_confirmation_seeds": 4},
+    ],
+)
+def test_seeds_that_end_above_the_largest_are_refused(numbers: dict[str, Any]) -> None:
+    with pytest.raises(
+        InputError, match=r"first_\w*seed: got \d+, allowed: one whose seeds end at"
+    ):
+        replace(tiny.SUITE, **({"n_seeds": 12} | numbers))
+
+
 def test_suite_says_where_its_seeds_begin() -> None:
     suite = replace(
         tiny.SUITE,

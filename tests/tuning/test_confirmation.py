@@ -11,7 +11,7 @@ from suites import tiny
 from optsuite import OPTIMIZERS, LogUniform
 from optsuite.training.results import Run, RunScore
 from optsuite.tuning.confirmation import confirm, finalists, most_runs
-from optsuite.tuning.search import Trial, Tuned
+from optsuite.tuning.search import Trial, Tuned, best_rate
 
 ADAM = OPTIMIZERS["adam"]
 SUITE = replace(tiny.SUITE, n_trials=16, n_confirmation_seeds=4)
@@ -28,7 +28,7 @@ def confirmed(
 ) -> tuple[list[Run], Tuned]:
     """What a search with these scores has confirmed, and its result."""
     found = trials(scores)
-    lr = min(scores, key=lambda lr: scores[lr])
+    lr = best_rate(found)
     tuned = Tuned(lr=lr, interval=INTERVAL, at_edge=False, trials=found, n_tied=2)
     generator = confirm("b", ADAM, replace(SUITE, **protocol), tuned)
     runs: list[Run] = []
@@ -102,8 +102,29 @@ def test_diverged_run_counts_as_its_initial_loss() -> None:
 def test_where_means_tie_the_middle_of_the_plateau_wins() -> None:
     scores = {1e-4: 0.0, 1e-3: 0.0, 1e-2: 0.0, 1e-1: 1.0}
     _, tuned = confirmed(scores, lambda run: replace(FINISHED, value=float(run.lr == 1e-1)))
-    assert (tuned.lr, tuned.n_tied) == (1e-3, 2)
+    assert (tuned.lr, tuned.n_tied, tuned.n_confirmed) == (1e-3, 3, 4)
     assert tuned.trials == trials(scores)  # confirmations are no trials
+
+
+def test_choice_of_the_search_wins_a_tie_on_a_plateau_of_more_rates_than_are_confirmed() -> None:
+    grid = [1e-4, 3.73e-4, 1.39e-3, 5.18e-3, 1.93e-2, 7.2e-2, 2.68e-1, 1.0]
+    scores = {lr: float(lr < 1e-3) for lr in grid}
+    runs, tuned = confirmed(scores, lambda run: replace(FINISHED, value=0.0))
+    assert len({run.lr for run in runs}) == 4
+    assert tuned.lr == best_rate(trials(scores)) == 7.2e-2
+
+
+def test_rates_on_both_sides_of_worse_ones_are_no_plateau() -> None:
+    scores = {1e-4: 0.0, 1e-3: 2.0, 1e-2: -1.0, 1e-1: 1.0}
+
+    def answer(run: Run) -> RunScore:
+        # The choice of the search, 0.01, turns out to be worse; the others tie.
+        value = {1e-4: 1.0, 1e-3: 0.5, 1e-2: 9.0, 1e-1: 0.75}[run.lr]
+        return replace(FINISHED, value=value)
+
+    _, tuned = confirmed(scores, answer)
+    assert tuned.n_tied == 3
+    assert tuned.lr == 1e-4  # of 0.0001 to 0.001 and 0.1, the wider plateau; the smaller of two
 
 
 def test_rate_that_wins_at_the_edge_is_flagged() -> None:
@@ -126,10 +147,12 @@ def test_nothing_is_trained_where_nothing_can_be_confirmed(
     scores: dict[float, float], protocol: dict[str, int]
 ) -> None:
     runs, tuned = confirmed(scores, lambda run: FINISHED, **protocol)
-    assert (runs, tuned.lr, tuned.n_tied) == ([], min(scores, key=lambda lr: scores[lr]), 2)
+    assert (runs, tuned.lr, tuned.n_tied) == ([], best_rate(trials(scores)), 2)
+    assert tuned.n_confirmed == 0
 
 
 def test_most_runs_are_those_of_four_rates_or_of_all_trials() -> None:
     assert most_runs(SUITE) == 16
     assert most_runs(replace(SUITE, n_trials=3)) == 12
+    assert most_runs(replace(SUITE, n_trials=1)) == 0  # there is no choice
     assert most_runs(replace(SUITE, n_confirmation_seeds=0)) == 0
