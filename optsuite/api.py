@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from optsuite.analysis.changes import CampaignChanges, compare_campaigns
+from optsuite.analysis.changes import CampaignChanges, compare_campaigns, evaluated_seeds
 from optsuite.analysis.leaderboard import leaderboard as leaderboard_of
 from optsuite.campaign.housekeeping.cleaning import clean_store
 from optsuite.campaign.housekeeping.deletion import delete_campaign
@@ -56,13 +56,8 @@ def run(
     that the campaign already holds are reused. `listener` is called with each event of
     `optsuite.campaign.events`.
     """
-    protocol = {
-        "n_trials": n_trials,
-        "n_seeds": n_seeds,
-        "first_seed": first_seed,
-        "first_tuning_seed": first_tuning_seed,
-    }
-    chosen = select_from(suite, benchmarks, optimizers, protocol)
+    seeds = {"first_seed": first_seed, "first_tuning_seed": first_tuning_seed}
+    chosen = select_from(suite, benchmarks, optimizers, n_trials=n_trials, n_seeds=n_seeds, **seeds)
     with open_session(chosen, campaign=campaign, options=options, listener=listener) as session:
         studies = studies_of(chosen.suite, session.problems, device=options.device)
         outcome = session.run(studies, notes=chosen.notes())
@@ -90,13 +85,8 @@ def preview(
     options: ExecutionOptions = DEFAULT_OPTIONS,
 ) -> Preview:
     """Show what `run` would train with these arguments, without training or writing anything."""
-    protocol = {
-        "n_trials": n_trials,
-        "n_seeds": n_seeds,
-        "first_seed": first_seed,
-        "first_tuning_seed": first_tuning_seed,
-    }
-    chosen = select_from(suite, benchmarks, optimizers, protocol)
+    seeds = {"first_seed": first_seed, "first_tuning_seed": first_tuning_seed}
+    chosen = select_from(suite, benchmarks, optimizers, n_trials=n_trials, n_seeds=n_seeds, **seeds)
     with open_session(chosen, campaign=campaign, options=options) as session:
         studies = studies_of(chosen.suite, session.problems, device=options.device)
         missing = session.missing(studies)
@@ -160,7 +150,7 @@ def compare(before: str, after: str) -> CampaignChanges:
         require_campaign(uri, campaign)
     store = open_store(uri)
     runs = [read_runs(store, campaign) for campaign in (before, after)]
-    old, new = (set(own.loc[own["kind"] == "evaluation", "seed"]) for own in runs)
+    old, new = map(evaluated_seeds, runs)
     if old and new and not old & new:
         raise InputError(
             f"campaigns {before} and {after} evaluated no seed in common, so their runs are not "

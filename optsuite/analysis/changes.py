@@ -112,6 +112,11 @@ def tuned(runs: pd.DataFrame) -> pd.DataFrame:
     return rows[OF_SEED].sort_values([*PAIR, "seed"])
 
 
+def evaluated_seeds(runs: pd.DataFrame) -> set[float]:
+    """The seeds of all evaluations among the rows of `read_runs`."""
+    return set(runs.loc[runs["kind"] == "evaluation", "seed"])
+
+
 def _missing(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[Change]:
     """Optimizers that have fewer sound evaluations of the seeds from before."""
     kept = after.merge(before[[*PAIR, "seed"]], on=[*PAIR, "seed"])

@@ -16,14 +16,8 @@ from optsuite.definitions.suite import BUDGET, TOLERANCE
 from optsuite.statistics.differences import Verdict, compare, probability_of_improvement
 
 ARMS = ("tuned", "default", "manual")  # in the order of the table
-OF_STUDY = (
-    "optimizer",
-    *BUDGET,
-    "at_edge",
-    "n_tied",
-    "n_confirmed",
-    "reuse",
-)  # what its rows take from a study
+# What its rows take from a study.
+OF_STUDY = ("optimizer", *BUDGET, "at_edge", "n_tied", "n_confirmed", "reuse")
 
 Pairs = dict[tuple[str, str], Verdict]
 Row = dict[Any, Any]

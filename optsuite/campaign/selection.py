@@ -1,6 +1,6 @@
 """The part of a suite that a caller asks for."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from optsuite.definitions.optimizer import OptimizerSpec
@@ -32,7 +32,7 @@ def select_from(
     suite: str | Suite,
     benchmarks: Sequence[str] = (),
     optimizers: Sequence[str | OptimizerSpec] = (),
-    protocol: Mapping[str, int | None] = {},
+    **protocol: int | None,
 ) -> Selection:
     """Select from a Suite, or from the suite with this name, file or module. Raises InputError.
 

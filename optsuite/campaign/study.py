@@ -26,10 +26,10 @@ STARTING_SECONDS = 60.0
 # Times the estimate until a worker counts as hung: optimizers differ in speed, machines in load.
 TIMEOUT_FACTOR = 20.0
 # Parts of the budget since 0.4, and the values that leave the identity of a study as it was before.
-LATER: Mapping[str, tuple[object, ...]] = {
-    "n_confirmation_seeds": (None, 0),
-    "first_seed": (None, FIRST_SEED),
-    "first_tuning_seed": (None, FIRST_TUNING_SEED),
+LATER: Mapping[str, object] = {
+    "n_confirmation_seeds": 0,
+    "first_seed": FIRST_SEED,
+    "first_tuning_seed": FIRST_TUNING_SEED,
 }
 Curves = Mapping[str, Mapping[int, float]]
 
@@ -107,8 +107,8 @@ class Study:
         spec = self.spec
         searched = (SEARCH, spec.lr.low, spec.lr.high, spec.default_lr, spec.special_cases)
         first = [number for name, number in budget.items() if name not in LATER]
-        later = [f"{name}={budget[name]}" for name in LATER if budget.get(name) not in LATER[name]]
-        return ("study", *searched, *first, *later)
+        changed = [name for name, before in LATER.items() if budget.get(name, before) != before]
+        return ("study", *searched, *first, *(f"{name}={budget[name]}" for name in changed))
 
     def task(
         self,

@@ -178,9 +178,8 @@ def trainer(
         _check_identity(f"benchmark {benchmark.name}", task.definition.benchmark, own)
         _check_identity(f"optimizer {spec.name}", task.definition.optimizer, its)
         if task.perturbation:
-            benchmark = replace(
-                benchmark, model=partial(perturbed, benchmark.model, seed=task.perturbation)
-            )
+            model = partial(perturbed, benchmark.model, seed=task.perturbation)
+            benchmark = replace(benchmark, model=model)
         train_runs = _train_runs(task, checkpoints)
         return train_runs(benchmark, spec, task.runs, splits, device=device)
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from optsuite.analysis.changes import CampaignChanges, compare_campaigns
+from optsuite.analysis.changes import CampaignChanges, compare_campaigns, evaluated_seeds
 from optsuite.campaign.events import NightStarted
 from optsuite.campaign.runner import studies_of
 from optsuite.campaign.session import Outcome, Session
@@ -112,9 +112,8 @@ def _require_fitting_seeds(runs: pd.DataFrame, night: str, suite: Suite) -> None
 
     They would be judged on seeds that chose them, or on none that the night evaluated.
     """
-    is_evaluation = runs["kind"] == "evaluation"
     tuning = set(runs.loc[runs["kind"].isin(["trial", "confirmation"]), "seed"])
-    evaluated = set(runs.loc[is_evaluation, "seed"])
+    evaluated = evaluated_seeds(runs)
     own = set(suite.seeds)
     remedy = "use --retune, or the first_seed of that night"
     if own & tuning:
