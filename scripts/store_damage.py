@@ -40,6 +40,7 @@ def one(kind: str, arm: str | None = None) -> str:
 
 STUDY = one("study")
 TRIAL = one("trial")
+CONFIRMATION = one("confirmation")
 TUNED = one("evaluation", "tuned")
 DEFAULT = one("evaluation", "default")
 

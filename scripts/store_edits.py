@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from store_damage import (
+    CONFIRMATION,
     DEFAULT,
     RECORD,
     STUDY,
@@ -25,10 +26,12 @@ from store_damage import (
     without,
 )
 
+TRAINED = {"trial": TRIAL, "confirmation": CONFIRMATION, "tuned": TUNED}
+
 
 def _of_every_kind() -> Iterator[tuple[str, Apply]]:
-    """Edits of a study, a trial, and tuned and default evaluations."""
-    for name, run in {"study": STUDY, "trial": TRIAL, "tuned": TUNED, "default": DEFAULT}.items():
+    """Edits of a study, a trial, a confirmation, and tuned and default evaluations."""
+    for name, run in {"study": STUDY, **TRAINED, "default": DEFAULT}.items():
         yield f"{name}: fingerprint lost", tag(run, "optsuite.fingerprint", None)
         yield f"{name}: fingerprint of text", tag(run, "optsuite.fingerprint", "of text")
         yield f"{name}: outcome unknown", tag(run, "optsuite.outcome", "splendid")
@@ -52,8 +55,8 @@ def _of_every_kind() -> Iterator[tuple[str, Apply]]:
 
 
 def _of_trained_runs() -> Iterator[tuple[str, Apply]]:
-    """Edits of a trial and of a tuned evaluation."""
-    for name, run in {"trial": TRIAL, "tuned": TUNED}.items():
+    """Edits of a trial, a confirmation and a tuned evaluation."""
+    for name, run in TRAINED.items():
         yield f"{name}: seed lost", tag(run, "optsuite.seed", None)
         yield f"{name}: seed of text", tag(run, "optsuite.seed", "lucky")
         yield f"{name}: seed edited", tag(run, "optsuite.seed", "2")
@@ -68,8 +71,8 @@ def _of_trained_runs() -> Iterator[tuple[str, Apply]]:
 
 
 def _of_measurements() -> Iterator[tuple[str, Apply]]:
-    """Edits of the metrics of a trial and of a tuned evaluation."""
-    for name, run in {"trial": TRIAL, "tuned": TUNED}.items():
+    """Edits of the metrics of a trial, a confirmation and a tuned evaluation."""
+    for name, run in TRAINED.items():
         of_run = f"WHERE run_uuid = {run}"
         tables = ("metrics", "latest_metrics")
         yield f"{name}: all metrics lost", sql(*(f"DELETE FROM {t} {of_run}" for t in tables))
@@ -106,10 +109,14 @@ def _without_seal_and_better(folder: Path) -> None:
 
 
 def _of_tuned_runs() -> Iterator[tuple[str, Apply]]:
-    """Edits of a tuned evaluation."""
+    """Edits of a tuned evaluation, and of what kind a run is of."""
     yield "tuned: arm unknown", tag(TUNED, "optsuite.arm", "leg")
     yield "tuned: arm edited", tag(TUNED, "optsuite.arm", "manual")
     yield "tuned: made a trial", tag(TUNED, "optsuite.kind", "trial")
+    yield "tuned: made a confirmation", tag(TUNED, "optsuite.kind", "confirmation")
+    yield "confirmation: made a trial", tag(CONFIRMATION, "optsuite.kind", "trial")
+    yield "confirmation: made tuned", tag(CONFIRMATION, "optsuite.kind", "evaluation")
+    yield "trial: made a confirmation", tag(TRIAL, "optsuite.kind", "confirmation")
     yield "tuned: made divergent", tag(TUNED, "optsuite.outcome", "diverged")
     yield "tuned: optimizer edited", tag(TUNED, "optsuite.optimizer", "adam")
     yield "tuned: optimizer with an escape", tag(TUNED, "optsuite.optimizer", "\x1b[31mred")
@@ -129,6 +136,7 @@ def _of_studies() -> Iterator[tuple[str, Apply]]:
     for key, value in {
         "at_edge": "perhaps",
         "n_seeds": "several",
+        "n_confirmed": "several",
         "n_trials": "99",
         "tolerance": "0.9",
         "lr_high": "1e9",
