@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from optsuite.analysis.leaderboard import tolerance
 from optsuite.analysis.provenance import environment
-from optsuite.statistics.differences import ALPHA, relative_gap, sign_flip
+from optsuite.statistics.differences import relative_gap
 from optsuite.statistics.seeds import interquartile_mean
+from optsuite.statistics.sign_flip import ALPHA, sign_flip
 from optsuite.tracking.schema import RELATIVE_TIME
 from optsuite.training.results import with_penalty
 

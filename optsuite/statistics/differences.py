@@ -5,33 +5,27 @@ initial weights and batch order.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from optsuite.statistics.seeds import ENDS, N_RESAMPLES, interquartile_mean
+from optsuite.statistics.sign_flip import ALPHA, Matrix, sign_flip
 
 Kind = Literal["better", "worse", "tied", "open"]
 
-ALPHA = 0.04  # for all pairs of a benchmark together: below the 5 % we promise, see sign_flip
 POWER = 0.8
-EXACT_SEEDS = 14  # with more, the patterns of signs are drawn instead of enumerated
-N_DRAWN = 2**14
 FEWEST_SEEDS = math.ceil(1 + math.log2(1 / ALPHA))  # the smallest p of n seeds is 2^(1 - n)
-CHUNK = 2**24  # numbers held at once
 OPPOSITE: Mapping[Kind, Kind] = {
     "worse": "better",
     "better": "worse",
     "tied": "tied",
     "open": "open",
 }
-
-Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,42 +142,6 @@ def _interval(gaps: Matrix) -> tuple[float, float]:
     """The 95 % percentile bootstrap interval of resampled gaps, which may be infinite."""
     low, high = np.quantile(gaps, ENDS, method="inverted_cdf")
     return float(low), float(high)
-
-
-def sign_flip(differences: Matrix) -> Matrix:
-    """Two-sided p-values (pairs,) of paired differences (pairs, n), adjusted for all pairs.
-
-    The null hypothesis is that differences are symmetric about 0. The signs of whole seeds are
-    flipped: the p of a pair is the fraction of sign patterns under which any pair looks as extreme,
-    by the sum of its differences relative to their size (maxT of Westfall and Young 1993). So
-    correlated pairs are not over-corrected, and the fewest seeds that can find a difference do not
-    depend on the number of optimizers. Up to 14 seeds every pattern is tried (Fisher 1935); beyond,
-    patterns are drawn, with the observed one among them. Exact for a single pair, and for several
-    if all differences are jointly symmetric; approximate for skewed scores.
-    """
-    size = np.sqrt((differences**2).sum(axis=1, keepdims=True))
-    scaled = np.divide(differences, size, out=np.zeros_like(differences), where=size > 0)
-    parts = [np.abs(signs @ scaled.T).max(axis=1) for signs in _patterns(differences.shape)]
-    largest = np.sort(np.concatenate(parts))
-    observed = np.abs(scaled.sum(axis=1)) - 1e-12  # sums in another order differ in the last bit
-    return np.asarray(1 - np.searchsorted(largest, observed) / len(largest))
-
-
-def _patterns(shape: tuple[int, ...]) -> Iterator[Matrix]:
-    """Patterns of n signs (some, n) for differences (pairs, n), in chunks.
-
-    A pattern stands for its opposite too.
-    """
-    n_pairs, n = shape
-    if n <= EXACT_SEEDS:
-        bits = (np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1
-        signs = np.where(bits, -1.0, 1.0)
-    else:
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(N_DRAWN, n))
-        signs[0] = 1.0
-    step = max(1, CHUNK // n_pairs)
-    for start in range(0, len(signs), step):
-        yield signs[start : start + step]
 
 
 def seeds_needed(paired: Matrix, n_pairs: int) -> int | None:

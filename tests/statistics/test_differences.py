@@ -8,14 +8,13 @@ import pytest
 from scipy import stats
 
 from optsuite.statistics.differences import (
-    ALPHA,
     FEWEST_SEEDS,
     compare,
     probability_of_improvement,
     relative_gap,
     seeds_needed,
-    sign_flip,
 )
+from optsuite.statistics.sign_flip import ALPHA, sign_flip
 
 N_DRAWS, N_SEEDS, N_OPTIMIZERS = 2_000, 12, 6
 
