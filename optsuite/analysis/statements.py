@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from optsuite.statistics.differences import FEWEST_SEEDS
+from optsuite.statistics.seeds_needed import FEWEST_SEEDS
 
 Row = Mapping[Any, Any]
 LISTED = 7  # names in a sentence

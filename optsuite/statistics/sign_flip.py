@@ -24,16 +24,33 @@ def sign_flip(differences: Matrix) -> Matrix:
     patterns are drawn, with the observed one among them. Exact for a single pair, and for several
     if all differences are jointly symmetric; approximate for skewed scores.
     """
-    size = np.sqrt((differences**2).sum(axis=1, keepdims=True))
-    scaled = np.divide(differences, size, out=np.zeros_like(differences), where=size > 0)
-    parts = [np.abs(signs @ scaled.T).max(axis=1) for signs in _patterns(differences.shape)]
+    scaled = relative_to_size(differences)
+    parts = [largest_sums(signs, scaled) for signs in patterns(differences.shape)]
     largest = np.sort(np.concatenate(parts))
-    observed = np.abs(scaled.sum(axis=1)) - 1e-12  # sums in another order differ in the last bit
-    return np.asarray(1 - np.searchsorted(largest, observed) / len(largest))
+    return np.asarray(1 - np.searchsorted(largest, observed_sums(scaled)) / len(largest))
 
 
-def _patterns(shape: tuple[int, ...]) -> Iterator[Matrix]:
-    """Patterns of n signs (some, n) for differences (pairs, n), in chunks.
+def relative_to_size(differences: Matrix) -> Matrix:
+    """Differences (pairs, n), each row divided by its Euclidean norm; a row of zeros stays."""
+    size = np.sqrt((differences**2).sum(axis=1, keepdims=True))
+    zeros = np.zeros_like(differences)
+    return np.asarray(np.divide(differences, size, out=zeros, where=size > 0))
+
+
+def largest_sums(signs: Matrix, scaled: Matrix) -> Matrix:
+    """The largest sum over the pairs under each of the signs (some, n), in absolute value."""
+    return np.asarray(np.abs(signs @ scaled.T).max(axis=1))
+
+
+def observed_sums(scaled: Matrix) -> Matrix:
+    """The sum of each pair (pairs,) as it is, to be found among its own patterns."""
+    return np.asarray(
+        np.abs(scaled.sum(axis=1)) - 1e-12
+    )  # sums in another order differ in the last bit
+
+
+def patterns(shape: tuple[int, ...]) -> Iterator[Matrix]:
+    """Patterns of n signs (some, n) for differences of shape (pairs, n), in chunks.
 
     A pattern stands for its opposite too.
     """

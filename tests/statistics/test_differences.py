@@ -8,12 +8,11 @@ import pytest
 from scipy import stats
 
 from optsuite.statistics.differences import (
-    FEWEST_SEEDS,
     compare,
     probability_of_improvement,
     relative_gap,
-    seeds_needed,
 )
+from optsuite.statistics.seeds_needed import FEWEST_SEEDS, seeds_needed
 from optsuite.statistics.sign_flip import ALPHA, sign_flip
 
 N_DRAWS, N_SEEDS, N_OPTIMIZERS = 2_000, 12, 6
