@@ -4,8 +4,9 @@ import time
 from collections.abc import Set
 from dataclasses import asdict
 
+from optsuite.campaign.curves import Curves, curves_of, median_curves
 from optsuite.campaign.stored_runs import StoredRuns
-from optsuite.campaign.study import Curves, Study, curves_of
+from optsuite.campaign.study import Study
 from optsuite.campaign.study_runs import StudyRuns
 from optsuite.tracking.location import checkpoint_folder
 from optsuite.tracking.outbox import Outbox
@@ -101,7 +102,7 @@ class Recorder:
         proposed = study.proposals.text()
         stored = self._study_runs.stored(study)
         if stored is None:
-            curves = study.median_curves(self._tuned_curves(study))
+            curves = median_curves(self._tuned_curves(study))
             self._study_runs.finish(study, curves, proposed)
         elif proposed and not stored.proposed:  # an earlier optsuite did not keep them
             self._store.tag(stored.run_id, PROPOSED, proposed)

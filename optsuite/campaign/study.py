@@ -1,11 +1,8 @@
 """One study of a campaign: its generator of requests, the answers, and what the store is told."""
 
 import json
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-
-import numpy as np
 
 from optsuite.campaign.prepare import Problem
 from optsuite.definitions.optimizer import OptimizerSpec
@@ -17,7 +14,7 @@ from optsuite.tracking.store import MACHINE, VERSIONS
 from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import digest
 from optsuite.training.machine import machine_class
-from optsuite.training.results import Measurement, Run, RunScore, penalized
+from optsuite.training.results import Run, RunScore, penalized
 from optsuite.tuning.protocol import Requests
 from optsuite.tuning.search import SEARCH, Proposals, Tuned
 
@@ -31,7 +28,6 @@ LATER: Mapping[str, object] = {
     "first_seed": FIRST_SEED,
     "first_tuning_seed": FIRST_TUNING_SEED,
 }
-Curves = Mapping[str, Mapping[int, float]]
 
 
 @dataclass(eq=False)
@@ -213,38 +209,3 @@ class Study:
         """The interquartile mean of `evaluations`, diverged ones with penalties; nan if none."""
         scores = [self.answers[run] for run in self.evaluations()]
         return interquartile_mean(penalized(scores))
-
-    def median_curves(self, curves: Mapping[Run, Curves]) -> list[Measurement]:
-        """The median over runs at each step, if finite. A diverged run counts as infinitely bad."""
-        now = time.time()
-        names: set[str] = set()
-        steps: set[int] = set()
-        for own in curves.values():
-            names.update(own)
-            for curve in own.values():
-                steps.update(curve)
-        measurements = []
-        for step in sorted(steps):
-            finite = {}
-            for name in sorted(names):
-                worst = _worst(name)
-                values = [own.get(name, {}).get(step, worst) for own in curves.values()]
-                median = float(np.median(values))
-                if np.isfinite(median):
-                    finite[name] = median
-            measurements.append(Measurement(step=step, values=finite, time=now))
-        return measurements
-
-
-def _worst(curve: str) -> float:
-    """The worst value of a curve: losses are minimized, metrics maximized."""
-    return np.inf if curve.endswith("/loss") else -np.inf
-
-
-def curves_of(measurements: Iterable[Measurement]) -> Curves:
-    """The measurements of a run by curve name and step."""
-    curves: dict[str, dict[int, float]] = {}
-    for m in measurements:
-        for name, value in m.values.items():
-            curves.setdefault(name, {})[m.step] = value
-    return curves
