@@ -42,6 +42,7 @@ def run(
     optimizers: Sequence[str | OptimizerSpec] = (),
     n_trials: int | None = None,
     n_seeds: int | None = None,
+    max_seeds: int | None = None,
     first_seed: int | None = None,
     first_tuning_seed: int | None = None,
     campaign: str = "default",
@@ -52,12 +53,20 @@ def run(
     """Tune every optimizer on every benchmark, evaluate it on fresh seeds, and write a report.
 
     `suite` is a Suite, or the name, file or module of one. `benchmarks` and `optimizers` select
-    from it by name; an OptimizerSpec is added to it. Numbers replace those of the suite. Results
-    that the campaign already holds are reused. `listener` is called with each event of
-    `optsuite.campaign.events`.
+    from it by name; an OptimizerSpec is added to it. Numbers replace those of the suite; `n_seeds`
+    without `max_seeds` is a fixed number. Results that the campaign already holds are reused.
+    `listener` is called with each event of `optsuite.campaign.events`.
     """
-    seeds = {"first_seed": first_seed, "first_tuning_seed": first_tuning_seed}
-    chosen = select_from(suite, benchmarks, optimizers, n_trials=n_trials, n_seeds=n_seeds, **seeds)
+    chosen = select_from(
+        suite,
+        benchmarks,
+        optimizers,
+        n_trials=n_trials,
+        n_seeds=n_seeds,
+        max_seeds=max_seeds,
+        first_seed=first_seed,
+        first_tuning_seed=first_tuning_seed,
+    )
     with open_session(chosen, campaign=campaign, options=options, listener=listener) as session:
         studies = studies_of(chosen.suite, session.problems, device=options.device)
         outcome = session.run(studies, notes=chosen.notes())
@@ -79,14 +88,23 @@ def preview(
     optimizers: Sequence[str | OptimizerSpec] = (),
     n_trials: int | None = None,
     n_seeds: int | None = None,
+    max_seeds: int | None = None,
     first_seed: int | None = None,
     first_tuning_seed: int | None = None,
     campaign: str = "default",
     options: ExecutionOptions = DEFAULT_OPTIONS,
 ) -> Preview:
     """Show what `run` would train with these arguments, without training or writing anything."""
-    seeds = {"first_seed": first_seed, "first_tuning_seed": first_tuning_seed}
-    chosen = select_from(suite, benchmarks, optimizers, n_trials=n_trials, n_seeds=n_seeds, **seeds)
+    chosen = select_from(
+        suite,
+        benchmarks,
+        optimizers,
+        n_trials=n_trials,
+        n_seeds=n_seeds,
+        max_seeds=max_seeds,
+        first_seed=first_seed,
+        first_tuning_seed=first_tuning_seed,
+    )
     with open_session(chosen, campaign=campaign, options=options) as session:
         studies = studies_of(chosen.suite, session.problems, device=options.device)
         missing = session.missing(studies)
@@ -175,7 +193,7 @@ def nightly(
     and later nights. All but the last `keep` nights are deleted, except those still needed.
     """
     name = campaign or f"nightly-{datetime.now(UTC):%Y-%m-%d}"
-    chosen = select_from(suite)
+    chosen = select_from(suite, max_seeds=0)  # a night has the seeds of the one before it
     with open_session(chosen, campaign=name, options=options, listener=listener) as session:
         return run_night(session, retune=retune, keep=keep, folder=report_folder)
 

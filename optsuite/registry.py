@@ -197,7 +197,8 @@ def select(
 ) -> Suite:
     """The named part of a suite, by default all of it, with other numbers in its protocol.
 
-    `protocol` has fields of Suite, such as n_seeds; those that are None stay as they are.
+    `protocol` has fields of Suite, such as n_seeds; those that are None stay as they are. With
+    n_seeds alone no seeds are added where a verdict is open.
     The optimizer "all" stands for all installed ones of the suite and the registry; "all+cosine"
     for those of them that take a schedule, with this one.
     """
@@ -219,6 +220,8 @@ def select(
     for name, number in protocol.items():
         if number is not None:
             numbers[name] = number
+    if "n_seeds" in numbers:
+        numbers.setdefault("max_seeds", 0)
     named = tuple(find_benchmark(suite, name) for name in dict.fromkeys(benchmarks))
     return replace(
         suite,

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optsuite.analysis.leaderboard import tolerance
 from optsuite.analysis.provenance import environment
+from optsuite.analysis.studies import tolerance
 from optsuite.statistics.differences import relative_gap
 from optsuite.statistics.seeds import interquartile_mean
 from optsuite.statistics.sign_flip import ALPHA, sign_flip

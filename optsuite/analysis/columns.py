@@ -19,8 +19,8 @@ Row = Mapping[Any, Any]
 class Seeds:
     """The evaluations of one optimizer at one rate, sorted by seed.
 
-    `runs` are all of them, `trained` those that did not fail. The arrays (trained,) hold a penalty
-    for each diverged run.
+    `runs` are all of them, `trained` those that did not fail. The arrays are of the trained ones on
+    the seeds that all optimizers share, and hold a penalty for each diverged run.
     """
 
     runs: pd.DataFrame
@@ -97,6 +97,11 @@ def _metric(metric: str) -> Column:
     )
 
 
+def _seeds(row: Row) -> str:
+    """The number of seeds, if not all of them count in the score."""
+    return "" if row["seeds"] == row["shared_seeds"] else str(row["seeds"])
+
+
 def _steps(row: Row) -> str:
     steps = row["steps_to_target"]
     if math.isnan(steps):
@@ -170,7 +175,15 @@ COLUMNS = (
         drop=4,
         in_papers=True,
     ),
-    Column(name="seeds", of=lambda seeds: len(seeds.trained), is_count=True),
+    Column(
+        name="seeds",
+        of=lambda seeds: len(seeds.trained),
+        header="seeds",
+        show=_seeds,
+        drop=7,
+        is_count=True,
+    ),
+    Column(name="shared_seeds", of=lambda seeds: len(seeds.scores), is_count=True),
     Column(name="trials", is_count=True),
     Column(name="tuning_seeds", is_count=True),
     Column(name="confirmation_seeds", is_count=True),

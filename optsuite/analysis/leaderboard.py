@@ -6,19 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from optsuite.analysis.columns import Column, columns_for
 from optsuite.analysis.rows import failed_row, metrics_of, rows_of
+from optsuite.analysis.studies import budgets, looks, of_one_study, shared_seeds, tolerance
 from optsuite.analysis.verdicts import Unranked, ranked, warnings
-from optsuite.definitions.suite import BUDGET, TOLERANCE
 from optsuite.statistics.differences import Verdict, compare, probability_of_improvement
 
 ARMS = ("tuned", "default", "manual")  # in the order of the table
-# What its rows take from a study.
-OF_STUDY = ("optimizer", *BUDGET, "at_edge", "n_tied", "n_confirmed", "reuse")
-
 Pairs = dict[tuple[str, str], Verdict]
 Row = dict[Any, Any]
 
@@ -59,8 +55,9 @@ def verdict_rows(pairs: Mapping[str, Pairs]) -> list[Row]:
 def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     """One row for each benchmark, optimizer, arm and rate, best first, from `optsuite.runs`.
 
-    `score`, with its 95 % interval, and the test columns are interquartile means over the seeds, in
-    which a diverged run counts as the worst of its benchmark. `verdict`, `gap`, `p` and
+    `score`, with its 95 % interval, and the test columns are interquartile means over the
+    `shared_seeds`, those that all optimizers have; a diverged run counts as the worst of its
+    benchmark. Verdicts use all seeds that both of a pair have. `verdict`, `gap`, `p` and
     `seeds_needed` compare tuned rows with the lowest score, and default rows with the tuned one.
     `prob_improvement` is the chance that a run is better than one of the best optimizer.
     `steps_to_target` is the median, with infinity for a miss. Tuned rows are ranked if their study
@@ -85,7 +82,7 @@ def comparison(runs: pd.DataFrame) -> Comparison:
         own = evaluations[evaluations["benchmark"] == name]
         own_studies = studies[studies["benchmark"] == name]
         own_trials = trials[trials["benchmark"] == name]
-        compared = _of_one_study(own[own["arm"] != "manual"], own_studies)
+        compared = of_one_study(own[own["arm"] != "manual"], own_studies)
         used.append(compared)
         table = _rows(compared, own[own["arm"] == "manual"], own_studies, own_trials, columns)
         rows: list[Row] = table.to_dict("records")
@@ -101,12 +98,6 @@ def comparison(runs: pd.DataFrame) -> Comparison:
         whole = pd.concat(tables, ignore_index=True)
     evaluations = pd.concat(used, ignore_index=True)
     return Comparison(table=whole, evaluations=evaluations, scores=scores, pairs=pairs)
-
-
-def tolerance(studies: pd.DataFrame) -> float:
-    """The suite's tolerance: smaller differences, relative to the better score, do not count."""
-    known = studies["tolerance"].dropna()
-    return float(known.max()) if len(known) else TOLERANCE
 
 
 def _finished(table: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
@@ -127,12 +118,14 @@ def _rows(
     """The rows of one benchmark, not yet ranked, with auxiliary columns."""
     failed = studies[studies["outcome"] == "failed"]
     finished = studies[studies["outcome"] == "finished"]
-    found = [*rows_of(compared, columns), *rows_of(manual, columns)]
+    of_studies = budgets(finished)
+    shared = shared_seeds(compared, of_studies)
+    found = [*rows_of(compared, columns, shared), *rows_of(manual, columns)]
     has_rate = set(compared.loc[compared["arm"] == "tuned", "optimizer"])
     for study in failed.drop_duplicates("optimizer").to_dict("records"):
         if study["optimizer"] not in has_rate:
             found.append(failed_row(study, columns))
-    table = pd.DataFrame(found).merge(_budgets(finished), on="optimizer", how="left")
+    table = pd.DataFrame(found).merge(of_studies, on="optimizer", how="left")
     own_trials = trials[trials["parent"].isin(finished["run_id"])].sort_values("seed")
     tuning = own_trials.groupby(["optimizer", "lr"])["score"].mean().rename("trial_score")
     table = table.merge(tuning, on=["optimizer", "lr"], how="left")
@@ -145,7 +138,8 @@ def _rows(
     table["at_edge"] = tuned & (table["at_edge"] == True)  # noqa: E712
     table["reuse"] = table["reuse"].astype("object").where(tuned).fillna("")
     table["tied_rates"] = table["n_tied"].where(tuned)
-    is_whole = (table["seeds"] == table["n_seeds"]) & (table["failed"] == 0)
+    wanted = table["n_evaluated"].where(tuned, table["n_seeds"])
+    is_whole = (table["seeds"] == wanted) & (table["failed"] == 0)
     table["complete"] = (table["arm"] != "manual") & is_whole
     same_budget = table["same_budget"] == True  # noqa: E712
     has_score = table["diverged"] < table["seeds"]
@@ -183,7 +177,8 @@ def _compare_defaults(rows: list[Row], limit: float) -> None:
         if row["failed"] or beside is None or not beside["complete"]:
             row["verdict"] = "failed" if row["failed"] else "incomplete"
         elif row["verdict"] == "other_budget":  # the last of the reasons in `_unranked`
-            found = compare(np.column_stack([row["scores"], beside["scores"]]), limit)[0, 1]
+            both: pd.DataFrame = pd.concat([row["scores"], beside["scores"]], axis=1, join="inner")
+            found = compare(both.to_numpy(), limit)[0, 1]
             row |= {"verdict": found.kind, "gap": found.gap, "p": found.p}
             row["seeds_needed"] = found.seeds_needed
         if beside is not None:
@@ -194,13 +189,16 @@ def _compare_defaults(rows: list[Row], limit: float) -> None:
 def _rank(rows: list[Row], studies: pd.DataFrame) -> tuple[pd.DataFrame, Pairs]:
     """Fill in the ranks of a benchmark.
 
-    Returns its scores (seeds, optimizers) and the verdicts on pairs.
+    Returns its scores (seeds, optimizers) on the seeds that all share, and the verdicts on pairs.
     """
     names = [row["optimizer"] for row in rows]
-    matrix = np.column_stack([row["scores"] for row in rows])
-    found = compare(matrix, tolerance(studies))
+    evaluated = pd.concat([row["scores"] for row in rows], axis=1, keys=names).sort_index()
+    own = studies[studies["optimizer"].isin(names) & (studies["outcome"] == "finished")]
+    found = compare(evaluated.to_numpy(), tolerance(studies), looks(own))
     pairs = {(names[i], names[j]): verdict for (i, j), verdict in found.items()}
     special_cases = studies.drop_duplicates("optimizer").set_index("optimizer")["includes"].dropna()
+    shared = evaluated.dropna(ignore_index=True)
+    matrix = shared.to_numpy()
     places = ranked(matrix, found)
     leader = [place.gap for place in places].index(0)
     for row, place, column in zip(rows, places, matrix.T, strict=True):
@@ -208,7 +206,7 @@ def _rank(rows: list[Row], studies: pd.DataFrame) -> tuple[pd.DataFrame, Pairs]:
         row["prob_improvement"] = probability_of_improvement(column, matrix[:, leader])
         included = special_cases.get(row["optimizer"], "[]")
         row["beaten_by"] = _beaten_by(row["optimizer"], pairs, included)
-    return pd.DataFrame(matrix, columns=names), pairs
+    return shared, pairs
 
 
 def _beaten_by(optimizer: str, pairs: Pairs, included: str) -> str:
@@ -219,25 +217,3 @@ def _beaten_by(optimizer: str, pairs: Pairs, included: str) -> str:
         if verdict is not None and verdict.kind == "better":
             better.append(case)
     return ", ".join(better)
-
-
-def _of_one_study(evaluations: pd.DataFrame, studies: pd.DataFrame) -> pd.DataFrame:
-    """The evaluations of each optimizer's finished study, or else of its most advanced one."""
-    finished = evaluations["parent"].isin(studies["run_id"])
-    sizes = evaluations.groupby("parent")["run_id"].transform("size")
-    order = evaluations.assign(finished=finished, size=sizes)
-    order = order.sort_values(["finished", "size", "parent"])
-    chosen = order.groupby("optimizer")["parent"].last()
-    return evaluations[evaluations["parent"] == evaluations["optimizer"].map(chosen)]
-
-
-def _budgets(studies: pd.DataFrame) -> pd.DataFrame:
-    """The budget of each finished study, and whether it is that of most optimizers."""
-    budgets = studies[list(OF_STUDY)].drop_duplicates("optimizer").copy()
-    sizes = budgets.groupby(list(BUDGET))["optimizer"].transform("size")
-    largest = budgets.assign(size=sizes).sort_values(["size", *BUDGET]).tail(1)[list(BUDGET)]
-    budgets["same_budget"] = False
-    if len(budgets):
-        same = budgets[list(BUDGET)].to_numpy() == largest.to_numpy()
-        budgets["same_budget"] = same.all(axis=1)
-    return budgets

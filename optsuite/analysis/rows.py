@@ -1,10 +1,9 @@
 """Rows of the leaderboard, each from the evaluations of one optimizer at one rate."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from optsuite.analysis.columns import Column, Seeds
@@ -27,17 +26,24 @@ def metrics_of(evaluations: pd.DataFrame) -> list[str]:
     return metrics
 
 
-def rows_of(evaluations: pd.DataFrame, columns: Sequence[Column]) -> list[Row]:
+def rows_of(
+    evaluations: pd.DataFrame,
+    columns: Sequence[Column],
+    shared: Mapping[str, Collection[float]] = {},
+) -> list[Row]:
     """A row for each optimizer, arm and rate of one benchmark's evaluations.
 
-    Beside the columns, `scores` are those of its seeds, in order.
+    Beside the columns, `scores` are those of its seeds. `shared` has, by optimizer, the seeds that
+    averages are over, if the row has them all.
     """
     evaluations = evaluations.reset_index(drop=True)
     penalized = _penalized(evaluations[evaluations["outcome"] != "failed"], columns)
     rows = []
-    for _, group in evaluations.groupby(["optimizer", "arm", "lr"]):
-        seeds = _seeds(group, penalized)
-        row: Row = {"scores": seeds.scores}
+    for (optimizer, _, _), group in evaluations.groupby(["optimizer", "arm", "lr"]):
+        trained = group[group["outcome"] != "failed"]
+        scores = penalized.loc[trained.index, "score"].to_numpy(float)
+        seeds = _seeds(group, penalized, shared.get(str(optimizer), ()))
+        row: Row = {"scores": pd.Series(scores, index=trained["seed"].to_numpy())}
         for column in columns:
             if column.of is not None:
                 row[column.name] = column.of(seeds)
@@ -71,13 +77,16 @@ def failed_row(study: Row, columns: Sequence[Column]) -> Row:
         if column.of is not None:
             row[column.name] = 0 if column.is_count else math.nan
     names = {"benchmark": study["benchmark"], "optimizer": study["optimizer"], "arm": "tuned"}
-    return row | names | {"failed": 1, "bimodal": False, "scores": np.empty(0)}
+    return row | names | {"failed": 1, "bimodal": False, "scores": pd.Series(dtype=float)}
 
 
-def _seeds(group: pd.DataFrame, penalized: pd.DataFrame) -> Seeds:
+def _seeds(group: pd.DataFrame, penalized: pd.DataFrame, shared: Collection[float]) -> Seeds:
     """The evaluations of one row; `penalized` has the numbers of the whole benchmark."""
     trained = group[group["outcome"] != "failed"]
-    own = penalized.loc[trained.index]
+    averaged = trained
+    if shared and set(shared) <= set(trained["seed"]):
+        averaged = trained[trained["seed"].isin(shared)]
+    own = penalized.loc[averaged.index]
     metrics = {}
     for name in own.columns.drop(["score", TEST_LOSS]):
         metrics[name.removeprefix(METRICS)] = own[name].to_numpy(float)

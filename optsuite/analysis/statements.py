@@ -132,10 +132,13 @@ def protocol(budgets: pd.DataFrame) -> str:
         confirmed = (
             f", the best of them confirmed on {budget['n_confirmation_seeds']:.0f} more seeds"
         )
+    more = ""
+    if budget["max_seeds"]:
+        more = f"; up to {budget['max_seeds']:.0f} where a verdict was open"
     return (
         f"Every optimizer had the same steps, {budget['n_trials']:.0f} trials to tune its learning "
         f"rate on validation data{confirmed}, and {budget['n_seeds']:.0f} fresh seeds, the same "
-        "for all. "
+        f"for all{more}. "
         "A lower score is better."
     )
 
@@ -233,7 +236,8 @@ WARNINGS: Mapping[str, Callable[[Row], str]] = {
 }
 LEGEND = (
     "Score: interquartile mean over fresh seeds of the lowest validation loss, at the learning "
-    "rate tuned on other seeds. Rank: one more than the number of optimizers that are certainly "
+    "rate tuned on other seeds. Seeds: those of the verdicts, if more than the ones of the score, "
+    "which all optimizers share. Rank: one more than the number of optimizers that are certainly "
     "better: by a paired test corrected for all pairs, and by more than the tolerance. Best so "
     "far, open: more seeds would resolve it. Steps: median number of steps to the target. Default "
     "lr: the documented rate, and how its score compares with the tuned one. Warnings: seeds that "

@@ -107,10 +107,22 @@ class StudyRestarted:
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class SeedsAdded:
+    """Verdicts are open: `optimizers` are evaluated up to `n_seeds`, by `n_runs` more runs."""
+
+    benchmark: str
+    optimizers: tuple[str, ...]
+    n_seeds: int
+    n_runs: int
+
+
 @dataclass(frozen=True)
 class Heartbeat:
     """A sign of life while nothing else is reported."""
 
 
 Beginning = Prepared | NightStarted | Ready | ReuseChecked
-Event = Beginning | Heartbeat | RunMeasured | RunEnded | StudyRestarted | StudyEnded | Interrupted
+OfRuns = RunMeasured | RunEnded
+OfStudies = StudyRestarted | SeedsAdded | StudyEnded
+Event = Beginning | Heartbeat | OfRuns | OfStudies | Interrupted

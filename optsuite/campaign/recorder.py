@@ -99,6 +99,7 @@ class Recorder:
             return
         if self._stored_runs.drop_unlike(self._store, study):
             self._study_runs.pop(study)
+        self.reopen(study)
         proposed = study.proposals.text()
         stored = self._study_runs.stored(study)
         if stored is None:
@@ -107,6 +108,11 @@ class Recorder:
         elif proposed and not stored.proposed:  # an earlier optsuite did not keep them
             self._store.tag(stored.run_id, PROPOSED, proposed)
         self._stored_runs.reconcile(self._store, study, self._study_runs.id(study))
+
+    def reopen(self, study: Study) -> None:
+        """Replace the study's own run if it was stored with another number of seeds."""
+        if self._stored_runs.reopen(self._store, study):
+            self._study_runs.pop(study)
 
     def mark_reuse(self, study: Study, mark: str) -> None:
         """Mark a study if its reused results are not bitwise those of this machine.

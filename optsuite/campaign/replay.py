@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from optsuite.campaign.events import RunEnded
+from optsuite.campaign.events import RunEnded, SeedsAdded
+from optsuite.campaign.looks import Decided, Looks
 from optsuite.campaign.stored_runs import StoredRuns
 from optsuite.campaign.study import Study
 from optsuite.training.results import Run
@@ -18,12 +19,23 @@ class Replay:
         self.stored_runs = stored_runs
         for study in studies:
             study.proposals.update(stored_runs.proposals(study))
+        self._looks = Looks(studies)
         self._initial_losses: dict[tuple[str, int], tuple[float, str]] = {}
 
-    def replay(self) -> Iterator[RunEnded]:
-        """Answer every study from the store."""
-        for study in self.studies:
+    def replay(self) -> Iterator[RunEnded | SeedsAdded]:
+        """Answer every study from the store, with the seeds that are added at looks."""
+        waiting = list(self.studies)
+        while waiting:
+            study = waiting.pop(0)
             yield from self.replay_study(study)
+            if study.ended and not study.settled:
+                decided = self.look(study)
+                yield from added(decided)
+                waiting += decided.going_on
+
+    def look(self, study: Study) -> Decided:
+        """What the end of a study decides: who of its benchmark is evaluated on more seeds."""
+        return self._looks.at(study)
 
     def replay_study(self, study: Study) -> Iterator[RunEnded]:
         """Answer one study from the store until it ends, or asks for a run that is missing."""
@@ -57,4 +69,16 @@ class Replay:
         return (
             f"validation loss at step 0 is {initial_loss:.6g}, but {first:.6g} with {optimizer}: "
             "it must depend on the seed alone"
+        )
+
+
+def added(decided: Decided) -> Iterator[SeedsAdded]:
+    """The event of a look at which seeds are added."""
+    if decided.going_on:
+        names = tuple(study.spec.name for study in decided.going_on)
+        yield SeedsAdded(
+            benchmark=decided.going_on[0].name[0],
+            optimizers=names,
+            n_seeds=decided.n_seeds,
+            n_runs=decided.n_more,
         )

@@ -25,6 +25,7 @@ from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.suite import Suite
 from optsuite.errors import StoreUnavailableError
 from optsuite.execution.pool import Pool
+from optsuite.statistics.looks import looks_at
 from optsuite.tracking.lease import Lease, lease
 from optsuite.tracking.location import store_exists
 from optsuite.tracking.outbox import Outbox
@@ -62,7 +63,9 @@ def _study(
     name = problem.benchmark.name
     proposals = Proposals()
     ask: Callable[[], Requests]
+    looks: tuple[int, ...] = ()
     if lr is None:
+        looks = looks_at(suite.n_seeds, suite.max_seeds)
         ask = partial(tune_and_evaluate, name, spec, suite, proposals)
         n_arms = 1 if spec.default_lr is None else 2
         n_tuning = suite.n_trials * suite.n_tuning_seeds + most_runs(suite)
@@ -77,6 +80,7 @@ def _study(
         ask=ask,
         device=device,
         n_runs=n_runs,
+        looks=looks,
         proposals=proposals,
     )
 

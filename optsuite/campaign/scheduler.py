@@ -9,7 +9,7 @@ from optsuite.campaign.events import Event, Heartbeat, RunEnded, StudyEnded, Stu
 from optsuite.campaign.guard import Guard, Guards
 from optsuite.campaign.job import Job
 from optsuite.campaign.recorder import Recorder
-from optsuite.campaign.replay import Replay
+from optsuite.campaign.replay import Replay, added
 from optsuite.campaign.study import Study
 from optsuite.campaign.writer import Writer
 from optsuite.execution.pool import Pool, RunUpdate, TaskLost
@@ -41,6 +41,7 @@ class Scheduler:
         self._ids = ids
         self._jobs: dict[int, Job] = {}
         self._under_guard: dict[int, Guard] = {}
+        self._guarded: set[Study] = set()
         self._trained: set[Study] = set()
         order = list(campaign.studies)
         if pool.n_workers >= len(order):
@@ -66,9 +67,8 @@ class Scheduler:
         """Discard what is unfinished, and wait for the writer; not for the store after `stop`."""
         for job in self._jobs.values():
             job.discard(self._writer)
-        guarded = {guard.study for guard in self._under_guard.values()}
         for study in self._campaign.studies:
-            if not study.ended or study in guarded:
+            if not study.ended or study.under_guard:
                 self._writer.put(self._recorder.interrupt, study)
         while self._writer.is_busy:
             if stop():
@@ -81,23 +81,38 @@ class Scheduler:
         yield from self._campaign.replay_study(study)
         if study.ended:
             if not self._start_guard(study):
-                yield self._finish(study)
+                yield from self._look(study)
             return
         known = set(study.answers)
         for job in self._jobs.values():
             if job.study is study:
                 known.update(job.open_runs)
         wanted = [run for run in study.requested if run not in known]
+        if wanted and study.tuned:
+            self._writer.put(self._recorder.reopen, study)
         for runs in group(wanted, study.plan.max_stack):
             self._submit(study, runs)
 
+    def _look(self, study: Study) -> Iterator[Event]:
+        """Finish the studies that are settled now that this one has ended; go on with others."""
+        study.under_guard = False
+        decided = self._campaign.look(study)
+        for settled in decided.settled:
+            yield self._finish(settled)
+        yield from added(decided)
+        for going_on in decided.going_on:
+            yield from self._advance(going_on)
+
     def _start_guard(self, study: Study) -> bool:
         """Compare a stacked run with a plain one first, if that is due; return whether it is."""
-        if not study.plan.stacks or study.error is not None or self._recorder.is_compared(study):
+        is_due = study.plan.stacks and study.error is None and study not in self._guarded
+        if not is_due or self._recorder.is_compared(study):
             return False
+        self._guarded.add(study)
         guard = self._guards.guard(study)
         if guard is None:
             return False
+        study.under_guard = True
         self._under_guard[guard.task.id] = guard
         self._pool.submit(guard.task)
         return True
@@ -135,7 +150,7 @@ class Scheduler:
         if update.error is not None:
             # This is no evidence against the stack: the worker may lack the data.
             self._not_compared(guard, update.error)
-            yield self._finish(study)
+            yield from self._look(study)
             return
         if guard.advance(self._ids):
             self._under_guard[guard.task.id] = guard
@@ -145,7 +160,7 @@ class Scheduler:
             assert guard.task.until is not None
             run = guard.task.runs[0]
             self._writer.put(self._recorder.mark_compared, study, run, guard.task.until)
-            yield self._finish(study)
+            yield from self._look(study)
             return
         yield from self._refuse_stacks(study, guard.reason)
 
@@ -187,7 +202,7 @@ class Scheduler:
         guard = self._under_guard.pop(event.task, None)
         if guard is not None:
             self._not_compared(guard, event.reason)
-            yield self._finish(guard.study)
+            yield from self._look(guard.study)
             return
         job = self._jobs.pop(event.task, None)
         if job is None:

@@ -16,7 +16,8 @@ class StoredRun:
     """One run in the store. `name` is the benchmark and the optimizer.
 
     `reuse` is the mark of a study with results that are not this machine's, and the class of that
-    machine; two empty texts for any other run.
+    machine; two empty texts for any other run. `n_evaluated` is the number of evaluation seeds of
+    a study, nan for any other run.
     """
 
     run_id: str
@@ -34,6 +35,7 @@ class StoredRun:
     reuse: tuple[str, str]
     compared: bool
     proposed: str
+    n_evaluated: float
 
     @classmethod
     def of_row(cls, row: Mapping[Any, Any], fingerprint: AnyFingerprint) -> Self:
@@ -57,6 +59,7 @@ class StoredRun:
             reuse=(row["reuse"] or "", row["reused_on"] or ""),
             compared=row["compared"] is not None,
             proposed=row["proposed"] or "",
+            n_evaluated=row["n_evaluated"],
         )
 
     def describes(self, run: Run) -> bool:

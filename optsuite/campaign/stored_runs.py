@@ -73,6 +73,20 @@ class StoredRuns:
         self._repair(store)
         return True
 
+    def reopen(self, store: Store, study: Study) -> bool:
+        """Delete the study's own run if the study has another number of seeds now.
+
+        Returns whether it did. What was known of how results were reused goes on with the study.
+        """
+        stored = self.by_fingerprint.get(study.identity)
+        n_evaluated = len(study.evaluations())
+        if stored is None or not n_evaluated or stored.n_evaluated == n_evaluated:
+            return False
+        study.reuse = study.reuse or stored.reuse[0]
+        del self.by_fingerprint[study.identity]
+        store.delete(stored.run_id)
+        return True
+
     def _disbelieve(self, stored: StoredRun, reason: str) -> None:
         del self.by_fingerprint[stored.fingerprint]
         benchmark, optimizer = stored.name

@@ -15,7 +15,7 @@ from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import digest
 from optsuite.training.machine import machine_class
 from optsuite.training.results import Run, RunScore, penalized
-from optsuite.tuning.protocol import Requests
+from optsuite.tuning.protocol import Requests, more_runs
 from optsuite.tuning.search import SEARCH, Proposals, Tuned
 
 # A worker imports, loads the suite, and may have to wait on a busy machine.
@@ -25,6 +25,7 @@ TIMEOUT_FACTOR = 20.0
 # Parts of the budget since 0.4, and the values that leave the identity of a study as it was before.
 LATER: Mapping[str, object] = {
     "n_confirmation_seeds": 0,
+    "max_seeds": 0,
     "first_seed": FIRST_SEED,
     "first_tuning_seed": FIRST_TUNING_SEED,
 }
@@ -36,7 +37,9 @@ class Study:
 
     `ask` makes the generator of requests; `requested` is the latest one. `reuse` marks how results
     from the store differ from this machine's, empty if they are bitwise equal. `proposals` are the
-    rates that its search has proposed, in this start or an earlier one.
+    rates that its search has proposed, in this start or an earlier one. At its `looks` its
+    benchmark's verdicts decide whether it is evaluated on more seeds; it is `settled` once not.
+    While it is `under_guard`, its end does not count yet.
     """
 
     problem: Problem
@@ -45,6 +48,7 @@ class Study:
     ask: Callable[[], Requests]
     device: str
     n_runs: int
+    looks: tuple[int, ...] = ()
     is_manual: bool = False
     reuse: str = ""
     proposals: Proposals = field(default_factory=Proposals)
@@ -52,12 +56,15 @@ class Study:
     answers: dict[Run, RunScore] = field(default_factory=dict)
     tuned: Tuned | None = None
     ended: bool = False
+    settled: bool = False
+    under_guard: bool = False
     error: str | None = None
 
     def __post_init__(self) -> None:
         self.definition = self.problem.definition(self.spec.name)
         self.former = self.problem.former.get(self.spec.name)
         self.plan = self.problem.plans[self.spec.name]
+        self._n_first = self.n_runs
         self.restart()
 
     def restart(self) -> None:
@@ -65,8 +72,9 @@ class Study:
         self._requests = self.ask()
         self.requested = []
         self.answers = {}
+        self.n_runs = self._n_first
         self.tuned = None
-        self.ended = False
+        self.ended = self.settled = self.under_guard = False
         self.error = None
         self.advance()
 
@@ -142,6 +150,9 @@ class Study:
             if any(score.outcome == "failed" for score in scores):
                 self.stop()
                 return
+            if self.tuned is not None:  # these were more seeds for a verdict
+                self.ended = True
+                return
             try:
                 if self.requested:
                     self.requested = self._requests.send(scores)
@@ -149,6 +160,14 @@ class Study:
                     self.requested = next(self._requests)
             except StopIteration as stop:
                 self.tuned, self.ended = stop.value, True
+
+    def add_seeds(self, n_seeds: int) -> int:
+        """Evaluate the tuned rate on more seeds, up to this number; return how many these are."""
+        more = more_runs(self.evaluations(), n_seeds)
+        self.requested = [*self.requested, *more]
+        self.n_runs += len(more)
+        self.ended = False
+        return len(more)
 
     def stop(self, error: str = "") -> None:
         """End the study without all answers, because a run cannot be trained."""
@@ -197,6 +216,8 @@ class Study:
             found["n_tied"] = self.tuned.n_tied
         if self.tuned.n_confirmed:
             found["n_confirmed"] = self.tuned.n_confirmed
+        if len(self.looks) > 1:
+            found["n_evaluated"] = len(self.evaluations())
         if self.spec.special_cases:
             found["includes"] = json.dumps(self.spec.special_cases)
         return found

@@ -37,7 +37,8 @@ def _budget(suite: Suite) -> str:
     tuning = f"{suite.n_trials} trials on {suite.n_tuning_seeds} {seeds}"
     if suite.n_confirmation_seeds:
         tuning += f", the best confirmed on {suite.n_confirmation_seeds} more"
-    return f"{tuning}, {suite.n_seeds} evaluation seeds"
+    more = f", up to {suite.max_seeds} where a verdict is open" if suite.max_seeds else ""
+    return f"{tuning}, {suite.n_seeds} evaluation seeds{more}"
 
 
 def _members(suite: Suite) -> str:

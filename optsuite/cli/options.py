@@ -1,6 +1,7 @@
 """The options that several commands share, and the parsing of their values."""
 
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -42,6 +43,7 @@ TRUST = click.option(
     is_flag=True,
     help="Reuse results without training one run of each study again as a check.",
 )
+MOST_SEEDS = 1_000  # of Suite, whose module is not loaded for --help
 EXECUTION = (WORKERS, RAY, DEVICE, ENGINE, CHECKPOINT, TRUST)
 
 
@@ -66,6 +68,26 @@ def start_workers(options: ExecutionOptions) -> None:
         from optsuite.execution.local.processes import start_server
 
         start_server()
+
+
+class SeedRange(click.ParamType[tuple[int, int]]):
+    """A number of seeds, or the first and the most of them, as in 12..36; (12, 0) for 12."""
+
+    name = "N or N..M"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, context: click.Context | None
+    ) -> tuple[int, int]:
+        """Read the text. Raises BadParameter."""
+        found = re.fullmatch(r"([1-9][0-9]{0,3})(?:\.\.([1-9][0-9]{0,3}))?", str(value))
+        if found is None:
+            self.fail(f"got {value!r}, allowed: a number from 1, or a range such as 12..36", param)
+        first, most = int(found[1]), int(found[2] or 0)
+        if max(first, most) > MOST_SEEDS:
+            self.fail(f"got {value!r}, allowed: at most {MOST_SEEDS}", param)
+        if found[2] and most < first:
+            self.fail(f"got {value!r}, allowed: a range that ends after its start", param)
+        return first, most if most > first else 0
 
 
 def parse_seeds(text: str) -> list[int]:

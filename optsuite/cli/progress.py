@@ -17,6 +17,7 @@ from optsuite.campaign.events import (
     ReuseChecked,
     RunEnded,
     RunMeasured,
+    SeedsAdded,
     StudyEnded,
     StudyRestarted,
 )
@@ -74,6 +75,8 @@ class Display:
                 self._on_reuse_checked(event)
             case StudyRestarted():
                 self._on_study_restarted(event)
+            case SeedsAdded():
+                self._on_seeds_added(event)
             case Heartbeat():
                 self._heartbeat()
             case RunMeasured():
@@ -121,10 +124,19 @@ class Display:
 
     def _on_study_restarted(self, event: StudyRestarted) -> None:
         self._say(f"{event.benchmark} {event.optimizer}: trained again one by one: {event.reason}")
-        self._left[event.benchmark] += event.n_runs
-        self._totals[event.benchmark] += event.n_runs
+        self._add_runs(event.benchmark, event.n_runs)
+
+    def _on_seeds_added(self, event: SeedsAdded) -> None:
+        self._add_runs(event.benchmark, event.n_runs)
+        if not self._bars and self._ready:
+            names = ", ".join(event.optimizers)
+            self._line(f"{event.benchmark}: open, so up to {event.n_seeds} seeds of {names}")
+
+    def _add_runs(self, benchmark: str, n_runs: int) -> None:
+        self._left[benchmark] += n_runs
+        self._totals[benchmark] += n_runs
         if self._bars:
-            self._bars.update(self._tasks[event.benchmark], total=self._totals[event.benchmark])
+            self._bars.update(self._tasks[benchmark], total=self._totals[benchmark])
             self._bars.update(self._tasks[""], total=self._n_total())
 
     def _say(self, line: str) -> None:

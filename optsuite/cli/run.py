@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from optsuite.cli.options import CAMPAIGN, SUITE, execution_options
+from optsuite.cli.options import CAMPAIGN, SUITE, SeedRange, execution_options
 from optsuite.execution.options import ExecutionOptions
 
 
@@ -29,7 +29,11 @@ from optsuite.execution.options import ExecutionOptions
     type=click.IntRange(1, 1_000),
     help="Learning rates tried for each optimizer.",
 )
-@click.option("--seeds", type=click.IntRange(1, 1_000), help="Fresh seeds that the table uses.")
+@click.option(
+    "--seeds",
+    type=SeedRange(),
+    help="Fresh seeds that the table uses. 12..36 adds some where a verdict is open.",
+)
 @click.option("--first-seed", type=click.IntRange(0), help="Where these seeds begin.  [default: 0]")
 @click.option(
     "--first-tuning-seed",
@@ -44,7 +48,7 @@ def run(
     benchmarks: tuple[str, ...],
     optimizers: tuple[str, ...],
     trials: int | None,
-    seeds: int | None,
+    seeds: tuple[int, int] | None,
     first_seed: int | None,
     first_tuning_seed: int | None,
     campaign: str,
@@ -66,7 +70,8 @@ def run(
         "benchmarks": benchmarks,
         "optimizers": optimizers,
         "n_trials": trials,
-        "n_seeds": seeds,
+        "n_seeds": seeds[0] if seeds else None,
+        "max_seeds": seeds[1] if seeds else None,
         "first_seed": first_seed,
         "first_tuning_seed": first_tuning_seed,
         "campaign": campaign,

@@ -14,6 +14,7 @@ OF_STUDIES = {
     "n_tuning_seeds",
     "n_confirmation_seeds",
     "n_seeds",
+    "max_seeds",
     "first_seed",
     "first_tuning_seed",
     "tolerance",
@@ -23,6 +24,7 @@ OF_STUDIES = {
     "includes",
     "n_tied",
     "n_confirmed",
+    "n_evaluated",
 }
 # The params of a run in the store, besides fixed hyperparameters.
 RUN_PARAMS = OF_RUNS | OF_MACHINES | OF_VERSIONS | OF_STUDIES

@@ -9,7 +9,7 @@ from optsuite.errors import require, require_count, require_name
 MOST_TRIALS, MOST_SEEDS = 1_000, 1_000  # more is a typing error
 TOLERANCE = 0.01  # differences below 1 % of the better score do not matter, however certain
 # The fields that say how many runs there are.
-BUDGET = ("n_trials", "n_tuning_seeds", "n_confirmation_seeds", "n_seeds")
+BUDGET = ("n_trials", "n_tuning_seeds", "n_confirmation_seeds", "n_seeds", "max_seeds")
 FIRST_SEED, FIRST_TUNING_SEED = 0, 1_000
 LARGEST_SEED = 2**31 - 1
 
@@ -23,8 +23,9 @@ class Suite:
     certain.
 
     Each of `n_trials` rates is trained on `n_tuning_seeds`; the best few are then confirmed on
-    `n_confirmation_seeds` more, unless that is 0. The table uses `n_seeds` others. To tune again
-    with other seeds, change `first_seed` and `first_tuning_seed`.
+    `n_confirmation_seeds` more, unless that is 0. The table uses `n_seeds` others, and where a
+    verdict is open, as many again at a time, up to `max_seeds`; with 0, no more. To tune again with
+    other seeds, change `first_seed` and `first_tuning_seed`.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Suite:
     n_tuning_seeds: int = 1
     n_confirmation_seeds: int = 4
     n_seeds: int = 12
+    max_seeds: int = 0
     first_seed: int = FIRST_SEED
     first_tuning_seed: int = FIRST_TUNING_SEED
     tolerance: float = TOLERANCE
@@ -60,6 +62,10 @@ class Suite:
             f"{where}: n_confirmation_seeds", self.n_confirmation_seeds, low=0, high=MOST_SEEDS
         )
         require_count(f"{where}: n_seeds", self.n_seeds, high=MOST_SEEDS)
+        require_count(f"{where}: max_seeds", self.max_seeds, low=0, high=MOST_SEEDS)
+        is_more = self.max_seeds == 0 or self.max_seeds > self.n_seeds
+        allowed = f"0, or more than n_seeds, {self.n_seeds}"
+        require(is_more, f"{where}: max_seeds", self.max_seeds, allowed)
         for name in ("first_seed", "first_tuning_seed"):
             require_count(f"{where}: {name}", getattr(self, name), low=0, high=LARGEST_SEED)
         self._require_usable_seeds()
@@ -70,6 +76,11 @@ class Suite:
     def seeds(self) -> range:
         """The evaluation seeds: fresh, never seen while the learning rate is tuned."""
         return range(self.first_seed, self.first_seed + self.n_seeds)
+
+    @property
+    def all_seeds(self) -> range:
+        """The evaluation seeds, and those that may follow where a verdict is open."""
+        return range(self.first_seed, self.first_seed + max(self.n_seeds, self.max_seeds))
 
     @property
     def tuning_seeds(self) -> range:
@@ -85,14 +96,15 @@ class Suite:
     def _require_usable_seeds(self) -> None:
         """Raise InputError for seeds that are too large, or for tuning and for evaluation."""
         for name, last in (
-            ("first_seed", self.seeds.stop - 1),
+            ("first_seed", self.all_seeds.stop - 1),
             ("first_tuning_seed", self.confirmation_seeds.stop - 1),
         ):
             most = f"one whose seeds end at {LARGEST_SEED}, the largest, or before"
             value = getattr(self, name)
             require(last <= LARGEST_SEED, f"suite {self.name}: {name}", value, most)
         tuning = range(self.tuning_seeds.start, self.confirmation_seeds.stop)
-        is_apart = self.seeds.stop <= tuning.start or tuning.stop <= self.seeds.start
+        own = self.all_seeds
+        is_apart = own.stop <= tuning.start or tuning.stop <= own.start
         allowed = f"no seed of {tuning.start} to {tuning.stop - 1}, on which rates are tuned"
-        evaluated = f"{self.seeds.start} to {self.seeds.stop - 1}"
+        evaluated = f"{own.start} to {own.stop - 1}"
         require(is_apart, f"suite {self.name}: evaluation seeds", evaluated, allowed)

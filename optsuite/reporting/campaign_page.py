@@ -8,8 +8,9 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from optsuite.analysis import statements
-from optsuite.analysis.leaderboard import Comparison, tolerance
+from optsuite.analysis.leaderboard import Comparison
 from optsuite.analysis.overall import win_tie_loss
+from optsuite.analysis.studies import tolerance
 from optsuite.analysis.time_to_target import difficulty
 from optsuite.analysis.verdicts import certainty
 from optsuite.definitions.suite import BUDGET

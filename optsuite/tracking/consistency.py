@@ -70,7 +70,7 @@ def incomplete(rows: Sequence[Row]) -> Iterator[str]:
             continue
         found = n_runs.get(row["run_id"], Counter())
         wanted = {
-            "tuned": row["n_seeds"],
+            "tuned": row["n_evaluated"],
             "default": row["n_seeds"],
             "trial": row["n_trials"] * row["n_tuning_seeds"],
             "confirmation": row["n_confirmed"] * row["n_confirmation_seeds"],

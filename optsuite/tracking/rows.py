@@ -59,9 +59,10 @@ def typed(rows: pd.DataFrame) -> pd.DataFrame:
         columns[name] = pd.Series(texts, index=frame.index, dtype="object")
     for name in (*NUMBERS, *metrics):
         columns[name] = _numbers(frame[name])
-    # Studies of before 0.4 confirmed nothing.
-    confirmed = columns["n_confirmation_seeds"].fillna(0.0)
-    columns["n_confirmation_seeds"] = confirmed.where(columns["n_seeds"].notna())
+    of_study = columns["n_seeds"].notna()
+    for name in ("n_confirmation_seeds", "max_seeds"):  # studies of before 0.4 had none
+        columns[name] = columns[name].fillna(0.0).where(of_study)
+    columns["n_evaluated"] = columns["n_evaluated"].fillna(columns["n_seeds"])
     return frame.assign(**columns)
 
 

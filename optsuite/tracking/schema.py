@@ -75,6 +75,7 @@ NUMBER_PARAMS = (
     "n_tuning_seeds",
     "n_confirmation_seeds",
     "n_seeds",
+    "max_seeds",
     "first_seed",
     "first_tuning_seed",
     "tolerance",
@@ -82,6 +83,7 @@ NUMBER_PARAMS = (
     "lr_high",
     "n_tied",
     "n_confirmed",
+    "n_evaluated",
 )
 UNREAD_PARAMS = ("optimizer", "schedule", "seed", "batch_size", "dtype", "cast")
 AT_EDGE = "at_edge"

@@ -1,6 +1,7 @@
 """What a study trains: generators that yield runs and are sent their scores."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
 
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.suite import Suite
@@ -57,6 +58,13 @@ def evaluate_at(benchmark: str, spec: OptimizerSpec, suite: Suite, lr: float) ->
 def tuned_runs(benchmark: str, spec: OptimizerSpec, suite: Suite, lr: float) -> list[Run]:
     """The evaluations on fresh seeds at the tuned rate."""
     return _evaluations(benchmark, spec, lr, suite.seeds, "tuned")
+
+
+def more_runs(tuned: Sequence[Run], n_seeds: int) -> list[Run]:
+    """The evaluations that follow those at a tuned rate, up to this number of seeds."""
+    last = tuned[-1]
+    n_more = n_seeds - len(tuned)
+    return [replace(last, seed=last.seed + i) for i in range(1, n_more + 1)]
 
 
 def default_runs(benchmark: str, spec: OptimizerSpec, suite: Suite) -> list[Run]:

@@ -41,7 +41,7 @@ def run(optimizer: str, score: float, seed: int = 0, **change: Any) -> dict[str,
 
 def study(optimizer: str, n_seeds: int = 1, n_trials: int = 16, **change: Any) -> dict[str, Any]:
     budget = {"n_seeds": float(n_seeds), "n_trials": float(n_trials), "n_tuning_seeds": 1.0}
-    budget["n_confirmation_seeds"] = 0.0
+    budget |= {"n_confirmation_seeds": 0.0, "max_seeds": 0.0, "n_evaluated": float(n_seeds)}
     own = {
         "run_id": f"study {optimizer}",
         "parent": None,
