@@ -74,7 +74,8 @@ def test_suite_that_confirms_nothing_has_the_identity_of_before(
     (former, *_) = studies_of(tiny.SUITE, prepared(tiny.SUITE), device="cpu")
     numbers = {"n_trials": 10, "n_tuning_seeds": 1, "n_seeds": 3, "tolerance": 0.01}
     assert former.own_task(former.budget()) == former.own_task(numbers)
-    for change in ({"n_confirmation_seeds": 2}, {"first_seed": 9}, {"first_tuning_seed": 99}):
+    changes = ("n_confirmation_seeds", "max_seeds", "first_seed", "first_tuning_seed")
+    for change in ({name: 99} for name in changes):
         assert former.own_task(former.budget() | change) != former.own_task(numbers)
 
 
