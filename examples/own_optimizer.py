@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from benchmarks import digits_mlp
 from optsuite import OPTIMIZERS, LogUniform, OptimizerSpec, Suite
+from optsuite.benchmarks import digits_mlp
 
 Betas = tuple[float, float]
 

@@ -162,12 +162,15 @@ def report(campaign: str = "default", *, report_folder: Path = REPORT) -> Report
 
 
 def compare(before: str, after: str) -> CampaignChanges:
-    """Compare two campaigns. Raises InputError if they have no evaluation seed in common."""
+    """Compare two campaigns. Raises InputError if they have no benchmark or seed in common."""
     uri = tracking_uri()
     for campaign in (before, after):
         require_campaign(uri, campaign)
     store = open_store(uri)
     runs = [read_runs(store, campaign) for campaign in (before, after)]
+    benchmarks = [set(own["benchmark"]) for own in runs]
+    if all(benchmarks) and not benchmarks[0] & benchmarks[1]:
+        raise InputError(f"campaigns {before} and {after} have no benchmark in common")
     old, new = map(evaluated_seeds, runs)
     if old and new and not old & new:
         raise InputError(

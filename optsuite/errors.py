@@ -21,6 +21,12 @@ class InputError(ValueError):
     """Something the user wrote cannot be used, so nothing was started."""
 
 
+def suggestion(name: str, choices: Iterable[str]) -> str:
+    """A clause that asks whether the most similar choice is meant; empty if none is similar."""
+    close = difflib.get_close_matches(name, list(choices), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
 class UnknownNameError(InputError):
     """A name that does not exist. The message lists the choices, and `forms` that derive others."""
 
@@ -30,10 +36,7 @@ class UnknownNameError(InputError):
         if forms:
             known += f"; or {forms}"
         allowed = f"one of: {known}" if known else f"there is no {what} yet"
-        close = difflib.get_close_matches(name, choices, n=1)
-        if close:
-            allowed += f"; did you mean {close[0]}?"
-        super().__init__(f"{what}: got {name!r}, {allowed}")
+        super().__init__(f"{what}: got {name!r}, {allowed}{suggestion(name, choices)}")
 
 
 class DatasetUnavailableError(InputError):

@@ -65,7 +65,10 @@ def require_found(name: str, own: Sequence[Path], why: str = "") -> None:
     if not _is_found(name, own):
         place = own[0].parent if own[0].name == "__init__.py" else own[0]
         by = "Python's own module" if name in sys.stdlib_module_names else "an installed module"
-        raise InputError(f"{why}{place} is hidden by {by} of that name; rename it")
+        remedy = "rename it"
+        if name == "optsuite":  # a file beside a clone, run by an optsuite that is elsewhere
+            remedy = "use the environment of that clone, or move the file out of it"
+        raise InputError(f"{why}{place} is hidden by {by} of that name; {remedy}")
 
 
 def own_files(folder: Path, name: str) -> list[Path]:

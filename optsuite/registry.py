@@ -10,7 +10,14 @@ from typing import Any
 from optsuite.definitions.benchmark import Benchmark
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.suite import Suite
-from optsuite.errors import InputError, UnknownNameError, location, one_line, require
+from optsuite.errors import (
+    InputError,
+    UnknownNameError,
+    location,
+    one_line,
+    require,
+    suggestion,
+)
 from optsuite.import_path import (
     load_file,
     load_own,
@@ -48,6 +55,7 @@ def load_suite(where: str) -> Suite:
         if is_missing and not is_file:
             names = f" or one of: {', '.join(named)}" if named else ""
             allowed = f"a Python file, a module importable from {Path.cwd()}{names}"
+            allowed += suggestion(where, named)
             raise InputError(f"suite: got {where!r}, allowed: {allowed}{broken}") from None
         raise InputError(f"suite {where}{location(error)} raised {one_line(error)}") from error
     suite = getattr(module, "SUITE", None)

@@ -116,15 +116,11 @@ def _rows(
     columns: Sequence[Column],
 ) -> pd.DataFrame:
     """The rows of one benchmark, not yet ranked, with auxiliary columns."""
-    failed = studies[studies["outcome"] == "failed"]
     finished = studies[studies["outcome"] == "finished"]
     of_studies = budgets(finished)
     shared = shared_seeds(compared, of_studies)
     found = [*rows_of(compared, columns, shared), *rows_of(manual, columns)]
-    has_rate = set(compared.loc[compared["arm"] == "tuned", "optimizer"])
-    for study in failed.drop_duplicates("optimizer").to_dict("records"):
-        if study["optimizer"] not in has_rate:
-            found.append(failed_row(study, columns))
+    found += _failed_rows(compared, studies, columns)
     table = pd.DataFrame(found).merge(of_studies, on="optimizer", how="left")
     own_trials = trials[trials["parent"].isin(finished["run_id"])].sort_values("seed")
     tuning = own_trials.groupby(["optimizer", "lr"])["score"].mean().rename("trial_score")
@@ -152,6 +148,19 @@ def _rows(
     table[["default_verdict", "beaten_by"]] = ""
     table["verdict"] = [_unranked(row) for row in table.to_dict("records")]
     return table
+
+
+def _failed_rows(
+    compared: pd.DataFrame, studies: pd.DataFrame, columns: Sequence[Column]
+) -> list[Row]:
+    """The rows of studies that failed before they had a rate to evaluate."""
+    failed = studies[studies["outcome"] == "failed"]
+    has_rate = set(compared.loc[compared["arm"] == "tuned", "optimizer"])
+    found = []
+    for study in failed.drop_duplicates("optimizer").to_dict("records"):
+        if study["optimizer"] not in has_rate:
+            found.append(failed_row(study, columns))
+    return found
 
 
 def _unranked(row: Row) -> Unranked:

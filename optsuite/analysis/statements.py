@@ -83,7 +83,11 @@ def headline(rows: Sequence[Row]) -> str:
 
 
 def summary(certainties: Sequence[str]) -> str:
-    """On how many benchmarks the winner is certain, from the `certainty` of each."""
+    """On how many benchmarks the winner is certain, from the `certainty` of each.
+
+    Benchmarks without ranked optimizers do not count.
+    """
+    certainties = [certainty for certainty in certainties if certainty]
     parts = {
         "certain": "one optimizer is certainly best on {}",
         "tie": "the best are tied on {}",

@@ -158,7 +158,8 @@ class Display:
         self._ready = True
         self._to_do = self._work()
         n_stored = self._n_total() - sum(event.missing.values())
-        message = f"{self._n_total()} runs, {n_stored} of them in the store already"
+        runs = "1 run" if self._n_total() == 1 else f"{self._n_total()} runs"
+        message = f"{runs}, {n_stored} of them in the store already"
         if self._bars:
             self._bars.update(self._tasks[""], now="starting workers")
         self._console.print(message, highlight=False)

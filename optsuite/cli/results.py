@@ -65,7 +65,8 @@ def show_preview(out: Console, preview: Preview) -> int:
     out.print(table)
     n_missing = sum(preview.n_missing.values())
     minutes = sum(preview.minutes.values())
-    out.print(f"{n_missing} runs, about {minutes:.1f} minutes on {preview.n_workers} workers.")
+    runs = "1 run" if n_missing == 1 else f"{n_missing} runs"
+    out.print(f"{runs} to train, about {minutes:.1f} minutes on {preview.n_workers} workers.")
     for line in (*preview.notes, *map(str, preview.skipped)):
         say(out, line)
     return int(any(one.broken for one in preview.skipped))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 from optsuite.reporting.style import Style, line_axes, literal, row_axes, svg
 
@@ -131,3 +132,6 @@ def _log_where_wide(ax: Axes, axis: str, values: np.ndarray) -> None:
     if len(finite) and finite.min() > 0 and finite.max() > 5 * finite.min():
         set_scale = ax.set_xscale if axis == "x" else ax.set_yscale
         set_scale("log")
+        if finite.max() > 10 * finite.min():  # labels between the decades would overlap
+            own = ax.xaxis if axis == "x" else ax.yaxis
+            own.set_minor_formatter(NullFormatter())

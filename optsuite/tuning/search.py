@@ -77,10 +77,9 @@ def tune(
 ) -> Generator[list[Run], list[RunScore], Tuned]:
     """Search the learning rate in `suite.n_trials` trials.
 
-    The first round is log-spaced; a Gaussian process proposes the later ones. When the best rate
-    is at the edge of the interval, the later rounds search one decade beyond it. The rates depend
-    on the scores alone, so a replay requests the same runs again. Rates in `proposals` are not
-    computed again; new ones are added to it.
+    The first round is log-spaced; a Gaussian process proposes the later ones. When the best rate is
+    at the edge of the interval, they search one decade beyond it. The rates depend on the scores
+    alone, so a replay requests the same runs. Those in `proposals` are not computed again.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     interval = spec.lr
@@ -163,16 +162,17 @@ def initial_rates(interval: LogUniform, n: int, default: float | None) -> list[f
     return distinct(rates, taken=())
 
 
-def distinct(rates: Sequence[float], taken: Sequence[float]) -> list[float]:
-    """The rates to three significant digits, all different and none of them `taken`.
+def distinct(rates: Sequence[float], taken: Sequence[float], most: float = math.inf) -> list[float]:
+    """The rates to three significant digits, different from each other and those `taken`.
 
-    A rate is raised in its last digit until it differs from those before it.
+    One is raised in its last digit until it is, or lowered where the most is reached.
     """
     chosen: list[float] = []
     for rate in rates:
-        rounded = float(f"{rate:.2e}")
+        rounded, factor = float(f"{rate:.2e}"), 1.01
         while rounded in chosen or rounded in taken:
-            rounded = float(f"{rounded * (1 + 0.01):.2e}")
+            factor = factor if rounded * 1.01 <= most else 1 / 1.01
+            rounded = float(f"{rounded * factor:.2e}")
         chosen.append(rounded)
     return chosen
 
@@ -247,4 +247,4 @@ def propose(
         )
         study.add_trial(known)
     asked = [study.ask({"lr": distribution}).params["lr"] for _ in range(n)]
-    return distinct(asked, taken=[trial.lr for trial in trials])
+    return distinct(asked, taken=[trial.lr for trial in trials], most=interval.high)

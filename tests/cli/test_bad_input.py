@@ -44,10 +44,10 @@ BAD_INPUT = [
     ((*RUN, "--device", "gpu"), "device: got 'gpu', allowed on this machine: cpu"),
     ((*RUN, "--device", "cuda:7"), "device: got 'cuda:7', allowed on this machine: cpu"),
     ((*RUN, "--trials", "0"), "Invalid value for '--trials': 0 is not in the range 1<=x<=1000."),
-    ((*RUN, "--seeds", "-1"), "Invalid value for '--seeds': -1 is not in the range 1<=x<=1000."),
+    ((*RUN, "--seeds", "-1"), "Invalid value for '--seeds': got '-1', allowed: a number from 1"),
     (
         (*RUN, "--seeds", "1001"),
-        "Invalid value for '--seeds': 1001 is not in the range 1<=x<=1000.",
+        "Invalid value for '--seeds': got '1001', allowed: at most 1000",
     ),
     ((*RUN, "--workers", "-2"), "Invalid value for '--workers'"),
     (

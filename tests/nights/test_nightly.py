@@ -35,7 +35,7 @@ from optsuite.tracking.query import read_runs
 from optsuite.tracking.store import open_store
 
 NAMES = ("sgd", "momentum", "adam")
-NIGHTS = int(os.environ.get("OPTSUITE_NIGHTS", "2"))
+NIGHTS = int(os.environ.get("OPTSUITE_NIGHTS", "1"))
 CHOSEN = [b for b in DEFAULT.benchmarks if b.name in ("digits_logreg", "diabetes_mlp")]
 SUITE = replace(
     DEFAULT,

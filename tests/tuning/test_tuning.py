@@ -85,6 +85,7 @@ def test_rates_are_distinct_and_have_three_digits() -> None:
     assert all(float(f"{rate:.3g}") == rate for rate in rates)
     assert distinct([0.1, 0.1001, 0.0999], taken=[0.101]) == [0.1, 0.102, 0.0999]
     assert distinct([9.99e-3, 9.99e-3], taken=[]) == [9.99e-3, 1.01e-2]
+    assert distinct([0.1, 0.1], taken=[0.1], most=0.1) == [0.099, 0.098]
 
 
 def test_search_with_the_best_rate_at_the_edge_goes_a_decade_further() -> None:

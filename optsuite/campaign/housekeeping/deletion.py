@@ -138,5 +138,5 @@ def _require_unneeded(store: Store, campaign: str, runs: Sequence[InventoryRow])
         if what is not None:
             raise InputError(
                 f"campaign {campaign!r} is {what} in suite {suite}, and the next night needs it; "
-                "add --force (force=True) to delete it anyway"
+                "--force, or force=True in Python, deletes it anyway"
             )
