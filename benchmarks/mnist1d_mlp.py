@@ -1,0 +1,20 @@
+"""MNIST-1D by a dense network: little data that cost nothing to make, and thousands to measure on. After Greydanus 2024."""
+
+from functools import partial
+
+import torch.nn.functional as F
+
+from optsuite import Benchmark, Target, models
+from optsuite.data.mnist1d import mnist1d
+
+BENCHMARK = Benchmark(
+    name="mnist1d_mlp",
+    dataset=mnist1d,
+    model=partial(models.mlp, (40, 100, 100, 10)),
+    loss=F.cross_entropy,
+    metrics={"accuracy": models.accuracy},
+    batch_size=100,
+    max_steps=600,
+    eval_every=40,
+    target=Target("validation/accuracy", at_least=0.6),
+)
