@@ -17,5 +17,5 @@ BENCHMARK = Benchmark(
     batch_size=50,
     max_steps=400,
     eval_every=40,
-    target=Target("validation/accuracy", at_least=0.8),
+    target=Target("validation/accuracy", at_least=0.65),
 )

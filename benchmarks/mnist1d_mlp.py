@@ -13,8 +13,8 @@ BENCHMARK = Benchmark(
     model=partial(models.mlp, (40, 100, 100, 10)),
     loss=F.cross_entropy,
     metrics={"accuracy": models.accuracy},
-    batch_size=100,
-    max_steps=600,
-    eval_every=40,
-    target=Target("validation/accuracy", at_least=0.6),
+    batch_size=256,
+    max_steps=100,
+    eval_every=20,
+    target=Target("validation/accuracy", at_least=0.5),
 )

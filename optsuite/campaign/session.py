@@ -162,6 +162,8 @@ def notes_of(studies: Sequence[Study]) -> Iterator[str]:
     yield from notes
     for benchmark, own in plans.items():
         yield from _explained(benchmark, own)
+    for looks in {study.looks for study in studies if len(study.looks) > 1}:
+        yield f"Seeds: {looks[0]}, and where a verdict is open up to {looks[-1]}"
 
 
 def _explained(benchmark: str, plans: Mapping[str, tuple[str, str]]) -> Iterator[str]:

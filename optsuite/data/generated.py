@@ -58,13 +58,13 @@ UNPREDICTABLE = -100  # cross-entropy ignores targets of this value
 def synthetic_language() -> Splits:
     """Tokens of a made-up language: x (n, 32) in 0..15, y (n, 32) the next ones.
 
-    4,096 / 1,024 / 1,024 examples. Each token is drawn given the one before it and the one four
+    4,096 / 512 / 512 examples. Each token is drawn given the one before it and the one four
     before it, so a model must attend to both. The first three targets of an example cannot be
     predicted well without tokens before the example, and are ignored. The best possible
     cross-entropy of the others is `language_entropy()`.
     """
     rng = RandomState(2)
-    n = 6_144
+    n = 5_120
     limits = _transitions().cumsum(axis=-1)
     tokens = rng.randint(N_TOKENS, size=(n, DISTANCE))
     length = 100 + CONTEXT + 1  # by then, the chain has forgotten its start
@@ -76,7 +76,7 @@ def synthetic_language() -> Splits:
     kept = torch.tensor(tokens[:, -CONTEXT - 1 :])
     x, y = kept[:, :-1], kept[:, 1:].clone()
     y[:, : DISTANCE - 1] = UNPREDICTABLE
-    return cut(x, y, n_train=4_096, n_validation=1_024)
+    return cut(x, y, n_train=4_096, n_validation=512)
 
 
 def language_entropy() -> float:

@@ -130,7 +130,11 @@ def test_command_adds_seeds_within_a_range(empty: Path, call: Call) -> None:
         assert "--seeds" in err
     code, out, err = call(*run, "--seeds", "2", "--dry-run")
     assert code == 0, err
-    assert "0 to train" in out or "0 runs" in out
+    assert "0 runs to train" in out
+    code, out, err = call(*run, "--seeds", "4..8", "--dry-run")
+    assert code == 0, err
+    assert "0 runs to train" in out
+    assert "Seeds: 4, and where a verdict is open up to 8" in out
 
 
 def test_night_has_a_fixed_number_of_seeds(empty: Path) -> None:
