@@ -24,6 +24,6 @@ BENCHMARK = Benchmark(
     ),
     loss=excess,
     batch_size=8,
-    max_steps=300,
-    eval_every=50,
+    max_steps=200,
+    eval_every=40,
 )

@@ -14,6 +14,6 @@ BENCHMARK = Benchmark(
     model=partial(models.mlp, (32, 64, 1), nn.Tanh),
     loss=F.mse_loss,
     batch_size=64,
-    max_steps=800,
-    eval_every=40,
+    max_steps=600,
+    eval_every=60,
 )

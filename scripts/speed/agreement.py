@@ -16,7 +16,7 @@ from statistics import quantiles
 import torch
 from tabulate import tabulate
 
-from benchmarks import SUITE
+from benchmarks import EMBEDDED, SUITE
 from optsuite.definitions.benchmark import Benchmark, Splits
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.training import plain, stacked
@@ -33,13 +33,13 @@ def main() -> None:
     """Train, compare and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--benchmarks", nargs="*", default=[benchmark.name for benchmark in SUITE.benchmarks]
+        "--benchmarks", nargs="*", default=[benchmark.name for benchmark in EMBEDDED]
     )
     chosen = parser.parse_args().benchmarks
     torch.set_num_threads(1)
     found: dict[tuple[str, int], list[float]] = defaultdict(list)
     clauses: list[str] = []
-    for benchmark in SUITE.benchmarks:
+    for benchmark in EMBEDDED:
         if benchmark.name in chosen:
             splits = benchmark.dataset().to("cpu", torch.float32)
             for spec in SUITE.optimizers:

@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 
-from benchmarks import SUITE as DEFAULT
-from benchmarks import digits_mlp, mnist_mlp
+from benchmarks import EMBEDDED, digits_mlp, mnist_mlp
 from optsuite import OPTIMIZERS, Suite
 
 STEPS = 100
 SHORT = tuple(
-    replace(b, max_steps=max(STEPS, b.eval_every))
-    for b in (*DEFAULT.benchmarks, mnist_mlp.BENCHMARK)
+    replace(b, max_steps=max(STEPS, b.eval_every)) for b in (*EMBEDDED, mnist_mlp.BENCHMARK)
 )
 SUITE = Suite(
     name="speed",

@@ -24,6 +24,7 @@ from optsuite.campaign.lock import campaign_lock, check_campaign_name
 from optsuite.campaign.runner import manual_study, studies_of
 from optsuite.errors import InputError
 from optsuite.execution.pool import RunUpdate, Task, TaskLost
+from optsuite.registry import find_benchmark
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.query import read_runs
 from optsuite.tracking.store import open_store
@@ -198,7 +199,7 @@ def test_optimizer_beaten_by_its_special_case_is_marked_in_the_table(
     folder: Path, pool: InlinePool
 ) -> None:
     names = ("sgd", "momentum", "adam", "adagrad", "rmsprop")
-    benchmark = next(b for b in DEFAULT.benchmarks if b.name == "diabetes_mlp")
+    benchmark = find_benchmark(DEFAULT, "diabetes_mlp")
     suite = replace(
         DEFAULT,
         name="c",

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks import SUITE
+from benchmarks import SUITE, VISION, shakespeare_gpt
 from optsuite import Benchmark, Splits, accuracy, data, models
+from optsuite.registry import find_benchmark
 from optsuite.training.plain import initial_model, measure
 from optsuite.training.validation.definitions import check_benchmark
 
@@ -61,7 +62,7 @@ def test_modular_addition_has_every_pair_once() -> None:
 
 
 def test_quadratic_is_the_published_problem() -> None:
-    benchmark = next(b for b in SUITE.benchmarks if b.name == "quadratic_deep")
+    benchmark = find_benchmark(SUITE, "quadratic_deep")
     model = benchmark.model()
     values = measure(benchmark, model, benchmark.dataset(), 0)
     # The loss before training, as in DeepOBS.
@@ -161,6 +162,7 @@ def labelled(n: int, *shape: int) -> tuple[Tensor, Tensor]:
 
 
 MNIST, CIFAR, TEXT = labelled(128, 1, 28, 28), labelled(128, 3, 32, 32), examples(12, 64, high=65)
+DOWNLOADED = (*VISION, shakespeare_gpt.BENCHMARK)
 LIKE = {
     "mnist_mlp": (MNIST, 101_770),
     "mnist_vae": ((MNIST[0], MNIST[0]), 10_151_489),
@@ -171,7 +173,7 @@ LIKE = {
 }
 
 
-@pytest.mark.parametrize("benchmark", SUITE.on_request, ids=lambda benchmark: benchmark.name)
+@pytest.mark.parametrize("benchmark", DOWNLOADED, ids=lambda benchmark: benchmark.name)
 def test_benchmarks_that_need_a_download_train_on_examples_of_their_shape(
     benchmark: Benchmark,
 ) -> None:

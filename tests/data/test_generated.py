@@ -30,7 +30,7 @@ def test_mnist1d_has_the_same_number_of_each_digit_and_is_made_the_same_again() 
     assert [len(split[0]) for split in vars(splits).values()] == [4_000, 2_000, 2_000]
     x = torch.cat([split[0] for split in vars(splits).values()])
     y = torch.cat([split[1] for split in vars(splits).values()])
-    assert y.bincount().tolist() == [1_400] * 10
+    assert y.bincount().tolist() == [800] * 10
     assert abs(float(x.mean())) < 1e-4
     assert abs(float(x.std()) - 1) < 1e-3
     assert torch.equal(x * GRID, (x * GRID).round())

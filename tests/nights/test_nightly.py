@@ -28,6 +28,7 @@ from optsuite.campaign.events import RunEnded
 from optsuite.campaign.prepare import prepare
 from optsuite.campaign.runner import studies_of
 from optsuite.nights.remeasure import confirmed
+from optsuite.registry import find_benchmark
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.nights import ORDINARY, TUNED, judge, last, nights, prune, rates
 from optsuite.tracking.plans import read_plans
@@ -36,7 +37,7 @@ from optsuite.tracking.store import open_store
 
 NAMES = ("sgd", "momentum", "adam")
 NIGHTS = int(os.environ.get("OPTSUITE_NIGHTS", "1"))
-CHOSEN = [b for b in DEFAULT.benchmarks if b.name in ("digits_logreg", "diabetes_mlp")]
+CHOSEN = [find_benchmark(DEFAULT, name) for name in ("digits_logreg", "diabetes_mlp")]
 SUITE = replace(
     DEFAULT,
     name="n",
@@ -45,6 +46,7 @@ SUITE = replace(
     optimizers=tuple(OPTIMIZERS[name] for name in NAMES),
     n_trials=4,
     n_confirmation_seeds=0,
+    max_seeds=0,
 )
 
 

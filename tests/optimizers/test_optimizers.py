@@ -14,6 +14,7 @@ from benchmarks import SUITE
 from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec
 from optsuite.errors import InputError
 from optsuite.optimizers.packaged import Packaged, any_of_pytorch_optimizer, is_available
+from optsuite.registry import find_benchmark
 from optsuite.schedules import schedule_name
 from optsuite.training.engines import ENGINES
 from optsuite.training.plain import train
@@ -86,7 +87,7 @@ NEVER = {"rprop": "minibatches", "lbfgs": "minibatches"}  # and why, in the word
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_every_optimizer_reaches_the_target_at_some_rate(spec: OptimizerSpec) -> None:
-    benchmark = next(b for b in SUITE.benchmarks if b.name == "digits_mlp")
+    benchmark = find_benchmark(SUITE, "digits_mlp")
     assert benchmark.target is not None
     splits = dataset(benchmark.name)
     middle = math.sqrt(spec.lr.low * spec.lr.high)
@@ -117,7 +118,7 @@ def test_any_other_optimizer_of_pytorch_optimizer_can_be_named() -> None:
         1e-3,
         {"weight_decay": 0.0},
     )
-    (curve, ended), *_ = trained(SUITE.benchmarks[1], spec, [0.1], n_steps=50)
+    (curve, ended), *_ = trained(find_benchmark(SUITE, "digits_logreg"), spec, [0.1], n_steps=50)
     assert ended == RunResult(outcome="finished")
     assert curve[-1][1]["validation/loss"] < curve[0][1]["validation/loss"]
     with pytest.raises(

@@ -4,10 +4,10 @@ from functools import cache
 
 from suites import tiny
 
-from benchmarks import SUITE
+from benchmarks import EMBEDDED
 from optsuite import Splits
 
 
 @cache
 def dataset(name: str) -> Splits:
-    return next(b for b in (*SUITE.benchmarks, tiny.BENCHMARK) if b.name == name).dataset()
+    return next(b for b in (*EMBEDDED, tiny.BENCHMARK) if b.name == name).dataset()

@@ -14,8 +14,9 @@ from suites import tiny
 from support.embedded import dataset
 from torch import nn
 
-from benchmarks import SUITE
+from benchmarks import EMBEDDED, SUITE
 from optsuite import OPTIMIZERS, models
+from optsuite.registry import find_benchmark
 from optsuite.training.equivalence.flat_check import NOT_AS_DECLARED
 from optsuite.training.plan import max_stack, needed_bytes, plan, step_flops
 
@@ -111,7 +112,7 @@ def test_coarse_data_of_a_finer_model_are_stacked() -> None:
 
 
 def test_plan_depends_on_the_definition_only() -> None:
-    by_name = {b.name: b for b in SUITE.benchmarks}
+    by_name = {b.name: b for b in EMBEDDED}
     engines = {
         name: plan(benchmark, SGD, dataset(name), device="cpu").engine
         for name, benchmark in by_name.items()
@@ -132,7 +133,7 @@ def test_plan_depends_on_the_definition_only() -> None:
 
 def test_step_flops_count_forward_and_backward() -> None:
     batch, weights = 64, 64 * 10
-    benchmark = next(b for b in SUITE.benchmarks if b.name == "digits_logreg")
+    benchmark = find_benchmark(SUITE, "digits_logreg")
     forward = 2 * batch * weights
     backward = forward  # to the weights
     assert step_flops(benchmark, dataset(benchmark.name)) == forward + backward

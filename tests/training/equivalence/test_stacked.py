@@ -12,9 +12,10 @@ from support.embedded import dataset
 from support.extras import needs_package
 from torch import nn
 
-from benchmarks import SUITE
+from benchmarks import EMBEDDED, SUITE
 from optsuite import OPTIMIZERS, Benchmark, OptimizerSpec
 from optsuite.optimizers.packaged import is_available
+from optsuite.registry import find_benchmark
 from optsuite.training import plain, stacked
 from optsuite.training.plan import group, plan
 from optsuite.training.results import Measurement, Run, RunResult
@@ -68,7 +69,7 @@ PAIRS = [
         id=f"{benchmark.name}-{spec.name}-{path}",
         marks=needs_package(spec),
     )
-    for benchmark in SUITE.benchmarks
+    for benchmark in EMBEDDED
     for spec in OPTIMIZERS.values()
     if spec.name not in {**FALL_BACK, **DECIDED_BY_ROUNDING}
     and (benchmark.name == "digits_mlp" or spec.name in ("momentum", "adamw", "asgd"))
@@ -149,7 +150,7 @@ def test_batch_norm_keeps_separate_statistics_in_every_run() -> None:
 def test_every_optimizer_is_stacked_except_known_exceptions(spec: OptimizerSpec) -> None:
     if not is_available(spec):
         pytest.skip("needs the extra optsuite[optimizers]")
-    benchmark = next(b for b in SUITE.benchmarks if b.name == "digits_mlp")
+    benchmark = find_benchmark(SUITE, "digits_mlp")
     reason = plan(benchmark, spec, dataset(benchmark.name), device="cpu").reason.partition(":")[0]
     assert reason in (FALL_BACK.get(spec.name, ""), DECIDED_BY_ROUNDING.get(spec.name, ""))
 
