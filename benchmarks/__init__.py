@@ -41,7 +41,6 @@ DECISIVE = (
     mnist1d_gru.BENCHMARK,
     digits_autoencoder.BENCHMARK,
     language_transformer.BENCHMARK,
-    modular_transformer.BENCHMARK,
 )
 # A few hundred examples to validate on, so that noise hides most differences; quadratic_deep ties all optimizers.
 NOISY = (
@@ -50,7 +49,7 @@ NOISY = (
     digits_cnn.BENCHMARK,
     diabetes_mlp.BENCHMARK,
 )
-EMBEDDED = (*DECISIVE, quadratic_deep.BENCHMARK, *NOISY)
+EMBEDDED = (*DECISIVE, modular_transformer.BENCHMARK, quadratic_deep.BENCHMARK, *NOISY)
 VISION = (
     mnist_mlp.BENCHMARK,
     mnist_vae.BENCHMARK,
@@ -65,6 +64,7 @@ SUITE = Suite(
     name="default",
     benchmarks=DECISIVE,
     on_request=(
+        modular_transformer.BENCHMARK,
         quadratic_deep.BENCHMARK,
         *NOISY,
         *VISION,

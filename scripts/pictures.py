@@ -33,7 +33,7 @@ def main() -> None:
         link = next(
             line.split(": ", 1)[1].strip()
             for line in server.stdout
-            if line.startswith("digits_mlp")
+            if line.startswith("mnist1d_cnn")
         )
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

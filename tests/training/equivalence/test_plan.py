@@ -113,11 +113,8 @@ def test_coarse_data_of_a_finer_model_are_stacked() -> None:
 
 def test_plan_depends_on_the_definition_only() -> None:
     by_name = {b.name: b for b in EMBEDDED}
-    engines = {
-        name: plan(benchmark, SGD, dataset(name), device="cpu").engine
-        for name, benchmark in by_name.items()
-    }
-    assert set(engines.values()) == {"stacked"}
+    for name in ("teacher_mlp", "quadratic_deep", "digits_cnn", "modular_transformer"):
+        assert plan(by_name[name], SGD, dataset(name), device="cpu").engine == "stacked"
     wide = replace(by_name["digits_mlp"], model=partial(models.mlp, (64, 640, 10)))
     chosen = plan(wide, SGD, dataset("digits_mlp"), device="cpu")
     assert (chosen.engine, chosen.reason) == (
