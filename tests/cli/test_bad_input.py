@@ -35,7 +35,10 @@ BAD_INPUT = [
         ("run", "-b", "digits_mlp@0"),
         "benchmark digits_mlp: steps: got '0', allowed: a whole number from 1",
     ),
-    (("run", "--suite", "smok"), "or one of: smoke, default, digits, vision, language, full, deepobs"),
+    (
+        ("run", "--suite", "smok"),
+        "or one of: smoke, default, digits, vision, language, full, deepobs",
+    ),
     (
         ("run", "--suite", "nowhere"),
         "suite: got 'nowhere', allowed: a Python file, a module importable from",

@@ -101,7 +101,7 @@ def test_absent_differences_are_rarely_found_at_any_look(kind: str) -> None:
     n_draws, alarms = 100, 0
     for _ in range(n_draws):
         alarms += bool((sequential_test(looked(noise(rng, kind)), LOOKS) <= ALPHA).any())
-    # scripts/simulate_looks.py draws 2,000; of 100, 9 or more are 5 % once in 16 times.
+    # At 5 %, 9 or more of 100 happen once in 16 times.
     assert alarms / n_draws <= 0.08
 
 
