@@ -1,6 +1,6 @@
 """Where a verdict of a benchmark is open, its optimizers are evaluated on more seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from optsuite.campaign.study import Study
 from optsuite.statistics.differences import to_continue
 from optsuite.statistics.sign_flip import Matrix
-from optsuite.training.results import Run, RunScore, with_penalty
+from optsuite.training.results import RunScore, penalty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,11 @@ class Looks:
     The decision follows from the scores alone, so that every start decides alike.
     """
 
-    def __init__(self, studies: Sequence[Study]) -> None:
+    def __init__(
+        self, studies: Sequence[Study], beside: Mapping[str, Sequence[Mapping[int, RunScore]]] = {}
+    ) -> None:
+        """`beside` are tuned scores of other studies of the report, by benchmark, then by seed."""
+        self._beside = beside
         self._by_benchmark: dict[str, list[Study]] = {}
         for study in studies:
             if len(study.looks) > 1:
@@ -37,6 +41,7 @@ class Looks:
         """What is decided now that a study has ended."""
         own = self._by_benchmark.get(study.name[0], [])
         if study.settled or study not in own:
+            study.settled = True
             return Decided(settled=[study])
         settled = []
         if study.error is not None:
@@ -54,12 +59,12 @@ class Looks:
         looks = waiting[0].looks
         look = len(waiting[0].evaluations())
         compared = [one for one in own if one.error is None]
-        scores = _scores(compared, look)
+        scores = _scores(compared, self._beside.get(own[0].name[0], ()), look)
         alive = ~np.isnan(scores).all(axis=0)
         columns = np.flatnonzero(alive)
         tolerance = waiting[0].suite.tolerance
         found = to_continue(scores[:, columns], tolerance, looks) if look < looks[-1] else set()
-        wanted = [compared[columns[i]] for i in sorted(found)]
+        wanted = [compared[columns[i]] for i in sorted(found) if columns[i] < len(compared)]
         going_on = [one for one in waiting if one in wanted]
         following = next((n for n in looks if n > look), look)
         n_more = 0
@@ -72,32 +77,28 @@ class Looks:
         return Decided(settled=settled, going_on=going_on, n_seeds=following, n_more=n_more)
 
 
-def _scores(studies: Sequence[Study], n_seeds: int) -> Matrix:
-    """The scores (seeds, studies) that a table would compare, nan for seeds that a study lacks.
+def _scores(
+    studies: Sequence[Study], beside: Sequence[Mapping[int, RunScore]], n_seeds: int
+) -> Matrix:
+    """The scores (seeds, studies and those beside) that a table would compare.
 
-    Diverged runs have penalties; a study that diverged on every seed has no scores.
+    It has nan for seeds that a study lacks, and for a study that diverged on every seed. Other
+    diverged runs have penalties.
     """
-    answers: dict[Run, RunScore] = {}
-    for study in studies:
-        for run, score in study.answers.items():
-            if run.arm in ("tuned", "default"):
-                answers[run] = score
-    values = dict(
-        zip(
-            answers,
-            with_penalty(
-                [score.value for score in answers.values()],
-                [score.initial_loss for score in answers.values()],
-                [score.outcome == "finished" for score in answers.values()],
-            ),
-            strict=True,
-        )
-    )
-    scores = np.full((n_seeds, len(studies)), np.nan)
-    for column, study in enumerate(studies):
-        runs = study.evaluations()
-        if all(answers[run].outcome == "diverged" for run in runs):
+    own = [{run.seed: study.answers[run] for run in study.evaluations()} for study in studies]
+    every = [score for scores in (*own, *beside) for score in scores.values()]
+    for study in studies:  # the penalty of a benchmark is that of all its evaluations
+        every += [score for run, score in study.answers.items() if run.arm == "default"]
+    finished = [score.value for score in every if score.outcome == "finished"]
+    worst = penalty([score.initial_loss for score in every], finished)
+    first = studies[0].suite.first_seed
+    matrix = np.full((n_seeds, len(own) + len(beside)), np.nan)
+    for column, scores in enumerate((*own, *beside)):
+        if all(score.outcome != "finished" for score in scores.values()):
             continue
-        for row, run in enumerate(runs[:n_seeds]):
-            scores[row, column] = values[run]
-    return scores
+        for row in range(n_seeds):
+            score = scores.get(first + row)
+            if score is None:
+                break
+            matrix[row, column] = score.value if score.outcome == "finished" else worst
+    return matrix

@@ -19,7 +19,7 @@ class Replay:
         self.stored_runs = stored_runs
         for study in studies:
             study.proposals.update(stored_runs.proposals(study))
-        self._looks = Looks(studies)
+        self._looks = Looks(studies, stored_runs.beside(studies))
         self._initial_losses: dict[tuple[str, int], tuple[float, str]] = {}
 
     def replay(self) -> Iterator[RunEnded | SeedsAdded]:

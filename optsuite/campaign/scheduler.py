@@ -68,7 +68,7 @@ class Scheduler:
         for job in self._jobs.values():
             job.discard(self._writer)
         for study in self._campaign.studies:
-            if not study.ended or study.under_guard:
+            if not study.settled or study.under_guard:
                 self._writer.put(self._recorder.interrupt, study)
         while self._writer.is_busy:
             if stop():

@@ -170,6 +170,26 @@ class StoredRuns:
                 replaced[stored.name[0]] = "engine" if is_other else "budget"
         return replaced
 
+    def beside(self, studies: Iterable[Study]) -> dict[str, list[dict[int, RunScore]]]:
+        """The tuned scores by seed of the studies that are in the report but not among these.
+
+        They are lists by benchmark, of present definitions only.
+        """
+        studies = list(studies)
+        selected, present = {study.name for study in studies}, Definitions(studies)
+        found: dict[str, dict[str, dict[int, RunScore]]] = {}
+        rates: dict[str, float] = {}
+        for stored in self.by_fingerprint.values():
+            is_beside = stored.name not in selected and present.are_of(stored)
+            if stored.kind == "study" and is_beside and not stored.superseded:
+                rates[stored.run_id] = stored.lr_and_seed[0]
+                found.setdefault(stored.name[0], {})[stored.run_id] = {}
+        for stored in self.by_fingerprint.values():
+            lr, seed = stored.lr_and_seed
+            if stored.kind == "evaluation" and stored.parent and rates.get(stored.parent) == lr:
+                found[stored.name[0]][stored.parent][int(seed)] = stored.score
+        return {benchmark: list(own.values()) for benchmark, own in found.items()}
+
     def outdated(self, studies: Iterable[Study]) -> tuple[Outdated, ...]:
         """The runs that leave the report since other definitions of these studies are present."""
         return Definitions(studies).outdated(self.by_fingerprint.values())

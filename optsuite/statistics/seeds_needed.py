@@ -11,7 +11,8 @@ from optsuite.statistics.sign_flip import ALPHA, Matrix
 POWER = 0.8
 FEWEST_SEEDS = math.ceil(1 + math.log2(1 / ALPHA))  # the smallest p of n seeds is 2^(1 - n)
 # Standard errors by which the truth may lie nearer to a verdict than the estimate. Of differences
-# of 0.7 standard deviations, 1.2 finds 79 % where looking to the end at every pair finds 80 %.
+# of 0.7 standard deviations, 1.0 found 74 %, 1.5 77 %, and looking to the end at every pair 78 %
+# (simulated: looks at 12, 24 and 36, normal noise, six optimizers, 400 draws).
 OPTIMISM = 1.2
 
 
