@@ -33,7 +33,8 @@ from . import (
     teacher_mlp,
 )
 
-# Chosen by how many pairs of optimizers they tell apart in a second, with seeds that no campaign uses by default.
+# Chosen by how many pairs of optimizers they tell apart in a second, with seeds that no campaign
+# uses by default.
 DECISIVE = (
     teacher_mlp.BENCHMARK,
     mnist1d_mlp.BENCHMARK,
@@ -42,7 +43,7 @@ DECISIVE = (
     digits_autoencoder.BENCHMARK,
     language_transformer.BENCHMARK,
 )
-# A few hundred examples to validate on, so that noise hides most differences; quadratic_deep ties all optimizers.
+# A few hundred examples to validate on, so that noise hides most differences.
 NOISY = (
     digits_logreg.BENCHMARK,
     digits_mlp.BENCHMARK,

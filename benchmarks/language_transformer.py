@@ -1,4 +1,7 @@
-"""A made-up language by a transformer of one layer; the loss is in nats per token above the lowest possible one."""
+"""A made-up language by a transformer of one layer.
+
+The loss is in nats per token above the lowest possible one.
+"""
 
 from functools import partial
 

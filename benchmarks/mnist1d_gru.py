@@ -1,4 +1,7 @@
-"""MNIST-1D read by a gated recurrent unit, eight samples at a time. After Greydanus and Kobak 2024, Cho et al. 2014."""
+"""MNIST-1D read by a gated recurrent unit, eight samples at a time.
+
+After Greydanus and Kobak 2024, and Cho et al. 2014.
+"""
 
 from functools import partial
 

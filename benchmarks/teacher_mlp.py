@@ -1,4 +1,7 @@
-"""A dense network learns a smaller one from ill-conditioned inputs; the lowest possible loss is 0.01."""
+"""A dense network learns a smaller one from ill-conditioned inputs.
+
+The lowest possible loss is 0.01.
+"""
 
 from functools import partial
 

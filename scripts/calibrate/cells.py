@@ -78,9 +78,8 @@ class Cell:
         (self._problem,) = _prepared(self._suite)
         self._train: Train = trainer(lambda: self._suite, "cpu")
         self._ids = count(1)
-        definition = self._problem.definition(optimizer)
-        engine = self._problem.plans[optimizer].engine
-        name = definition.named("calibration", engine=engine)
+        (self._study,) = studies_of(self._suite, [self._problem], device="cpu")  # makes tasks
+        name = self._study.definition.named("calibration", engine=self._study.plan.engine)
         self._scores = Scores(folder / f"{benchmark}-{optimizer}-{digest(str(name))}.jsonl")
 
     def tunings(self, n: int, n_reference: int) -> Iterator[Tuning]:
@@ -107,7 +106,7 @@ class Cell:
         suite = replace(self._suite, first_tuning_seed=first_tuning_seed)
         (study,) = studies_of(suite, [self._problem], device="cpu")
         self._finish(study)
-        if study.looks[-1:] and len(study.evaluations()) < study.looks[-1]:
+        if len(study.looks) > 1:
             study.add_seeds(study.looks[-1])
             self._finish(study)
         assert study.lr is not None
@@ -127,8 +126,7 @@ class Cell:
     def _trained(self, runs: Sequence[Run]) -> list[RunScore]:
         """The scores of runs; those that the file lacks are trained."""
         missing = [run for run in dict.fromkeys(runs) if self._scores.get(run) is None]
-        largest = self._problem.plans[self._suite.optimizers[0].name].max_stack
-        for stack in group(missing, largest):
+        for stack in group(missing, self._study.plan.max_stack):
             self._train_stack(stack)
         found = []
         for run in runs:
@@ -138,8 +136,7 @@ class Cell:
         return found
 
     def _train_stack(self, runs: tuple[Run, ...]) -> None:
-        (study,) = studies_of(self._suite, [self._problem], device="cpu")
-        task = study.task(next(self._ids), runs)
+        task = self._study.task(next(self._ids), runs)
         measured: list[list[Measurement]] = [[] for _ in runs]
         for event in updates(task, self._train):
             update = event.update

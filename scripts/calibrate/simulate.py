@@ -47,10 +47,9 @@ def main() -> int:
             columns.append(penalized(tuning.scores))
         scores = np.array(columns).T
         noise = scores / scores.mean(axis=0)
-        row: dict[str, object] = {"benchmark": benchmark.name}
-        row |= simulated(noise, looks, asked.draws)
-        worst = max(worst, float(str(row["alarms"])))
-        rows.append(row)
+        found = simulated(noise, looks, asked.draws)
+        worst = max(worst, found["alarms"])
+        rows.append({"benchmark": benchmark.name, **found})
     print(f"{date.today()}, {asked.draws} draws, looks at {', '.join(map(str, looks))} seeds.\n")
     print(tabulate(rows, headers="keys", tablefmt="pipe"))
     margin = 2 * (ALPHA / asked.draws) ** 0.5
@@ -68,10 +67,10 @@ def simulated(noise: Matrix, looks: Sequence[int], n_draws: int) -> dict[str, fl
     found["alarms"] = round(alarms / n_draws, 4)
     found["seeds"] = round(n_seeds / n_draws, 1)
     n_power = max(1, n_draws // 10)
+    spread = float((noise[:, 0] - noise[:, 1]).std(ddof=1))
     for shift in SHIFTS:
         within: dict[int, int] = dict.fromkeys(looks[1:], 0)
         for scores in drawn(noise, looks[-1], n_power):
-            spread = float((noise[:, 0] - noise[:, 1]).std(ddof=1))
             scores[:, 0] -= shift * spread
             for look in within:
                 seen = looked(scores[:look], 0.0, looks)

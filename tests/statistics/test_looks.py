@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from calibrate.judge import looked
 
 from optsuite.statistics import differences, sign_flip
 from optsuite.statistics.differences import compare, to_continue
@@ -25,19 +26,6 @@ def noise(rng: np.random.Generator, kind: str) -> np.ndarray:
         "skewed": lambda: rng.exponential(size=shape) - 1,
     }[kind]()
     return 100 + rng.normal(size=(LOOKS[-1], 1)) + own / math.sqrt(2)
-
-
-def looked(scores: np.ndarray) -> np.ndarray:
-    """The scores that a campaign would train of these, nan where an optimizer has stopped."""
-    trained = np.full_like(scores, np.nan)
-    going = set(range(N_OPTIMIZERS))
-    for look in LOOKS:
-        columns = sorted(going)
-        trained[:look, columns] = scores[:look, columns]
-        going = to_continue(trained[:look], 0.0, LOOKS)
-        if not going:
-            break
-    return trained
 
 
 @pytest.fixture
@@ -100,7 +88,9 @@ def test_absent_differences_are_rarely_found_at_any_look(kind: str) -> None:
     rng = np.random.default_rng(3)
     n_draws, alarms = 100, 0
     for _ in range(n_draws):
-        alarms += bool((sequential_test(looked(noise(rng, kind)), LOOKS) <= ALPHA).any())
+        alarms += bool(
+            (sequential_test(looked(noise(rng, kind), 0.0, LOOKS), LOOKS) <= ALPHA).any()
+        )
     # At 5 %, 9 or more of 100 happen once in 16 times.
     assert alarms / n_draws <= 0.08
 
@@ -113,7 +103,7 @@ def test_differences_are_found_with_fewer_seeds_than_all() -> None:
     for _ in range(n_draws):
         scores = noise(rng, "normal")
         scores[:, 0] -= 1.0
-        trained = looked(scores)
+        trained = looked(scores, 0.0, LOOKS)
         verdicts = compare(trained, 0.0, LOOKS)
         found += float(np.mean([verdicts[0, j].kind == "better" for j in range(1, 6)]))
         n_seeds += float(np.mean(n_evaluated(trained)))
