@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from optsuite.errors import InputError, one_line, require_name
 from optsuite.redact import printable, redact
-from optsuite.tracking.outbox import Outbox, Record, _read, _record
+from optsuite.tracking.outbox import Outbox, _read, _record
 from optsuite.tracking.query import read_runs
+from optsuite.tracking.record import Record
 from optsuite.tracking.run_logger import RunLogger
+from optsuite.tracking.run_writer import RunWriter
 from optsuite.tracking.store import Store, open_store
 from optsuite.training.results import Measurement, Outcome, Run, RunResult
 
@@ -225,7 +227,7 @@ def test_recorded_run_is_read_back(
     }
     own = RunLogger(
         store=store,
-        outbox=Outbox(store.uri, "c"),
+        writer=RunWriter(store, Outbox(store.uri, "c")),
         run=run,
         parent=lambda: None,
         target=None,
@@ -242,9 +244,9 @@ def test_recorded_run_is_read_back(
             )
         )
     own.end(RunResult(outcome=outcome, error=said if outcome == "failed" else None))
+    own.writer.flush()
     (row,) = read_runs(store, "c").to_dict("records")
     assert (row["lr"], row["seed"], row["outcome"]) == (lr, seed, outcome)
     assert row["score"] == min(losses) if outcome == "finished" else row["score"] != row["score"]
     assert row["error"] == (said if outcome == "failed" else None)
-    assert own.run_id is not None
-    store.delete(own.run_id)
+    store.delete(row["run_id"])

@@ -11,6 +11,7 @@ from optsuite.campaign.study_runs import StudyRuns
 from optsuite.tracking.location import checkpoint_folder
 from optsuite.tracking.outbox import Outbox
 from optsuite.tracking.run_logger import RunLogger
+from optsuite.tracking.run_writer import RunWriter
 from optsuite.tracking.schema import (
     ARM,
     COMPARED,
@@ -46,7 +47,7 @@ class Recorder:
         """`suite` is the name of the studies' suite, `night` the kind of night, if it is one."""
         self._store = store
         self._stored_runs = stored
-        self._outbox = outbox
+        self._writer = RunWriter(store, outbox)
         self._study_runs = StudyRuns(store, stored, campaign=campaign, suite=suite, night=night)
         self._curves: dict[Study, dict[Run, Curves]] = {}
         self._recorded: dict[Study, dict[Run, str]] = {}  # ids of runs written by this start
@@ -63,7 +64,7 @@ class Recorder:
 
         return RunLogger(
             store=self._store,
-            outbox=self._outbox,
+            writer=self._writer,
             run=run,
             parent=parent,
             target=study.problem.benchmark.target,
@@ -80,17 +81,24 @@ class Recorder:
         run = run_logger.run
         if run.arm == "tuned":
             self._curves.setdefault(study, {})[run] = curves_of(run_logger.measurements)
-        run_logger.end(ended)
-        if run_logger.run_id is not None:
-            self._recorded.setdefault(study, {})[run] = run_logger.run_id
-        if ended.outcome != "failed":
-            remove(checkpoint_folder(self._store.uri), study.fingerprint(run))
+
+        def written(run_id: str) -> None:
+            self._recorded.setdefault(study, {})[run] = run_id
+            if ended.outcome != "failed":
+                remove(checkpoint_folder(self._store.uri), study.fingerprint(run))
+
+        run_logger.end(ended, written)
+
+    def flush(self) -> None:
+        """Write the ended runs that wait to be written together."""
+        self._writer.flush()
 
     def finish(self, study: Study) -> None:
         """Write the results of an ended study, unless the store holds them.
 
         A failed study leaves earlier results as they are.
         """
+        self.flush()
         if study.error is not None:
             self._study_runs.fail(study, study.error)
             return
@@ -111,6 +119,7 @@ class Recorder:
 
     def reopen(self, study: Study) -> None:
         """Replace the study's own run if it was stored with another number of seeds."""
+        self.flush()
         if self._stored_runs.reopen(self._store, study):
             self._study_runs.pop(study)
 
@@ -139,6 +148,7 @@ class Recorder:
 
         The mark goes to the study's own run, or to the run if its rate was given by hand.
         """
+        self.flush()
         run_id = self._run_id(study, run) if study.is_manual else self._study_runs.id(study)
         if run_id is not None:
             self._store.tag(run_id, COMPARED, str(step))
@@ -160,6 +170,7 @@ class Recorder:
 
         `identity` and `run_fingerprints` are those that the study had while it was stacked.
         """
+        self.flush()
         known = self._stored_runs.by_fingerprint
         stored_study = known.pop(identity, None)
         stored_runs = [known.pop(fingerprint, None) for fingerprint in run_fingerprints]

@@ -134,7 +134,7 @@ def run_campaign(
             work = yield from _replayed(studies, stored, recorder, check, must_stop)
             yield _ready(work, stored, delivered)
             stored.delete_unfinished(store, studies, broken)
-            with Writer() as writer:
+            with Writer(recorder.flush) as writer:
                 scheduler = Scheduler(work, recorder, writer, pool, Guards(curves, ids), ids)
                 yield from scheduler.run(must_stop)
             if own is not None:

@@ -9,9 +9,12 @@ from typing import Any, Self
 class Writer:
     """Calls functions in order in its own thread; `check` and the end raise what they raised."""
 
-    def __init__(self) -> None:
+    def __init__(self, flush: Callable[[], None]) -> None:
+        """`flush` is called whenever all other calls have been made."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
         self._calls: deque[Future[Any]] = deque()
+        self._flush = flush
+        self._n_put = self._n_made = 0
 
     def __enter__(self) -> Self:
         return self
@@ -23,7 +26,8 @@ class Writer:
 
     def put(self, function: Callable[..., object], *arguments: object) -> None:
         """Queue a call. Raises nothing, so that related calls are queued together."""
-        self._calls.append(self._thread.submit(function, *arguments))
+        self._n_put += 1
+        self._calls.append(self._thread.submit(self._make, function, *arguments))
 
     @property
     def is_busy(self) -> bool:
@@ -34,3 +38,11 @@ class Writer:
         """Raise the exception of a finished call, if there is one."""
         while self._calls and self._calls[0].done():
             self._calls.popleft().result()
+
+    def _make(self, function: Callable[..., object], *arguments: object) -> None:
+        try:
+            function(*arguments)
+        finally:
+            self._n_made += 1
+            if self._n_made == self._n_put:
+                self._flush()

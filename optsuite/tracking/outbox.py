@@ -4,9 +4,9 @@ import json
 import logging
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from optsuite.errors import one_line, require_name
 from optsuite.files import write_atomically
 from optsuite.tracking.location import database_path, local_state_dir
+from optsuite.tracking.record import Record, write
 from optsuite.tracking.schema import CAMPAIGN, ENDED
 from optsuite.tracking.store import Store
 from optsuite.training.results import Measurement
@@ -29,21 +30,6 @@ PARTIAL = ".*.new"  # left by a kill while a file was written
 LARGEST_BYTES = 2**28  # more than a run of a million measurements takes
 OPEN_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK  # follow no link, wait for no pipe
 LOGGER = logging.getLogger("optsuite")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """Everything that is written to the store about an ended run. Times are in Unix seconds."""
-
-    benchmark: str
-    name: str
-    tags: Mapping[str, str]
-    params: Mapping[str, str]
-    measurements: tuple[Measurement, ...]
-    summary: Mapping[str, float]
-    status: str
-    started: float
-    ended: float
 
 
 def outbox_campaigns(uri: str) -> list[str]:
@@ -139,18 +125,9 @@ class Outbox:
         """
         n = 0
         for path, record in self._records():
-            run_id = store.create(record.benchmark, record.name, record.tags, record.started)
             try:
-                store.log(
-                    run_id,
-                    measurements=record.measurements,
-                    summary=record.summary,
-                    params=record.params,
-                    time=record.ended,
-                )
-                store.terminate(run_id, record.status, record.ended)
+                write(store, record)
             except MlflowException as error:  # the record is invalid; waiting would not help
-                store.delete(run_id)
                 _set_aside(path, one_line(error))
                 continue
             path.unlink()

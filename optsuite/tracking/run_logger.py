@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from optsuite.definitions.target import Target
 from optsuite.errors import StoreUnavailableError
-from optsuite.tracking.outbox import Outbox, Record
-from optsuite.tracking.schema import ERROR, OUTCOME
+from optsuite.tracking.record import Record
+from optsuite.tracking.run_writer import RunWriter, Written
+from optsuite.tracking.schema import ERROR, OUTCOME, PARENT
 from optsuite.tracking.seal import Points, sealed
 from optsuite.tracking.store import Store
 from optsuite.training.results import Measurement, Run, RunResult, summarize
@@ -20,7 +21,7 @@ class RunLogger:
     """Collects and writes the measurements of a run, which is marked as running until it ends."""
 
     store: Store
-    outbox: Outbox
+    writer: RunWriter
     run: Run
     parent: Callable[[], str | None]  # asked when the run is created
     target: Target | None
@@ -39,10 +40,11 @@ class RunLogger:
         if time.monotonic() - self._last_flush > FLUSH_SECONDS:
             self._flush({}, {})
 
-    def end(self, ended: RunResult) -> None:
-        """Write the rest of the run, and mark it as ended.
+    def end(self, ended: RunResult, written: Written = lambda run_id: None) -> None:
+        """Let the run be written with the writer's next ones, or the rest of a long one now.
 
-        If the store does not take it, keeps it in the outbox and raises StoreUnavailableError.
+        `written` is told its id then. If the store does not take it, it is kept in the outbox, and
+        StoreUnavailableError raised.
         """
         summary = summarize(self.measurements, ended.outcome, self.target)
         tags: dict[str, str] = {OUTCOME: ended.outcome}
@@ -50,13 +52,19 @@ class RunLogger:
             tags[ERROR] = ended.error
         tags |= sealed({**self.tags, **tags}, self.params, summary, Points.of(self.measurements))
         status = "FAILED" if ended.outcome == "failed" else "FINISHED"
+        record = self._record(summary, tags, status)
         try:
+            if self.run_id is None:
+                parent = self.parent()
+                own = {PARENT: parent} if parent else {}
+                self.writer.add(replace(record, tags={**record.tags, **own}), written)
+                return
             self._flush(summary, tags)
-            assert self.run_id is not None
-            self.store.terminate(self.run_id, status, self._now())
+            self.store.terminate(self.run_id, status, record.ended)
         except StoreUnavailableError:
-            self.outbox.keep(self._record(summary, tags, status))
+            self.writer.keep(record)
             raise
+        written(self.run_id)
 
     def discard(self) -> None:
         """Remove an unfinished run from the store."""

@@ -28,6 +28,7 @@ FINGERPRINT = "optsuite.fingerprint"  # what determines the run
 PARENT = "mlflow.parentRunId"  # the study of a run
 COMMIT = "mlflow.source.git.commit"
 RUN_NAME = "mlflow.runName"
+USER = "mlflow.user"
 
 # Tags about the later state of a run.
 SUPERSEDED = "optsuite.superseded"  # it is of an older definition, or proved to be wrong

@@ -56,7 +56,7 @@ class Store:
         self._experiments: dict[str, str] = {}
         self._said: set[str] = set()
         found = resolve_tags()  # source commit, user, address of the repository, ...
-        self._context = {key: redact(value) for key, value in found.items() if key != RUN_NAME}
+        self.context = {key: redact(value) for key, value in found.items() if key != RUN_NAME}
 
     def say(self, lines: Iterable[str]) -> None:
         """Log warnings about the rows of the store: each line once, at most MOST_LINES per call."""
@@ -112,11 +112,11 @@ class Store:
         parent: str | None = None,
     ) -> str:
         """Create a run, marked as running since `started` (Unix seconds), and return its id."""
-        all_tags = self._context | dict(tags)
+        own = self.context | dict(tags)
         if parent:
-            all_tags[PARENT] = parent
+            own[PARENT] = parent
         experiment, start_time = self.experiment(benchmark), int(started * 1e3)
-        run = self._ask(self.client.create_run, experiment, start_time, all_tags, name)
+        run = self._ask(self.client.create_run, experiment, start_time, own, name)
         return str(run.info.run_id)
 
     def log(

@@ -1,5 +1,6 @@
 """A campaign that is started again completes what is missing and changes nothing else."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partialmethod
 from pathlib import Path
@@ -14,6 +15,7 @@ from support.stores import everything
 import optsuite
 from optsuite.analysis.leaderboard import leaderboard
 from optsuite.campaign.events import Ready, RunEnded, StudyEnded
+from optsuite.tracking.bulk_insert import Tables
 from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.store import open_store
 
@@ -102,23 +104,33 @@ WRITES = (
 
 
 def kill_after(n: int, patch: pytest.MonkeyPatch) -> None:
-    """Let n writes to MLflow succeed, and none after them."""
-    writes = {name: getattr(MlflowClient, name) for name in WRITES}
+    """Let n writes to the store succeed, and none after them."""
+    writes: dict[tuple[type, str], Callable[..., object]] = {
+        (MlflowClient, name): getattr(MlflowClient, name) for name in WRITES
+    }
+    writes[Tables, "insert"] = Tables.insert
     done = [0]
 
-    def write(self: MlflowClient, *arguments: object, name: str, **named: object) -> object:
+    def write(self: object, *arguments: object, of: tuple[type, str], **named: object) -> object:
         done[0] += 1
         if done[0] > n:
             raise Killed
-        return writes[name](self, *arguments, **named)
+        return writes[of](self, *arguments, **named)
 
-    for name in WRITES:
-        patch.setattr(MlflowClient, name, partialmethod(write, name=name))
+    for owner, name in writes:
+        patch.setattr(owner, name, partialmethod(write, of=(owner, name)))
 
 
+@pytest.mark.parametrize(("flush_seconds", "fewest_writes"), [(0.0, 20), (5.0, 7)])
 def test_kill_before_any_write_changes_nothing(
-    folder: Path, template: Path, pool: InlinePool, monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    template: Path,
+    pool: InlinePool,
+    monkeypatch: pytest.MonkeyPatch,
+    flush_seconds: float,
+    fewest_writes: int,
 ) -> None:
+    monkeypatch.setattr("optsuite.tracking.run_logger.FLUSH_SECONDS", flush_seconds)
     suite = replace(SUITE, n_trials=2, n_seeds=2, optimizers=SUITE.optimizers[:1])
     go(pool, suite)
     expected = leaderboard(optsuite.runs("c"))
@@ -128,7 +140,7 @@ def test_kill_before_any_write_changes_nothing(
             kill_after(n, patch)
             try:
                 go(pool, suite)
-                assert n > 15
+                assert n >= fewest_writes
                 return
             except Killed:
                 pool.clear()

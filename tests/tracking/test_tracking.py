@@ -19,6 +19,7 @@ from optsuite.tracking.location import tracking_uri
 from optsuite.tracking.outbox import Outbox
 from optsuite.tracking.query import read_curves, read_runs
 from optsuite.tracking.run_logger import RunLogger
+from optsuite.tracking.run_writer import RunWriter
 from optsuite.tracking.schema import COLUMNS, CURVES
 from optsuite.tracking.store import Store, open_store
 from optsuite.training.results import Measurement, Run, RunResult
@@ -44,7 +45,7 @@ def run_logger(store: Store, run: Run = RUN) -> RunLogger:
     fingerprint = f"1-2-{run.seed}-4-5-plain"
     return RunLogger(
         store=store,
-        outbox=Outbox(store.uri, "c"),
+        writer=RunWriter(store, Outbox(store.uri, "c")),
         run=run,
         parent=lambda: None,
         target=Target("validation/loss", 1.0),
@@ -71,6 +72,7 @@ def record(
     for step, loss in enumerate(losses):
         own.add(measurement(step * 10, loss))
     own.end(RunResult(outcome=outcome, error=error))  # type: ignore[arg-type]
+    own.writer.flush()
 
 
 def test_recorded_run_is_read_back(store: Store) -> None:
