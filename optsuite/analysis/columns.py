@@ -203,8 +203,10 @@ COLUMNS = (
     Column(name="tied_rates", is_count=True),
     Column(name="optimism"),
     Column(name="beaten_by"),
+    Column(name="beaten_on_test"),
     Column(name="reuse"),
     Column(name="prob_improvement"),
+    Column(name="code"),
     Column(name="warnings", header="warnings", show=statements.warnings, drop=1),
 )
 AFTER = [column.name for column in COLUMNS].index("test_loss") + 1  # where metrics are inserted

@@ -1,22 +1,32 @@
 """The leaderboard: a pure, deterministic function from a campaign's runs to a table."""
 
-import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from optsuite.analysis.columns import Column, columns_for
+from optsuite.analysis.ranking import Pairs, check_on_test, rank
 from optsuite.analysis.rows import failed_row, metrics_of, rows_of
-from optsuite.analysis.studies import budgets, looks, of_one_study, shared_seeds, tolerance
-from optsuite.analysis.verdicts import Unranked, ranked, warnings
-from optsuite.statistics.differences import Verdict, compare, probability_of_improvement
+from optsuite.analysis.studies import budgets, of_one_study, shared_seeds, tolerance
+from optsuite.analysis.verdicts import Unranked, warnings
+from optsuite.statistics.differences import compare
 
 ARMS = ("tuned", "default", "manual")  # in the order of the table
-Pairs = dict[tuple[str, str], Verdict]
 Row = dict[Any, Any]
+VERDICT_COLUMNS = [  # of `verdict_rows`
+    "benchmark",
+    "optimizer",
+    "versus",
+    "verdict",
+    "gap",
+    "p",
+    "seeds_needed",
+    "test_verdict",
+    "test_gap",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,20 +35,33 @@ class Comparison:
 
     `evaluations` are those of the studies in it, tuned and default. By benchmark, `scores` has a
     column for each ranked optimizer and a row for each seed, with diverged runs penalized, and
-    `pairs` has the verdict on each ordered pair of these optimizers.
+    `pairs` has the verdict on each ordered pair of these optimizers, and `test_pairs` the one by
+    test losses at the steps of the scores, where they were measured.
     """
 
     table: pd.DataFrame
     evaluations: pd.DataFrame
     scores: dict[str, pd.DataFrame]
     pairs: dict[str, Pairs]
+    test_pairs: dict[str, Pairs]
+
+    def part(self, benchmarks: Set[str]) -> "Comparison":
+        """The same for some of the benchmarks."""
+        return Comparison(
+            table=self.table[self.table["benchmark"].isin(benchmarks)],
+            evaluations=self.evaluations[self.evaluations["benchmark"].isin(benchmarks)],
+            scores={name: own for name, own in self.scores.items() if name in benchmarks},
+            pairs={name: own for name, own in self.pairs.items() if name in benchmarks},
+            test_pairs={name: own for name, own in self.test_pairs.items() if name in benchmarks},
+        )
 
 
-def verdict_rows(pairs: Mapping[str, Pairs]) -> list[Row]:
-    """A row for each ordered pair of ranked optimizers, from the pairs of a Comparison."""
+def verdict_rows(found: Comparison) -> list[Row]:
+    """A row for each ordered pair of ranked optimizers."""
     rows: list[Row] = []
-    for benchmark, own in pairs.items():
+    for benchmark, own in found.pairs.items():
         for (one, other), verdict in sorted(own.items()):
+            on_test = found.test_pairs[benchmark].get((one, other))
             row = {
                 "benchmark": benchmark,
                 "optimizer": one,
@@ -47,6 +70,8 @@ def verdict_rows(pairs: Mapping[str, Pairs]) -> list[Row]:
                 "gap": verdict.gap,
                 "p": verdict.p,
                 "seeds_needed": verdict.seeds_needed,
+                "test_verdict": on_test.kind if on_test else "",
+                "test_gap": on_test.gap if on_test else math.nan,
             }
             rows.append(row)
     return rows
@@ -77,6 +102,7 @@ def comparison(runs: pd.DataFrame) -> Comparison:
     tables, used = [], [evaluations[:0]]
     scores: dict[str, pd.DataFrame] = {}
     pairs: dict[str, Pairs] = {}
+    test_pairs: dict[str, Pairs] = {}
     columns = columns_for(metrics_of(evaluations))
     for name in sorted({*evaluations["benchmark"], *failed}):
         own = evaluations[evaluations["benchmark"] == name]
@@ -89,7 +115,8 @@ def comparison(runs: pd.DataFrame) -> Comparison:
         _compare_defaults(rows, tolerance(own_studies))
         rankable = [row for row in rows if row["rankable"]]
         if rankable:
-            scores[name], pairs[name] = _rank(rankable, own_studies)
+            scores[name], pairs[name] = rank(rankable, own_studies)
+            test_pairs[name] = check_on_test(rankable, own_studies, pairs[name])
         for row in rows:
             row["warnings"] = warnings(row)
         tables.append(_finished(pd.DataFrame(rows), columns))
@@ -97,7 +124,9 @@ def comparison(runs: pd.DataFrame) -> Comparison:
     if tables:
         whole = pd.concat(tables, ignore_index=True)
     evaluations = pd.concat(used, ignore_index=True)
-    return Comparison(table=whole, evaluations=evaluations, scores=scores, pairs=pairs)
+    return Comparison(
+        table=whole, evaluations=evaluations, scores=scores, pairs=pairs, test_pairs=test_pairs
+    )
 
 
 def _finished(table: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
@@ -145,7 +174,8 @@ def _rows(
     table["position"] = table["arm"].map(ARMS.index)
     table[["rank", "gap", "p", "seeds_needed", "prob_improvement"]] = math.nan
     table[["default_lr", "default_gap"]] = math.nan
-    table[["default_verdict", "beaten_by"]] = ""
+    table[["default_verdict", "beaten_by", "beaten_on_test"]] = ""
+    table["code"] = table["code"].astype("object").where(tuned).fillna("")
     table["verdict"] = [_unranked(row) for row in table.to_dict("records")]
     return table
 
@@ -193,36 +223,3 @@ def _compare_defaults(rows: list[Row], limit: float) -> None:
         if beside is not None:
             beside["default_lr"] = row["lr"]
             beside["default_verdict"], beside["default_gap"] = row["verdict"], row["gap"]
-
-
-def _rank(rows: list[Row], studies: pd.DataFrame) -> tuple[pd.DataFrame, Pairs]:
-    """Fill in the ranks of a benchmark.
-
-    Returns its scores (seeds, optimizers) on the seeds that all share, and the verdicts on pairs.
-    """
-    names = [row["optimizer"] for row in rows]
-    evaluated = pd.concat([row["scores"] for row in rows], axis=1, keys=names).sort_index()
-    own = studies[studies["optimizer"].isin(names) & (studies["outcome"] == "finished")]
-    found = compare(evaluated.to_numpy(), tolerance(studies), looks(own))
-    pairs = {(names[i], names[j]): verdict for (i, j), verdict in found.items()}
-    special_cases = studies.drop_duplicates("optimizer").set_index("optimizer")["includes"].dropna()
-    shared = evaluated.dropna(ignore_index=True)
-    matrix = shared.to_numpy()
-    places = ranked(matrix, found)
-    leader = [place.gap for place in places].index(0)
-    for row, place, column in zip(rows, places, matrix.T, strict=True):
-        row |= asdict(place)
-        row["prob_improvement"] = probability_of_improvement(column, matrix[:, leader])
-        included = special_cases.get(row["optimizer"], "[]")
-        row["beaten_by"] = _beaten_by(row["optimizer"], pairs, included)
-    return shared, pairs
-
-
-def _beaten_by(optimizer: str, pairs: Pairs, included: str) -> str:
-    """The special cases of an optimizer, a list in JSON, that are certainly better than it."""
-    better = []
-    for case in json.loads(included):
-        verdict = pairs.get((case, optimizer))
-        if verdict is not None and verdict.kind == "better":
-            better.append(case)
-    return ", ".join(better)

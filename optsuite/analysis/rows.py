@@ -33,17 +33,17 @@ def rows_of(
 ) -> list[Row]:
     """A row for each optimizer, arm and rate of one benchmark's evaluations.
 
-    Beside the columns, `scores` are those of its seeds. `shared` has, by optimizer, the seeds that
-    averages are over, if the row has them all.
+    Beside the columns, `scores` and `test_scores` are the validation and test losses of its seeds.
+    `shared` has, by optimizer, the seeds that averages are over, if the row has them all.
     """
     evaluations = evaluations.reset_index(drop=True)
     penalized = _penalized(evaluations[evaluations["outcome"] != "failed"], columns)
     rows = []
     for (optimizer, _, _), group in evaluations.groupby(["optimizer", "arm", "lr"]):
         trained = group[group["outcome"] != "failed"]
-        scores = penalized.loc[trained.index, "score"].to_numpy(float)
+        losses = penalized.loc[trained.index].set_index(trained["seed"].to_numpy())
         seeds = _seeds(group, penalized, shared.get(str(optimizer), ()))
-        row: Row = {"scores": pd.Series(scores, index=trained["seed"].to_numpy())}
+        row: Row = {"scores": losses["score"], "test_scores": losses[TEST_LOSS]}
         for column in columns:
             if column.of is not None:
                 row[column.name] = column.of(seeds)
@@ -77,7 +77,8 @@ def failed_row(study: Row, columns: Sequence[Column]) -> Row:
         if column.of is not None:
             row[column.name] = 0 if column.is_count else math.nan
     names = {"benchmark": study["benchmark"], "optimizer": study["optimizer"], "arm": "tuned"}
-    return row | names | {"failed": 1, "bimodal": False, "scores": pd.Series(dtype=float)}
+    nothing = pd.Series(dtype=float)
+    return row | names | {"failed": 1, "bimodal": False, "scores": nothing, "test_scores": nothing}
 
 
 def _seeds(group: pd.DataFrame, penalized: pd.DataFrame, shared: Collection[float]) -> Seeds:

@@ -82,45 +82,6 @@ def headline(rows: Sequence[Row]) -> str:
     return f"{first} leads, but {listed(near)} may be as good{rest}"
 
 
-def summary(certainties: Sequence[str]) -> str:
-    """On how many benchmarks the winner is certain, from the `certainty` of each.
-
-    Benchmarks without ranked optimizers do not count.
-    """
-    certainties = [certainty for certainty in certainties if certainty]
-    parts = {
-        "certain": "one optimizer is certainly best on {}",
-        "tie": "the best are tied on {}",
-        "open": "more seeds would be needed on {}",
-    }
-    said = []
-    for kind, part in parts.items():
-        count = certainties.count(kind)
-        if count:
-            said.append(part.format(count))
-    if not said:
-        return ""
-    return f"Of {len(certainties)} benchmarks: {'; '.join(said)}."
-
-
-def overall(ranks: pd.DataFrame) -> str:
-    """Who has the best mean position, from the table of `analysis.overall`; empty without one."""
-    if ranks.empty:
-        return ""
-    lowest = ranks[ranks["mean_position"] == ranks["mean_position"].min()]
-    first, names = lowest.iloc[0], " and ".join(lowest["optimizer"])
-    has = "has" if len(lowest) == 1 else "share"
-    said = f"{names} {has} the best mean position by score, {first['mean_position']:.3g}"
-    if ranks["ci_low"].isna().any():
-        return f"{said}; with one seed it has no interval."
-    overlap = ranks["ci_low"] <= first["ci_high"]
-    others = ranks[overlap & ~ranks["optimizer"].isin(lowest["optimizer"])]["optimizer"]
-    sure = "no other interval overlaps"
-    if len(others):
-        sure = f"the intervals of {', '.join(others)} overlap"
-    return f"{said}; {sure}. The intervals cover other seeds, not other benchmarks."
-
-
 def protocol(budgets: pd.DataFrame) -> str:
     """The budget of a comparison, from the columns BUDGET of its finished studies."""
     if budgets.empty:
@@ -236,6 +197,7 @@ WARNINGS: Mapping[str, Callable[[Row], str]] = {
     "beaten_by_special_case": lambda row: (
         f"worse than {row['beaten_by']}, a special case of it: tuning budget too small"
     ),
+    "beaten_on_test": lambda row: f"on test data not better than {row['beaten_on_test']}",
     "lucky_seed": lambda row: f"tuned on a lucky seed ({row['optimism']:+.0%})",
 }
 LEGEND = (
@@ -246,5 +208,6 @@ LEGEND = (
     "far, open: more seeds would resolve it. Steps: median number of steps to the target. Default "
     "lr: the documented rate, and how its score compares with the tuned one. Warnings: seeds that "
     "diverged (each counts as the worst loss of its benchmark) or never improved on their initial "
-    "loss, and what may mislead."
+    "loss, and what may mislead. Verdicts and intervals hold for other seeds; none covers another "
+    "split of the data, another machine, or that validation data chose the rate and the step too."
 )

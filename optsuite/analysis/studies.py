@@ -6,7 +6,16 @@ from optsuite.definitions.suite import BUDGET, TOLERANCE
 from optsuite.statistics.looks import looks_at
 
 # What the rows of a leaderboard take from a study.
-OF_STUDY = ("optimizer", *BUDGET, "n_evaluated", "at_edge", "n_tied", "n_confirmed", "reuse")
+OF_STUDY = (
+    "optimizer",
+    *BUDGET,
+    "n_evaluated",
+    "at_edge",
+    "n_tied",
+    "n_confirmed",
+    "reuse",
+    "code",
+)
 
 
 def tolerance(studies: pd.DataFrame) -> float:

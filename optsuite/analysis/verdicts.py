@@ -98,6 +98,7 @@ def warnings(row: Mapping[Any, Any]) -> str:
         "tied_rates": row["tied_rates"] > 1,
         "bimodal": bool(row["bimodal"]),
         "beaten_by_special_case": bool(row["beaten_by"]),
+        "beaten_on_test": bool(row["beaten_on_test"]),
         "lucky_seed": is_lucky and row["score"] > row["trial_score"] < row["ci_low"],
     }
     return ";".join(code for code, holds in found.items() if holds)

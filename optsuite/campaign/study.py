@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from optsuite.campaign.code_line import code_line
 from optsuite.campaign.prepare import Problem
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.suite import BUDGET, FIRST_SEED, FIRST_TUNING_SEED, Suite
@@ -211,6 +212,7 @@ class Study:
             "lr_low": interval.low,
             "lr_high": interval.high,
             "at_edge": self.tuned.at_edge,
+            "code": code_line(self.spec, self.tuned.lr),
         }
         if self.tuned.n_tied > 1:
             found["n_tied"] = self.tuned.n_tied

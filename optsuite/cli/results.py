@@ -9,6 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from optsuite.analysis import statements
+from optsuite.analysis.answer import advice, answer
+from optsuite.analysis.leaderboard import Comparison
+from optsuite.analysis.overall import overall
 from optsuite.reporting.publish import Report
 from optsuite.reporting.result import Preview, Result
 from optsuite.reporting.text import narrowed
@@ -31,6 +34,7 @@ def show_report(
     """Print a table of a report and its path; without a table, the whole leaderboard."""
     shown = report.table() if table is None else table
     show_table(out, shown)
+    show_answer(out, report.found, shown)
     for note in report.skipped:
         say(out, str(note))
     if report.not_kept:
@@ -53,6 +57,17 @@ def show_table(out: Console, table: pd.DataFrame) -> None:
         for line in text.itertuples(index=False):
             shown.add_row(*map(Text, line))  # in a str, brackets would be markup
         out.print(shown)
+
+
+def show_answer(out: Console, found: Comparison, table: pd.DataFrame) -> None:
+    """Print what the benchmarks of a table say together, and the code of the first optimizer."""
+    across = overall(found.part(set(table["benchmark"])))
+    said = answer(across, table)
+    if said:
+        out.print(Text(" ".join(said), style="bold"))
+    code = advice(across)
+    if code:
+        say(out, f"\n    {code}\n")
 
 
 def show_preview(out: Console, preview: Preview) -> int:

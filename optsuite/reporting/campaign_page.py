@@ -8,6 +8,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from optsuite.analysis import statements
+from optsuite.analysis.answer import advice, answer, cost_of_default, gap
 from optsuite.analysis.leaderboard import Comparison
 from optsuite.analysis.overall import win_tie_loss
 from optsuite.analysis.studies import tolerance
@@ -28,7 +29,7 @@ def page(
     runs: pd.DataFrame,
     found: Comparison,
     figures: Mapping[str, Sequence[Drawing]],
-    ranks: pd.DataFrame,
+    across: pd.DataFrame,
     *,
     campaign: str,
     ui: str,
@@ -36,26 +37,24 @@ def page(
 ) -> str:
     """The HTML of a campaign's report.
 
-    `ranks` is the table of `overall`. All links lead to MLflow's UI at `ui`.
+    `across` is the table of `overall`. All links lead to MLflow's UI at `ui`.
     """
     links = Links(runs, found.evaluations, campaign, ui)
     sections = []
     for name, rows in found.table.groupby("benchmark", sort=False):
         sections.append(_section(found.evaluations, str(name), rows, figures, links))
     sentences = [_sentence(section) for section in sections]
-    has_ranks = len(ranks) > 0
     return render(
         "campaign.html",
         campaign=campaign,
         protocol=_protocol(runs),
         notes=notes,
         sections=sections,
-        summary=statements.summary([str(section["certainty"]) for section in sections]),
+        answer=answer(across, found.table),
+        advice=advice(across),
         winners=standings_grid(found.table, sentences, links),
-        ranks=_ranks(ranks) if has_ranks else None,
-        ranks_sentence=statements.overall(ranks),
-        n_ranked=int(ranks["benchmarks"].max()) if has_ranks else 0,
-        pairs=_pairs(found, list(ranks["optimizer"])),
+        across=_across(across) if len(across) else None,
+        pairs=_pairs(found, list(across["optimizer"])),
         overall_figures=figures.get("", ()),
         legend=statements.LEGEND,
         tolerance=f"{tolerance(runs) * 100:g} %",
@@ -129,13 +128,15 @@ def _section(
     }
 
 
-def _ranks(ranks: pd.DataFrame) -> Grid:
+def _across(across: pd.DataFrame) -> Grid:
+    """The table of `overall` as people read it."""
+    header = ("optimizer", "may be best on", "median gap (95 % interval)", "its default rate costs")
     rows = []
-    for row in ranks.to_dict("records"):
-        interval = f"{row['ci_low']:.3g} to {row['ci_high']:.3g}"
-        unbeaten = f"{row['unbeaten']} of {row['benchmarks']}"
-        rows.append((row["optimizer"], float(row["mean_position"]), interval, unbeaten))
-    return plain_grid(("optimizer", "mean position", "95 % interval", "not beaten on"), rows)
+    for row in across.to_dict("records"):
+        share = f"{row['may_be_best']} of {row['benchmarks']}"
+        targets = "" if pd.isna(row["targets"]) else f"{row['targets']:.0%}"
+        rows.append((row["optimizer"], share, gap(row), cost_of_default(row), targets))
+    return plain_grid((*header, "targets reached"), rows)
 
 
 def _pairs(found: Comparison, names: list[str]) -> Grid:

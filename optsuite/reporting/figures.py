@@ -26,16 +26,16 @@ class Drawing:
 
 
 def drawings(
-    runs: pd.DataFrame, curves: Curves, found: Comparison, tried: pd.DataFrame, ranks: pd.DataFrame
+    runs: pd.DataFrame, curves: Curves, found: Comparison, tried: pd.DataFrame, across: pd.DataFrame
 ) -> dict[str, list[Drawing]]:
     """The figures of each benchmark with a ranking, and under the empty name those across them.
 
     `curves` is called for one benchmark at a time, so that memory holds no more. `tried` is the
-    table of `trials`, and `ranks` that of `overall`.
+    table of `trials`, and `across` that of `overall`.
     """
     style = styles(runs["optimizer"].dropna())
     evaluations = found.evaluations[found.evaluations["arm"] == "tuned"]
-    result = {"": _across(evaluations, ranks, style)}
+    result = {"": _across(evaluations, across, style)}
     for name in found.scores:
         table = found.table[found.table["benchmark"] == name]
         tuned = evaluations[evaluations["benchmark"] == name]
@@ -46,13 +46,13 @@ def drawings(
 
 
 def _across(
-    evaluations: pd.DataFrame, ranks: pd.DataFrame, style: Mapping[str, Style]
+    evaluations: pd.DataFrame, across: pd.DataFrame, style: Mapping[str, Style]
 ) -> list[Drawing]:
-    if ranks.empty:
+    if across.empty:
         return []
-    svg = plots.mean_positions(ranks, style)
-    shown = [Drawing(name="mean_positions", caption="Mean position by score", svg=svg)]
-    profiles = profile(evaluations, list(ranks["optimizer"]))
+    svg = plots.median_gaps(across, style)
+    shown = [Drawing(name="median_gaps", caption="Median gap to the best score", svg=svg)]
+    profiles = profile(evaluations, list(across["optimizer"]))
     if profiles.notna().any(axis=None):
         slowdown = "times the steps of the fastest optimizer"
         svg = plots.lines(profiles, style, x=slowdown, y="targets reached", log=True)

@@ -103,14 +103,23 @@ def default_and_tuned(rows: pd.DataFrame, defaults: Mapping[str, float], styles:
         return svg(ax)
 
 
-def mean_positions(overall: pd.DataFrame, styles: Styles) -> str:
-    """The mean position of each optimizer over the benchmarks with its 95 % interval."""
-    with row_axes(overall["optimizer"]) as ax:
-        for y, row in enumerate(overall.to_dict("records")):
-            color = styles[row["optimizer"]]["color"]
-            ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=color, **BAR)
-            ax.plot([row["mean_position"]], [y], "D", color=color, markersize=6)
-        ax.set_xlabel("mean position by score (1 is best; bar: 95 % interval)")
+def median_gaps(across: pd.DataFrame, styles: Styles) -> str:
+    """The median gap to the best of each optimizer with its 95 % interval, in percent.
+
+    What is infinite ends at the right, at twice the largest finite number.
+    """
+    percent = across[["median_gap", "ci_low", "ci_high"]].to_numpy(float) * 100
+    largest = float(np.max(percent, initial=0.5, where=np.isfinite(percent)))
+    with row_axes(across["optimizer"]) as ax:
+        rows = zip(across["optimizer"], np.minimum(percent, 2 * largest), strict=True)
+        for y, (name, row) in enumerate(rows):
+            color = styles[name]["color"]
+            ax.plot(row[1:], [y, y], color=color, **BAR)
+            ax.plot(row[:1], [y], "D", color=color, markersize=6)
+        ax.set_xscale("symlog", linthresh=1)  # gaps below a percent are hardly gaps
+        ax.xaxis.set_major_formatter("{x:g} %")
+        ax.set_xlim(left=-0.1)
+        ax.set_xlabel("median gap to the best score (bar: 95 % interval)")
         return svg(ax)
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from optsuite.analysis.leaderboard import verdict_rows
+from optsuite.analysis.leaderboard import VERDICT_COLUMNS, verdict_rows
 from optsuite.campaign.prepare import Skipped
 from optsuite.campaign.session import Outcome
 from optsuite.reporting.publish import Report
@@ -43,9 +43,8 @@ class Result:
     @property
     def verdicts(self) -> pd.DataFrame:
         """Every ranked optimizer against every other of its benchmark."""
-        columns = ["benchmark", "optimizer", "versus", "verdict", "gap", "p", "seeds_needed"]
-        pairs = self.report.found.pairs if self.report else {}
-        return pd.DataFrame(verdict_rows(pairs), columns=columns)
+        found = verdict_rows(self.report.found) if self.report else []
+        return pd.DataFrame(found, columns=VERDICT_COLUMNS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,12 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from optsuite.analysis.leaderboard import Comparison, Pairs, verdict_rows
+from optsuite.analysis.leaderboard import Comparison, verdict_rows
 from optsuite.analysis.learning_rates import learning_rates, trials
 from optsuite.analysis.overall import overall
 from optsuite.reporting.campaign_page import cost_table, name_of, page
@@ -35,13 +35,14 @@ def build(
     determine everything except `cost.csv` and the page's links, costs and runs.
     """
     own = ReportFolder(folder)
-    tried, ranks = trials(runs), overall(found.table, found.scores)
-    figures = drawings(runs, curves, found, tried, ranks)
+    tried, across = trials(runs), overall(found)
+    figures = drawings(runs, curves, found, tried, across)
     texts = {
+        "overall.csv": _csv(across),
         "leaderboard.csv": _csv(found.table),
         "learning_rates.csv": _csv(learning_rates(runs, tried)),
         "cost.csv": _csv(cost_table(runs)),
-        "verdicts.json": _verdicts(found.pairs),
+        "verdicts.json": _verdicts(found),
         "leaderboard.md": markdown(found.table, campaign, notes),
         "leaderboard.tex": latex(found.table),
     }
@@ -49,18 +50,18 @@ def build(
         for figure in drawn:
             name = f"{name_of(benchmark)}-{figure.name}" if benchmark else figure.name
             texts[f"{FIGURES}/{name}.svg"] = figure.svg.replace(">", f">{THEME}", 1)
-    texts["index.html"] = page(runs, found, figures, ranks, campaign=campaign, ui=ui, notes=notes)
+    texts["index.html"] = page(runs, found, figures, across, campaign=campaign, ui=ui, notes=notes)
     own.claim(texts)
     written = [own.write(name, text) for name, text in texts.items()]
     own.close()
     return written
 
 
-def _verdicts(pairs: Mapping[str, Pairs]) -> str:
+def _verdicts(found: Comparison) -> str:
     """The verdicts on all pairs as JSON."""
-    rows = verdict_rows(pairs)
+    rows = verdict_rows(found)
     for row in rows:
-        row["gap"], row["p"] = _json_number(row["gap"]), _json_number(row["p"])
+        row |= {name: _json_number(row[name]) for name in ("gap", "p", "test_gap")}
     return json.dumps(rows, indent=1) + "\n"
 
 

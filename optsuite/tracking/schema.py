@@ -63,6 +63,7 @@ TEXT_PARAMS = (
     "engine",
     "engine_reason",
     "includes",
+    "code",
     "optsuite_version",
     "torch_version",
     "mlflow_version",

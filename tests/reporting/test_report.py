@@ -57,7 +57,7 @@ def test_report_is_written_for_any_campaign(
     assert "<script>alert" not in page
     names = {path.name for path in tmp_path.iterdir()}
     tables = {"leaderboard.csv", "leaderboard.md", "leaderboard.tex", "learning_rates.csv"}
-    tables |= {"cost.csv", "verdicts.json"}
+    tables |= {"overall.csv", "cost.csv", "verdicts.json"}
     assert names == tables | {"index.html", "figures", "manifest.json"}
     for figure in (tmp_path / "figures").iterdir():
         ElementTree.parse(figure)
@@ -114,10 +114,11 @@ def test_overall_table_covers_all_benchmarks() -> None:
         *(row | {"benchmark": "x"} for row in seeds("c", around(9.0))),
     )
     found = comparison(runs)
-    table = overall(found.table, found.scores)
-    assert table["optimizer"].tolist() == ["a", "b"]  # c was not on every benchmark
-    assert table["mean_position"].tolist() == [1, 2]
-    assert table["unbeaten"].tolist() == [2, 0]
+    table = overall(found).set_index("optimizer")
+    assert table["may_be_best"].to_dict() == {"a": 2, "b": 0, "c": 0}
+    assert table["benchmarks"].to_dict() == {"a": 2, "b": 2, "c": 1}  # and is not left out
+    assert list(table.index) == ["a", "b", "c"]
+    assert table.loc[["a"], ["median_gap", "ci_low", "ci_high"]].to_numpy().tolist() == [[0, 0, 0]]
     assert win_tie_loss(found.pairs, ["a", "b"]).to_numpy().tolist() == [
         ["", "2-0-0"],
         ["0-0-2", ""],
@@ -137,11 +138,13 @@ def test_failure_does_not_vanish_from_the_summary() -> None:
         for row in seeds("a", around(0.1))
     ]
     found = comparison(frame(*rows))
-    table = overall(found.table, found.scores)
-    assert sorted(table["optimizer"]) == ["a", "b", "c"]
-    row = table[table["optimizer"] == "c"]
-    # It is first on one benchmark and last on the other.
-    assert row[["mean_position", "benchmarks"]].to_numpy().tolist() == [[2, 2]]
+    table = overall(found).set_index("optimizer")
+    assert sorted(table.index) == ["a", "b", "c"]
+    # It is first on one benchmark and diverged on every seed of the other.
+    row = table.loc[["c"]]
+    assert row[["may_be_best", "benchmarks", "all_benchmarks"]].to_numpy().tolist() == [[1, 2, 2]]
+    gaps = row[["median_gap", "ci_low", "ci_high"]].to_numpy().tolist()
+    assert gaps == [[float("inf"), 0, float("inf")]]
 
 
 def test_target_that_distinguishes_no_optimizers_has_note() -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from optsuite.statistics.overall import mean_ranks, performance_profile
+from optsuite.statistics.overall import median_gaps, performance_profile
 from optsuite.statistics.search import expected_best, width
 from optsuite.statistics.seeds import bootstrap_interval, interquartile_mean, is_bimodal
 
@@ -44,18 +44,38 @@ def test_intervals_cover_the_truth_as_often_as_they_say(draw: str) -> None:
     assert sum(low < truth < high for low, high in intervals) / N_DRAWS >= 0.92
 
 
-def test_mean_ranks_have_their_interval() -> None:
+def test_median_gaps_have_their_interval() -> None:
     clear = np.column_stack([np.full(5, 1.0), np.full(5, 3.0), np.full(5, 2.0)])
-    point, low, high = mean_ranks([clear, clear])
-    assert point.tolist() == low.tolist() == high.tolist() == [1, 3, 2]
-    point, _, _ = mean_ranks([clear, clear[:, ::-1]])
-    assert point.tolist() == [1.5, 3, 1.5]
-    point, low, high = mean_ranks([clear[:1], clear])
+    point, low, high = median_gaps([clear, clear])
+    assert point.tolist() == low.tolist() == high.tolist() == [0, 2, 1]
+    point, low, high = median_gaps([clear, clear[:, ::-1]])
+    assert (point.tolist(), low.tolist()) == ([0.5, 2, 0.5], [0, 2, 0])
+    point, low, high = median_gaps([clear[:1], clear])
     assert np.isnan(low).all()
-    noisy = np.random.default_rng(9).normal(size=(12, 3))
-    point, low, high = mean_ranks([noisy])
+    noisy = np.random.default_rng(9).lognormal(size=(12, 3))
+    point, low, high = median_gaps([noisy])
     assert ((low <= point) & (point <= high)).all()
     assert (low < high).any()
+
+
+def test_median_gap_is_ruled_by_no_single_benchmark() -> None:
+    near, far = np.full((4, 2), 1.0), np.full((4, 2), 1.0)
+    near[:, 1], far[:, 1] = 1.01, 1e6
+    point, _, high = median_gaps([near] * 4 + [far])
+    assert point[1] == pytest.approx(0.01)
+    assert high[1] > 1  # among five other benchmarks most may be like the last
+    assert median_gaps([near] * 9 + [far])[2][1] == pytest.approx(0.01)
+    far[:, 1] = np.inf
+    assert median_gaps([near] * 4 + [far])[0][1] == pytest.approx(0.01)
+    point, low, high = median_gaps([far, far])
+    assert (point[1], low[1], high[1]) == (np.inf, np.inf, np.inf)
+
+
+def test_median_gap_is_of_the_benchmarks_that_an_optimizer_has() -> None:
+    both, one = np.column_stack([np.full(4, 1.0), np.full(4, 2.0)]), np.full((4, 2), 1.0)
+    one[:, 1] = np.nan
+    point, low, high = median_gaps([both, one])
+    assert point.tolist() == low.tolist() == high.tolist() == [0, 1]
 
 
 def test_performance_profile_of_example_equals_hand_computation() -> None:
