@@ -47,6 +47,7 @@ def test_run_returns_what_the_commands_write(folder: Path) -> None:
     assert written["score"].tolist() == pytest.approx(scores, rel=1e-5)
     assert set(result.verdicts["verdict"]) <= {"better", "worse", "tied", "open"}
     assert len(result.verdicts) == 2
+    assert len(result.overall) == 2
     assert set(result.curves["run_id"]) == set(result.runs["run_id"])
     assert result.report is not None
     assert result.report.page.is_file()

@@ -7,6 +7,7 @@ from functools import cached_property
 import pandas as pd
 
 from optsuite.analysis.leaderboard import VERDICT_COLUMNS, verdict_rows
+from optsuite.analysis.overall import OVERALL_COLUMNS, overall
 from optsuite.campaign.prepare import Skipped
 from optsuite.campaign.session import Outcome
 from optsuite.reporting.publish import Report
@@ -39,6 +40,13 @@ class Result:
         """Their validation losses, with columns run_id, curve, step and value."""
         store = open_store(self.uri)
         return read_curves(store, self.runs["run_id"], ["validation/loss"])
+
+    @property
+    def overall(self) -> pd.DataFrame:
+        """Every optimizer across the benchmarks of the report, best first."""
+        if self.report is None:
+            return pd.DataFrame(columns=OVERALL_COLUMNS)
+        return overall(self.report.found)
 
     @property
     def verdicts(self) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import argparse
 import os
 import platform
 import sys
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from itertools import product
@@ -26,6 +27,7 @@ from optsuite import Suite
 from optsuite.registry import load_suite, select
 from optsuite.statistics.looks import looks_at
 
+Cell = tuple[str, str]  # a benchmark and an optimizer
 LIMIT = 0.05  # of alarms, which the interval of a verdict promises
 
 
@@ -58,22 +60,36 @@ def main() -> int:
             futures[pair] = pool.submit(
                 tune_cell, asked.suite, suite.n_trials, pair, numbers, asked.folder
             )
-        found = {}
+        found: dict[Cell, list[Tuning]] = {}
         for pair, future in futures.items():
             found[pair] = future.result()
             print(f"{len(found)} of {len(pairs)} cells: {' '.join(pair)}", file=sys.stderr)
-    return _report(suite, found, asked.tunings)
+        judged = _judged(pool, suite, found)
+    return _report(suite, found, judged, asked.tunings)
 
 
-def _report(suite: Suite, found: dict[tuple[str, str], list[Tuning]], n_tunings: int) -> int:
+def _judged(
+    pool: ProcessPoolExecutor, suite: Suite, found: Mapping[Cell, Sequence[Tuning]]
+) -> dict[Cell, Judged]:
+    """How each cell fares; thousands of verdicts, which take minutes."""
+    looks = looks_at(suite.n_seeds, suite.max_seeds)
+    futures = {}
+    for benchmark, optimizer in found:
+        own = {other: found[name, other] for name, other in found if name == benchmark}
+        futures[benchmark, optimizer] = pool.submit(
+            judge, own, optimizer, tolerance=suite.tolerance, looks=looks
+        )
+    return {cell: future.result() for cell, future in futures.items()}
+
+
+def _report(
+    suite: Suite,
+    found: Mapping[Cell, Sequence[Tuning]],
+    judged: Mapping[Cell, Judged],
+    n_tunings: int,
+) -> int:
     """Print the table; 1 if alarms are certainly above the limit."""
     looks = looks_at(suite.n_seeds, suite.max_seeds)
-    judged: dict[tuple[str, str], Judged] = {}
-    for benchmark in dict.fromkeys(name for name, _ in found):
-        own = {optimizer: found[name, optimizer] for name, optimizer in found if name == benchmark}
-        for optimizer in own:
-            result = judge(own, optimizer, tolerance=suite.tolerance, looks=looks)
-            judged[benchmark, optimizer] = result
     rows = []
     for (benchmark, optimizer), result in judged.items():
         rates = [tuning.lr for tuning in found[benchmark, optimizer]]

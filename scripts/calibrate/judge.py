@@ -62,6 +62,8 @@ def looked(scores: Matrix, tolerance: float, looks: Sequence[int]) -> Matrix:
     for look in looks:
         columns = sorted(going_on)
         seen[:look, columns] = scores[:look, columns]
+        if look == looks[-1]:
+            break
         going_on = to_continue(seen[:look], tolerance, looks)
         if not going_on:
             break
