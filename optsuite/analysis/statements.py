@@ -94,9 +94,8 @@ def protocol(budgets: pd.DataFrame) -> str:
     budget = budgets.iloc[0]
     confirmed = ""
     if budget["n_confirmation_seeds"] and budget["n_trials"] > 1:
-        confirmed = (
-            f", the best of them confirmed on {budget['n_confirmation_seeds']:.0f} more seeds"
-        )
+        n_seeds = f"{budget['n_confirmation_seeds']:.0f}"
+        confirmed = f", confirmed by the rates around the best on {n_seeds} more seeds"
     more = ""
     if budget["max_seeds"]:
         more = f"; up to {budget['max_seeds']:.0f} where a verdict was open"

@@ -16,6 +16,7 @@ from optsuite.training.fingerprint import Fingerprint
 from optsuite.training.identity import digest
 from optsuite.training.machine import machine_class
 from optsuite.training.results import Run, RunScore, penalized
+from optsuite.tuning.confirmation import CONFIRMATION
 from optsuite.tuning.protocol import Requests, more_runs
 from optsuite.tuning.search import SEARCH, Proposals, Tuned
 
@@ -113,7 +114,10 @@ class Study:
         searched = (SEARCH, spec.lr.low, spec.lr.high, spec.default_lr, spec.special_cases)
         first = [number for name, number in budget.items() if name not in LATER]
         changed = [name for name, before in LATER.items() if budget.get(name, before) != before]
-        return ("study", *searched, *first, *(f"{name}={budget[name]}" for name in changed))
+        later = [f"{name}={budget[name]}" for name in changed]
+        if "n_confirmation_seeds" in changed:
+            later.append(f"confirmation={CONFIRMATION}")
+        return ("study", *searched, *first, *later)
 
     def task(
         self,

@@ -36,7 +36,7 @@ def _budget(suite: Suite) -> str:
     seeds = "tuning seeds" if suite.n_tuning_seeds > 1 else "tuning seed"
     tuning = f"{suite.n_trials} trials on {suite.n_tuning_seeds} {seeds}"
     if suite.n_confirmation_seeds:
-        tuning += f", the best confirmed on {suite.n_confirmation_seeds} more"
+        tuning += f", confirmed around the best on {suite.n_confirmation_seeds} more"
     more = f", up to {suite.max_seeds} where a verdict is open" if suite.max_seeds else ""
     return f"{tuning}, {suite.n_seeds} evaluation seeds{more}"
 

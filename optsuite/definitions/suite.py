@@ -22,8 +22,8 @@ class Suite:
     Differences of less than `tolerance`, a fraction of the better score, do not count, however
     certain.
 
-    Each of `n_trials` rates is trained on `n_tuning_seeds`; the best few are then confirmed on
-    `n_confirmation_seeds` more, unless that is 0. The table uses `n_seeds` others, and where a
+    Each of `n_trials` rates is trained on `n_tuning_seeds`; rates around the best are then trained
+    on `n_confirmation_seeds` more, unless that is 0. The table uses `n_seeds` others, and where a
     verdict is open, as many again at a time, up to `max_seeds`; with 0, no more. To tune again with
     other seeds, change `first_seed` and `first_tuning_seed`.
     """
@@ -34,7 +34,7 @@ class Suite:
     on_request: tuple[Benchmark, ...] = ()
     n_trials: int = 16
     n_tuning_seeds: int = 1
-    n_confirmation_seeds: int = 4
+    n_confirmation_seeds: int = 6
     n_seeds: int = 12
     max_seeds: int = 0
     first_seed: int = FIRST_SEED

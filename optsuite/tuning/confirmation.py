@@ -1,4 +1,4 @@
-"""Confirms the best trials of a search on more seeds, because a choice by one seed is luck."""
+"""Confirms the best rate of a search on more seeds, because a choice by one seed is luck."""
 
 import math
 from collections.abc import Generator, Sequence
@@ -9,25 +9,33 @@ import numpy as np
 from optsuite.definitions.optimizer import OptimizerSpec
 from optsuite.definitions.space import LogUniform
 from optsuite.definitions.suite import Suite
-from optsuite.training.results import Run, RunScore
-from optsuite.tuning.search import Trial, Tuned, best_rate, edge, tied
+from optsuite.statistics.sign_flip import Matrix
+from optsuite.training.results import Run, RunScore, penalized
+from optsuite.tuning.search import Tuned, distinct, edge
 
-N_FINALISTS = 4
-APART = 0.1  # of the searched decades: closer rates are one cluster, which its best represents
+# What confirms a rate: raise the number when this module chooses another one.
+CONFIRMATION = "2"
+# Of what we tried with the noise of real runs, these had the least regret for their number of runs:
+# see docs/method.md.
+N_RATES = 4
+REACH = 0.075  # of the searched decades, to each side of the best trial: a factor of two in four
+N_FITTED = 121  # rates among which the lowest of the fitted curve is chosen
 
 
 def confirm(
     benchmark: str, spec: OptimizerSpec, suite: Suite, tuned: Tuned
 ) -> Generator[list[Run], list[RunScore], Tuned]:
-    """Train the best rates of a search on the confirmation seeds; the lowest mean wins.
+    """Train rates around the best of a search on the confirmation seeds, and fit a curve to them.
 
-    The mean is over the tuning seeds and the confirmation seeds. Where means tie, the choice of the
-    search, the middle of its plateau, wins if it is among them. Nothing is trained if a single rate
-    is left, or none has finished.
+    The rate at the lowest point of the curve wins. If all scores tie, the choice of the search
+    does, the middle of its plateau. Nothing is trained after a single trial, or if none has
+    finished.
     """
-    rates = finalists(tuned.trials, tuned.interval)
-    if suite.n_confirmation_seeds == 0 or len(rates) < 2:
+    n_seeds = suite.n_confirmation_seeds
+    has_finished = any(not math.isnan(trial.score) for trial in tuned.trials)
+    if n_seeds == 0 or suite.n_trials < 2 or not has_finished:
         return tuned
+    rates = around(tuned.lr, tuned.interval)
     runs = []
     for lr in rates:
         for seed in suite.confirmation_seeds:
@@ -36,62 +44,45 @@ def confirm(
             )
             runs.append(run)
     scores = yield runs
-    confirmed = _confirmed(tuned.trials, rates, scores, suite)
-    equal = tied(confirmed)
-    best = tuned.lr if tuned.lr in equal else best_rate(confirmed)
-    return replace(
-        tuned,
-        lr=best,
-        at_edge=edge(tuned.interval, best) != 0,
-        n_tied=max(1, len(equal)),
-        n_confirmed=len(rates),
-    )
+    best = tuned.lr
+    losses = np.array(penalized(scores)).reshape(len(rates), n_seeds)
+    if (losses != losses[0, 0]).any():
+        (best,) = distinct([lowest(rates, losses)], taken=())
+        tuned = replace(tuned, n_tied=1)
+    at_edge = edge(tuned.interval, best) != 0
+    return replace(tuned, lr=best, at_edge=at_edge, n_confirmed=len(rates))
 
 
 def most_runs(suite: Suite) -> int:
-    """The most runs that the confirmation of a study takes."""
-    n_rates = min(N_FINALISTS, suite.n_trials)
-    return n_rates * suite.n_confirmation_seeds if n_rates > 1 else 0
+    """The runs that the confirmation of a study takes."""
+    return N_RATES * suite.n_confirmation_seeds if suite.n_trials > 1 else 0
 
 
-def finalists(trials: Sequence[Trial], interval: LogUniform) -> list[float]:
-    """At most N_FINALISTS rates of trials that finished, the best first, none near another.
+def around(best: float, interval: LogUniform) -> list[float]:
+    """N_RATES log-spaced rates with the best one in their middle, all within the interval."""
+    decades = math.log10(interval.high / interval.low)
+    reach = REACH * decades
+    middle = math.log10(best)
+    low = max(middle - reach, math.log10(interval.low))
+    high = min(low + 2 * reach, math.log10(interval.high))
+    low = max(high - 2 * reach, math.log10(interval.low))
+    rates = list(np.logspace(low, high, N_RATES))
+    return sorted(distinct(rates, taken=(), most=interval.high))
 
-    Rates with equal scores are in the order of their distance from the best rate.
+
+def lowest(rates: Sequence[float], losses: Matrix) -> float:
+    """The rate at the lowest point of a parabola, among rates from the first to the last.
+
+    It is fitted to the losses (rates, seeds) over the logarithm of the rate, with a level for each
+    seed: to their logarithms, unless a loss is not positive.
     """
-    finished = [trial for trial in trials if not math.isnan(trial.score)]
-    if not finished:
-        return []
-    best = best_rate(finished)
-    least = APART * math.log(interval.high / interval.low)
-
-    def order(trial: Trial) -> tuple[float, float]:
-        return trial.score, abs(math.log(trial.lr / best))
-
-    chosen: list[float] = []
-    for trial in sorted(finished, key=order):
-        distances = [abs(math.log(trial.lr / lr)) for lr in chosen]
-        if min(distances, default=math.inf) >= least:
-            chosen.append(trial.lr)
-    return chosen[:N_FINALISTS]
-
-
-def _confirmed(
-    trials: Sequence[Trial], rates: Sequence[float], scores: Sequence[RunScore], suite: Suite
-) -> list[Trial]:
-    """All rates with their means over all seeds, in which a diverged run counts its initial loss.
-
-    Rates that were not confirmed have no score: they part plateaus.
-    """
-    n = suite.n_confirmation_seeds
-    confirmed = []
-    for trial in trials:
-        mean = math.nan
-        if trial.lr in rates:
-            own = [trial.score] * suite.n_tuning_seeds
-            first = rates.index(trial.lr) * n
-            for score in scores[first : first + n]:
-                own.append(score.value if score.outcome == "finished" else score.initial_loss)
-            mean = float(np.mean(own))
-        confirmed.append(Trial(lr=trial.lr, score=mean))
-    return confirmed
+    values = losses
+    if (losses > 0).all():
+        values = np.log(losses)
+    # The levels drop out of deviations from each seed's own mean, because all have the same rates.
+    deviations = (values - values.mean(axis=0)).mean(axis=1)
+    positions = np.log(rates) - np.log(rates).mean()
+    parabola = np.polynomial.Polynomial.fit(positions, deviations, deg=min(2, len(rates) - 1))
+    candidates = np.linspace(positions[0], positions[-1], N_FITTED)
+    found = candidates[np.argmin(parabola(candidates))]
+    return float(np.exp(found + np.log(rates).mean()))
