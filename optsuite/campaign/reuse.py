@@ -130,8 +130,8 @@ class ReuseCheck:
     def _judge(self, check: _Check) -> None:
         """Decide on a study, or train its run once more to see whether it repeats here at all."""
         if check.error:
-            which = f"lr={check.run.lr:.3g} seed={check.run.seed}"
-            error = f"a stored run cannot be repeated: {which} failed: {check.error}"
+            label = check.run.label
+            error = f"a stored run cannot be repeated: {label} failed: {check.error}"
             self.decisions[check.study] = ReuseDecision(keep=True, error=error)
             return
         first = check.trained[0]
@@ -171,7 +171,7 @@ class ReuseCheck:
         if not cause:
             cause = "it differs by float noise, though it was trained on such a machine"
         line = (
-            f"{name}: stored results do not repeat (lr={run.lr:.3g} seed={run.seed}: {cause}); "
+            f"{name}: stored results do not repeat ({run.label}: {cause}); "
             "something outside its code has changed, such as a file, the environment or a library; "
             "all of them are trained again"
         )

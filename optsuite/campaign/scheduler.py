@@ -237,5 +237,5 @@ class Scheduler:
         study.answers[run] = score
         self._trained.add(study)
         if ended.error is not None:
-            study.error = f"the run lr={run.lr:.3g} seed={run.seed} failed: {ended.error}"
+            study.error = f"the run {run.label} failed: {ended.error}"
         return RunEnded(run=run, score=score, reused=False)

@@ -170,7 +170,7 @@ class Display:
         self._under_way[run] = event.step / event.max_steps
         loss = f"validation loss {event.validation_loss:.4g}"
         where = f"step {event.step:,} of {event.max_steps:,}, {loss}"
-        self._doing = f"{run.benchmark} {run.optimizer} lr={run.lr:.3g} seed={run.seed} {where}"
+        self._doing = f"{run.benchmark} {run.optimizer} {run.label} {where}"
         if self._bars and self._costs[run.benchmark] > LONG_SECONDS:
             self._bars.update(self._tasks[run.benchmark], now=f"{run.optimizer} {where}")
             self._bars.update(self._tasks[""], now=self._time_left())

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from optsuite.tracking.location import HTTP, store_exists
+from optsuite.tracking.location import is_server, store_exists
 from optsuite.tracking.outbox import Outbox
 from optsuite.tracking.retry import UNREADABLE
 from optsuite.tracking.rows import chunks
@@ -50,7 +50,7 @@ def has_former_rows(uri: str, campaign: str) -> bool:
     with suppress(*UNREADABLE):
         if any(KEPT.search(path.read_bytes()) for path in Outbox(uri, campaign).waiting):
             return True
-        if not uri.startswith(HTTP):
+        if not is_server(uri):
             return not ask(uri, ANY, campaign=campaign, like=LIKE).empty
         like = f"tags.`{FINGERPRINT}` LIKE '{LIKE}'"
         return any(open_store(uri).pages(f"{having(campaign=campaign)} AND {like}"))

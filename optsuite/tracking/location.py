@@ -9,7 +9,10 @@ from optsuite.errors import InputError
 from optsuite.redact import redact
 from optsuite.tracking.database import require_place
 
-HTTP = ("http:", "https:")  # addresses of servers start with one of these
+
+def is_server(uri: str) -> bool:
+    """Whether an address is that of a tracking server, rather than of a database."""
+    return uri.startswith(("http:", "https:"))
 
 
 def tracking_uri() -> str:

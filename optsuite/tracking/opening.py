@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from optsuite.errors import InputError
 from optsuite.tracking.database import require_ours
-from optsuite.tracking.location import HTTP, database_path
+from optsuite.tracking.location import database_path, is_server
 from optsuite.tracking.refusals import cannot_be_opened
 
 # MLflow's own retries are silent, repeat calls that succeeded, and last for minutes at a wrong
@@ -36,7 +36,7 @@ def open_client(uri: str) -> MlflowClient:
             if not path.exists():
                 _create(path)
             _write_ahead(path)
-        elif not uri.startswith(HTTP):
+        elif not is_server(uri):
             # Try once here, because MLflow would try for minutes.
             engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
             engine.connect().close()

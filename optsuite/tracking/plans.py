@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from optsuite.tracking.location import HTTP, store_exists
+from optsuite.tracking.location import is_server, store_exists
 from optsuite.tracking.retry import UNREADABLE
 from optsuite.tracking.schema import CAMPAIGN, FINGERPRINT, KIND, REFUSAL, TRIED, having
 from optsuite.tracking.sql import ask
@@ -58,7 +58,7 @@ def read_plans(uri: str, campaign: str) -> Plans:
     refused: dict[Basis | FormerBasis, tuple[Known, ...]] = {}
     if not store_exists(uri):
         return plans
-    read = _of_server if uri.startswith(HTTP) else _of_database
+    read = _of_server if is_server(uri) else _of_database
     with suppress(*UNREADABLE):
         for study in read(uri, campaign):
             fingerprint = read_fingerprint(study.get(FINGERPRINT))

@@ -104,7 +104,7 @@ class RunLogger:
 
     @property
     def _name(self) -> str:
-        return f"{self.run.optimizer} lr={self.run.lr:.3g} seed={self.run.seed}"
+        return f"{self.run.optimizer} {self.run.label}"
 
     @property
     def _started(self) -> float:

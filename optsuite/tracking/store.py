@@ -21,7 +21,7 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from optsuite.redact import redact
 from optsuite.tracking.artifacts import folder_of, is_elsewhere, move_artifacts
-from optsuite.tracking.location import HTTP, database_path
+from optsuite.tracking.location import database_path, is_server
 from optsuite.tracking.opening import open_client
 from optsuite.tracking.retry import RetryPolicy
 from optsuite.tracking.schema import CAMPAIGN, KIND, PARENT, REPORTS, RUN_NAME, having
@@ -70,7 +70,7 @@ class Store:
     @property
     def is_database(self) -> bool:
         """Whether the store is a database that takes SQL, rather than a server."""
-        return not self.uri.startswith(HTTP)
+        return not is_server(self.uri)
 
     def experiment(self, benchmark: str) -> str:
         """The id of the benchmark's experiment, created or restored as needed."""

@@ -28,6 +28,11 @@ class Run:
         require_rate("learning rate", self.lr)
         require_count("seed", self.seed, low=0, high=2**31 - 1)
 
+    @property
+    def label(self) -> str:
+        """Its rate and seed, for messages about the runs of one study."""
+        return f"lr={self.lr:.3g} seed={self.seed}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
