@@ -19,7 +19,8 @@ class Judged:
     """How one cell fares over its tunings.
 
     `alarms` has one flag for each pair of `pairs_judged`: whether they were called better or worse.
-    `regrets` are the tuned points' excess over the best of them on reference seeds, as fractions.
+    `regrets` are the tuned points' excess over the best of them on reference seeds, as fractions;
+    the best is the one of the evaluation seeds, so that a regret may be below 0 by chance.
     `covered` tells for each tuning whether its interval holds the mean score over tunings.
     """
 
@@ -45,9 +46,9 @@ def judge(
         verdict = compare(scores, tolerance, looks)[0, 1]
         alarms[one, other] = verdict.kind in ("better", "worse")
     reference = [float(interquartile_mean(penalized(tuning.reference))) for tuning in own]
-    best = min(reference)
     n_first = looks[0]
     means = [float(interquartile_mean(penalized(tuning.scores))) for tuning in own]
+    best = reference[int(np.argmin(means))]  # found on other seeds, or luck would make it better
     covered = []
     for tuning in own:
         low, high = bootstrap_interval(penalized(tuning.scores[:n_first]))
