@@ -10,16 +10,22 @@ from optsuite.optimizers import OPTIMIZERS
 
 
 def code_line(spec: OptimizerSpec, lr: float) -> str:
-    """The call that builds the optimizer for `model`, with the rate to three digits."""
+    """The call that builds the optimizer for `model`, with the rate to three digits.
+
+    Empty if what builds it has no name.
+    """
     arguments = [f"lr={lr:.3g}", *(f"{name}={value!r}" for name, value in spec.fixed.items())]
     build = spec.build
     kind = _kind_of_torch(build)
     if kind is not None:
         return f"torch.optim.{kind.__name__}({', '.join(['model.parameters()', *arguments])})"
-    called = f"{getattr(build, '__module__', '')}.{getattr(build, '__qualname__', 'build')}"
     if OPTIMIZERS.get(spec.name) is spec:
         called = f'optsuite.OPTIMIZERS["{spec.name}"].build'
-    return f"{called.removeprefix('.')}({', '.join(['model', *arguments])})"
+    elif hasattr(build, "__qualname__"):
+        called = f"{build.__module__}.{build.__qualname__}"
+    else:
+        return ""
+    return f"{called}({', '.join(['model', *arguments])})"
 
 
 def _kind_of_torch(build: Any) -> type[Optimizer] | None:

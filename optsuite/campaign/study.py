@@ -216,8 +216,10 @@ class Study:
             "lr_low": interval.low,
             "lr_high": interval.high,
             "at_edge": self.tuned.at_edge,
-            "code": code_line(self.spec, self.tuned.lr),
         }
+        code = code_line(self.spec, self.tuned.lr)
+        if code:
+            found["code"] = code
         if self.tuned.n_tied > 1:
             found["n_tied"] = self.tuned.n_tied
         if self.tuned.n_confirmed:
