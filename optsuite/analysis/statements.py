@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from optsuite.analysis.calibration import Calibration
 from optsuite.statistics.seeds_needed import FEWEST_SEEDS
 
 Row = Mapping[Any, Any]
@@ -104,6 +105,18 @@ def protocol(budgets: pd.DataFrame) -> str:
         f"rate on validation data{confirmed}, and {budget['n_seeds']:.0f} fresh seeds, the same "
         f"for all{more}. "
         "A lower score is better."
+    )
+
+
+def calibration(last: Calibration) -> str:
+    """How far verdicts held when the default suite was tuned anew."""
+    return (
+        f"Each optimizer was tuned once. Of pairs of tunings of one optimizer on other seeds, "
+        f"{last.alarms:.1%} ({last.low:.1%} to {last.high:.1%}) were called different, and "
+        f"{last.covered:.0%} of the intervals held the mean over tunings: measured on {last.date} "
+        f"with {last.version}, {last.n_tunings} tunings of each of {last.n_cells} pairs of a "
+        "benchmark and an optimizer of the default suite; the table is docs/calibration.md of "
+        "optsuite's source."
     )
 
 

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from optsuite.analysis import statements
 from optsuite.analysis.answer import advice, answer, cost_of_default, gap
+from optsuite.analysis.calibration import LAST
 from optsuite.analysis.leaderboard import Comparison
 from optsuite.analysis.overall import win_tie_loss
 from optsuite.analysis.studies import tolerance
@@ -57,6 +58,7 @@ def page(
         pairs=_pairs(found, list(across["optimizer"])),
         overall_figures=figures.get("", ()),
         legend=statements.LEGEND,
+        calibration=statements.calibration(LAST),
         tolerance=f"{tolerance(runs) * 100:g} %",
         costs=_costs(runs),
         runs_table=_runs_table(runs),
