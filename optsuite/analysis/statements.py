@@ -40,7 +40,7 @@ def standing(row: Row) -> str:
     if not gap or math.isinf(gap):
         return word
     if gap < 1:
-        return f"{word} +{gap:.1%}"
+        return f"{word} {round(gap, 3) + 0.0:+.1%}"  # adding 0 removes the sign of -0.0
     return f"{word} {gap + 1:.3g}x"
 
 
