@@ -122,7 +122,8 @@ def test_manifest_with_foreign_paths_deletes_nothing(tmp_path: Path) -> None:
 def test_report_without_manifest_is_ours(tmp_path: Path) -> None:
     made(tmp_path, *whole(["a"], ["b", "c"], 1))
     (tmp_path / MANIFEST).unlink()
-    (tmp_path / "verdicts.json").unlink()  # which there was not
+    for name in ("verdicts.json", "overall.csv"):  # which there were not
+        (tmp_path / name).unlink()
     (tmp_path / "leaderboard.csv").write_text("benchmark,optimizer,arm,lr,score\n")
     (tmp_path / "figures" / "mine.svg").write_text("mine")
     made(tmp_path, *whole(["a"], ["b"], 1))

@@ -22,7 +22,7 @@ def code_line(spec: OptimizerSpec, lr: float) -> str:
     if OPTIMIZERS.get(spec.name) is spec:
         called = f'optsuite.OPTIMIZERS["{spec.name}"].build'
     elif hasattr(build, "__qualname__"):
-        called = f"{build.__module__}.{build.__qualname__}"
+        called = str(build.__qualname__)  # its module has other names in a worker or a notebook
     else:
         return ""
     return f"{called}({', '.join(['model', *arguments])})"

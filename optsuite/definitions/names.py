@@ -22,6 +22,7 @@ OF_STUDIES = {
     "lr_high",
     "at_edge",
     "includes",
+    "code",
     "n_tied",
     "n_confirmed",
     "n_evaluated",

@@ -44,10 +44,10 @@ def test_line_of_a_known_optimizer_builds_it_with_its_settings(name: str) -> Non
             OPTIMIZERS["momentum"],
             "torch.optim.SGD(model.parameters(), lr=0.00123, momentum=0.9, weight_decay=0.0)",
         ),
-        (OWN, f"{__name__}.own(model, lr=0.00123)"),
-        (replace(OWN, fixed={"momentum": 0.5}), f"{__name__}.own(model, lr=0.00123, momentum=0.5)"),
+        (OWN, "own(model, lr=0.00123)"),
+        (replace(OWN, fixed={"momentum": 0.5}), "own(model, lr=0.00123, momentum=0.5)"),
         # Somebody's own adam is not that of torch.
-        (replace(OWN, name="adam"), f"{__name__}.own(model, lr=0.00123)"),
+        (replace(OWN, name="adam"), "own(model, lr=0.00123)"),
         (replace(OWN, build=partial(own, momentum=0.9)), ""),
     ],
     ids=["class", "fixed", "own", "own fixed", "same name", "partial"],

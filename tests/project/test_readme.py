@@ -38,7 +38,7 @@ def test_benchmark_of_the_readme_runs_and_the_notebook_reads_it(tmp_path: Path) 
     )
     checks = (
         "assert set(table['optimizer']) == {'adam', 'muon'}\n"
-        "assert len(runs) == 2 * (1 + 2 + 2 * 4 + 2 + 2)\n"
+        "assert len(runs) == 2 * (1 + 2 + 4 * 6 + 2 + 2)\n"
     )
     code = notebook + checks
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, timeout=300)
@@ -51,9 +51,9 @@ def test_optimizer_of_the_readme_is_all_that_is_trained(tmp_path: Path) -> None:
     assert len(definition) <= 8
     (tmp_path / "myoptimizer.py").write_text(optimizer)
     chosen = ("-b", "digits_logreg", "-o", "adam", *SHORT)
-    assert "14 runs, 0 of them in the store already" in optsuite(tmp_path, "run", *chosen)
+    assert "30 runs, 0 of them in the store already" in optsuite(tmp_path, "run", *chosen)
     both = ("run", "--suite", "myoptimizer.py", "-o", "amsgrad", *chosen)
-    assert "28 runs, 14 of them in the store already" in optsuite(tmp_path, *both)
+    assert "60 runs, 30 of them in the store already" in optsuite(tmp_path, *both)
 
 
 @pytest.mark.parametrize("target", re.findall(r"^ +make (\w+)", README, flags=re.MULTILINE))

@@ -97,7 +97,7 @@ def test_commands_work_beside_a_package_named_benchmarks(programs: Path, tmp_pat
     commands = [["list"], ["run", "--suite", "smoke", "--dry-run"]]
     out = output(tmp_path, programs / "python", "-c", COMMANDS, json.dumps(commands))
     assert "smoke: digits_logreg, digits_mlp, diabetes_mlp" in out
-    assert "504 runs" in out
+    assert "576 runs" in out
     assert [path.name for path in tmp_path.iterdir()] == ["benchmarks"]
 
 
@@ -114,7 +114,7 @@ def test_run_beside_a_namespace_equals_a_clone(programs: Path, folder: Path, cal
         report = Path("mlruns/report", name)
         assert (elsewhere / report).read_bytes() == report.read_bytes()
     assert fingerprints(elsewhere) == fingerprints(folder)
-    assert len(fingerprints(folder)) == 2 + 2 * 4 + 2 + 2 + 1
+    assert len(fingerprints(folder)) == 2 + 4 * 6 + 2 + 2 + 1
 
 
 def fingerprints(folder: Path) -> list[str]:
@@ -145,6 +145,6 @@ def test_files_of_the_readme_run_in_an_empty_folder(programs: Path, folder: Path
     preview = "optsuite.preview('smoke', benchmarks=['diabetes_mlp'])"
     code = f"import optsuite\nprint({preview}.n_missing)\n{COMMANDS}"
     out = output(folder, programs / "python", "-c", code, json.dumps(commands))
-    assert "{'diabetes_mlp': 168}" in out
+    assert "{'diabetes_mlp': 192}" in out
     assert "iris_mlp" in out
     assert "amsgrad" in out
