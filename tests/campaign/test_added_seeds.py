@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TINY, InlinePool
+from conftest import InlinePool
 from suites import tiny
-from support.campaigns import go
+from support.campaigns import go, write_tiny_suite
 from support.commands import Call
 from support.stores import everything
 
@@ -111,11 +111,7 @@ def test_unusable_looks_are_refused(change: dict[str, Any], problem: str) -> Non
 
 
 def test_command_adds_seeds_within_a_range(empty: Path, call: Call) -> None:
-    suite = empty / "suite.py"
-    suite.write_text(
-        f"{TINY.read_text()}\nfrom dataclasses import replace\n"
-        "SUITE = replace(SUITE, n_trials=2, max_seeds=5)\n"
-    )
+    write_tiny_suite(empty, "n_trials=2, max_seeds=5")
     run = ("run", "--suite", "suite.py", "--workers", "1")
     code, out, _ = call("list", "--suite", "suite.py")
     assert "3 evaluation seeds, up to 5 where a verdict is open" in out

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import TINY, InlinePool
+from conftest import InlinePool
 from suites import tiny
-from support.campaigns import go
+from support.campaigns import go, write_tiny_suite
 from support.commands import Call
 from support.stores import everything, prepared
 
@@ -128,11 +128,7 @@ def test_study_without_anything_to_confirm_says_how_many_runs_it_did_without(
 
 
 def test_command_tells_how_rates_are_confirmed(empty: Path, call: Call) -> None:
-    suite = empty / "suite.py"
-    suite.write_text(
-        f"{TINY.read_text()}\nfrom dataclasses import replace\n"
-        "SUITE = replace(SUITE, n_trials=3, n_confirmation_seeds=2)\n"
-    )
+    write_tiny_suite(empty, "n_trials=3, n_confirmation_seeds=2")
     run = ("run", "--suite", "suite.py", "--workers", "1")
     code, out, _ = call("list", "--suite", "suite.py")
     assert "3 trials on 1 tuning seed, confirmed around the best on 2 more, 3 eval" in out

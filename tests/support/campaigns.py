@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from conftest import InlinePool
+from conftest import TINY, InlinePool
 from suites import tiny
 
 from optsuite import Suite
@@ -14,6 +15,12 @@ from support.stores import never, prepared, run_studies
 
 SUITE = replace(tiny.SUITE, n_trials=9, n_seeds=2)
 N_SGD, N_SIGN = 9 + 2 + 2, 9 + 2  # the optimizer of the suite has no default rate
+
+
+def write_tiny_suite(folder: Path, changes: str) -> None:
+    """Write `suite.py`, the tiny suite with other values of its fields, such as `n_trials=2`."""
+    text = f"{TINY.read_text()}\nfrom dataclasses import replace\n"
+    (folder / "suite.py").write_text(f"{text}SUITE = replace(SUITE, {changes})\n")
 
 
 def go(
