@@ -41,7 +41,7 @@ class Result:
         store = open_store(self.uri)
         return read_curves(store, self.runs["run_id"], ["validation/loss"])
 
-    @property
+    @cached_property
     def overall(self) -> pd.DataFrame:
         """Every optimizer across the benchmarks of the report, best first."""
         if self.report is None:

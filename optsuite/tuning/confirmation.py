@@ -81,8 +81,9 @@ def lowest(rates: Sequence[float], losses: Matrix) -> float:
         values = np.log(losses)
     # The levels drop out of deviations from each seed's own mean, because all have the same rates.
     deviations = (values - values.mean(axis=0)).mean(axis=1)
-    positions = np.log(rates) - np.log(rates).mean()
-    parabola = np.polynomial.Polynomial.fit(positions, deviations, deg=min(2, len(rates) - 1))
+    middle = np.log(rates).mean()
+    positions = np.log(rates) - middle
+    parabola = np.polynomial.Polynomial.fit(positions, deviations, deg=2)
     candidates = np.linspace(positions[0], positions[-1], N_FITTED)
     found = candidates[np.argmin(parabola(candidates))]
-    return float(np.exp(found + np.log(rates).mean()))
+    return float(np.exp(found + middle))

@@ -27,7 +27,7 @@ from optsuite import Suite
 from optsuite.registry import load_suite, select
 from optsuite.statistics.looks import looks_at
 
-Cell = tuple[str, str]  # a benchmark and an optimizer
+CellName = tuple[str, str]  # a benchmark and an optimizer
 LIMIT = 0.05  # of alarms, which the interval of a verdict promises
 
 
@@ -60,7 +60,7 @@ def main() -> int:
             futures[pair] = pool.submit(
                 tune_cell, asked.suite, suite.n_trials, pair, numbers, asked.folder
             )
-        found: dict[Cell, list[Tuning]] = {}
+        found: dict[CellName, list[Tuning]] = {}
         for pair, future in futures.items():
             found[pair] = future.result()
             print(f"{len(found)} of {len(pairs)} cells: {' '.join(pair)}", file=sys.stderr)
@@ -69,8 +69,8 @@ def main() -> int:
 
 
 def _judged(
-    pool: ProcessPoolExecutor, suite: Suite, found: Mapping[Cell, Sequence[Tuning]]
-) -> dict[Cell, Judged]:
+    pool: ProcessPoolExecutor, suite: Suite, found: Mapping[CellName, Sequence[Tuning]]
+) -> dict[CellName, Judged]:
     """How each cell fares; thousands of verdicts, which take minutes."""
     looks = looks_at(suite.n_seeds, suite.max_seeds)
     futures = {}
@@ -84,8 +84,8 @@ def _judged(
 
 def _report(
     suite: Suite,
-    found: Mapping[Cell, Sequence[Tuning]],
-    judged: Mapping[Cell, Judged],
+    found: Mapping[CellName, Sequence[Tuning]],
+    judged: Mapping[CellName, Judged],
     n_tunings: int,
 ) -> int:
     """Print the table; 1 if alarms are certainly above the limit."""
